@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make          build/ngx_http_opensandbox_module.so, build/egress-sidecar
+#   make demo     the main job on real traffic, for a newcomer
+#   make test     everything: unit tests, then system tests
+#   make check    layout, clang-tidy, cppcheck, unit tests
+#   make bench    ratios against peers, measured in one run
+#   make install  DESTDIR= PREFIX=/usr
+#
+# NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
+# (FOLDER/usr/sbin/nginx and FOLDER/usr/share/nginx/src) instead of the system's.
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+B        := build
+CC       ?= cc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+NGINX    ?=
+DESTDIR  ?=
+PREFIX   ?= /usr
+TESTS    ?= $(wildcard t/*.t)
+
+# SAN=1 builds both programs and the unit tests under AddressSanitizer and
+# UndefinedBehaviorSanitizer, in a folder of their own.
+SAN      ?=
+ifneq ($(SAN),)
+B        := build/san
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+            -fno-omit-frame-pointer
+endif
+
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
+            -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla -Werror
+CFLAGS   ?= -O2 -g
+HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
+            -fstack-clash-protection
+ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(SANFLAGS) \
+            $(if $(SAN),-fPIE,$(HARDEN)) -MMD -MP -Iegress-sidecar
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANFLAGS)
+
+.PHONY: all
+all:
+
+include ngx_opensandbox_module/build.mk
+include egress-sidecar/build.mk
+include t/unit/build.mk
+
+all: $(MODULE) $(SIDECAR)
+
+.PHONY: deps test demo check bench install clean format unit system
+
+deps:
+	@scripts/install-deps
+
+# The tools that build this may be missing until deps has run, so the
+# build is a make of its own.
+test: deps
+	@$(MAKE) --no-print-directory all unit
+	@$(MAKE) --no-print-directory system
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@scripts/demo
+
+unit: $(UNIT_TESTS)
+	@set -e; for test in $(UNIT_TESTS); do echo "== $$test"; ./$$test; done
+
+system: all
+	@BUILD=$(abspath $(B)) NGINX=$(NGINX) prove --timer -It/lib $(TESTS)
+
+check: deps
+	@$(MAKE) --no-print-directory all unit
+	@scripts/check
+
+bench: deps
+	@$(MAKE) --no-print-directory all
+	@scripts/bench
+
+format:
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules $(DESTDIR)$(PREFIX)/sbin \
+	    $(DESTDIR)$(PREFIX)/share/opensandbox
+	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/nginx/modules/
+	install -m 755 $(SIDECAR) $(DESTDIR)$(PREFIX)/sbin/
+	cp -r conf $(DESTDIR)$(PREFIX)/share/opensandbox/
+
+clean:
+	rm -rf build

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Each t/unit/NAME_test.c is one cmocka program, linked with the sidecar's
+# archive. A test of the module's pure rooms names their objects itself, in
+# ngx_opensandbox_module/build.mk.
+
+UNIT_SRC   := $(sort $(wildcard t/unit/*_test.c))
+UNIT_TESTS := $(UNIT_SRC:%.c=$(B)/%)
+
+$(B)/t/unit/%.o: t/unit/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(SIDECAR_LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \
+	    $(SIDECAR_LIBS) -lcmocka
+
+.SECONDARY: $(UNIT_SRC:%.c=$(B)/%.o)
+-include $(UNIT_SRC:%.c=$(B)/%.d)
