@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One JSON object a line on standard output. The only global state: the level
+ * and the sandbox-independent fields.
+ */
+#ifndef EGRESS_LOG_H
+#define EGRESS_LOG_H
+
+#include <stdarg.h>
+
+enum log_level {
+	LOG_DEBUG,
+	LOG_INFO,
+	LOG_WARN,
+	LOG_ERROR,
+};
+
+void log_set_level(enum log_level level);
+
+/* "debug", "info", "warn" or "warning", "error"; 0 or -EINVAL. */
+int log_level_from_text(enum log_level *level, const char *text);
+
+/*
+ * Write {"time":RFC 3339 with microseconds, UTC,"level":...,"event":event,
+ * "msg":...} and the fields, which are a NULL-ended list of pairs: a key whose
+ * first character is its type ('s' const char *, 'i' long long, 'j' json_t *,
+ * which is borrowed) and the value: log_event(LOG_INFO, "egress.loaded",
+ * "policy loaded", "spolicy", text, "irules", 12LL, NULL). A NULL string or
+ * object is left out. A key may hold one dot: "starget.host" makes
+ * {"target":{"host":...}}. One write(2) a line; when standard output cannot
+ * take it (full pipe) the line is dropped and counted, never waited for.
+ */
+void log_event(enum log_level level, const char *event, const char *msg, ...);
+
+/* Would a line of this level be written? For callers that build costly
+ * fields. */
+int log_enabled(enum log_level level);
+
+/* Lines dropped since start. */
+unsigned long log_dropped(void);
+
+/* The one line of a fatal start-up error, on standard error:
+ * "egress-sidecar: " and the message. */
+void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

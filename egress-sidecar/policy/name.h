@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Domain names in wire form (RFC 1035, 3.1), lower case: what policies match
+ * and caches key on, so that no spelling of a name is judged twice.
+ */
+#ifndef EGRESS_POLICY_NAME_H
+#define EGRESS_POLICY_NAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DOMAIN_NAME_MAX 255
+/* "\255" for each octet in the worst case, dots and the NUL. */
+#define DOMAIN_NAME_TEXT_MAX 1024
+
+/* Labels with their length octets, ASCII letters folded to lower case, the
+ * root label's zero included. len is at least 1 (the root alone). */
+struct domain_name {
+	uint8_t len;
+	uint8_t wire[DOMAIN_NAME_MAX];
+};
+
+/* Read a host name as a policy or a user writes it: labels of 1 to 63 of
+ * [A-Za-z0-9_-] (A-labels for internationalised names), an optional trailing
+ * dot. 0 or -EINVAL, and then *why is a constant that says what is wrong. */
+int domain_name_from_text(struct domain_name *name, const char *text,
+			  const char **why);
+
+/* Take an uncompressed wire-form name of at most len bytes; any octet may
+ * stand in a label. Returns the bytes it took, or -EINVAL. */
+int domain_name_from_wire(struct domain_name *name, const uint8_t *wire,
+			  size_t len);
+
+/* Presentation form without the trailing dot ("." for the root); octets other
+ * than [a-z0-9_-] as \DDD (RFC 4343, 2.1). Returns out, which holds
+ * DOMAIN_NAME_TEXT_MAX bytes. */
+char *domain_name_to_text(const struct domain_name *name, char *out);
+
+bool domain_name_equal(const struct domain_name *a,
+		       const struct domain_name *b);
+
+/* 64-bit keyed hash of the wire form; the key is drawn at program start, so
+ * that a hostile client cannot choose names that collide. */
+uint64_t domain_name_hash(const struct domain_name *name);
+
+#endif

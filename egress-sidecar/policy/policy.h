@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A compiled policy: always-rules and a document in the order of their
+ * decision, with an index for names and flattened ranges for addresses.
+ * Immutable once made; holders count references (one thread, no atomics).
+ *
+ * First match wins over names and addresses alike. A rule's rank is its place
+ * in that order; the default action ranks behind every rule.
+ */
+#ifndef EGRESS_POLICY_POLICY_H
+#define EGRESS_POLICY_POLICY_H
+
+#include "always.h"
+#include "rules.h"
+
+struct policy;
+
+/* Which rule decided. */
+struct decision {
+	enum policy_action action;
+	uint32_t rank;
+	const struct rule *rule; /* NULL: the default action */
+	const char *source;      /* "policy", "deny.always", "allow.always",
+				    "default" */
+	int index; /* the rule's place in its source's list, -1: default */
+};
+
+/* What the kernel must hold for addresses that no name led to: disjoint,
+ * ascending ranges, IPv4 before IPv6, that leave to the default action what
+ * they do not cover. Neighbours with the same verdict are merged. */
+enum range_verdict {
+	RANGE_DENY,
+	RANGE_ALLOW,
+	RANGE_PORTS, /* decided by protocol and port: port_table[table] */
+};
+
+struct policy_range {
+	struct address_range range;
+	enum range_verdict verdict;
+	uint32_t table;
+};
+
+/* Disjoint, ascending spans of one table; a port in none of them falls to
+ * the table's otherwise. */
+struct port_verdict {
+	struct port_span span;
+	enum policy_action action;
+};
+
+struct port_table {
+	struct port_verdict *spans;
+	size_t n_spans;
+	enum policy_action otherwise;
+};
+
+/* May an address that a name's answer holds be admitted? */
+enum admission {
+	ADMIT,          /* any protocol and port */
+	ADMIT_PORTS,    /* the listed ports only */
+	REFUSE_KIND,    /* loopback, link-local, metadata, ...: never */
+	REFUSE_PRIVATE, /* private, and no address rule allows it */
+	REFUSE_RULE,    /* an address rule of an earlier rank denies it */
+	REFUSE_NAME,    /* the name itself is denied */
+};
+
+struct admitted_ports {
+	struct port_span span[POLICY_NAME_PORTS_MAX * 2];
+	size_t n;
+};
+
+/* Compile; takes its own references of nothing: rules and always are copied
+ * or referenced so that the caller may free them. always may be NULL.
+ * 0 or -ENOMEM. The caller holds one reference. */
+int policy_compile(struct policy **out, const struct rules *rules,
+		   const struct always_rules *always);
+
+struct policy *policy_ref(struct policy *policy);
+void policy_unref(struct policy *policy);
+
+/* The document that it was compiled from; lives as long as the policy. */
+const struct rules *policy_rules(const struct policy *policy);
+
+/* The first rule that matches the name. A name whose first match allows only
+ * some ports is allowed. O(labels), no allocation. */
+void policy_match_name(const struct policy *policy,
+		       const struct domain_name *name, struct decision *out);
+
+/* The first address rule that matches. protocol 0: only rules without ports
+ * count, and those with ports are passed over. O(log ranges). */
+void policy_match_address(const struct policy *policy, const struct address *a,
+			  uint8_t protocol, uint16_t port,
+			  struct decision *out);
+
+/*
+ * May address a, to which the question name led, be admitted? private_ok is
+ * OPENSANDBOX_EGRESS_PRIVATE_ANSWERS=allow. ports is filled for ADMIT_PORTS.
+ * Under a default of allow the same holds: what is refused is cut from the
+ * answer.
+ */
+enum admission policy_admission(const struct policy *policy,
+				const struct domain_name *name,
+				const struct address *a, bool private_ok,
+				struct admitted_ports *ports);
+
+const char *admission_name(enum admission admission);
+
+/* The kernel's side; the arrays live as long as the policy. */
+enum policy_action policy_default(const struct policy *policy);
+const struct policy_range *policy_ranges(const struct policy *policy,
+					 size_t *n);
+const struct port_table *policy_port_tables(const struct policy *policy,
+					    size_t *n);
+/* Does any name rule list ports? */
+bool policy_has_name_ports(const struct policy *policy);
+
+/* Is the log silenced for this name (log_skip.always)? */
+bool policy_log_skips(const struct policy *policy,
+		      const struct domain_name *name);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A policy as its author wrote it: the default action and the rules in their
+ * order. What the HTTP interface shows, patches and stores; policy.h has what
+ * is compiled from it. Also linked into the nginx module.
+ */
+#ifndef EGRESS_POLICY_RULES_H
+#define EGRESS_POLICY_RULES_H
+
+#include "address.h"
+#include "name.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum policy_action {
+	POLICY_DENY,
+	POLICY_ALLOW,
+};
+
+enum target_kind {
+	TARGET_NAME,  /* example.com: that name alone */
+	TARGET_BELOW, /* *.example.com: any depth below, not itself */
+	TARGET_ANY,   /* *: every name and every address */
+	TARGET_RANGE, /* an address or a prefix */
+};
+
+/* Ports first to last of protocol IPPROTO_TCP or IPPROTO_UDP; 0 to 65535
+ * where the rule names a protocol without ports. */
+struct port_span {
+	uint8_t protocol;
+	uint16_t first;
+	uint16_t last;
+};
+
+struct rule {
+	enum policy_action action;
+	enum target_kind kind;
+	char *target;               /* as written */
+	struct domain_name name;    /* TARGET_NAME, TARGET_BELOW */
+	struct address_range range; /* TARGET_RANGE */
+	int priority;
+	bool has_priority;
+	struct port_span *ports; /* none: every port of every protocol */
+	size_t n_ports;
+	json_t *json; /* as written, for showing it again */
+};
+
+struct rules {
+	enum policy_action default_action;
+	struct rule *rule;
+	size_t n_rules;
+	bool given; /* false: made from an empty, null or {} policy */
+};
+
+/* What was wrong with an input, and where. index is the rule's place in the
+ * array, -1 where the fault is not in a rule. */
+struct policy_error {
+	int index;
+	char message[240];
+};
+
+enum {
+	POLICY_BODY_MAX = 1 << 20, /* bytes of a policy document */
+	POLICY_NAME_PORTS_MAX = 64 /* ports a name's rule may list in all */
+};
+
+/*
+ * Read a policy document: {"defaultAction":...,"egress":[...]}. Empty text,
+ * null and {} are deny-all. Unknown keys are errors, as is anything out of
+ * form; err then names the rule and the fault. max_rules 0 is no cap.
+ * The caller owns *out and frees it with rules_free().
+ * 0, -EINVAL, -E2BIG (over max_rules, or text over POLICY_BODY_MAX), -ENOMEM.
+ */
+int rules_from_text(struct rules **out, const char *text, size_t len,
+		    size_t max_rules, struct policy_error *err);
+int rules_from_json(struct rules **out, const json_t *document,
+		    size_t max_rules, struct policy_error *err);
+
+/* The document again, a new reference; keys as in the contract, rules in the
+ * order they were given. NULL when out of memory. */
+json_t *rules_to_json(const struct rules *rules);
+
+/*
+ * A new document with the array of rules in text put before those of old:
+ * within the array the first of a target (case-insensitive, trailing dot
+ * aside) wins, and old rules of the same targets go. Errors as
+ * rules_from_text(); old is left alone.
+ */
+int rules_patched(struct rules **out, const struct rules *old, const char *text,
+		  size_t len, size_t max_rules, struct policy_error *err);
+
+/* A new document without the rules whose targets the JSON array of strings in
+ * text lists; *removed counts them. */
+int rules_without(struct rules **out, const struct rules *old, const char *text,
+		  size_t len, size_t *removed, struct policy_error *err);
+
+/* An empty document, and one rule more at its end: for readers of other
+ * formats (always-files, nginx blocks). target is copied. 0, -EINVAL with
+ * err->message, -ENOMEM. */
+int rules_new(struct rules **out, enum policy_action default_action);
+int rules_append(struct rules *rules, enum policy_action action,
+		 const char *target, struct policy_error *err);
+
+void rules_free(struct rules *rules);
+
+#endif
