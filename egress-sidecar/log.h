@@ -6,7 +6,7 @@
 #ifndef EGRESS_LOG_H
 #define EGRESS_LOG_H
 
-#include <stdarg.h>
+#include <jansson.h>
 
 enum log_level {
 	LOG_DEBUG,
@@ -22,15 +22,20 @@ int log_level_from_text(enum log_level *level, const char *text);
 
 /*
  * Write {"time":RFC 3339 with microseconds, UTC,"level":...,"event":event,
- * "msg":...} and the fields, which are a NULL-ended list of pairs: a key whose
- * first character is its type ('s' const char *, 'i' long long, 'j' json_t *,
- * which is borrowed) and the value: log_event(LOG_INFO, "egress.loaded",
- * "policy loaded", "spolicy", text, "irules", 12LL, NULL). A NULL string or
- * object is left out. A key may hold one dot: "starget.host" makes
- * {"target":{"host":...}}. One write(2) a line; when standard output cannot
- * take it (full pipe) the line is dropped and counted, never waited for.
+ * "opensandbox.event":event,"msg":...} and the fields, which are a NULL-ended
+ * list of pairs: a key whose first character is its type ('s' const char *,
+ * 'i' long long, 'j' json_t *, which is borrowed) and the value:
+ * log_event(LOG_INFO, "egress.loaded", "policy loaded", "segress.default",
+ * text, "irules", 12LL, NULL). Keys stay flat, dots and all: "target.host".
+ * A NULL string or object is left out. One write(2) a line; when standard
+ * output cannot take it (full pipe) the line is dropped and counted, never
+ * waited for. event may be NULL: a line that belongs to no event family.
  */
 void log_event(enum log_level level, const char *event, const char *msg, ...);
+
+/* Fields that every line carries (sandbox_id, extra attributes): an object
+ * whose reference the log takes; NULL for none. */
+void log_set_common(json_t *fields);
 
 /* Would a line of this level be written? For callers that build costly
  * fields. */

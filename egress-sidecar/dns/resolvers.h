@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The upstream resolvers: a list with health, asked over UDP from random
+ * source ports with random ids (RFC 5452), over TCP when an answer was
+ * truncated (RFC 7766), the next one when one fails. One set serves every
+ * sandbox of the process.
+ */
+#ifndef EGRESS_DNS_RESOLVERS_H
+#define EGRESS_DNS_RESOLVERS_H
+
+#include "../policy/address.h"
+
+#include <uv.h>
+
+enum {
+	RESOLVERS_MAX = 16
+};
+
+struct resolver_address {
+	struct address a;
+	uint16_t port;     /* host order */
+	uint32_t scope_id; /* link-local IPv6 */
+};
+
+struct resolvers_settings {
+	struct resolver_address address[RESOLVERS_MAX];
+	size_t n;
+	uint32_t timeout_ms;        /* of one question over all resolvers */
+	uint32_t probe_interval_ms; /* health probe; 0: none */
+	char probe_name[256];       /* "." by default */
+	uint32_t mark;              /* SO_MARK of every socket, 0: none */
+};
+
+struct resolvers;
+
+/* 0 or -errno; *why is then a constant. The loop must outlive it. */
+int resolvers_open(struct resolvers **out, uv_loop_t *loop,
+		   const struct resolvers_settings *settings, const char **why);
+/* Pending questions are called back with -ECANCELED. */
+void resolvers_close(struct resolvers *resolvers);
+
+/* Why a question failed, for EDE: all timed out or unreachable (22), or a
+ * transport error (23). */
+enum resolver_result {
+	RESOLVER_ANSWERED,
+	RESOLVER_TIMED_OUT,
+	RESOLVER_UNREACHABLE,
+	RESOLVER_CANCELED,
+};
+
+struct resolver_question;
+
+/* message is the upstream's whole answer, valid during the call; its id is
+ * not the client's. NULL unless RESOLVER_ANSWERED. */
+typedef void (*resolver_done)(void *arg, enum resolver_result result,
+			      const uint8_t *message, size_t len);
+
+/*
+ * Ask: question is a complete query message (copied; its id is replaced).
+ * done is called exactly once, never before this returns. Answers are matched
+ * on source address and port, id and question section; others are ignored and
+ * counted. 0, -ENOMEM, -EAGAIN (too many questions under way).
+ */
+int resolvers_ask(struct resolvers *resolvers, const uint8_t *question,
+		  size_t len, resolver_done done, void *arg,
+		  struct resolver_question **out);
+/* done will not be called. */
+void resolvers_cancel(struct resolver_question *question);
+
+struct resolvers_counts {
+	uint64_t asked, answered, timed_out, retried_tcp, spoofed, failed_over;
+	unsigned healthy;
+};
+void resolvers_counts(const struct resolvers *resolvers,
+		      struct resolvers_counts *counts);
+
+#endif

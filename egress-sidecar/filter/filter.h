@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel's side of one sandbox: table "inet opensandbox" (and the netdev
+ * table of its egress hooks), programmed in atomic netlink batches. Callers
+ * see policies, leases and errors; nothing of netlink or nftables.
+ */
+#ifndef EGRESS_FILTER_FILTER_H
+#define EGRESS_FILTER_FILTER_H
+
+#include "leases.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct filter;
+
+enum {
+	FILTER_RESOLVERS_MAX = 16,
+	FILTER_INBOUND_MAX = 64
+};
+
+struct filter_resolver {
+	struct address a;
+	uint16_t port; /* host order */
+};
+
+struct filter_settings {
+	int netns;         /* descriptor of the sandbox's namespace, -1: ours */
+	bool drop;         /* default deny drops instead of refusing at once */
+	bool audit;        /* log what would be refused, refuse nothing */
+	bool dns_only;     /* redirect DNS and no more (mode "dns") */
+	bool private_ok;   /* OPENSANDBOX_EGRESS_PRIVATE_ANSWERS=allow */
+	uint16_t dns_port; /* of our listeners on 127.0.0.1 and ::1, UDP and
+			      TCP alike, host order */
+	uint16_t api_port; /* of our API in this namespace, 0: not here. Left
+			      reachable; the API itself judges who asks */
+	/* The hole for our own queries; n_resolvers 0 (join and agent mode):
+	 * there is none. mark is what our resolver sockets carry (SO_MARK). */
+	struct filter_resolver resolvers[FILTER_RESOLVERS_MAX];
+	size_t n_resolvers;
+	uint32_t mark;
+	uint32_t uid; /* and their owner */
+	/* Resolvers that the sandbox may ask itself
+	 * (OPENSANDBOX_EGRESS_NAMESERVER_EXEMPT). */
+	struct address exempt[FILTER_RESOLVERS_MAX];
+	size_t n_exempt;
+	/* Who may open connections into the sandbox; n_inbound 0: private
+	 * ranges and on-link neighbours. */
+	struct address_range inbound[FILTER_INBOUND_MAX];
+	size_t n_inbound;
+	/* TCP and UDP 443 to these is refused (DoH), every one if block_doh
+	 * and the list is empty is NOT meant: then nothing is blocked. */
+	const struct address_range *doh;
+	size_t n_doh;
+	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */
+};
+
+/*
+ * Open the netlink socket in the namespace and find out what the kernel can
+ * do. Changes nothing yet. On error *why says which feature or capability is
+ * missing (constant). 0, -EPERM, -EOPNOTSUPP, or another -errno.
+ */
+int filter_open(struct filter **out, const struct filter_settings *settings,
+		const char **why);
+
+/* A line for each kernel feature that is missing and what that costs; NULL
+ * after the last. */
+const char *filter_missing(const struct filter *filter, size_t i);
+
+/*
+ * Put the policy in force: one batch replaces every rule, range and learned
+ * address, taken from the table by lease_table_judge(), and raises the
+ * generation, so that open connections are judged anew. At no instant is a
+ * packet judged by neither policy. On error the kernel holds what it held.
+ * Takes over the tables of a process that ended.
+ */
+int filter_apply(struct filter *filter, const struct policy *policy,
+		 const struct lease_table *leases, uint64_t now_ms);
+
+/* Let n elements in, in one batch; returns after the kernel has acknowledged
+ * it. On error none of them is in. */
+int filter_learn(struct filter *filter, const struct lease_element *elements,
+		 size_t n);
+
+/* Reset the sockets in the sandbox whose peer the policy in force refuses
+ * (sock_diag(7), SOCK_DESTROY), so that idle connections end too. Best effort:
+ * -EOPNOTSUPP where the kernel cannot. */
+int filter_end_revoked(struct filter *filter, const struct policy *policy,
+		       const struct lease_table *leases, uint64_t now_ms);
+
+/* A refused packet, from NFLOG. */
+struct refused_packet {
+	struct address source, destination;
+	uint8_t protocol;
+	uint16_t destination_port; /* host order, 0: none */
+	bool audit;                /* would have been refused */
+	bool inbound;
+};
+
+/* Descriptor to poll for refused packets, -1: not logged. */
+int filter_log_fd(const struct filter *filter);
+/* Read those that are there, calling each for every one. 0 or -errno. */
+int filter_log_read(struct filter *filter,
+		    void (*each)(void *arg, const struct refused_packet *p),
+		    void *arg);
+
+/* Totals of refused and let-in packets since the tables were made. */
+struct filter_counts {
+	uint64_t refused_packets;
+	uint64_t learned_elements;
+	uint64_t commits;
+};
+int filter_counts(struct filter *filter, struct filter_counts *counts);
+
+/* Remove the tables: the sandbox is released. */
+int filter_remove(struct filter *filter);
+
+/* Close the sockets; the rules stay. */
+void filter_close(struct filter *filter);
+
+#endif

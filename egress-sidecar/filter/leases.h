@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Learned addresses: which names led to which address and until when. Pure:
+ * time is an argument, in milliseconds of CLOCK_BOOTTIME, and what the kernel
+ * has to be told comes out as values.
+ *
+ * An address outlives its lease here for a while ("remembered"), so that a
+ * connection that was opened in time can be judged by name when the policy
+ * changes, and so that a refused packet can be named in the log.
+ */
+#ifndef EGRESS_FILTER_LEASES_H
+#define EGRESS_FILTER_LEASES_H
+
+#include "../policy/policy.h"
+
+enum {
+	LEASE_FLOOR_S = 60, /* the shortest lease, whatever the TTL */
+	LEASE_SLACK_S = 30, /* the kernel's lease outlives the client's TTL */
+	LEASE_CAP_S = 3600, /* the longest lease, slack included */
+	LEASE_REMEMBER_S = 6 * 3600, /* how long an ended lease is remembered */
+	LEASE_NAMES_MAX = 16,        /* names kept for one address */
+	LEASE_MAX = 65536,           /* addresses of one sandbox */
+};
+
+/* One element for the kernel: a is let in on ports (none: all) for timeout_s
+ * seconds from now. timeout_s 0: is to be removed. */
+struct lease_element {
+	struct address a;
+	const struct admitted_ports *ports; /* NULL: every protocol and port */
+	uint32_t timeout_s;
+};
+
+struct lease_table;
+
+int lease_table_new(struct lease_table **out);
+void lease_table_free(struct lease_table *table);
+size_t lease_table_count(const struct lease_table *table);
+
+/*
+ * name led to a with a TTL of *ttl_s seconds. *ttl_s becomes what the client
+ * may be told (never more than the lease less the slack). Returns 1 and fills
+ * *element when the kernel must be told before the answer leaves, 0 when its
+ * lease is long enough already, -ENOSPC when the table is full of live leases,
+ * -ENOMEM. What 1 announced counts only once lease_confirm() says the kernel
+ * took it. element->ports is borrowed from ports.
+ */
+int lease_learn(struct lease_table *table, const struct domain_name *name,
+		const struct address *a, const struct admitted_ports *ports,
+		uint32_t *ttl_s, uint64_t now_ms,
+		struct lease_element *element);
+void lease_confirm(struct lease_table *table,
+		   const struct lease_element *element, uint64_t now_ms);
+
+/* The name that last led to a, whatever became of its lease; NULL if none. */
+const struct domain_name *lease_last_name(const struct lease_table *table,
+					  const struct address *a);
+
+/*
+ * Judge every remembered pair of name and address by another policy. Calls
+ * each(arg, element, live): live elements are leases that run on under it, in
+ * full or on ports, with the time they have left; the others (live false) are
+ * ended leases whose names are still allowed, for connections that are open.
+ * What the policy refuses is not called for. Does not change the table.
+ */
+void lease_table_judge(
+	const struct lease_table *table, const struct policy *policy,
+	bool private_ok, uint64_t now_ms,
+	void (*each)(void *arg, const struct lease_element *element, bool live),
+	void *arg);
+
+/* Drop what the policy refuses and what is past remembering. */
+void lease_table_sweep(struct lease_table *table, const struct policy *policy,
+		       bool private_ok, uint64_t now_ms);
+
+#endif

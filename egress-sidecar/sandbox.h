@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One guarded sandbox: namespace, policy, filter and DNS front under one roof.
+ * Created closed, re-policied, released. The HTTP interface, the agent and the
+ * policy pull act on sandboxes through this page alone.
+ */
+#ifndef EGRESS_SANDBOX_H
+#define EGRESS_SANDBOX_H
+
+#include "dns/front.h"
+#include "filter/filter.h"
+#include "policy/policy.h"
+
+struct sandbox;
+
+/* What every sandbox of the process shares. Borrowed; outlives them. */
+struct sandbox_shared {
+	uv_loop_t *loop;
+	struct resolvers *resolvers;
+	const struct settings *settings;
+	struct webhook *webhook;           /* NULL: none */
+	const struct always_rules *always; /* changed by sandbox_always() */
+};
+
+struct sandbox_place {
+	int netns;   /* taken over; -1: our own */
+	char id[64]; /* "" in sidecar mode without OPENSANDBOX_EGRESS_SANDBOX_ID
+		      */
+	char policy_file[4096]; /* "": none */
+};
+
+/*
+ * Close the sandbox under rules (deny all if NULL): filter first, then DNS.
+ * rules are taken over in every case. On error nothing is left behind that
+ * was not there before, and message (256 bytes) says why. 0 or -errno.
+ */
+int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
+		 const struct sandbox_place *place, struct rules *rules,
+		 char *message);
+
+/* End it: release removes the rules (the sandbox is free or gone), else they
+ * stay (fail closed). */
+void sandbox_close(struct sandbox *sandbox, bool release);
+
+const struct policy *sandbox_policy(const struct sandbox *sandbox);
+const char *sandbox_id(const struct sandbox *sandbox);
+
+/*
+ * Put other rules in force: compile, commit to the kernel, write the policy
+ * file, swap. Takes rules over in every case. On error the old policy is in
+ * force everywhere and message (256 bytes) says why; egress.update_failed is
+ * logged. 0 or -errno.
+ */
+int sandbox_replace(struct sandbox *sandbox, struct rules *rules,
+		    char *message);
+
+/* The always-files changed: compile and commit again with these. Same errors.
+ * The caller frees the old ones only after every sandbox has taken the new. */
+int sandbox_always(struct sandbox *sandbox, const struct always_rules *always,
+		   char *message);
+
+/* "deny_all", "allow_all" or "enforcing", as GET /policy shows it. */
+const char *sandbox_mode(const struct sandbox *sandbox);
+
+struct sandbox_counts {
+	struct front_counts dns;
+	struct filter_counts filter;
+	uint64_t policy_updates, policy_update_failures;
+	uint64_t rules, leases;
+	uint64_t query_us_sum;        /* upstream time of allowed questions */
+	uint64_t query_us_bucket[12]; /* bounds: sandbox_query_bound_us[] */
+};
+extern const uint32_t sandbox_query_bound_us[11];
+void sandbox_counts(struct sandbox *sandbox, struct sandbox_counts *counts);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the environment and the command line say, read and checked once.
+ */
+#ifndef EGRESS_SETTINGS_H
+#define EGRESS_SETTINGS_H
+
+#include "dns/resolvers.h"
+#include "filter/filter.h"
+#include "log.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum run_mode {
+	RUN_SIDECAR, /* in the sandbox's own namespace */
+	RUN_JOIN,    /* --netns, --pid */
+	RUN_AGENT,   /* --agent */
+};
+
+enum {
+	SETTINGS_ATTRS_MAX = 32,
+	SETTINGS_DOH_MAX = 256
+};
+
+struct settings {
+	enum run_mode run;
+	char netns[4096]; /* --netns */
+	pid_t pid;        /* --pid, 0: none */
+
+	bool nft;   /* OPENSANDBOX_EGRESS_MODE dns+nft */
+	bool audit; /* --audit */
+	bool drop;  /* --deny-action drop */
+
+	char *rules; /* OPENSANDBOX_EGRESS_RULES, NULL: none */
+	char policy_file[4096];
+	char policy_url[2048];
+	char always_dir[4096]; /* /var/egress/rules */
+	size_t max_rules;      /* 0: no cap */
+
+	char http_host[256]; /* "": every address */
+	uint16_t http_port;
+	char *token; /* NULL: none */
+	char agent_socket[108];
+
+	struct resolvers_settings resolvers; /* n 0: from resolv.conf */
+	bool private_ok;
+	struct address exempt[FILTER_RESOLVERS_MAX];
+	size_t n_exempt;
+	bool block_doh_443;
+	struct address_range doh[SETTINGS_DOH_MAX];
+	size_t n_doh;
+	struct address_range inbound[FILTER_INBOUND_MAX];
+	size_t n_inbound;
+
+	char webhook_url[2048];
+	char sandbox_id[64];
+	enum log_level log_level;
+	struct {
+		char key[64];
+		char value[256];
+	} attrs[SETTINGS_ATTRS_MAX];
+	size_t n_attrs;
+};
+
+/*
+ * Read the environment, then the command line, which wins. Prints --help and
+ * --version itself. 0; 1: done, exit 0; -EINVAL: said on standard error, in
+ * one line that names the option or variable, exit 2. resolvers are read from
+ * /etc/resolv.conf where neither names any.
+ */
+int settings_read(struct settings *settings, int argc, char **argv);
+void settings_free(struct settings *settings);
+
+#endif
