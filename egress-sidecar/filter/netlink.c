@@ -85,8 +85,7 @@ static int send_all(struct channel *c, const void *data, size_t len)
 	return (size_t)sent == len ? 0 : -EIO;
 }
 
-/* One datagram of answers; 0 at the end of what is there. */
-static ssize_t receive(struct channel *c)
+ssize_t channel_receive(struct channel *c)
 {
 	struct sockaddr_nl from;
 	socklen_t from_len = sizeof(from);
@@ -103,7 +102,7 @@ static ssize_t receive(struct channel *c)
 		return -EMSGSIZE;
 	/* Other processes may write to our port; only the kernel counts. */
 	if (from.nl_pid != 0)
-		return receive(c);
+		return channel_receive(c);
 	return len;
 }
 
@@ -131,7 +130,7 @@ int channel_commit(struct channel *c, struct batch *b, bool commit)
 	if (ret < 0)
 		return ret;
 
-	while ((len = receive(c)) > 0) {
+	while ((len = channel_receive(c)) > 0) {
 		const struct nlmsghdr *nlh = (const void *)c->buffer;
 		int left = (int)len;
 
@@ -164,7 +163,7 @@ int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 	ret = send_all(c, nlh, nlh->nlmsg_len);
 	if (ret < 0)
 		return ret;
-	while ((len = receive(c)) > 0) {
+	while ((len = channel_receive(c)) > 0) {
 		const struct nlmsghdr *answer = (const void *)c->buffer;
 		int left = (int)len;
 

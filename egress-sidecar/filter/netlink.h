@@ -10,6 +10,7 @@
 #include "batch.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct nlmsghdr;
 
@@ -42,5 +43,8 @@ int channel_commit(struct channel *c, struct batch *b, bool commit);
  * ends it. 0 or -errno. */
 int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 		int (*each)(void *arg, const struct nlmsghdr *nlh), void *arg);
+
+/* One datagram into c->buffer: its length, 0 where there is none, -errno. */
+ssize_t channel_receive(struct channel *c);
 
 #endif

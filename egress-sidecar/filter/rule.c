@@ -285,13 +285,14 @@ void rule_source_port(struct batch *b, uint16_t port)
 	port_is(b, 0, port);
 }
 
-static void load_data(struct batch *b, const void *data, uint32_t len)
+void rule_load_data(struct batch *b, uint32_t first, const void *data,
+		    uint32_t len)
 {
 	struct nftnl_expr *e = expression(b, "immediate");
 
 	if (!e)
 		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, reg(0));
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, reg(first));
 	nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, data, len);
 }
 
@@ -299,7 +300,7 @@ void rule_set_ct_mark(struct batch *b, uint32_t mark)
 {
 	struct nftnl_expr *e;
 
-	load_data(b, &mark, sizeof(mark));
+	rule_load_data(b, 0, &mark, sizeof(mark));
 	e = expression(b, "ct");
 	if (!e)
 		return;
@@ -311,7 +312,7 @@ void rule_set_meta_mark(struct batch *b, uint32_t mark)
 {
 	struct nftnl_expr *e;
 
-	load_data(b, &mark, sizeof(mark));
+	rule_load_data(b, 0, &mark, sizeof(mark));
 	e = expression(b, "meta");
 	if (!e)
 		return;
@@ -330,7 +331,7 @@ void rule_redirect(struct batch *b, uint16_t port)
 	uint16_t wire = htons(port);
 	struct nftnl_expr *e;
 
-	load_data(b, &wire, sizeof(wire));
+	rule_load_data(b, 0, &wire, sizeof(wire));
 	e = expression(b, "redir");
 	if (e)
 		nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN, reg(0));

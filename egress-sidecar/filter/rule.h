@@ -25,6 +25,9 @@ void rule_load_ct(struct batch *b, uint32_t key, int direction, uint32_t first);
 /* base: NFT_PAYLOAD_*; offset and len in bytes */
 void rule_load_payload(struct batch *b, uint32_t base, uint32_t offset,
 		       uint32_t len, uint32_t first);
+/* bytes as they are */
+void rule_load_data(struct batch *b, uint32_t first, const void *data,
+		    uint32_t len);
 /* flags: NFTA_FIB_F_*; result: NFT_FIB_RESULT_* */
 void rule_load_fib(struct batch *b, uint32_t flags, uint32_t result,
 		   uint32_t first);
