@@ -64,7 +64,7 @@ sub counters
 	for my $place (qw(good evil other)) {
 		$rules .= "counter $place { }\n";
 	}
-	push @chain,
+	push @chain, 'iif lo return',
 	    'ip daddr 203.0.113.53 return', 'ip6 daddr 2001:db8:113::53 return',
 	    'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert,'
 	    . ' nd-router-solicit, nd-router-advert, mld2-listener-report,'
@@ -75,7 +75,7 @@ sub counters
 	}
 	push @chain, 'ip daddr 203.0.113.66 counter name evil return',
 	    'ip6 daddr 2001:db8:113::66 counter name evil return',
-	    'iif lo return', 'counter name other';
+	    'counter name other';
 	$rules .= "chain arrive {\n type filter hook prerouting priority -400;\n"
 	    . join("\n", @chain) . "\n}\n}\n";
 	write_file(scratch() . '/seen.nft', $rules);
