@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -20,6 +19,7 @@
 #define TIME_TEXT_MAX 48
 
 static enum log_level least = LOG_INFO;
+static json_t *common;
 static unsigned long dropped;
 
 static const char *const level_names[] = {
@@ -45,6 +45,12 @@ int log_level_from_text(enum log_level *level, const char *text)
 		}
 	}
 	return -EINVAL;
+}
+
+void log_set_common(json_t *fields)
+{
+	json_decref(common);
+	common = fields;
 }
 
 int log_enabled(enum log_level level)
@@ -91,27 +97,6 @@ static json_t *string_value(const char *text)
 	return value;
 }
 
-/* Set a key, or, where it holds a dot, a key of the object before the dot. */
-static void set_field(json_t *line, const char *key, json_t *value)
-{
-	const char *dot = strchr(key, '.');
-	char outer[KEY_MAX];
-	json_t *object;
-
-	if (!dot || (size_t)(dot - key) >= sizeof(outer)) {
-		json_object_set_new(line, key, value);
-		return;
-	}
-	memcpy(outer, key, (size_t)(dot - key));
-	outer[dot - key] = '\0';
-	object = json_object_get(line, outer);
-	if (!object) {
-		object = json_object();
-		json_object_set_new(line, outer, object);
-	}
-	json_object_set_new(object, dot + 1, value);
-}
-
 static void set_fields(json_t *line, va_list fields)
 {
 	const char *key;
@@ -137,7 +122,7 @@ static void set_fields(json_t *line, va_list fields)
 			return;
 		}
 		if (value)
-			set_field(line, key + 1, value);
+			json_object_set_new(line, key + 1, value);
 	}
 }
 
@@ -180,8 +165,7 @@ static ssize_t write_now(const char *text, size_t len)
 
 static void write_line(json_t *line)
 {
-	static bool cut;
-	/* a line that was cut short must not swallow the next */
+	static bool cut; /* a line cut short must not swallow the next */
 	char *text = json_dumps(line, JSON_COMPACT);
 	char *whole = NULL;
 	ssize_t wrote;
@@ -214,8 +198,14 @@ void log_event(enum log_level level, const char *event, const char *msg, ...)
 	write_time(now);
 	json_object_set_new(line, "time", json_string(now));
 	json_object_set_new(line, "level", json_string(level_names[level]));
-	json_object_set_new(line, "event", json_string(event));
+	if (event) {
+		json_object_set_new(line, "event", json_string(event));
+		json_object_set_new(line, "opensandbox.event",
+				    json_string(event));
+	}
 	json_object_set_new(line, "msg", string_value(msg));
+	if (common)
+		json_object_update(line, common);
 	va_start(fields, msg);
 	set_fields(line, fields);
 	va_end(fields);
@@ -225,11 +215,15 @@ void log_event(enum log_level level, const char *event, const char *msg, ...)
 
 void log_fatal(const char *format, ...)
 {
+	char *message;
 	va_list args;
+	int len;
 
-	fputs("egress-sidecar: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	len = vasprintf(&message, format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	if (len < 0)
+		return;
+	fprintf(stderr, "egress-sidecar: %s\n", message);
+	free(message);
 }

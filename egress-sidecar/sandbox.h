@@ -9,6 +9,7 @@
 
 #include "dns/front.h"
 #include "filter/filter.h"
+#include "listeners.h"
 #include "policy/policy.h"
 
 struct sandbox;
