@@ -4,6 +4,7 @@
  * workers until asked to end.
  */
 #include "check.h"
+#include "privileges.h"
 #include "service.h"
 #include "supervisor.h"
 
@@ -42,6 +43,7 @@ int main(int argc, char **argv)
 	struct service_sockets sockets;
 	struct settings settings;
 	struct service service = {&settings, &sockets};
+	const char *missing;
 	int status;
 
 	for (size_t i = 0; i < sizeof(subcommands) / sizeof(*subcommands); i++)
@@ -51,6 +53,12 @@ int main(int argc, char **argv)
 	status = settings_read(&settings, argc, argv);
 	if (status)
 		return status > 0 ? EXIT_OK : EXIT_USAGE;
+	missing = privileges_missing(&settings);
+	if (missing) {
+		log_fatal("%s is missing", missing);
+		settings_free(&settings);
+		return EXIT_STARTUP;
+	}
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (mark_draw(&settings) || service_sockets_open(&sockets, &settings)) {
 		settings_free(&settings);

@@ -5,6 +5,7 @@
 #include "control/webhook.h"
 #include "netns.h"
 #include "policy_file.h"
+#include "privileges.h"
 #include "sandbox.h"
 #include "supervisor.h"
 #include "watch.h"
@@ -302,6 +303,7 @@ int service_run(void *arg, int ready)
 {
 	struct worker w = {.service = arg};
 	struct rules *rules;
+	int err;
 
 	log_common(w.service->settings);
 	if (first_rules(&rules, w.service->settings))
@@ -309,6 +311,11 @@ int service_run(void *arg, int ready)
 	uv_loop_init(&w.loop);
 	if (worker_start(&w, rules))
 		return EXIT_STARTUP;
+	err = privileges_drop(w.service->settings);
+	if (err) {
+		log_fatal("cannot drop privileges: %s", strerror(-err));
+		return EXIT_STARTUP;
+	}
 	if (write(ready, "+", 1) != 1)
 		return EXIT_STARTUP;
 	close(ready);
