@@ -45,7 +45,7 @@ ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANFLAGS)
 .PHONY: all
 all:
 
--include ngx_opensandbox_module/build.mk
+include ngx_opensandbox_module/build.mk
 include egress-sidecar/build.mk
 include t/unit/build.mk
 
