@@ -244,7 +244,7 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
             }
 
             if (h[i].key.len == sizeof("Connection") - 1 &&
-                ngx_strcasecmp(h[i].lowcase_key, (u_char *) "connection") ==
+                ngx_strncmp(h[i].lowcase_key, "connection", h[i].key.len) ==
                     0 &&
                 ngx_http_opensandbox_has_token(&h[i].value, "upgrade"))
             {
