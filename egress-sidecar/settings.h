@@ -32,9 +32,11 @@ struct settings {
 	bool audit; /* --audit */
 	bool drop;  /* --deny-action drop */
 
-	char *rules; /* OPENSANDBOX_EGRESS_RULES, NULL: none */
+	char *rules;            /* OPENSANDBOX_EGRESS_RULES, NULL: none */
+	const char *rules_from; /* the variable or option that gave them */
 	char policy_file[4096];
 	char policy_url[2048];
+	char *policy_token;    /* bearer token for it, NULL: none */
 	char always_dir[4096]; /* /var/egress/rules */
 	size_t max_rules;      /* 0: no cap */
 

@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DOMAIN_NAME_MAX 255
+#define DOMAIN_NAME_MAX   255
+#define DOMAIN_LABELS_MAX 127
 /* "\255" for each octet in the worst case, dots and the NUL. */
 #define DOMAIN_NAME_TEXT_MAX 1024
 
@@ -43,5 +44,15 @@ bool domain_name_equal(const struct domain_name *a,
 /* 64-bit keyed hash of the wire form; the key is drawn at program start, so
  * that a hostile client cannot choose names that collide. */
 uint64_t domain_name_hash(const struct domain_name *name);
+
+/* The hash of a label (its length octet first) put before a suffix with the
+ * hash given; the root's is 0. Folded over a name's labels from the right it
+ * is domain_name_hash(), and the hash of every suffix on the way. */
+uint64_t domain_name_hash_label(uint64_t suffix, const uint8_t *label);
+
+/* Where in name->wire each label starts; returns how many there are, the
+ * root's not counted. */
+size_t domain_name_labels(const struct domain_name *name,
+			  uint8_t offset[DOMAIN_LABELS_MAX]);
 
 #endif

@@ -70,7 +70,8 @@ struct admitted_ports {
 
 /* Compile; takes its own references of nothing: rules and always are copied
  * or referenced so that the caller may free them. always may be NULL.
- * 0 or -ENOMEM. The caller holds one reference. */
+ * 0, -ENOMEM, or -E2BIG where rules of many ports overlap in more ways than
+ * the kernel should be asked to hold. The caller holds one reference. */
 int policy_compile(struct policy **out, const struct rules *rules,
 		   const struct always_rules *always);
 
@@ -81,7 +82,8 @@ void policy_unref(struct policy *policy);
 const struct rules *policy_rules(const struct policy *policy);
 
 /* The first rule that matches the name. A name whose first match allows only
- * some ports is allowed. O(labels), no allocation. */
+ * some ports is allowed; a "*" that denies only some ports is passed over.
+ * O(labels), no allocation. */
 void policy_match_name(const struct policy *policy,
 		       const struct domain_name *name, struct decision *out);
 
@@ -96,6 +98,13 @@ void policy_match_address(const struct policy *policy, const struct address *a,
  * OPENSANDBOX_EGRESS_PRIVATE_ANSWERS=allow. ports is filled for ADMIT_PORTS.
  * Under a default of allow the same holds: what is refused is cut from the
  * answer.
+ *
+ * For each protocol and port the first rule in rank order that matches the
+ * name, or the address, and the port decides; a private address is moreover
+ * admitted only where the first rule that matches the address ("*" is one)
+ * allows it. Where protocols other than TCP and UDP, or some ports, are left
+ * out, the answer is ADMIT_PORTS; spans for which *ports has no room are left
+ * out as well.
  */
 enum admission policy_admission(const struct policy *policy,
 				const struct domain_name *name,
@@ -110,7 +119,7 @@ const struct policy_range *policy_ranges(const struct policy *policy,
 					 size_t *n);
 const struct port_table *policy_port_tables(const struct policy *policy,
 					    size_t *n);
-/* Does any name rule list ports? */
+/* May policy_admission() say ADMIT_PORTS? Does any rule list ports? */
 bool policy_has_name_ports(const struct policy *policy);
 
 /* Is the log silenced for this name (log_skip.always)? */

@@ -53,6 +53,7 @@ struct rules {
 	struct rule *rule;
 	size_t n_rules;
 	bool given; /* false: made from an empty, null or {} policy */
+	unsigned int references; /* rules_ref(), rules_free() */
 };
 
 /* What was wrong with an input, and where. index is the rule's place in the
@@ -86,8 +87,16 @@ json_t *rules_to_json(const struct rules *rules);
 /*
  * A new document with the array of rules in text put before those of old:
  * within the array the first of a target (case-insensitive, trailing dot
- * aside) wins, and old rules of the same targets go. Errors as
- * rules_from_text(); old is left alone.
+ * aside) wins, and old rules of the same targets go. Addresses are compared as
+ * such, so that 10.0.0.1 replaces 10.0.0.1/32.
+ *
+ * Priorities stay what they are: a rule without one takes its new place in the
+ * array for it, one with a priority keeps that number. So a rule put in front
+ * without a priority decides after an old one whose priority is negative, and
+ * old rules without a priority move behind those that have one when others are
+ * put before them. Whoever gives priorities gives them to every rule.
+ *
+ * Errors as rules_from_text(); old is left alone.
  */
 int rules_patched(struct rules **out, const struct rules *old, const char *text,
 		  size_t len, size_t max_rules, struct policy_error *err);
@@ -104,6 +113,10 @@ int rules_new(struct rules **out, enum policy_action default_action);
 int rules_append(struct rules *rules, enum policy_action action,
 		 const char *target, struct policy_error *err);
 
+/* One holder more; from then on nothing may be appended. */
+struct rules *rules_ref(struct rules *rules);
+
+/* Give up one's hold; the last holder frees. NULL is nothing. */
 void rules_free(struct rules *rules);
 
 #endif

@@ -10,7 +10,7 @@ use Exporter 'import';
 use Carp qw(croak);
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use File::Path qw(remove_tree);
+use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX qw(:sys_wait_h setpgid _exit);
@@ -18,7 +18,7 @@ use Socket qw(SOL_SOCKET SO_REUSEADDR);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(scratch root build_dir start stop kill_now alive wait_exit
-    run run_in capture netns veth addr in_netns free_port wait_for
+    run run_in capture netns netns_etc veth addr in_netns free_port wait_for
     wait_port write_file read_file python);
 
 my $owner = $$;
@@ -179,6 +179,14 @@ sub netns
 	return $full;
 }
 
+# netns_etc(NS, FILE, CONTENT): what `ip netns exec` shows as /etc/FILE inside.
+sub netns_etc
+{
+	my ($ns, $file, $content) = @_;
+	make_path("/etc/netns/$ns");
+	write_file("/etc/netns/$ns/$file", $content);
+}
+
 # veth(NS_A, IF_A, NS_B, IF_B): a cable between two namespaces, both ends up.
 sub veth
 {
@@ -306,7 +314,9 @@ sub cleanup
 		my (undef, $pids) = capture('ip', 'netns', 'pids', $ns);
 		kill 'KILL', grep { /^\d+$/ && $_ != $$ } split ' ', $pids;
 		capture('ip', 'netns', 'del', $ns);
+		remove_tree("/etc/netns/$ns");
 	}
+	rmdir '/etc/netns' if @namespaces;
 	@namespaces = ();
 	if ($scratch && !$ENV{KEEP}) {
 		remove_tree($scratch, { safe => 0 });

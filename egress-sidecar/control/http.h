@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP interface of one sandbox: /policy, /healthz, /metrics, served by
+ * libmicrohttpd inside our loop.
+ */
+#ifndef EGRESS_CONTROL_HTTP_H
+#define EGRESS_CONTROL_HTTP_H
+
+#include "../sandbox.h"
+
+struct http;
+
+/* A listening socket for the address in settings: every address of both
+ * families where the host is empty. A descriptor, or -errno. */
+int http_listen(const struct settings *settings);
+
+/*
+ * Serve on listen_fd, which is borrowed. closed_inside: the interface shares
+ * the sandbox's namespace, so whoever connects from one of its own addresses
+ * gets nothing but /healthz unless it holds the token. 0 or -errno.
+ */
+int http_open(struct http **out, uv_loop_t *loop, int listen_fd,
+	      struct sandbox *sandbox, const struct settings *settings,
+	      bool closed_inside);
+void http_close(struct http *http);
+
+#endif

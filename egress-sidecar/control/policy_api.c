@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy_api.h"
+
+#include "../log.h"
+#include "../settings.h"
+#include "metrics.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool reading(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+static void reply_state(struct reply *reply, const struct sandbox *sandbox,
+			const struct settings *settings, const char *reason)
+{
+	json_t *policy = rules_to_json(policy_rules(sandbox_policy(sandbox)));
+	json_t *json = json_pack("{ss ss ss}", "status", "ok", "mode",
+				 sandbox_mode(sandbox), "enforcementMode",
+				 settings->nft ? "dns+nft" : "dns");
+
+	if (reason)
+		json_object_set_new(json, "reason", json_string(reason));
+	json_object_set_new(json, "policy", policy);
+	reply_json(reply, 200, json);
+}
+
+/* What a document that could not be read is answered. */
+static void reply_unread(struct reply *reply, const struct sandbox *sandbox,
+			 int err, const struct policy_error *fault)
+{
+	log_event(LOG_WARN, "egress.update_failed", "policy refused", "serror",
+		  fault->message[0] ? fault->message : strerror(-err),
+		  "ssandbox_id",
+		  sandbox_id(sandbox)[0] ? sandbox_id(sandbox) : NULL, NULL);
+	if (err == -E2BIG)
+		reply_text(reply, 413, "%s", fault->message);
+	else if (err == -EINVAL)
+		reply_text(reply, 400, "invalid policy: %s", fault->message);
+	else
+		reply_text(reply, 500, "%s", strerror(-err));
+}
+
+/* Put rules (taken over) in force and answer. */
+static void put(struct sandbox *sandbox, const struct settings *settings,
+		struct rules *rules, const char *reason, struct reply *reply)
+{
+	char message[256];
+	int err = sandbox_replace(sandbox, rules, message);
+
+	if (err)
+		reply_text(reply, 500, "policy not applied: %s", message);
+	else
+		reply_state(reply, sandbox, settings, reason);
+}
+
+static void replace(struct sandbox *sandbox, const struct settings *settings,
+		    const char *body, size_t len, struct reply *reply)
+{
+	struct policy_error fault = {.index = -1};
+	struct rules *rules;
+	int err =
+		rules_from_text(&rules, body, len, settings->max_rules, &fault);
+
+	if (err) {
+		reply_unread(reply, sandbox, err, &fault);
+		return;
+	}
+	put(sandbox, settings, rules,
+	    rules->given ? NULL : "no policy given: everything is denied",
+	    reply);
+}
+
+static void patch(struct sandbox *sandbox, const struct settings *settings,
+		  const char *body, size_t len, struct reply *reply)
+{
+	struct policy_error fault = {.index = -1};
+	struct rules *rules;
+	int err = rules_patched(&rules, policy_rules(sandbox_policy(sandbox)),
+				body, len, settings->max_rules, &fault);
+
+	if (err)
+		reply_unread(reply, sandbox, err, &fault);
+	else
+		put(sandbox, settings, rules, NULL, reply);
+}
+
+static void take_away(struct sandbox *sandbox, const struct settings *settings,
+		      const char *body, size_t len, struct reply *reply)
+{
+	struct policy_error fault = {.index = -1};
+	struct rules *rules;
+	size_t removed;
+	int err = rules_without(&rules, policy_rules(sandbox_policy(sandbox)),
+				body, len, &removed, &fault);
+
+	if (err) {
+		reply_unread(reply, sandbox, err, &fault);
+	} else if (removed == 0) {
+		rules_free(rules);
+		reply_state(reply, sandbox, settings,
+			    "no matching targets found");
+	} else {
+		put(sandbox, settings, rules, NULL, reply);
+	}
+}
+
+void policy_api(struct sandbox *sandbox, const struct settings *settings,
+		const char *method, const char *body, size_t len,
+		struct reply *reply)
+{
+	if (reading(method)) {
+		reply_state(reply, sandbox, settings, NULL);
+	} else if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
+		replace(sandbox, settings, body, len, reply);
+	} else if (strcmp(method, "PATCH") == 0) {
+		patch(sandbox, settings, body, len, reply);
+	} else if (strcmp(method, "DELETE") == 0) {
+		take_away(sandbox, settings, body, len, reply);
+	} else {
+		reply_method(reply, "GET, HEAD, POST, PUT, PATCH, DELETE");
+	}
+}
+
+void reply_health(struct reply *reply, const char *method)
+{
+	if (!reading(method)) {
+		reply_method(reply, "GET, HEAD");
+		return;
+	}
+	reply_text(reply, 200, "ok");
+	/* "ok" to the byte: no newline. */
+	if (reply->body)
+		reply->body[2] = '\0';
+}
+
+void reply_metrics(struct reply *reply, const char *method,
+		   struct sandbox *const *sandboxes, size_t n,
+		   const struct settings *settings)
+{
+	if (!reading(method)) {
+		reply_method(reply, "GET, HEAD");
+		return;
+	}
+	*reply = (struct reply){
+		.status = 200,
+		.type = "text/plain; version=0.0.4; charset=utf-8",
+		.body = metrics_text(sandboxes, n, settings),
+	};
+	if (!reply->body)
+		reply_text(reply, 500, "out of memory");
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tells a URL of every denied name: POST {"hostname","timestamp","source",
+ * "sandboxId"}. Never delays the caller: a bounded queue, one request under
+ * way, 5 seconds each, three retries after 1, 2 and 4 seconds.
+ */
+#ifndef EGRESS_CONTROL_WEBHOOK_H
+#define EGRESS_CONTROL_WEBHOOK_H
+
+#include <stdint.h>
+#include <uv.h>
+
+struct webhook;
+
+/* 0 or -errno. */
+int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url);
+void webhook_close(struct webhook *webhook);
+
+/* Queue one denial; dropped and counted when the queue is full. */
+void webhook_send(struct webhook *webhook, const char *hostname,
+		  const char *sandbox_id);
+
+struct webhook_counts {
+	uint64_t sent, failed, dropped;
+};
+void webhook_counts(const struct webhook *webhook,
+		    struct webhook_counts *counts);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listeners.h"
+
+#include "netns.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	PORT_TRIES = 64,
+	TCP_BACKLOG = 256,
+	UDP_BUFFER = 1 << 20, /* bytes; rides out bursts between two turns */
+};
+
+static socklen_t loopback(struct sockaddr_storage *ss, int family,
+			  uint16_t port)
+{
+	struct sockaddr_in *sin = (struct sockaddr_in *)ss;
+	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)ss;
+
+	memset(ss, 0, sizeof(*ss));
+	ss->ss_family = (sa_family_t)family;
+	if (family == AF_INET) {
+		sin->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		sin->sin_port = htons(port);
+		return sizeof(*sin);
+	}
+	sin6->sin6_addr = in6addr_loopback;
+	sin6->sin6_port = htons(port);
+	return sizeof(*sin6);
+}
+
+static int listener(int netns, int family, int type, uint16_t port)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = loopback(&ss, family, port);
+	int one = 1, size = UDP_BUFFER, err;
+	int fd = netns_socket(netns, family, type, 0);
+
+	if (fd < 0)
+		return fd;
+	if (family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one,
+				 sizeof(one));
+	if (type == SOCK_DGRAM)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size,
+				 sizeof(size));
+	else
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
+				 sizeof(one));
+	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
+	    (type == SOCK_STREAM && listen(fd, TCP_BACKLOG) < 0)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int bound_port(int fd, uint16_t *port)
+{
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+
+	if (getsockname(fd, (struct sockaddr *)&sin, &len) < 0)
+		return -errno;
+	*port = ntohs(sin.sin_port);
+	return 0;
+}
+
+/* No IPv6, or none on loopback (disable_ipv6): nothing to listen for. */
+static bool without_ipv6(int err)
+{
+	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL;
+}
+
+/* One port for all four; -EADDRINUSE where another socket has it. */
+static int listeners_try(struct listeners *l, int netns)
+{
+	int err;
+
+	*l = (struct listeners){-1, -1, -1, -1, 0};
+	l->udp4 = listener(netns, AF_INET, SOCK_DGRAM, 0);
+	if (l->udp4 < 0)
+		return l->udp4;
+	err = bound_port(l->udp4, &l->port);
+	if (err)
+		return err;
+	l->tcp4 = listener(netns, AF_INET, SOCK_STREAM, l->port);
+	if (l->tcp4 < 0)
+		return l->tcp4;
+	l->udp6 = listener(netns, AF_INET6, SOCK_DGRAM, l->port);
+	if (without_ipv6(l->udp6))
+		return 0;
+	if (l->udp6 < 0)
+		return l->udp6;
+	l->tcp6 = listener(netns, AF_INET6, SOCK_STREAM, l->port);
+	return l->tcp6 < 0 ? l->tcp6 : 0;
+}
+
+int listeners_open(struct listeners *l, int netns)
+{
+	int err = -EADDRINUSE;
+
+	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE; i++) {
+		err = listeners_try(l, netns);
+		if (err)
+			listeners_close(l);
+	}
+	return err;
+}
+
+void listeners_close(struct listeners *l)
+{
+	int *fds[] = {&l->udp4, &l->tcp4, &l->udp6, &l->tcp6};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sockets on which a sandbox's DNS is answered: one port, on 127.0.0.1
+ * and, where the namespace has IPv6, on ::1, for UDP and TCP. The packet
+ * filter sends everything to port 53 there.
+ */
+#ifndef EGRESS_LISTENERS_H
+#define EGRESS_LISTENERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct listeners {
+	int udp4, tcp4, udp6, tcp6; /* -1: none */
+	uint16_t port;              /* host order */
+};
+
+/*
+ * Bind them in the namespace (-1: our own) to a port that the kernel chooses:
+ * a hostile sandbox cannot occupy it beforehand. Bound, non-blocking, TCP
+ * listening. 0 or -errno; on error nothing is open.
+ */
+int listeners_open(struct listeners *l, int netns);
+void listeners_close(struct listeners *l);
+
+#endif

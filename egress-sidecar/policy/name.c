@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/name.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LABEL_MAX 63
+
+static uint64_t hash_key[2];
+
+__attribute__((constructor)) static void draw_hash_key(void)
+{
+	if (getentropy(hash_key, sizeof(hash_key)) < 0)
+		abort();
+}
+
+/* ASCII alone, whatever the locale (RFC 4343) */
+static uint8_t fold(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+static bool is_host_char(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+	       c == '_';
+}
+
+static const char *bad_char(uint8_t c)
+{
+	if (c >= 0x80)
+		return "internationalised names must be given as A-labels "
+		       "(xn--...)";
+	if (c == '*')
+		return "'*' may stand alone or be the whole first label";
+	return "a character that is not a letter, digit, '-', '_' or '.'";
+}
+
+int domain_name_from_text(struct domain_name *name, const char *text,
+			  const char **why)
+{
+	size_t label = 0, at = 1;
+
+	if (text[0] == '\0' || (text[0] == '.' && text[1] == '\0')) {
+		*why = "the name is empty";
+		return -EINVAL;
+	}
+	for (;; text++) {
+		uint8_t c = fold((uint8_t)*text);
+
+		if (c == '.' || c == '\0') {
+			size_t len = at - label - 1;
+
+			if (len == 0) {
+				*why = "an empty label";
+				return -EINVAL;
+			}
+			name->wire[label] = (uint8_t)len;
+			label = at++;
+			if (c == '\0' || text[1] == '\0')
+				break;
+			continue;
+		}
+		if (!is_host_char(c)) {
+			*why = bad_char(c);
+			return -EINVAL;
+		}
+		if (at - label > LABEL_MAX) {
+			*why = "a label is longer than 63 characters";
+			return -EINVAL;
+		}
+		/* the root's octet must still follow */
+		if (at >= DOMAIN_NAME_MAX - 1) {
+			*why = "the name is longer than 255 octets";
+			return -EINVAL;
+		}
+		name->wire[at++] = c;
+	}
+	name->wire[label] = 0;
+	name->len = (uint8_t)(label + 1);
+	*why = NULL;
+	return 0;
+}
+
+int domain_name_from_wire(struct domain_name *name, const uint8_t *wire,
+			  size_t len)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t octets;
+
+		if (at >= len || at >= DOMAIN_NAME_MAX)
+			return -EINVAL;
+		octets = wire[at];
+		name->wire[at++] = (uint8_t)octets;
+		if (octets == 0)
+			break;
+		if (octets > LABEL_MAX || octets > len - at ||
+		    octets > DOMAIN_NAME_MAX - at)
+			return -EINVAL;
+		for (; octets > 0; octets--, at++)
+			name->wire[at] = fold(wire[at]);
+	}
+	name->len = (uint8_t)at;
+	return (int)at;
+}
+
+char *domain_name_to_text(const struct domain_name *name, char *out)
+{
+	const uint8_t *label = name->wire;
+	char *to = out;
+
+	if (label[0] == 0)
+		*to++ = '.';
+	while (label[0] != 0) {
+		if (to != out)
+			*to++ = '.';
+		for (size_t i = 1; i <= label[0]; i++) {
+			uint8_t c = label[i];
+
+			if (is_host_char(c)) {
+				*to++ = (char)c;
+				continue;
+			}
+			*to++ = '\\';
+			*to++ = (char)('0' + c / 100);
+			*to++ = (char)('0' + c / 10 % 10);
+			*to++ = (char)('0' + c % 10);
+		}
+		label += label[0] + 1;
+	}
+	*to = '\0';
+	return out;
+}
+
+bool domain_name_equal(const struct domain_name *a, const struct domain_name *b)
+{
+	return a->len == b->len && !memcmp(a->wire, b->wire, a->len);
+}
+
+size_t domain_name_labels(const struct domain_name *name,
+			  uint8_t offset[DOMAIN_LABELS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t at = 0; name->wire[at] != 0; at += name->wire[at] + 1u)
+		offset[n++] = (uint8_t)at;
+	return n;
+}
+
+static uint64_t rotate(uint64_t x, unsigned int by)
+{
+	return x << by | x >> (64 - by);
+}
+
+static void sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = rotate(v[1], 13) ^ v[0];
+	v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] = rotate(v[0], 32) + v[3];
+	v[2] += v[1];
+	v[3] = rotate(v[3], 21) ^ v[0];
+	v[1] = rotate(v[1], 17) ^ v[2];
+	v[2] = rotate(v[2], 32);
+}
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+	v[3] ^= word;
+	sip_round(v);
+	v[0] ^= word;
+}
+
+/*
+ * SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF") of
+ * the suffix's hash and the label with its length octet, which also ends the
+ * message: no two labels pad to the same words.
+ */
+uint64_t domain_name_hash_label(uint64_t suffix, const uint8_t *label)
+{
+	uint64_t v[4] = {
+		hash_key[0] ^ UINT64_C(0x736f6d6570736575),
+		hash_key[1] ^ UINT64_C(0x646f72616e646f6d),
+		hash_key[0] ^ UINT64_C(0x6c7967656e657261),
+		hash_key[1] ^ UINT64_C(0x7465646279746573),
+	};
+	size_t len = label[0] + 1u;
+	uint64_t word;
+
+	sip_word(v, suffix);
+	for (size_t at = 0; at < len; at += sizeof(word)) {
+		size_t part = len - at < sizeof(word) ? len - at : sizeof(word);
+
+		word = 0;
+		memcpy(&word, label + at, part);
+		sip_word(v, word);
+	}
+	v[2] ^= 0xff;
+	sip_round(v);
+	sip_round(v);
+	sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t domain_name_hash(const struct domain_name *name)
+{
+	uint8_t offset[DOMAIN_LABELS_MAX];
+	size_t n = domain_name_labels(name, offset);
+	uint64_t hash = 0;
+
+	while (n > 0)
+		hash = domain_name_hash_label(hash, name->wire + offset[--n]);
+	return hash;
+}

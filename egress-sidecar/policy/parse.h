@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the readers of rules: how a target, a list of ports and an error
+ * are made. Nobody outside this folder includes it.
+ */
+#ifndef EGRESS_POLICY_PARSE_H
+#define EGRESS_POLICY_PARSE_H
+
+#include "policy/rules.h"
+
+/* Fill err and return -EINVAL. Control characters, which a caller's values may
+ * hold, become '?', so that the message stays one line. err may be NULL. */
+int policy_error_set(struct policy_error *err, int index, const char *format,
+		     ...) __attribute__((format(printf, 3, 4)));
+
+/* Read a target into kind, name and range. 0 or -EINVAL with *why. */
+int rule_read_target(struct rule *rule, const char *text, const char **why);
+
+/*
+ * Read "ports" and "protocol" (each NULL or JSON null where absent) into
+ * rule->ports: sorted by protocol and port, overlaps merged. What a rule for
+ * names may not have is refused here as well, so kind and action must be set.
+ * 0, -EINVAL with *key, the key at fault, and *why, or -ENOMEM.
+ */
+int rule_read_ports(struct rule *rule, const json_t *ports,
+		    const json_t *protocol, const char **key, const char **why);
+
+/* An order of targets for sorting and searching; 0 for the same name, wildcard
+ * or range, however spelled. */
+int rule_compare_target(const struct rule *a, const struct rule *b);
+
+/* Read text as JSON, refusing NUL, duplicate keys and more than
+ * POLICY_BODY_MAX bytes. White space alone gives *out NULL and 0. */
+int policy_json_load(json_t **out, const char *text, size_t len,
+		     struct policy_error *err);
+
+/* Read the rule that stands at index of the array called array; err names
+ * both. 0, -EINVAL, -ENOMEM; on error rule holds nothing. */
+int rule_from_json(struct rule *rule, json_t *json, const char *array,
+		   size_t index, struct policy_error *err);
+
+/* Put a copy of rule at the end; the text and JSON are shared or copied, so
+ * that both lists are freed on their own. 0 or -ENOMEM. */
+int rules_push_copy(struct rules *rules, const struct rule *rule);
+
+void rule_clear(struct rule *rule);
+
+#endif

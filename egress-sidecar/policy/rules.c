@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/rules.h"
+
+#include "policy/parse.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+int policy_error_set(struct policy_error *err, int index, const char *format,
+		     ...)
+{
+	va_list args;
+
+	if (!err)
+		return -EINVAL;
+	err->index = index;
+	va_start(args, format);
+	vsnprintf(err->message, sizeof(err->message), format, args);
+	va_end(args);
+	for (char *c = err->message; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+	return -EINVAL;
+}
+
+static const char *action_name(enum policy_action action)
+{
+	return action == POLICY_ALLOW ? "allow" : "deny";
+}
+
+static int action_from_text(enum policy_action *action, const char *text)
+{
+	if (!strcasecmp(text, "allow"))
+		*action = POLICY_ALLOW;
+	else if (!strcasecmp(text, "deny"))
+		*action = POLICY_DENY;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+/* A value for an error message: a string as itself, the rest by its type. */
+static const char *shown(const json_t *json)
+{
+	static const char *const types[] = {
+		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
+		[JSON_STRING] = "a string",  [JSON_INTEGER] = "a number",
+		[JSON_REAL] = "a number",    [JSON_TRUE] = "true",
+		[JSON_FALSE] = "false",      [JSON_NULL] = "null",
+	};
+
+	if (!json)
+		return "nothing";
+	return json_is_string(json) ? json_string_value(json)
+				    : types[json_typeof(json)];
+}
+
+void rule_clear(struct rule *rule)
+{
+	free(rule->target);
+	free(rule->ports);
+	json_decref(rule->json);
+	memset(rule, 0, sizeof(*rule));
+}
+
+int rules_new(struct rules **out, enum policy_action default_action)
+{
+	struct rules *rules = calloc(1, sizeof(*rules));
+
+	if (!rules)
+		return -ENOMEM;
+	rules->default_action = default_action;
+	rules->references = 1;
+	rules->given = true;
+	*out = rules;
+	return 0;
+}
+
+struct rules *rules_ref(struct rules *rules)
+{
+	rules->references++;
+	return rules;
+}
+
+void rules_free(struct rules *rules)
+{
+	if (!rules || --rules->references > 0)
+		return;
+	for (size_t i = 0; i < rules->n_rules; i++)
+		rule_clear(&rules->rule[i]);
+	free(rules->rule);
+	free(rules);
+}
+
+/* Room for one rule more, in steps that double. */
+static int rules_grow(struct rules *rules)
+{
+	size_t room = rules->n_rules ? rules->n_rules * 2 : 8;
+	struct rule *rule;
+
+	assert(rules->references == 1);
+	/* full exactly when empty or at a power of two from 8 on */
+	if (rules->n_rules != 0 &&
+	    (rules->n_rules < 8 || rules->n_rules & (rules->n_rules - 1)))
+		return 0;
+	rule = reallocarray(rules->rule, room, sizeof(*rule));
+	if (!rule)
+		return -ENOMEM;
+	rules->rule = rule;
+	return 0;
+}
+
+/* Takes over what rule holds, on success alone. */
+static int rules_push(struct rules *rules, const struct rule *rule)
+{
+	int ret = rules_grow(rules);
+
+	if (ret == 0)
+		rules->rule[rules->n_rules++] = *rule;
+	return ret;
+}
+
+int rules_push_copy(struct rules *rules, const struct rule *rule)
+{
+	struct rule copy = *rule;
+	int ret = -ENOMEM;
+
+	copy.json = json_incref(rule->json);
+	copy.target = strdup(rule->target);
+	copy.ports = NULL;
+	if (rule->n_ports) {
+		copy.ports = calloc(rule->n_ports, sizeof(*copy.ports));
+		if (copy.ports)
+			memcpy(copy.ports, rule->ports,
+			       rule->n_ports * sizeof(*copy.ports));
+	}
+	if (copy.target && (copy.ports || !rule->n_ports))
+		ret = rules_push(rules, &copy);
+	if (ret < 0)
+		rule_clear(&copy);
+	return ret;
+}
+
+int rules_append(struct rules *rules, enum policy_action action,
+		 const char *target, struct policy_error *err)
+{
+	struct rule rule = {.action = action};
+	const char *why;
+	int ret;
+
+	if (rule_read_target(&rule, target, &why) < 0)
+		return policy_error_set(err, (int)rules->n_rules,
+					"\"%.100s\": %s", target, why);
+	rule.priority = (int)rules->n_rules;
+	rule.target = strdup(target);
+	rule.json = json_pack("{s:s, s:s}", "action", action_name(action),
+			      "target", target);
+	ret = rule.target && rule.json ? rules_push(rules, &rule) : -ENOMEM;
+	if (ret < 0)
+		rule_clear(&rule);
+	return ret;
+}
+
+/* The first key of object that is none of those known, or NULL. */
+static const char *unknown_key(json_t *object, const char *const *known)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value)
+	{
+		const char *const *k = known;
+
+		while (*k && strcmp(*k, key))
+			k++;
+		if (!*k)
+			return key;
+	}
+	return NULL;
+}
+
+static int read_priority(struct rule *rule, const json_t *json)
+{
+	json_int_t value = json_integer_value(json);
+
+	if (!json || json_is_null(json))
+		return 0;
+	if (!json_is_integer(json) || value < INT_MIN || value > INT_MAX)
+		return -EINVAL;
+	rule->priority = (int)value;
+	rule->has_priority = true;
+	return 0;
+}
+
+/* Keep the rule as its author wrote it, but for the action's case: readers of
+ * the document know only the lower one. */
+static int keep_json(struct rule *rule, json_t *json)
+{
+	const char *action = json_string_value(json_object_get(json, "action"));
+
+	rule->target =
+		strdup(json_string_value(json_object_get(json, "target")));
+	if (!strcmp(action, action_name(rule->action))) {
+		rule->json = json_incref(json);
+	} else {
+		rule->json = json_copy(json);
+		if (rule->json &&
+		    json_object_set_new(
+			    rule->json, "action",
+			    json_string(action_name(rule->action))) < 0)
+			return -ENOMEM;
+	}
+	return rule->target && rule->json ? 0 : -ENOMEM;
+}
+
+static int read_rule(struct rule *rule, json_t *json, const char *array,
+		     size_t index, struct policy_error *err)
+{
+	static const char *const keys[] = {"action",   "target", "priority",
+					   "protocol", "ports",  NULL};
+	const json_t *action = json_object_get(json, "action");
+	const json_t *target = json_object_get(json, "target");
+	const char *key, *why;
+	int i = (int)index, ret;
+
+	if (!json_is_object(json))
+		return policy_error_set(err, i, "%s[%d]: not an object", array,
+					i);
+	key = unknown_key(json, keys);
+	if (key)
+		return policy_error_set(err, i, "%s[%d]: unknown key \"%.80s\"",
+					array, i, key);
+	if (!json_is_string(action) ||
+	    action_from_text(&rule->action, json_string_value(action)) < 0)
+		return policy_error_set(err, i,
+					"%s[%d].action: \"%.80s\" is not "
+					"\"allow\" or \"deny\"",
+					array, i, shown(action));
+	if (!json_is_string(target))
+		return policy_error_set(err, i,
+					"%s[%d].target: not a string: %s",
+					array, i, shown(target));
+	if (rule_read_target(rule, json_string_value(target), &why) < 0)
+		return policy_error_set(err, i, "%s[%d].target: \"%.100s\": %s",
+					array, i, json_string_value(target),
+					why);
+	if (read_priority(rule, json_object_get(json, "priority")) < 0)
+		return policy_error_set(err, i,
+					"%s[%d].priority: not an integer of "
+					"32 bits",
+					array, i);
+	ret = rule_read_ports(rule, json_object_get(json, "ports"),
+			      json_object_get(json, "protocol"), &key, &why);
+	if (ret == -EINVAL)
+		return policy_error_set(err, i, "%s[%d].%s: %s", array, i, key,
+					why);
+	return ret < 0 ? ret : keep_json(rule, json);
+}
+
+int rule_from_json(struct rule *rule, json_t *json, const char *array,
+		   size_t index, struct policy_error *err)
+{
+	int ret;
+
+	memset(rule, 0, sizeof(*rule));
+	rule->priority = (int)index;
+	ret = read_rule(rule, json, array, index, err);
+	if (ret < 0)
+		rule_clear(rule);
+	return ret;
+}
+
+static int read_egress(struct rules *rules, const json_t *egress,
+		       size_t max_rules, struct policy_error *err)
+{
+	size_t n = json_array_size(egress);
+	struct rule rule;
+	int ret;
+
+	if (!egress || json_is_null(egress))
+		return 0;
+	if (!json_is_array(egress))
+		return policy_error_set(err, -1, "egress: not an array: %.80s",
+					shown(egress));
+	if (max_rules && n > max_rules) {
+		policy_error_set(err, -1, "egress: %zu rules, at most %zu", n,
+				 max_rules);
+		return -E2BIG;
+	}
+	for (size_t i = 0; i < n; i++) {
+		ret = rule_from_json(&rule, json_array_get(egress, i), "egress",
+				     i, err);
+		if (ret < 0)
+			return ret;
+		ret = rules_push(rules, &rule);
+		if (ret < 0) {
+			rule_clear(&rule);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int read_document(struct rules *rules, const json_t *document,
+			 size_t max_rules, struct policy_error *err)
+{
+	static const char *const keys[] = {"defaultAction", "egress", NULL};
+	const json_t *action;
+	const char *key;
+
+	if (!document || json_is_null(document)) {
+		rules->given = false;
+		return 0;
+	}
+	if (!json_is_object(document))
+		return policy_error_set(err, -1, "not a JSON object: %.80s",
+					shown(document));
+	rules->given = json_object_size(document) > 0;
+	key = unknown_key((json_t *)document, keys);
+	if (key)
+		return policy_error_set(err, -1, "unknown key \"%.80s\"", key);
+
+	/* writers that always send the key send null or "" for none */
+	action = json_object_get(document, "defaultAction");
+	if (action && !json_is_null(action) &&
+	    (!json_is_string(action) || json_string_length(action) > 0) &&
+	    (!json_is_string(action) ||
+	     action_from_text(&rules->default_action,
+			      json_string_value(action)) < 0))
+		return policy_error_set(err, -1,
+					"defaultAction: \"%.80s\" is not "
+					"\"allow\" or \"deny\"",
+					shown(action));
+	return read_egress(rules, json_object_get(document, "egress"),
+			   max_rules, err);
+}
+
+int rules_from_json(struct rules **out, const json_t *document,
+		    size_t max_rules, struct policy_error *err)
+{
+	struct rules *rules;
+	int ret = rules_new(&rules, POLICY_DENY);
+
+	if (ret < 0)
+		return ret;
+	ret = read_document(rules, document, max_rules, err);
+	if (ret < 0) {
+		rules_free(rules);
+		return ret;
+	}
+	*out = rules;
+	return 0;
+}
+
+int policy_json_load(json_t **out, const char *text, size_t len,
+		     struct policy_error *err)
+{
+	json_error_t fault;
+	size_t blank = 0;
+
+	*out = NULL;
+	if (len > POLICY_BODY_MAX) {
+		policy_error_set(err, -1, "%zu bytes, at most %d", len,
+				 POLICY_BODY_MAX);
+		return -E2BIG;
+	}
+	while (blank < len && memchr(" \t\r\n", text[blank], 4))
+		blank++;
+	if (blank == len)
+		return 0;
+	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+			  &fault);
+	if (*out)
+		return 0;
+	if (json_error_code(&fault) == json_error_out_of_memory)
+		return -ENOMEM;
+	return policy_error_set(err, -1, "line %d, column %d: %s", fault.line,
+				fault.column, fault.text);
+}
+
+int rules_from_text(struct rules **out, const char *text, size_t len,
+		    size_t max_rules, struct policy_error *err)
+{
+	json_t *document;
+	int ret = policy_json_load(&document, text, len, err);
+
+	if (ret < 0)
+		return ret;
+	ret = rules_from_json(out, document, max_rules, err);
+	json_decref(document);
+	return ret;
+}
+
+json_t *rules_to_json(const struct rules *rules)
+{
+	json_t *egress = json_array();
+
+	for (size_t i = 0; i < rules->n_rules; i++) {
+		if (json_array_append(egress, rules->rule[i].json) < 0) {
+			json_decref(egress);
+			return NULL;
+		}
+	}
+	return json_pack("{s:s, s:o}", "defaultAction",
+			 action_name(rules->default_action), "egress", egress);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy file (OPENSANDBOX_EGRESS_POLICY_FILE): replaced as a whole or not
+ * at all, and on the disk before it is named (rename(2), fsync(2)).
+ */
+#ifndef EGRESS_POLICY_FILE_H
+#define EGRESS_POLICY_FILE_H
+
+#include <stddef.h>
+
+/* A replacement that has been written beside its place. */
+struct policy_file {
+	char path[4096];      /* "": there is none */
+	char temporary[4112]; /* in the same folder */
+};
+
+#define POLICY_FILE_NONE                    \
+	{                                   \
+		.path = "", .temporary = "" \
+	}
+
+/*
+ * Write text and a newline to a temporary file in path's folder and sync it.
+ * 0 or -errno (-ENOSPC, -EROFS, -EACCES, ...); on error nothing is left.
+ */
+int policy_file_prepare(struct policy_file *file, const char *path,
+			const char *text, size_t len);
+
+/* Rename it into its place and sync the folder. 0 or -errno; on error the old
+ * file is whole and the temporary one gone. Does nothing where there is none.
+ */
+int policy_file_commit(struct policy_file *file);
+void policy_file_abandon(struct policy_file *file);
+
+/* Read a whole file of at most max bytes. 0 or -errno (-ENOENT, -EFBIG, ...);
+ * *text is NUL-terminated and the caller's to free. */
+int policy_file_read(const char *path, size_t max, char **text, size_t *len);
+
+#endif

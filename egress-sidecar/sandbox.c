@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox.h"
+
+#include "control/webhook.h"
+#include "journal.h"
+#include "listeners.h"
+#include "policy_file.h"
+#include "settings.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	PENDING_MIN = 64,
+	SWEEP_MS = 60 * 1000,
+	MESSAGE_SIZE = 256,
+};
+
+const uint32_t sandbox_query_bound_us[11] = {
+	1000,   5000,   10000,   25000,   50000,   100000,
+	250000, 500000, 1000000, 2500000, 5000000,
+};
+
+/* An address on its way into the kernel, with room for its ports. */
+struct pending {
+	struct lease_element element;
+	struct admitted_ports ports;
+};
+
+struct sandbox {
+	const struct sandbox_shared *shared;
+	const struct always_rules *always;
+	struct sandbox_place place;
+	struct policy *policy;
+	struct lease_table *leases;
+	struct filter *filter;
+	struct front *front;
+	struct journal journal;
+	uv_poll_t *refused; /* packets that the kernel refused */
+	struct pending *pending;
+	size_t n_pending, pending_size;
+	uint64_t swept_ms;
+	struct sandbox_counts counts;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static int __attribute__((format(printf, 3, 4)))
+fail(char *message, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, MESSAGE_SIZE, format, args);
+	va_end(args);
+	return err;
+}
+
+/* What the DNS front asks of its owner */
+
+static const struct policy *on_policy(void *arg)
+{
+	const struct sandbox *s = arg;
+
+	return s->policy;
+}
+
+static int pending_add(struct sandbox *s, const struct lease_element *element,
+		       const struct admitted_ports *ports)
+{
+	struct pending *p;
+
+	if (s->n_pending == s->pending_size) {
+		size_t size = s->pending_size ? s->pending_size * 2
+					      : (size_t)PENDING_MIN;
+
+		p = reallocarray(s->pending, size, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		s->pending = p;
+		s->pending_size = size;
+	}
+	p = &s->pending[s->n_pending++];
+	p->element = *element;
+	if (ports)
+		p->ports = *ports;
+	return 0;
+}
+
+static int on_learn(void *arg, const struct domain_name *name,
+		    const struct address *a, const struct admitted_ports *ports,
+		    uint32_t *ttl_s)
+{
+	struct sandbox *s = arg;
+	struct lease_element element;
+	int rc;
+
+	if (!s->filter)
+		return 0;
+	rc = lease_learn(s->leases, name, a, ports, ttl_s, now_ms(), &element);
+	return rc == 1 ? pending_add(s, &element, ports) : rc;
+}
+
+static int on_commit(void *arg)
+{
+	struct sandbox *s = arg;
+	struct lease_element *batch;
+	uint64_t now = now_ms();
+	size_t n = s->n_pending;
+	int err;
+
+	if (n == 0)
+		return 0;
+	s->n_pending = 0;
+	batch = reallocarray(NULL, n, sizeof(*batch));
+	if (!batch)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		batch[i] = s->pending[i].element;
+		if (batch[i].ports)
+			batch[i].ports = &s->pending[i].ports;
+	}
+	err = filter_learn(s->filter, batch, n);
+	for (size_t i = 0; i < n && !err; i++)
+		lease_confirm(s->leases, &batch[i], now);
+	free(batch);
+	if (err)
+		journal_kernel_failure(&s->journal, err);
+	else if (now - s->swept_ms > SWEEP_MS) {
+		lease_table_sweep(s->leases, s->policy,
+				  s->shared->settings->private_ok, now);
+		s->swept_ms = now;
+	}
+	return err;
+}
+
+static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
+		      const struct decision *decision,
+		      const struct sockaddr *peer)
+{
+	struct sandbox *s = arg;
+	char text[DOMAIN_NAME_TEXT_MAX];
+
+	(void)type;
+	if (s->shared->webhook)
+		webhook_send(s->shared->webhook,
+			     domain_name_to_text(name, text), s->place.id);
+	if (!policy_log_skips(s->policy, name))
+		journal_denied_name(&s->journal, name, decision, peer);
+}
+
+static void on_answered(void *arg, const struct domain_name *name,
+			uint16_t type, const struct address *admitted,
+			size_t n_admitted, const struct address *refused,
+			size_t n_refused, const char *error,
+			uint64_t elapsed_us, const struct sockaddr *peer)
+{
+	struct sandbox *s = arg;
+	size_t i = 0;
+
+	(void)type;
+	while (i < 11 && elapsed_us > sandbox_query_bound_us[i])
+		i++;
+	s->counts.query_us_bucket[i]++;
+	s->counts.query_us_sum += elapsed_us;
+	if (!policy_log_skips(s->policy, name))
+		journal_answered(&s->journal, name, admitted, n_admitted,
+				 refused, n_refused, error, peer);
+}
+
+/* Refused packets */
+
+static void refused_packet(void *arg, const struct refused_packet *packet)
+{
+	struct sandbox *s = arg;
+	const struct address *far =
+		packet->inbound ? &packet->source : &packet->destination;
+	const struct domain_name *name = lease_last_name(s->leases, far);
+
+	if (!name || !policy_log_skips(s->policy, name))
+		journal_denied_packet(&s->journal, packet, name);
+}
+
+static void on_refused(uv_poll_t *poll, int status, int events)
+{
+	struct sandbox *s = poll->data;
+
+	(void)events;
+	if (status == 0)
+		(void)filter_log_read(s->filter, refused_packet, s);
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static int refused_open(struct sandbox *s)
+{
+	int fd = filter_log_fd(s->filter);
+	int err;
+
+	if (fd < 0)
+		return 0;
+	s->refused = malloc(sizeof(*s->refused));
+	if (!s->refused)
+		return -ENOMEM;
+	err = uv_poll_init(s->shared->loop, s->refused, fd);
+	if (err) {
+		free(s->refused);
+		s->refused = NULL;
+		return err;
+	}
+	s->refused->data = s;
+	return uv_poll_start(s->refused, UV_READABLE, on_refused);
+}
+
+/* Opening */
+
+static void filter_settings_fill(struct filter_settings *f,
+				 const struct sandbox *s, uint16_t dns_port)
+{
+	const struct settings *from = s->shared->settings;
+
+	*f = (struct filter_settings){
+		.netns = s->place.netns,
+		.drop = from->drop,
+		.audit = from->audit,
+		.dns_only = !from->nft,
+		.private_ok = from->private_ok,
+		.dns_port = dns_port,
+		.log_group = SANDBOX_LOG_GROUP,
+		.doh = from->block_doh_443 ? from->doh : NULL,
+		.n_doh = from->block_doh_443 ? from->n_doh : 0,
+		.n_exempt = from->n_exempt,
+		.n_inbound = from->n_inbound,
+	};
+	memcpy(f->exempt, from->exempt, sizeof(f->exempt));
+	memcpy(f->inbound, from->inbound, sizeof(f->inbound));
+	if (from->run != RUN_SIDECAR)
+		return;
+	f->api_port = from->http_port;
+	f->mark = from->resolvers.mark;
+	f->uid = (uint32_t)geteuid();
+	f->n_resolvers = from->resolvers.n;
+	for (size_t i = 0; i < from->resolvers.n; i++) {
+		f->resolvers[i].a = from->resolvers.address[i].a;
+		f->resolvers[i].port = from->resolvers.address[i].port;
+	}
+}
+
+static int filter_start(struct sandbox *s, uint16_t dns_port, char *message)
+{
+	struct filter_settings settings;
+	const char *why = NULL, *missing;
+	int err;
+
+	filter_settings_fill(&settings, s, dns_port);
+	err = filter_open(&s->filter, &settings, &why);
+	if (err)
+		return fail(message, err, "packet filter: %s: %s",
+			    why ? why : "cannot open", strerror(-err));
+	for (size_t i = 0; (missing = filter_missing(s->filter, i)); i++)
+		log_event(LOG_WARN, NULL, missing, "ssandbox_id", s->place.id,
+			  NULL);
+	err = filter_apply(s->filter, s->policy, s->leases, now_ms());
+	if (err)
+		return fail(message, err, "packet filter: cannot apply: %s",
+			    strerror(-err));
+	return 0;
+}
+
+static int front_start(struct sandbox *s, const struct listeners *l,
+		       bool keep_sockets, char *message)
+{
+	const struct front_settings settings = {
+		.udp4 = l->udp4,
+		.tcp4 = l->tcp4,
+		.udp6 = l->udp6,
+		.tcp6 = l->tcp6,
+		.keep_sockets = keep_sockets,
+		.audit = s->shared->settings->audit,
+	};
+	const struct front_owner owner = {
+		.arg = s,
+		.policy = on_policy,
+		.private_ok = s->shared->settings->private_ok,
+		.learn = on_learn,
+		.commit = on_commit,
+		.denied = on_denied,
+		.answered = on_answered,
+	};
+	int err = front_open(&s->front, s->shared->loop, s->shared->resolvers,
+			     &settings, &owner);
+
+	return err ? fail(message, err, "DNS listeners: %s", strerror(-err))
+		   : 0;
+}
+
+static int sandbox_start(struct sandbox *s, const struct rules *rules,
+			 char *message)
+{
+	struct listeners own = {-1, -1, -1, -1, 0};
+	const struct listeners *l = s->place.listeners;
+	int err;
+
+	err = policy_compile(&s->policy, rules, s->always);
+	if (!err)
+		err = lease_table_new(&s->leases);
+	if (err)
+		return fail(message, err, "policy: %s", strerror(-err));
+	if (!l) {
+		err = listeners_open(&own, s->place.netns);
+		if (err)
+			return fail(message, err, "DNS listeners: %s",
+				    strerror(-err));
+		l = &own;
+	}
+	err = filter_start(s, l->port, message);
+	if (!err)
+		err = front_start(s, l, l != &own, message);
+	if (err) {
+		listeners_close(&own);
+		return err;
+	}
+	err = refused_open(s);
+	return err ? fail(message, err, "packet log: %s", strerror(-err)) : 0;
+}
+
+int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
+		 const struct sandbox_place *place, struct rules *rules,
+		 char *message)
+{
+	struct sandbox *s = calloc(1, sizeof(*s));
+	struct rules *none = NULL;
+	int err = s ? 0 : -ENOMEM;
+
+	message[0] = '\0';
+	if (!err && !rules)
+		err = rules_new(&none, POLICY_DENY);
+	if (err) {
+		rules_free(rules);
+		free(s);
+		return fail(message, err, "%s", strerror(-err));
+	}
+	s->shared = shared;
+	s->always = shared->always;
+	s->place = *place;
+	s->swept_ms = now_ms();
+	journal_init(&s->journal, s->place.id);
+	err = sandbox_start(s, rules ? rules : none, message);
+	rules_free(none);
+	rules_free(rules);
+	if (err) {
+		/* What the kernel took stays: closed is the safe side. */
+		s->place.netns = -1;
+		sandbox_close(s, false);
+		return err;
+	}
+	journal_policy(&s->journal, "egress.loaded", s->policy, NULL);
+	*out = s;
+	return 0;
+}
+
+void sandbox_close(struct sandbox *s, bool release)
+{
+	if (!s)
+		return;
+	if (s->front)
+		front_close(s->front);
+	if (s->refused)
+		uv_close((uv_handle_t *)s->refused, free_handle);
+	if (s->filter && release)
+		(void)filter_remove(s->filter);
+	if (s->filter)
+		filter_close(s->filter);
+	if (s->place.netns >= 0)
+		close(s->place.netns);
+	policy_unref(s->policy);
+	lease_table_free(s->leases);
+	free(s->pending);
+	free(s);
+}
+
+const struct policy *sandbox_policy(const struct sandbox *s)
+{
+	return s->policy;
+}
+
+const char *sandbox_id(const struct sandbox *s)
+{
+	return s->place.id;
+}
+
+const char *sandbox_mode(const struct sandbox *s)
+{
+	const struct rules *rules = policy_rules(s->policy);
+
+	if (rules->n_rules > 0)
+		return "enforcing";
+	return rules->default_action == POLICY_ALLOW ? "allow_all" : "deny_all";
+}
+
+/* Changing */
+
+/* Put a compiled policy in force and forget what it refuses. */
+static void sandbox_swap(struct sandbox *s, struct policy *policy)
+{
+	policy_unref(s->policy);
+	s->policy = policy;
+	front_policy_changed(s->front);
+	lease_table_sweep(s->leases, policy, s->shared->settings->private_ok,
+			  now_ms());
+	(void)filter_end_revoked(s->filter, policy, s->leases, now_ms());
+	s->counts.policy_updates++;
+}
+
+static int policy_file_text(const struct policy *policy, char **text)
+{
+	json_t *document = rules_to_json(policy_rules(policy));
+
+	*text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+	json_decref(document);
+	return *text ? 0 : -ENOMEM;
+}
+
+/*
+ * The file is written beside its place first, since only that can fail for
+ * want of room; the rename that follows the kernel's commit hardly can, and
+ * if it does the kernel gets the old policy back.
+ */
+static int sandbox_commit(struct sandbox *s, struct policy *policy,
+			  bool to_file, char *message)
+{
+	struct policy_file file = POLICY_FILE_NONE;
+	char *text = NULL;
+	int err;
+
+	if (to_file && s->place.policy_file[0]) {
+		err = policy_file_text(policy, &text);
+		if (!err)
+			err = policy_file_prepare(&file, s->place.policy_file,
+						  text, strlen(text));
+		free(text);
+		if (err)
+			return fail(message, err, "policy file %s: %s",
+				    s->place.policy_file, strerror(-err));
+	}
+	err = filter_apply(s->filter, policy, s->leases, now_ms());
+	if (err) {
+		policy_file_abandon(&file);
+		return fail(message, err, "packet filter: %s", strerror(-err));
+	}
+	err = policy_file_commit(&file);
+	if (err) {
+		(void)filter_apply(s->filter, s->policy, s->leases, now_ms());
+		return fail(message, err, "policy file %s: %s",
+			    s->place.policy_file, strerror(-err));
+	}
+	return 0;
+}
+
+static int sandbox_put(struct sandbox *s, const struct rules *rules,
+		       const struct always_rules *always, char *message)
+{
+	struct policy *policy = NULL;
+	int err;
+
+	message[0] = '\0';
+	err = policy_compile(&policy, rules, always);
+	if (err)
+		fail(message, err, "policy: %s", strerror(-err));
+	else
+		err = sandbox_commit(s, policy, always == s->always, message);
+	if (err) {
+		policy_unref(policy);
+		s->counts.policy_update_failures++;
+		journal_policy(&s->journal, "egress.update_failed", s->policy,
+			       message);
+		return err;
+	}
+	sandbox_swap(s, policy);
+	s->always = always;
+	journal_policy(&s->journal, "egress.updated", s->policy, NULL);
+	return 0;
+}
+
+int sandbox_replace(struct sandbox *s, struct rules *rules, char *message)
+{
+	int err = sandbox_put(s, rules, s->always, message);
+
+	rules_free(rules);
+	return err;
+}
+
+int sandbox_always(struct sandbox *s, const struct always_rules *always,
+		   char *message)
+{
+	return sandbox_put(s, policy_rules(s->policy), always, message);
+}
+
+void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
+{
+	size_t n;
+
+	*counts = s->counts;
+	front_counts(s->front, &counts->dns);
+	(void)filter_counts(s->filter, &counts->filter);
+	(void)policy_ranges(s->policy, &n);
+	counts->rules = policy_rules(s->policy)->n_rules;
+	counts->leases = lease_table_count(s->leases);
+}

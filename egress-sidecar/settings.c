@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef EGRESS_VERSION
+#define EGRESS_VERSION "0.1.0"
+#endif
+
+enum {
+	OPTIONS_MAX = 64,
+	OPTION_HELP = 1000,
+	OPTION_VERSION = 1001
+};
+
+static void settings_default(struct settings *s)
+{
+	*s = (struct settings){
+		.run = RUN_SIDECAR,
+		.nft = true,
+		.max_rules = 4096,
+		.http_port = 18080,
+		.always_dir = "/var/egress/rules",
+		.log_level = LOG_INFO,
+	};
+	s->resolvers.timeout_ms = 5000;
+	s->resolvers.probe_name[0] = '.';
+}
+
+static void help(void)
+{
+	const struct option_entry *o;
+	char left[80];
+
+	puts("usage: egress-sidecar [OPTION...]\n"
+	     "       egress-sidecar check FILE [--query NAME|IP[:PORT]]\n\n"
+	     "Guards a sandbox's network: answers its DNS against a policy "
+	     "and lets packets\nthrough to what allowed names resolve to. "
+	     "Without --netns or --pid it guards the\nnamespace it runs in.\n\n"
+	     "Each option can be given in the environment too; the command "
+	     "line wins.\n");
+	for (o = option_table; o->name; o++) {
+		snprintf(left, sizeof(left), "--%s%s%s", o->name,
+			 o->argument ? " " : "",
+			 o->argument ? o->argument : "");
+		printf("  %s\n", left);
+		if (o->variable)
+			printf("      %s\n", o->variable);
+		printf("      %s", o->help);
+		if (o->otherwise)
+			printf(" (default: %s)", o->otherwise);
+		putchar('\n');
+	}
+	puts("  --help\n  --version");
+}
+
+static int bad_value(const char *where, const char *value, const char *why,
+		     bool secret)
+{
+	if (secret)
+		log_fatal("%s: expected %s", where, why);
+	else
+		log_fatal("%s: \"%s\": expected %s", where, value, why);
+	return -EINVAL;
+}
+
+static int apply(struct settings *s, const struct option_entry *o,
+		 const char *where, const char *value)
+{
+	char why[OPTION_WHY_MAX];
+
+	if (o->read(s, value, why) == 0)
+		return 0;
+	return bad_value(where, value, why, strstr(o->name, "token") != NULL);
+}
+
+static int read_environment(struct settings *s)
+{
+	const struct option_entry *o;
+	const char *value;
+	int err = 0;
+
+	for (o = option_table; o->name && !err; o++) {
+		value = o->variable ? getenv(o->variable) : NULL;
+		if (value && value[0])
+			err = apply(s, o, o->variable, value);
+		if (value && value[0] && strcmp(o->name, "rules") == 0)
+			s->rules_from = o->variable;
+	}
+	return err;
+}
+
+static void long_options(struct option *out)
+{
+	size_t n = 0;
+
+	for (; option_table[n].name; n++)
+		out[n] = (struct option){option_table[n].name,
+					 option_table[n].argument
+						 ? required_argument
+						 : no_argument,
+					 NULL, (int)n + 1};
+	out[n] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+	out[n + 1] =
+		(struct option){"version", no_argument, NULL, OPTION_VERSION};
+	out[n + 2] = (struct option){NULL, 0, NULL, 0};
+}
+
+static int read_arguments(struct settings *s, int argc, char **argv)
+{
+	struct option options[OPTIONS_MAX];
+	const struct option_entry *o;
+	char where[64];
+	int c, err = 0;
+
+	long_options(options);
+	opterr = 0;
+	optind = 1;
+	while (!err && (c = getopt_long(argc, argv, ":", options, NULL)) >= 0) {
+		if (c == OPTION_HELP) {
+			help();
+			return 1;
+		}
+		if (c == OPTION_VERSION) {
+			puts("egress-sidecar " EGRESS_VERSION);
+			return 1;
+		}
+		if (c == '?' || c == ':') {
+			log_fatal("%s: %s; see --help", argv[optind - 1],
+				  c == '?' ? "unknown option"
+					   : "expected a value");
+			return -EINVAL;
+		}
+		o = &option_table[c - 1];
+		snprintf(where, sizeof(where), "--%s", o->name);
+		err = apply(s, o, where, optarg ? optarg : "");
+		if (strcmp(o->name, "rules") == 0)
+			s->rules_from = "--rules";
+	}
+	if (!err && optind < argc) {
+		log_fatal("%s: unexpected argument; see --help", argv[optind]);
+		return -EINVAL;
+	}
+	return err;
+}
+
+/* The nameserver lines of resolv.conf(5); what is no address is skipped. */
+static int read_resolv_conf(struct settings *s)
+{
+	const struct option_entry *o = option_table;
+	char line[512], word[128], why[OPTION_WHY_MAX], all[2048] = "";
+	FILE *f = fopen("/etc/resolv.conf", "re");
+	size_t len = 0;
+
+	while (strcmp(o->name, "dns-upstream") != 0)
+		o++;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, " nameserver %127s", word) != 1)
+			continue;
+		if (o->read(s, word, why) == 0 && s->resolvers.n == 1 &&
+		    len + strlen(word) + 2 < sizeof(all))
+			len += (size_t)snprintf(all + len, sizeof(all) - len,
+						"%s,", word);
+	}
+	if (f)
+		fclose(f);
+	if (len > 0 && o->read(s, all, why) == 0)
+		return 0;
+	log_fatal("OPENSANDBOX_EGRESS_DNS_UPSTREAM: not set, and "
+		  "/etc/resolv.conf names no resolver");
+	return -EINVAL;
+}
+
+int settings_read(struct settings *s, int argc, char **argv)
+{
+	int err;
+
+	settings_default(s);
+	err = read_environment(s);
+	if (!err)
+		err = read_arguments(s, argc, argv);
+	if (!err && s->netns[0] && s->pid) {
+		log_fatal("--netns and --pid: expected one of them");
+		err = -EINVAL;
+	}
+	if (!err && s->resolvers.n == 0)
+		err = read_resolv_conf(s);
+	if (err)
+		settings_free(s);
+	return err;
+}
+
+void settings_free(struct settings *s)
+{
+	free(s->rules);
+	free(s->token);
+	free(s->policy_token);
+	s->rules = s->token = s->policy_token = NULL;
+}
