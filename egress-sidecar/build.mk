@@ -6,19 +6,19 @@
 SIDECAR      := $(B)/egress-sidecar
 SIDECAR_LIB  := $(B)/libegress.a
 SIDECAR_SRC  := $(sort $(wildcard egress-sidecar/*.c egress-sidecar/*/*.c))
-SIDECAR_OBJ  := $(SIDECAR_SRC:%.c=$(B)/%.o)
+SIDECAR_OBJ  := $(SIDECAR_SRC:%.c=$(B)/obj/%.o)
 SIDECAR_LIBS := -lldns -ljansson -lmnl -lnftnl -luv -lmicrohttpd -lcurl \
                 -lcap-ng -lseccomp
 
-$(B)/egress-sidecar/%.o: egress-sidecar/%.c
+$(B)/obj/egress-sidecar/%.o: egress-sidecar/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(SIDECAR_LIB): $(filter-out $(B)/egress-sidecar/main.o,$(SIDECAR_OBJ))
+$(SIDECAR_LIB): $(filter-out $(B)/obj/egress-sidecar/main.o,$(SIDECAR_OBJ))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
-$(SIDECAR): $(B)/egress-sidecar/main.o $(SIDECAR_LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SIDECAR_LIBS)
+$(SIDECAR): $(B)/obj/egress-sidecar/main.o $(SIDECAR_LIB)
+	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SIDECAR_LIBS)
 
 -include $(SIDECAR_OBJ:.o=.d)

@@ -23,8 +23,16 @@ struct sandbox_shared {
 	const struct always_rules *always; /* changed by sandbox_always() */
 };
 
+/* NFLOG group of refused packets, in each sandbox's own namespace. */
+enum {
+	SANDBOX_LOG_GROUP = 1853
+};
+
 struct sandbox_place {
-	int netns;   /* taken over; -1: our own */
+	/* Sockets that outlive this process's worker; NULL: make some.
+	 * Borrowed; they outlive the sandbox. */
+	const struct listeners *listeners;
+	int netns;   /* taken over on success; -1: our own */
 	char id[64]; /* "" in sidecar mode without OPENSANDBOX_EGRESS_SANDBOX_ID
 		      */
 	char policy_file[4096]; /* "": none */

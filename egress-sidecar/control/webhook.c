@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "webhook.h"
+
+#include "../log.h"
+#include "fetch.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	QUEUE_MAX = 1024,
+	TIMEOUT_MS = 5000,
+	RETRIES = 3,
+	RETRY_FIRST_MS = 1000,
+	ANSWER_MAX = 64 * 1024, /* bytes of an answer that nobody reads */
+};
+
+struct denial {
+	struct denial *next;
+	char *body;
+};
+
+struct webhook {
+	struct fetcher *fetcher;
+	struct fetch *fetch; /* under way */
+	uv_timer_t retry;
+	char *url;
+	struct denial *first, **last;
+	size_t queued;
+	unsigned tries; /* of the first */
+	struct webhook_counts counts;
+};
+
+static void webhook_next(struct webhook *w);
+
+static void denial_drop_first(struct webhook *w)
+{
+	struct denial *d = w->first;
+
+	w->first = d->next;
+	if (!w->first)
+		w->last = &w->first;
+	w->queued--;
+	w->tries = 0;
+	free(d->body);
+	free(d);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	webhook_next(timer->data);
+}
+
+static void on_done(void *arg, const struct fetch_result *result)
+{
+	struct webhook *w = arg;
+
+	w->fetch = NULL;
+	if (!result->error && result->status >= 200 && result->status < 300) {
+		w->counts.sent++;
+	} else if (w->tries <= RETRIES) {
+		uv_timer_start(&w->retry, on_retry,
+			       (uint64_t)RETRY_FIRST_MS << (w->tries - 1), 0);
+		return;
+	} else {
+		w->counts.failed++;
+		log_event(LOG_WARN, NULL, "deny webhook failed", "serror",
+			  result->error, "istatus", (long long)result->status,
+			  NULL);
+	}
+	denial_drop_first(w);
+	webhook_next(w);
+}
+
+static void webhook_next(struct webhook *w)
+{
+	struct fetch_request request = {
+		.url = w->url,
+		.method = "POST",
+		.timeout_ms = TIMEOUT_MS,
+		.answer_max = ANSWER_MAX,
+		.headers = {"Content-Type: application/json"},
+	};
+
+	if (!w->first || w->fetch)
+		return;
+	request.body = w->first->body;
+	w->tries++;
+	if (fetch_start(w->fetcher, &request, on_done, w, &w->fetch)) {
+		w->counts.failed++;
+		denial_drop_first(w);
+	}
+}
+
+int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url)
+{
+	struct webhook *w = calloc(1, sizeof(*w));
+	int err = w ? 0 : -ENOMEM;
+
+	if (!err) {
+		w->last = &w->first;
+		w->url = strdup(url);
+		err = w->url ? fetcher_open(&w->fetcher, loop) : -ENOMEM;
+	}
+	if (err) {
+		free(w ? w->url : NULL);
+		free(w);
+		return err;
+	}
+	uv_timer_init(loop, &w->retry);
+	w->retry.data = w;
+	*out = w;
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void webhook_close(struct webhook *w)
+{
+	if (!w)
+		return;
+	if (w->fetch)
+		fetch_cancel(w->fetch);
+	fetcher_close(w->fetcher);
+	while (w->first)
+		denial_drop_first(w);
+	free(w->url);
+	uv_close((uv_handle_t *)&w->retry, on_closed);
+}
+
+static char *denial_body(const char *hostname, const char *sandbox_id)
+{
+	time_t now = time(NULL);
+	char stamp[32];
+	struct tm tm;
+	json_t *json;
+	char *body;
+
+	gmtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	json = json_pack("{ss ss ss ss}", "hostname", hostname, "timestamp",
+			 stamp, "source", "opensandbox-egress", "sandboxId",
+			 sandbox_id);
+	body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	return body;
+}
+
+void webhook_send(struct webhook *w, const char *hostname,
+		  const char *sandbox_id)
+{
+	struct denial *d = NULL;
+
+	if (w->queued < QUEUE_MAX)
+		d = calloc(1, sizeof(*d));
+	if (d)
+		d->body = denial_body(hostname, sandbox_id);
+	if (!d || !d->body) {
+		w->counts.dropped++;
+		free(d);
+		return;
+	}
+	*w->last = d;
+	w->last = &d->next;
+	w->queued++;
+	webhook_next(w);
+}
+
+void webhook_counts(const struct webhook *w, struct webhook_counts *counts)
+{
+	*counts = w->counts;
+}

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection carries a conntrack mark once it was judged: the generation of
+ * the policy that let it out, or the mark of those that were let in. Each is
+ * good for one direction of packets at each hook, since with a raw socket the
+ * sandbox can send packets of either direction from any address: a forged
+ * source must not make the reply direction a way out.
+ */
+#include "chains.h"
+
+#include "rule.h"
+
+#include <arpa/inet.h>
+#include <linux/icmpv6.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+enum {
+	LOOPBACK_INDEX = 1, /* of "lo", in every namespace */
+	/* Before Docker's own redirection of its resolver at 127.0.0.11. */
+	PRIORITY_DNS = NF_IP_PRI_NAT_DST - 5,
+	/* Behind conntrack. */
+	PRIORITY_SOURCE = NF_IP_PRI_MANGLE,
+	PRIORITY_LAST = NF_IP_PRI_LAST - 1,
+	/* A neighbour solicitation or advertisement with one option; more is
+	 * somebody else's data. */
+	ND_BYTES_MAX = 32,
+	ND_PER_SECOND = 200,
+	MLD_QUERY = 130,
+	MLD_REPORT = 131,
+	MLD_DONE = 132,
+	MLD2_REPORT = 143,
+	ND_ROUTER_SOLICIT = 133,
+	ND_NEIGHBOUR_SOLICIT = 135,
+	ND_NEIGHBOUR_ADVERT = 136,
+	ND_REDIRECT = 137
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const uint8_t with_ports[] = {IPPROTO_TCP, IPPROTO_UDP};
+static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_IPV6};
+
+static bool is_v6(uint8_t family)
+{
+	return family == NFPROTO_IPV6;
+}
+
+void chains_add_base(struct batch *b, const struct ruleset *r)
+{
+	batch_add_chain(b, "raw_prerouting", "filter", NF_INET_PRE_ROUTING,
+			NF_IP_PRI_RAW, false, NULL);
+	batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
+			NF_IP_PRI_RAW, false, NULL);
+	batch_add_chain(b, "dns", "nat", NF_INET_LOCAL_OUT, PRIORITY_DNS, false,
+			NULL);
+	batch_add_chain(b, "postrouting", "filter", NF_INET_POST_ROUTING,
+			PRIORITY_LAST, false, NULL);
+	if (r->settings->dns_only)
+		return;
+	if (r->has_fib)
+		batch_add_chain(b, "prerouting", "filter", NF_INET_PRE_ROUTING,
+				PRIORITY_SOURCE, false, NULL);
+	batch_add_chain(b, "input", "filter", NF_INET_LOCAL_IN,
+			NF_IP_PRI_FILTER, true, NULL);
+	batch_add_chain(b, "forward", "filter", NF_INET_FORWARD,
+			NF_IP_PRI_FILTER, true, NULL);
+	batch_add_chain(b, "output", "filter", NF_INET_LOCAL_OUT,
+			NF_IP_PRI_FILTER, true, NULL);
+}
+
+static void load_source(struct batch *b, uint8_t family, uint32_t first)
+{
+	rule_nfproto(b, family);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, is_v6(family) ? 8 : 12,
+			  is_v6(family) ? 16 : 4, first);
+}
+
+static void load_destination(struct batch *b, uint8_t family, uint32_t first)
+{
+	rule_nfproto(b, family);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER,
+			  is_v6(family) ? 24 : 16, is_v6(family) ? 16 : 4,
+			  first);
+}
+
+/* address . port (of the transport header, at port_offset) is a resolver */
+static void is_resolver(struct batch *b, uint8_t family, bool source)
+{
+	uint32_t behind = is_v6(family) ? 4 : 1;
+
+	if (source)
+		load_source(b, family, 0);
+	else
+		load_destination(b, family, 0);
+	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, source ? 0 : 2, 2,
+			  behind);
+	rule_lookup(b, is_v6(family) ? "resolvers6" : "resolvers4", 0);
+}
+
+/* A packet of our own resolver sockets: their mark, which is random, and their
+ * owner. */
+static void is_ours(struct batch *b, const struct filter_settings *s)
+{
+	rule_meta_is(b, NFT_META_MARK, s->mark);
+	rule_meta_is(b, NFT_META_SKUID, s->uid);
+}
+
+static bool address_is(const struct address *a, const uint8_t *bytes)
+{
+	return memcmp(a->bytes, bytes, address_size(a)) == 0;
+}
+
+static bool is_loopback(const struct address *a)
+{
+	static const uint8_t loopback6[16] = {[15] = 1};
+
+	return a->family == AF_INET ? a->bytes[0] == 127
+				    : address_is(a, loopback6);
+}
+
+static bool is_exempt(const struct filter_settings *s, const struct address *a)
+{
+	for (size_t i = 0; i < s->n_exempt; i++) {
+		if (address_compare(&s->exempt[i], a) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Any resolver that can go untracked? Not one on loopback, which may itself be
+ * behind a translation (Docker's), nor one that the sandbox asks as well. */
+static bool any_untracked(const struct filter_settings *s)
+{
+	for (size_t i = 0; i < s->n_resolvers; i++) {
+		if (!is_loopback(&s->resolvers[i].a) &&
+		    !is_exempt(s, &s->resolvers[i].a))
+			return true;
+	}
+	return false;
+}
+
+static void skip_exempt(struct batch *b, const char *chain,
+			const struct filter_settings *s, uint8_t family,
+			bool source)
+{
+	if (!s->n_exempt)
+		return;
+	rule_begin(b, chain);
+	if (source)
+		load_source(b, family, 0);
+	else
+		load_destination(b, family, 0);
+	rule_lookup(b, is_v6(family) ? "exempt6" : "exempt4", 0);
+	rule_return(b);
+}
+
+/*
+ * Our queries leave no trace in conntrack: a packet of the sandbox with the
+ * ports of one of them would else belong to its entry, and the redirection,
+ * which sees only the first packet of a connection, would miss it.
+ */
+static void write_untracked(struct batch *b, const struct filter_settings *s)
+{
+	if (!any_untracked(s))
+		return;
+	rule_begin(b, "raw_output");
+	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
+	rule_return(b);
+	rule_begin(b, "raw_prerouting");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_return(b);
+	for (size_t f = 0; f < COUNT(families); f++) {
+		skip_exempt(b, "raw_output", s, families[f], false);
+		skip_exempt(b, "raw_prerouting", s, families[f], true);
+		for (size_t i = 0; i < COUNT(with_ports); i++) {
+			rule_begin(b, "raw_output");
+			is_ours(b, s);
+			rule_l4proto(b, with_ports[i]);
+			is_resolver(b, families[f], false);
+			rule_notrack(b);
+			rule_begin(b, "raw_prerouting");
+			rule_l4proto(b, with_ports[i]);
+			is_resolver(b, families[f], true);
+			rule_notrack(b);
+		}
+	}
+}
+
+/* DNS to any address is ours to answer. */
+static void write_redirection(struct batch *b, const struct filter_settings *s)
+{
+	for (size_t f = 0; f < COUNT(families); f++) {
+		for (size_t i = 0; s->n_resolvers && i < COUNT(with_ports);
+		     i++) {
+			rule_begin(b, "dns");
+			is_ours(b, s);
+			rule_l4proto(b, with_ports[i]);
+			is_resolver(b, families[f], false);
+			rule_return(b);
+		}
+		skip_exempt(b, "dns", s, families[f], false);
+	}
+	for (size_t i = 0; i < COUNT(with_ports); i++) {
+		rule_begin(b, "dns");
+		rule_l4proto(b, with_ports[i]);
+		rule_destination_port(b, PORT_DNS);
+		rule_redirect(b, s->dns_port);
+	}
+}
+
+void chains_write_dns(struct batch *b, const struct ruleset *r)
+{
+	const struct filter_settings *s = r->settings;
+
+	write_untracked(b, s);
+	write_redirection(b, s);
+	if (!s->n_resolvers)
+		return;
+	/* The mark has done its work; who captures packets (SO_RCVMARK) need
+	 * not learn it. */
+	rule_begin(b, "postrouting");
+	rule_meta_is(b, NFT_META_MARK, s->mark);
+	rule_set_meta_mark(b, 0);
+	rule_end(b);
+}
+
+/* Loopback is free, but for a resolver there (Docker's, a stub), which would
+ * answer everything. */
+static void write_loopback(struct batch *b, const struct filter_settings *s)
+{
+	static const uint8_t self4[] = {127, 0, 0, 1};
+
+	for (size_t i = 0; i < s->n_resolvers; i++) {
+		const struct filter_resolver *resolver = &s->resolvers[i];
+		uint8_t family = resolver->a.family == AF_INET6 ? NFPROTO_IPV6
+								: NFPROTO_IPV4;
+		/* Docker's listens on another port than the one it shows. */
+		bool whole = family == NFPROTO_IPV4 &&
+			     !address_is(&resolver->a, self4);
+		uint32_t size = (uint32_t)address_size(&resolver->a);
+
+		if (!is_loopback(&resolver->a) || is_exempt(s, &resolver->a))
+			continue;
+		rule_begin(b, "loopback");
+		is_ours(b, s);
+		load_destination(b, family, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, resolver->a.bytes, size);
+		rule_accept(b);
+		for (size_t k = 0; k < (whole ? 1 : COUNT(with_ports)); k++) {
+			rule_begin(b, "loopback");
+			load_destination(b, family, 0);
+			rule_compare(b, 0, NFT_CMP_EQ, resolver->a.bytes, size);
+			if (!whole) {
+				rule_l4proto(b, with_ports[k]);
+				rule_destination_port(b, resolver->port);
+			}
+			rule_goto(b, "refuse");
+		}
+	}
+	rule_begin(b, "loopback");
+	rule_accept(b);
+}
+
+static void icmpv6(struct batch *b, uint8_t first, uint8_t last, uint8_t hops)
+{
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 7, 1, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &hops, sizeof(hops));
+	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, 0);
+	rule_range(b, 0, &first, &last, sizeof(first));
+}
+
+/*
+ * Neighbour discovery, without which IPv6 does not work: RFC 4861, RFC 2710,
+ * RFC 3810. Hop limit 255 (1 for MLD) and neighbours as destinations, so that
+ * no router carries it on.
+ */
+static void write_neighbours(struct batch *b)
+{
+	static const struct {
+		uint8_t first, last;
+	} nd[] = {{ND_ROUTER_SOLICIT, ND_ROUTER_SOLICIT},
+		  {ND_NEIGHBOUR_SOLICIT, ND_NEIGHBOUR_ADVERT}},
+	  mld[] = {{MLD_REPORT, MLD_DONE}, {MLD2_REPORT, MLD2_REPORT}};
+	uint16_t most = htons(ND_BYTES_MAX);
+
+	for (size_t i = 0; i < COUNT(nd); i++) {
+		rule_begin(b, "neighbours");
+		icmpv6(b, nd[i].first, nd[i].last, 255);
+		rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 4, 2, 0);
+		rule_compare(b, 0, NFT_CMP_LTE, &most, sizeof(most));
+		load_destination(b, NFPROTO_IPV6, 0);
+		rule_lookup(b, "onlink6", 0);
+		rule_limit(b, ND_PER_SECOND, ND_PER_SECOND);
+		rule_accept(b);
+	}
+	for (size_t i = 0; i < COUNT(mld); i++) {
+		static const uint8_t link_scope[] = {0xff, 0x02};
+
+		rule_begin(b, "neighbours");
+		icmpv6(b, mld[i].first, mld[i].last, 1);
+		rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 24, 2, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, link_scope, sizeof(link_scope));
+		rule_limit(b, ND_PER_SECOND, ND_PER_SECOND);
+		rule_accept(b);
+	}
+}
+
+static void accept_marked(struct batch *b, const char *chain, uint32_t mark,
+			  uint8_t direction)
+{
+	rule_begin(b, chain);
+	rule_ct_mark(b, mark);
+	rule_ct_direction(b, direction);
+	rule_accept(b);
+}
+
+/* What conntrack makes nothing of is not refused with a reset, which could
+ * end the connection that a late packet belongs to. */
+static void drop_invalid(struct batch *b, const char *chain, bool audit)
+{
+	rule_begin(b, chain);
+	rule_ct_state(b, NFT_STATE_INVALID | NFT_STATE_UNTRACKED);
+	rule_count(b, RULESET_REFUSED);
+	if (audit)
+		rule_accept(b);
+	else
+		rule_drop(b);
+}
+
+/* The sandbox's DNS after its redirection: on its way to loopback, though the
+ * hook still names the device that it was for. */
+static void accept_redirected(struct batch *b, const char *chain,
+			      const struct filter_settings *s)
+{
+	static const uint8_t self4[] = {127, 0, 0, 1};
+	static const uint8_t self6[16] = {[15] = 1};
+	uint16_t port = htons(s->dns_port);
+
+	for (size_t f = 0; f < COUNT(families); f++) {
+		rule_begin(b, chain);
+		rule_ct_status(b, IPS_DST_NAT);
+		rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, &port, sizeof(port));
+		load_destination(b, families[f], 0);
+		if (is_v6(families[f]))
+			rule_compare(b, 0, NFT_CMP_EQ, self6, sizeof(self6));
+		else
+			rule_compare(b, 0, NFT_CMP_EQ, self4, sizeof(self4));
+		rule_accept(b);
+	}
+}
+
+static void write_hole(struct batch *b, const struct filter_settings *s)
+{
+	for (size_t f = 0; s->n_resolvers && f < COUNT(families); f++) {
+		for (size_t i = 0; i < COUNT(with_ports); i++) {
+			rule_begin(b, "output");
+			is_ours(b, s);
+			rule_l4proto(b, with_ports[i]);
+			is_resolver(b, families[f], false);
+			rule_accept(b);
+		}
+	}
+}
+
+static void write_output(struct batch *b, const struct ruleset *r)
+{
+	uint32_t local = RTN_LOCAL;
+
+	accept_marked(b, "output", r->generation, IP_CT_DIR_ORIGINAL);
+	accept_marked(b, "output", r->inbound_mark, IP_CT_DIR_REPLY);
+	rule_begin(b, "output");
+	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
+	rule_goto(b, "loopback");
+	accept_redirected(b, "output", r->settings);
+	write_hole(b, r->settings);
+	rule_begin(b, "output");
+	rule_nfproto(b, NFPROTO_IPV6);
+	rule_l4proto(b, IPPROTO_ICMPV6);
+	rule_jump(b, "neighbours");
+	drop_invalid(b, "output", r->settings->audit);
+	/* Answers to a connection that nobody let in. */
+	rule_begin(b, "output");
+	rule_ct_direction(b, IP_CT_DIR_REPLY);
+	rule_count(b, RULESET_REFUSED);
+	if (r->settings->audit)
+		rule_accept(b);
+	else
+		rule_drop(b);
+	if (r->has_fib) {
+		rule_begin(b, "output");
+		rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+		rule_compare(b, 0, NFT_CMP_NEQ, &local, sizeof(local));
+		rule_count(b, RULESET_REFUSED);
+		rule_drop(b);
+	}
+	rule_begin(b, "output");
+	rule_goto(b, "judge");
+}
+
+static void admit_inbound(struct batch *b, const char *chain)
+{
+	for (size_t f = 0; f < COUNT(families); f++) {
+		rule_begin(b, chain);
+		if (strcmp(chain, "forward") == 0)
+			rule_ct_status(b, IPS_DST_NAT);
+		load_source(b, families[f], 0);
+		rule_lookup(b, is_v6(families[f]) ? "inbound6" : "inbound4", 0);
+		rule_goto(b, "admit_in");
+	}
+}
+
+/* Replies of the resolvers, which are untracked, neighbour discovery, and the
+ * answers of a DHCP server. */
+static void write_input_services(struct batch *b,
+				 const struct filter_settings *s)
+{
+	static const struct {
+		uint8_t first, last, hops;
+	} nd[] = {{ND_ROUTER_SOLICIT, ND_REDIRECT, 255},
+		  {MLD_QUERY, MLD_DONE, 1},
+		  {MLD2_REPORT, MLD2_REPORT, 1}};
+	static const struct {
+		uint8_t family;
+		uint16_t from, to;
+	} dhcp[] = {{NFPROTO_IPV4, 67, 68}, {NFPROTO_IPV6, 547, 546}};
+
+	for (size_t f = 0; s->n_resolvers && f < COUNT(families); f++) {
+		for (size_t i = 0; i < COUNT(with_ports); i++) {
+			rule_begin(b, "input");
+			rule_l4proto(b, with_ports[i]);
+			is_resolver(b, families[f], true);
+			rule_accept(b);
+		}
+	}
+	for (size_t i = 0; i < COUNT(nd); i++) {
+		rule_begin(b, "input");
+		rule_nfproto(b, NFPROTO_IPV6);
+		rule_l4proto(b, IPPROTO_ICMPV6);
+		icmpv6(b, nd[i].first, nd[i].last, nd[i].hops);
+		rule_accept(b);
+	}
+	for (size_t i = 0; i < COUNT(dhcp); i++) {
+		rule_begin(b, "input");
+		rule_nfproto(b, dhcp[i].family);
+		rule_l4proto(b, IPPROTO_UDP);
+		rule_source_port(b, dhcp[i].from);
+		rule_destination_port(b, dhcp[i].to);
+		rule_accept(b);
+	}
+}
+
+static void write_input(struct batch *b, const struct ruleset *r)
+{
+	const struct filter_settings *s = r->settings;
+
+	accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
+	accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_accept(b);
+	write_input_services(b, s);
+	drop_invalid(b, "input", s->audit);
+	/* Data of a peer that may have been revoked. */
+	rule_begin(b, "input");
+	rule_ct_direction(b, IP_CT_DIR_REPLY);
+	rule_goto(b, "judge");
+	if (s->api_port) {
+		rule_begin(b, "input");
+		rule_l4proto(b, IPPROTO_TCP);
+		rule_destination_port(b, s->api_port);
+		rule_goto(b, "admit_in");
+	}
+	admit_inbound(b, "input");
+	rule_begin(b, "input");
+	rule_goto(b, "refuse_in");
+}
+
+/* For containers inside the sandbox. Their port 53 is refused like any other
+ * resolver's: our listeners are on loopback, out of their reach. */
+static void write_forward(struct batch *b, const struct ruleset *r)
+{
+	rule_begin(b, "forward");
+	rule_ct_mark(b, r->generation);
+	rule_accept(b);
+	rule_begin(b, "forward");
+	rule_ct_mark(b, r->inbound_mark);
+	rule_accept(b);
+	drop_invalid(b, "forward", r->settings->audit);
+	admit_inbound(b, "forward");
+	rule_begin(b, "forward");
+	rule_goto(b, "judge");
+}
+
+/* A container inside must not forge its source either: no connection begins
+ * with a source that is not behind the device that it came from. */
+static void write_prerouting(struct batch *b)
+{
+	uint32_t unicast = RTN_UNICAST, none = 0;
+
+	rule_begin(b, "prerouting");
+	rule_ct_state(b, NFT_STATE_NEW);
+	rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
+	rule_load_fib(b, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF, NFT_FIB_RESULT_OIF,
+		      0);
+	rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
+void chains_write_enforcement(struct batch *b, const struct ruleset *r)
+{
+	write_neighbours(b);
+	write_loopback(b, r->settings);
+	write_output(b, r);
+	write_input(b, r);
+	write_forward(b, r);
+	if (r->has_fib)
+		write_prerouting(b);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The netdev egress hook (Linux 5.16): the last place before a device, where
+ * frames of packet(7) sockets pass too, which see no other hook.
+ */
+#include "chains.h"
+#include "rule.h"
+
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
+enum {
+	ARP_FRAME = 42, /* bytes, with the Ethernet header */
+	ARP_PER_SECOND = 200
+};
+
+static void write_rules(struct batch *b)
+{
+	/* Hardware type Ethernet, protocol type IPv4, their sizes (RFC 826). */
+	static const uint8_t arp_head[] = {0, 1, 8, 0, 6, 4};
+	uint16_t arp = htons(ETH_P_ARP);
+	uint32_t frame = ARP_FRAME;
+
+	/* Only what was routed has a routing realm, be it 0: what has none
+	 * does not match. */
+	rule_begin(b, "egress");
+	rule_load_meta(b, NFT_META_RTCLASSID, 0);
+	rule_accept(b);
+	/* The kernel's own ARP belongs to no socket. */
+	rule_begin(b, "egress");
+	rule_load_meta(b, NFT_META_SKUID, 0);
+	rule_drop(b);
+	rule_begin(b, "egress");
+	rule_load_meta(b, NFT_META_PROTOCOL, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &arp, sizeof(arp));
+	rule_load_meta(b, NFT_META_LEN, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &frame, sizeof(frame));
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 0, sizeof(arp_head),
+			  0);
+	rule_compare(b, 0, NFT_CMP_EQ, arp_head, sizeof(arp_head));
+	rule_limit(b, ARP_PER_SECOND, ARP_PER_SECOND);
+	rule_accept(b);
+	rule_begin(b, "egress");
+	rule_drop(b);
+}
+
+void egress_hook_write(struct batch *b, const char *const *devices)
+{
+	batch_table(b, NFPROTO_NETDEV, RULESET_TABLE);
+	batch_add_table(b);
+	batch_delete_table(b);
+	if (!devices[0])
+		return;
+	batch_add_table(b);
+	batch_add_chain(b, "egress", "filter", NF_NETDEV_EGRESS, 0, true,
+			devices);
+	write_rules(b);
+}

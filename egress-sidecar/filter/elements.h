@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Growing arrays of set elements, and how addresses, ports and ranges become
+ * keys. Pure.
+ */
+#ifndef EGRESS_FILTER_ELEMENTS_H
+#define EGRESS_FILTER_ELEMENTS_H
+
+#include "../policy/policy.h"
+#include "batch.h"
+
+struct elements {
+	struct set_element *e; /* owned */
+	size_t n, size;
+};
+
+void elements_free(struct elements *list);
+
+/* A zeroed element at the end; NULL when out of memory. */
+struct set_element *elements_add(struct elements *list);
+
+/* a; a . port; a . protocol . port, port in host order. */
+void element_address(struct set_element *e, const struct address *a);
+void element_address_port(struct set_element *e, const struct address *a,
+			  uint16_t port);
+void element_address_protocol_port(struct set_element *e,
+				   const struct address *a, uint8_t protocol,
+				   uint16_t port);
+
+/* Sort by key; of those with equal keys the longest timeout stays. */
+void elements_unique(struct elements *list);
+
+/* The interval r, with a verdict or without. 0 or -ENOMEM. */
+int elements_add_range(struct elements *list, const struct address_range *r,
+		       const struct verdict *verdict);
+
+/* Sort n ranges and merge those that overlap or touch; returns how many are
+ * left. */
+size_t ranges_merge(struct address_range *r, size_t n);
+
+#endif

@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "leases.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+	BUCKETS_MIN = 64,
+	/* Names over all addresses; some addresses have many. */
+	PAIRS_MAX = 2 * LEASE_MAX,
+	MS = 1000
+};
+
+#define REMEMBER_MS ((uint64_t)LEASE_REMEMBER_S * MS)
+
+/* One name that led to an address. */
+struct pair {
+	struct admitted_ports *ports; /* owned; NULL: all */
+	uint64_t end_ms;              /* of the lease that the kernel took */
+	uint64_t announced_ms; /* end of one it was not yet seen to take */
+	uint64_t learned_ms;
+	uint8_t len;
+	uint8_t wire[];
+};
+
+struct entry {
+	struct entry *next; /* in its bucket */
+	struct address a;
+	size_t n;
+	struct pair **pair; /* owned, each of them and the array */
+};
+
+struct lease_table {
+	struct entry **bucket;
+	size_t n_buckets; /* a power of two */
+	size_t n_entries, n_pairs;
+	uint64_t key[2];
+	uint64_t full_until_ms; /* nothing can be evicted before */
+	struct domain_name last_name;
+};
+
+/* Addresses come from outside: the key keeps their buckets unpredictable. */
+static size_t bucket_of(const struct lease_table *table,
+			const struct address *a)
+{
+	uint64_t half[2], h;
+
+	memcpy(half, a->bytes, sizeof(half));
+	h = (half[0] ^ table->key[0]) * 0x9e3779b97f4a7c15ULL;
+	h = (h ^ h >> 32 ^ half[1] ^ a->family) * (table->key[1] | 1);
+	h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9ULL;
+	return (size_t)(h ^ h >> 32) & (table->n_buckets - 1);
+}
+
+int lease_table_new(struct lease_table **out)
+{
+	struct lease_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	table->n_buckets = BUCKETS_MIN;
+	table->bucket = calloc(table->n_buckets, sizeof(*table->bucket));
+	if (!table->bucket) {
+		free(table);
+		return -ENOMEM;
+	}
+	/* getrandom(2) of so few bytes is never cut short. */
+	if (getrandom(table->key, sizeof(table->key), 0) < 0) {
+		int err = errno;
+
+		free(table->bucket);
+		free(table);
+		return -err;
+	}
+	*out = table;
+	return 0;
+}
+
+static void pair_free(struct pair *pair)
+{
+	free(pair->ports);
+	free(pair);
+}
+
+static void entry_free(struct lease_table *table, struct entry *e)
+{
+	table->n_entries--;
+	table->n_pairs -= e->n;
+	for (size_t i = 0; i < e->n; i++)
+		pair_free(e->pair[i]);
+	free(e->pair);
+	free(e);
+}
+
+void lease_table_free(struct lease_table *table)
+{
+	if (!table)
+		return;
+	for (size_t i = 0; i < table->n_buckets; i++) {
+		while (table->bucket[i]) {
+			struct entry *e = table->bucket[i];
+
+			table->bucket[i] = e->next;
+			entry_free(table, e);
+		}
+	}
+	free(table->bucket);
+	free(table);
+}
+
+size_t lease_table_count(const struct lease_table *table)
+{
+	return table->n_entries;
+}
+
+static struct entry *find(const struct lease_table *table,
+			  const struct address *a)
+{
+	struct entry *e = table->bucket[bucket_of(table, a)];
+
+	while (e && address_compare(&e->a, a) != 0)
+		e = e->next;
+	return e;
+}
+
+static struct pair *find_pair(const struct entry *e,
+			      const struct domain_name *name)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		struct pair *pair = e->pair[i];
+
+		if (pair->len == name->len &&
+		    memcmp(pair->wire, name->wire, name->len) == 0)
+			return pair;
+	}
+	return NULL;
+}
+
+static bool entry_is_dead(const struct entry *e, uint64_t now_ms,
+			  uint64_t *end_ms)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < e->n; i++) {
+		if (e->pair[i]->end_ms > end)
+			end = e->pair[i]->end_ms;
+		if (e->pair[i]->announced_ms > end)
+			end = e->pair[i]->announced_ms;
+	}
+	if (end > now_ms && end < *end_ms)
+		*end_ms = end;
+	return end <= now_ms;
+}
+
+/* Forget what has ended, to make room. Where nothing has, do not look again
+ * before something may have: a client that fills the table must not make every
+ * further answer walk through it. */
+static bool make_room(struct lease_table *table, uint64_t now_ms)
+{
+	uint64_t soonest = UINT64_MAX;
+	size_t before = table->n_entries;
+
+	if (now_ms < table->full_until_ms)
+		return false;
+	for (size_t i = 0; i < table->n_buckets; i++) {
+		struct entry **at = &table->bucket[i];
+
+		while (*at) {
+			struct entry *e = *at;
+
+			if (entry_is_dead(e, now_ms, &soonest)) {
+				*at = e->next;
+				entry_free(table, e);
+			} else {
+				at = &e->next;
+			}
+		}
+	}
+	if (table->n_entries < before)
+		return true;
+	table->full_until_ms = soonest;
+	return false;
+}
+
+static void grow(struct lease_table *table)
+{
+	size_t old_n = table->n_buckets;
+	struct entry **old = table->bucket;
+	struct entry **wider = calloc(old_n * 2, sizeof(*wider));
+
+	if (!wider)
+		return; /* longer chains serve as well */
+	table->bucket = wider;
+	table->n_buckets = old_n * 2;
+	for (size_t i = 0; i < old_n; i++) {
+		while (old[i]) {
+			struct entry *e = old[i];
+			size_t to = bucket_of(table, &e->a);
+
+			old[i] = e->next;
+			e->next = wider[to];
+			wider[to] = e;
+		}
+	}
+	free(old);
+}
+
+static int add_entry(struct lease_table *table, const struct address *a,
+		     uint64_t now_ms, struct entry **out)
+{
+	struct entry *e;
+	size_t to;
+
+	if (table->n_entries >= LEASE_MAX || table->n_pairs >= PAIRS_MAX) {
+		if (!make_room(table, now_ms))
+			return -ENOSPC;
+	}
+	if (table->n_entries >= table->n_buckets)
+		grow(table);
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->a = *a;
+	to = bucket_of(table, a);
+	e->next = table->bucket[to];
+	table->bucket[to] = e;
+	table->n_entries++;
+	*out = e;
+	return 0;
+}
+
+/* The pair whose lease ended first, or ends first. */
+static size_t least_pair(const struct entry *e)
+{
+	size_t least = 0;
+
+	for (size_t i = 1; i < e->n; i++) {
+		if (e->pair[i]->end_ms < e->pair[least]->end_ms)
+			least = i;
+	}
+	return least;
+}
+
+static int add_pair(struct lease_table *table, struct entry *e,
+		    const struct domain_name *name, struct pair **out)
+{
+	bool replace = e->n == LEASE_NAMES_MAX ||
+		       (e->n > 0 && table->n_pairs >= PAIRS_MAX);
+	struct pair *pair = calloc(1, sizeof(*pair) + name->len);
+
+	if (!pair)
+		return -ENOMEM;
+	pair->len = name->len;
+	memcpy(pair->wire, name->wire, name->len);
+	if (replace) {
+		size_t least = least_pair(e);
+
+		pair_free(e->pair[least]);
+		e->pair[least] = pair;
+	} else {
+		struct pair **wider =
+			realloc(e->pair, (e->n + 1) * sizeof(*wider));
+
+		if (!wider) {
+			free(pair);
+			return -ENOMEM;
+		}
+		e->pair = wider;
+		e->pair[e->n++] = pair;
+		table->n_pairs++;
+	}
+	*out = pair;
+	return 0;
+}
+
+static void remove_entry(struct lease_table *table, struct entry *e)
+{
+	struct entry **at = &table->bucket[bucket_of(table, &e->a)];
+
+	while (*at != e)
+		at = &(*at)->next;
+	*at = e->next;
+	entry_free(table, e);
+}
+
+static bool span_within(const struct port_span *span,
+			const struct admitted_ports *ports)
+{
+	for (size_t i = 0; i < ports->n; i++) {
+		const struct port_span *wide = &ports->span[i];
+
+		if (wide->protocol == span->protocol &&
+		    wide->first <= span->first && span->last <= wide->last)
+			return true;
+	}
+	return false;
+}
+
+/* Does having wide let in all of ports? NULL is everything. */
+static bool ports_cover(const struct admitted_ports *wide,
+			const struct admitted_ports *ports)
+{
+	if (!wide)
+		return true;
+	if (!ports)
+		return false;
+	for (size_t i = 0; i < ports->n; i++) {
+		if (!span_within(&ports->span[i], wide))
+			return false;
+	}
+	return true;
+}
+
+/* Until when does the kernel hold the address on these ports? */
+static uint64_t held_until(const struct entry *e,
+			   const struct admitted_ports *ports)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < e->n; i++) {
+		const struct pair *pair = e->pair[i];
+
+		if (pair->end_ms > end && ports_cover(pair->ports, ports))
+			end = pair->end_ms;
+	}
+	return end;
+}
+
+/* The pair is to stand for these ports. */
+static int pair_set_ports(struct pair *pair, const struct admitted_ports *ports)
+{
+	struct admitted_ports *copy = NULL;
+
+	if (ports_cover(pair->ports, ports) && ports_cover(ports, pair->ports))
+		return 0;
+	if (ports) {
+		copy = malloc(sizeof(*copy));
+		if (!copy)
+			return -ENOMEM;
+		*copy = *ports;
+	}
+	free(pair->ports);
+	pair->ports = copy;
+	/* What the kernel took was for other ports. */
+	pair->end_ms = 0;
+	pair->announced_ms = 0;
+	return 0;
+}
+
+int lease_learn(struct lease_table *table, const struct domain_name *name,
+		const struct address *a, const struct admitted_ports *ports,
+		uint32_t *ttl_s, uint64_t now_ms, struct lease_element *element)
+{
+	struct entry *e = find(table, a);
+	uint64_t held, wanted_ms;
+	bool fresh = !e;
+	struct pair *pair;
+	uint32_t lease_s;
+	int ret;
+
+	if (*ttl_s > LEASE_CAP_S - LEASE_SLACK_S)
+		*ttl_s = LEASE_CAP_S - LEASE_SLACK_S;
+	lease_s = *ttl_s + LEASE_SLACK_S;
+	wanted_ms = now_ms + (uint64_t)lease_s * MS;
+	if (lease_s < LEASE_FLOOR_S)
+		lease_s = LEASE_FLOOR_S;
+
+	if (!e) {
+		ret = add_entry(table, a, now_ms, &e);
+		if (ret < 0)
+			return ret;
+	}
+	held = held_until(e, ports);
+	pair = find_pair(e, name);
+	if (!pair) {
+		ret = add_pair(table, e, name, &pair);
+		if (ret < 0)
+			goto cleanup;
+	}
+	ret = pair_set_ports(pair, ports);
+	if (ret < 0)
+		goto cleanup;
+	pair->learned_ms = now_ms;
+	if (held >= wanted_ms) {
+		uint64_t end = now_ms + (uint64_t)lease_s * MS;
+
+		if (end > held)
+			end = held;
+		if (pair->end_ms < end)
+			pair->end_ms = end;
+		return 0;
+	}
+	pair->announced_ms = now_ms + (uint64_t)lease_s * MS;
+	element->a = *a;
+	element->ports = ports;
+	element->timeout_s = lease_s;
+	return 1;
+
+cleanup:
+	if (fresh)
+		remove_entry(table, e);
+	return ret;
+}
+
+void lease_confirm(struct lease_table *table,
+		   const struct lease_element *element, uint64_t now_ms)
+{
+	struct entry *e = find(table, &element->a);
+	uint64_t end = now_ms + (uint64_t)element->timeout_s * MS;
+
+	if (!e)
+		return;
+	for (size_t i = 0; i < e->n; i++) {
+		struct pair *pair = e->pair[i];
+		uint64_t announced = pair->announced_ms;
+
+		if (!announced || !ports_cover(element->ports, pair->ports))
+			continue;
+		if (announced > end)
+			announced = end;
+		if (announced > pair->end_ms)
+			pair->end_ms = announced;
+		pair->announced_ms = 0;
+	}
+}
+
+const struct domain_name *lease_last_name(const struct lease_table *table,
+					  const struct address *a)
+{
+	/* The names are kept at their own length; the caller's is whole. */
+	struct domain_name *out =
+		&((struct lease_table *)(uintptr_t)table)->last_name;
+	const struct entry *e = find(table, a);
+	const struct pair *last = NULL;
+
+	for (size_t i = 0; e && i < e->n; i++) {
+		if (!last || e->pair[i]->learned_ms >= last->learned_ms)
+			last = e->pair[i];
+	}
+	if (!last)
+		return NULL;
+	memset(out, 0, sizeof(*out));
+	out->len = last->len;
+	memcpy(out->wire, last->wire, last->len);
+	return out;
+}
+
+static enum admission judge_pair(const struct policy *policy,
+				 const struct entry *e, const struct pair *pair,
+				 bool private_ok, struct admitted_ports *ports)
+{
+	struct domain_name name = {.len = pair->len};
+
+	memcpy(name.wire, pair->wire, pair->len);
+	return policy_admission(policy, &name, &e->a, private_ok, ports);
+}
+
+static void judge_entry(const struct entry *e, const struct policy *policy,
+			bool private_ok, uint64_t now_ms,
+			void (*each)(void *arg,
+				     const struct lease_element *element,
+				     bool live),
+			void *arg)
+{
+	uint64_t end = 0;
+	bool ended = false;
+	struct admitted_ports ports;
+	struct lease_element out = {.a = e->a};
+
+	for (size_t i = 0; i < e->n; i++) {
+		const struct pair *pair = e->pair[i];
+		enum admission admission =
+			judge_pair(policy, e, pair, private_ok, &ports);
+		bool live = pair->end_ms > now_ms;
+
+		if (admission == ADMIT) {
+			ended = ended || !live;
+			if (live && pair->end_ms > end)
+				end = pair->end_ms;
+		} else if (admission == ADMIT_PORTS) {
+			out.ports = &ports;
+			out.timeout_s = live ? (uint32_t)((pair->end_ms -
+							   now_ms + MS - 1) /
+							  MS)
+					     : 0;
+			each(arg, &out, live);
+		}
+	}
+	out.ports = NULL;
+	if (end) {
+		out.timeout_s = (uint32_t)((end - now_ms + MS - 1) / MS);
+		each(arg, &out, true);
+	} else if (ended) {
+		out.timeout_s = 0;
+		each(arg, &out, false);
+	}
+}
+
+void lease_table_judge(
+	const struct lease_table *table, const struct policy *policy,
+	bool private_ok, uint64_t now_ms,
+	void (*each)(void *arg, const struct lease_element *element, bool live),
+	void *arg)
+{
+	for (size_t i = 0; i < table->n_buckets; i++) {
+		const struct entry *e;
+
+		for (e = table->bucket[i]; e; e = e->next)
+			judge_entry(e, policy, private_ok, now_ms, each, arg);
+	}
+}
+
+/* Is the pair still of use? Its ports become what the policy gives it now,
+ * which is what the kernel has for it. */
+static bool keep_pair(const struct entry *e, struct pair *pair,
+		      const struct policy *policy, bool private_ok,
+		      uint64_t now_ms)
+{
+	struct admitted_ports ports, *copy = NULL;
+
+	if (pair->end_ms + REMEMBER_MS < now_ms &&
+	    pair->learned_ms + REMEMBER_MS < now_ms)
+		return false;
+	switch (judge_pair(policy, e, pair, private_ok, &ports)) {
+	case ADMIT:
+		break;
+	case ADMIT_PORTS:
+		copy = malloc(sizeof(*copy));
+		if (!copy)
+			return false;
+		*copy = ports;
+		break;
+	default:
+		return false;
+	}
+	free(pair->ports);
+	pair->ports = copy;
+	return true;
+}
+
+static void sweep_entry(struct lease_table *table, struct entry *e,
+			const struct policy *policy, bool private_ok,
+			uint64_t now_ms)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < e->n; i++) {
+		if (keep_pair(e, e->pair[i], policy, private_ok, now_ms))
+			e->pair[kept++] = e->pair[i];
+		else
+			pair_free(e->pair[i]);
+	}
+	table->n_pairs -= e->n - kept;
+	e->n = kept;
+}
+
+void lease_table_sweep(struct lease_table *table, const struct policy *policy,
+		       bool private_ok, uint64_t now_ms)
+{
+	for (size_t i = 0; i < table->n_buckets; i++) {
+		struct entry **at = &table->bucket[i];
+
+		while (*at) {
+			struct entry *e = *at;
+
+			sweep_entry(table, e, policy, private_ok, now_ms);
+			if (e->n == 0) {
+				*at = e->next;
+				entry_free(table, e);
+			} else {
+				at = &e->next;
+			}
+		}
+	}
+	table->full_until_ms = 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the sandbox's namespace is connected to: devices and the prefixes of
+ * its IPv6 neighbours.
+ */
+#ifndef EGRESS_FILTER_LINKS_H
+#define EGRESS_FILTER_LINKS_H
+
+#include "../policy/address.h"
+
+#include <net/if.h>
+
+enum {
+	LINKS_DEVICES_MAX = 64,
+	LINKS_ONLINK_MAX = 64
+};
+
+struct links {
+	char name[LINKS_DEVICES_MAX][IF_NAMESIZE];
+	const char *devices[LINKS_DEVICES_MAX + 1]; /* sorted, NULL at the end;
+						       without loopback */
+	size_t n_devices;
+	struct address_range onlink[LINKS_ONLINK_MAX];
+	size_t n_onlink;
+};
+
+/* 0 or -errno; -E2BIG where there are more than we can hold. */
+int links_read(struct links *links, int netns);
+bool links_same_devices(const struct links *a, const struct links *b);
+
+#endif

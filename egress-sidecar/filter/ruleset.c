@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sets, and the chains that judge a connection. The peer of a connection
+ * is what conntrack expects its replies from: the address on the wire, after
+ * every translation, and the same for packets of both directions.
+ */
+#include "ruleset.h"
+
+#include "chains.h"
+#include "rule.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	/* Ended elements count until they are collected. */
+	LEARNED_SIZE = 2 * LEASE_MAX,
+	PORT_DOT = 853,
+	PORT_HTTPS = 443,
+	LOG_PER_SECOND = 50,
+	LOG_BURST = 100,
+	LOG_BYTES = 128, /* of each packet: headers */
+	CHAIN_NAME = 32
+};
+
+const struct learned_set_form learned_sets[LEARNED_SETS] = {
+	[LEARNED4] = {"learned4", "grace4", KEY_IPV4},
+	[LEARNED6] = {"learned6", "grace6", KEY_IPV6},
+	[LEARNED4_PORTS] = {"learned4_ports", "grace4_ports",
+			    KEY_IPV4_PROTO_PORT},
+	[LEARNED6_PORTS] = {"learned6_ports", "grace6_ports",
+			    KEY_IPV6_PROTO_PORT},
+};
+
+/* Chains that are jumped to. "admit" and "refuse" end a judgement. */
+static const char *const inner_chains[] = {
+	"judge",     "admit",      "admit_in", "refuse",
+	"refuse_in", "neighbours", "loopback",
+};
+
+/* Sets of ranges that the settings and the namespace give. */
+static const struct {
+	const char *name;
+	enum set_key key;
+	enum set_kind kind;
+} fixed_sets[] = {
+	{"resolvers4", KEY_IPV4_PORT, SET_PLAIN},
+	{"resolvers6", KEY_IPV6_PORT, SET_PLAIN},
+	{"exempt4", KEY_IPV4, SET_PLAIN},
+	{"exempt6", KEY_IPV6, SET_PLAIN},
+	{"doh4", KEY_IPV4, SET_RANGES},
+	{"doh6", KEY_IPV6, SET_RANGES},
+	{"inbound4", KEY_IPV4, SET_RANGES},
+	{"inbound6", KEY_IPV6, SET_RANGES},
+	{"onlink6", KEY_IPV6, SET_RANGES},
+	{"ranges4", KEY_IPV4, SET_VERDICTS},
+	{"ranges6", KEY_IPV6, SET_VERDICTS},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const uint8_t with_ports[] = {IPPROTO_TCP, IPPROTO_UDP};
+
+struct ruleset_shape ruleset_shape(const struct ruleset *r)
+{
+	struct ruleset_shape shape = {0};
+
+	if (r->settings->dns_only)
+		return shape;
+	shape.name_ports = policy_has_name_ports(r->policy);
+	policy_port_tables(r->policy, &shape.n_port_tables);
+	return shape;
+}
+
+static const char *ports_chain(char *out, size_t table)
+{
+	snprintf(out, CHAIN_NAME, "ports_%zu", table);
+	return out;
+}
+
+static void note(struct batch *b, int err)
+{
+	if (err < 0 && !b->err)
+		b->err = err;
+}
+
+/* Ranges of both families, merged, into a set of each. */
+static void add_range_sets(struct batch *b, const char *set4, const char *set6,
+			   const struct address_range *r, size_t n)
+{
+	struct address_range *copy = calloc(n ? n : 1, sizeof(*copy));
+	struct elements list[2] = {{0}, {0}};
+
+	if (!copy) {
+		note(b, -ENOMEM);
+		return;
+	}
+	if (n)
+		memcpy(copy, r, n * sizeof(*r));
+	n = ranges_merge(copy, n);
+	for (size_t i = 0; i < n; i++)
+		note(b,
+		     elements_add_range(&list[copy[i].first.family == AF_INET6],
+					&copy[i], NULL));
+	if (set4)
+		batch_add_elements(b, set4, KEY_IPV4, list[0].e, list[0].n);
+	batch_add_elements(b, set6, KEY_IPV6, list[1].e, list[1].n);
+	elements_free(&list[0]);
+	elements_free(&list[1]);
+	free(copy);
+}
+
+static void add_addresses(struct batch *b, const struct address *a, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct set_element e = {0};
+		bool v6 = a[i].family == AF_INET6;
+
+		element_address(&e, &a[i]);
+		batch_add_elements(b, v6 ? "exempt6" : "exempt4",
+				   v6 ? KEY_IPV6 : KEY_IPV4, &e, 1);
+	}
+}
+
+static void add_resolvers(struct batch *b, const struct filter_settings *s)
+{
+	for (size_t i = 0; i < s->n_resolvers; i++) {
+		const struct filter_resolver *resolver = &s->resolvers[i];
+		struct set_element e = {0};
+		bool v6 = resolver->a.family == AF_INET6;
+
+		element_address_port(&e, &resolver->a, resolver->port);
+		batch_add_elements(b, v6 ? "resolvers6" : "resolvers4",
+				   v6 ? KEY_IPV6_PORT : KEY_IPV4_PORT, &e, 1);
+	}
+}
+
+/* Who may connect inward when the settings do not say: RFC 1918, RFC 6598,
+ * RFC 3927, RFC 4193, RFC 4291 (link-local), and our neighbours. */
+static const struct {
+	uint8_t family, first[2], last[2], bits8;
+} private_ranges[] = {
+	{AF_INET, {10, 0}, {10, 255}, 1},
+	{AF_INET, {172, 16}, {172, 31}, 2},
+	{AF_INET, {192, 168}, {192, 168}, 2},
+	{AF_INET, {100, 64}, {100, 127}, 2},
+	{AF_INET, {169, 254}, {169, 254}, 2},
+	{AF_INET6, {0xfc, 0}, {0xfd, 0xff}, 1},
+	{AF_INET6, {0xfe, 0x80}, {0xfe, 0xbf}, 2},
+};
+
+static void add_inbound(struct batch *b, const struct ruleset *r)
+{
+	const struct filter_settings *s = r->settings;
+	size_t n = COUNT(private_ranges) + r->n_onlink;
+	struct address_range *range;
+
+	if (s->n_inbound) {
+		add_range_sets(b, "inbound4", "inbound6", s->inbound,
+			       s->n_inbound);
+		return;
+	}
+	range = calloc(n, sizeof(*range));
+	if (!range) {
+		note(b, -ENOMEM);
+		return;
+	}
+	for (size_t i = 0; i < COUNT(private_ranges); i++) {
+		struct address_range *to = &range[i];
+
+		to->first.family = to->last.family = private_ranges[i].family;
+		memset(to->last.bytes, 0xff, address_size(&to->last));
+		memcpy(to->first.bytes, private_ranges[i].first, 2);
+		memcpy(to->last.bytes, private_ranges[i].last, 2);
+	}
+	if (r->n_onlink)
+		memcpy(range + COUNT(private_ranges), r->onlink,
+		       r->n_onlink * sizeof(*range));
+	add_range_sets(b, "inbound4", "inbound6", range, n);
+	free(range);
+}
+
+/* Where neighbour discovery may go: ff02::/16, fe80::/10 and on-link
+ * prefixes. */
+static void add_onlink(struct batch *b, const struct ruleset *r)
+{
+	struct address_range *range = calloc(r->n_onlink + 2, sizeof(*range));
+
+	if (!range) {
+		note(b, -ENOMEM);
+		return;
+	}
+	for (size_t i = 0; i < 2; i++) {
+		range[i].first.family = range[i].last.family = AF_INET6;
+		memset(range[i].last.bytes, 0xff, 16);
+	}
+	memcpy(range[0].first.bytes, (uint8_t[]){0xff, 0x02}, 2);
+	memcpy(range[0].last.bytes, (uint8_t[]){0xff, 0x02}, 2);
+	memcpy(range[1].first.bytes, (uint8_t[]){0xfe, 0x80}, 2);
+	memcpy(range[1].last.bytes, (uint8_t[]){0xfe, 0xbf}, 2);
+	if (r->n_onlink)
+		memcpy(range + 2, r->onlink, r->n_onlink * sizeof(*range));
+	add_range_sets(b, NULL, "onlink6", range, r->n_onlink + 2);
+	free(range);
+}
+
+/* The policy's ranges as a verdict map of each family. */
+static void add_ranges(struct batch *b, const struct policy *policy)
+{
+	static const struct verdict allow = {NFT_GOTO, "admit"};
+	static const struct verdict deny = {NFT_GOTO, "refuse"};
+	struct elements list[2] = {{0}, {0}};
+	size_t n, n_tables;
+	const struct policy_range *range = policy_ranges(policy, &n);
+	struct verdict *ports = NULL;
+	char(*name)[CHAIN_NAME] = NULL;
+
+	policy_port_tables(policy, &n_tables);
+	ports = calloc(n_tables ? n_tables : 1, sizeof(*ports));
+	name = calloc(n_tables ? n_tables : 1, sizeof(*name));
+	if (!ports || !name) {
+		note(b, -ENOMEM);
+		goto cleanup;
+	}
+	for (size_t i = 0; i < n_tables; i++) {
+		ports[i].code = NFT_GOTO;
+		ports[i].chain = ports_chain(name[i], i);
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct verdict *v = range[i].verdict == RANGE_ALLOW
+						  ? &allow
+					  : range[i].verdict == RANGE_DENY
+						  ? &deny
+						  : &ports[range[i].table];
+
+		note(b, elements_add_range(
+				&list[range[i].range.first.family == AF_INET6],
+				&range[i].range, v));
+	}
+	batch_add_elements(b, "ranges4", KEY_IPV4, list[0].e, list[0].n);
+	batch_add_elements(b, "ranges6", KEY_IPV6, list[1].e, list[1].n);
+cleanup:
+	elements_free(&list[0]);
+	elements_free(&list[1]);
+	free(ports);
+	free(name);
+}
+
+static void add_learned(struct batch *b, const struct ruleset *r)
+{
+	bool ports = policy_has_name_ports(r->policy);
+
+	for (size_t i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
+		const struct learned_set_form *form = &learned_sets[i];
+
+		batch_add_set(b, form->name, form->key, SET_TIMEOUT,
+			      LEARNED_SIZE);
+		batch_add_elements(b, form->name, form->key, r->learned[i].e,
+				   r->learned[i].n);
+		batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
+			      (uint32_t)r->grace[i].n);
+		batch_add_elements(b, form->grace_name, form->key,
+				   r->grace[i].e, r->grace[i].n);
+	}
+}
+
+static uint32_t peer_key(bool v6)
+{
+	return v6 ? NFT_CT_SRC_IP6 : NFT_CT_SRC_IP;
+}
+
+static void load_peer(struct batch *b, bool v6, uint32_t first)
+{
+	rule_load_ct(b, peer_key(v6), IP_CT_DIR_REPLY, first);
+}
+
+static void peer_port_is(struct batch *b, uint16_t port)
+{
+	uint16_t wire = htons(port);
+
+	rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &wire, sizeof(wire));
+}
+
+/* What no address is good for: other resolvers (port 53 is redirected before;
+ * what comes here found a way around), DNS over TLS and QUIC, DoH. */
+static void write_judge_ports(struct batch *b, const struct filter_settings *s)
+{
+	for (size_t i = 0; i < COUNT(with_ports); i++) {
+		for (int v6 = 0; s->n_exempt && v6 < 2; v6++) {
+			rule_begin(b, "judge");
+			rule_l4proto(b, with_ports[i]);
+			peer_port_is(b, PORT_DNS);
+			load_peer(b, v6, 0);
+			rule_lookup(b, v6 ? "exempt6" : "exempt4", 0);
+			rule_goto(b, "admit");
+		}
+		rule_begin(b, "judge");
+		rule_l4proto(b, with_ports[i]);
+		peer_port_is(b, PORT_DNS);
+		rule_goto(b, "refuse");
+		rule_begin(b, "judge");
+		rule_l4proto(b, with_ports[i]);
+		peer_port_is(b, PORT_DOT);
+		rule_goto(b, "refuse");
+		for (int v6 = 0; s->n_doh && v6 < 2; v6++) {
+			rule_begin(b, "judge");
+			rule_l4proto(b, with_ports[i]);
+			peer_port_is(b, PORT_HTTPS);
+			load_peer(b, v6, 0);
+			rule_lookup(b, v6 ? "doh6" : "doh4", 0);
+			rule_goto(b, "refuse");
+		}
+	}
+}
+
+static void write_judge_learned(struct batch *b, const char *set, bool v6,
+				bool ports, bool any_port, bool established)
+{
+	uint32_t behind = v6 ? 4 : 1;
+
+	rule_begin(b, "judge");
+	if (established)
+		rule_ct_state(b, NFT_STATE_ESTABLISHED);
+	load_peer(b, v6, 0);
+	if (ports) {
+		static const uint16_t any;
+
+		rule_load_meta(b, NFT_META_L4PROTO, behind);
+		if (any_port)
+			rule_load_data(b, behind + 1, &any, sizeof(any));
+		else
+			rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY,
+				     behind + 1);
+	}
+	rule_lookup(b, set, 0);
+	rule_goto(b, "admit");
+}
+
+/* Learned addresses come before the ranges: an address that an earlier rule
+ * denies is never learned, one that a later rule denies may be. */
+static void write_judge(struct batch *b, const struct ruleset *r)
+{
+	bool ports = policy_has_name_ports(r->policy);
+	bool allow = policy_default(r->policy) == POLICY_ALLOW;
+
+	write_judge_ports(b, r->settings);
+	for (size_t i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
+		const struct learned_set_form *form = &learned_sets[i];
+		bool v6 = i == LEARNED6 || i == LEARNED6_PORTS;
+		bool by_port = i >= LEARNED4_PORTS;
+
+		for (int any = 0; any < (by_port ? 2 : 1); any++) {
+			write_judge_learned(b, form->name, v6, by_port, any,
+					    false);
+			if (r->grace[i].n)
+				write_judge_learned(b, form->grace_name, v6,
+						    by_port, any, true);
+		}
+	}
+	for (int v6 = 0; v6 < 2; v6++) {
+		rule_begin(b, "judge");
+		load_peer(b, v6, 0);
+		rule_lookup_verdict(b, v6 ? "ranges6" : "ranges4", 0);
+	}
+	rule_begin(b, "judge");
+	rule_goto(b, allow ? "admit" : "refuse");
+}
+
+/* Ranges that only some ports of are allowed or denied. */
+static void write_port_tables(struct batch *b, const struct policy *policy)
+{
+	size_t n;
+	const struct port_table *table = policy_port_tables(policy, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		char chain[CHAIN_NAME];
+
+		ports_chain(chain, i);
+		for (size_t k = 0; k < table[i].n_spans; k++) {
+			const struct port_verdict *v = &table[i].spans[k];
+			uint16_t from = htons(v->span.first);
+			uint16_t to = htons(v->span.last);
+
+			rule_begin(b, chain);
+			rule_l4proto(b, v->span.protocol);
+			rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, 0);
+			rule_range(b, 0, &from, &to, sizeof(from));
+			rule_goto(b, v->action == POLICY_ALLOW ? "admit"
+							       : "refuse");
+		}
+		rule_begin(b, chain);
+		rule_goto(b, table[i].otherwise == POLICY_ALLOW ? "admit"
+								: "refuse");
+	}
+}
+
+static void write_log(struct batch *b, const char *chain,
+		      const struct filter_settings *s)
+{
+	rule_begin(b, chain);
+	rule_count(b, RULESET_REFUSED);
+	rule_end(b);
+	if (!s->log_group)
+		return;
+	rule_begin(b, chain);
+	rule_limit(b, LOG_PER_SECOND, LOG_BURST);
+	rule_log(b, s->log_group, s->audit ? "audit" : "refused", LOG_BYTES);
+	rule_end(b);
+}
+
+static void write_verdicts(struct batch *b, const struct ruleset *r)
+{
+	const struct filter_settings *s = r->settings;
+
+	rule_begin(b, "admit");
+	rule_set_ct_mark(b, r->generation);
+	rule_accept(b);
+	rule_begin(b, "admit_in");
+	rule_set_ct_mark(b, r->inbound_mark);
+	rule_accept(b);
+
+	write_log(b, "refuse_in", s);
+	rule_begin(b, "refuse_in");
+	if (s->audit)
+		rule_goto(b, "admit_in");
+	else
+		rule_drop(b);
+
+	write_log(b, "refuse", s);
+	rule_begin(b, "refuse");
+	if (s->audit) {
+		rule_goto(b, "admit");
+		return;
+	}
+	if (s->drop) {
+		rule_drop(b);
+		return;
+	}
+	/* Coming in: the sender is told nothing. */
+	rule_meta_is(b, NFT_META_OIF, 0);
+	rule_drop(b);
+	rule_begin(b, "refuse");
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_reject_tcp_reset(b);
+	rule_begin(b, "refuse");
+	rule_reject_admin(b);
+}
+
+static void delete_old(struct batch *b, const struct ruleset_shape *old)
+{
+	char name[CHAIN_NAME];
+
+	batch_delete_rules(b);
+	for (size_t i = 0; i < COUNT(fixed_sets); i++)
+		batch_delete_set(b, fixed_sets[i].name);
+	for (size_t i = 0;
+	     i < (old->name_ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
+		batch_delete_set(b, learned_sets[i].name);
+		batch_delete_set(b, learned_sets[i].grace_name);
+	}
+	for (size_t i = 0; i < COUNT(inner_chains); i++)
+		batch_delete_chain(b, inner_chains[i]);
+	for (size_t i = 0; i < old->n_port_tables; i++)
+		batch_delete_chain(b, ports_chain(name, i));
+}
+
+static void write_enforcement(struct batch *b, const struct ruleset *r)
+{
+	struct ruleset_shape shape = ruleset_shape(r);
+	char name[CHAIN_NAME];
+
+	for (size_t i = 0; i < COUNT(inner_chains); i++)
+		batch_add_chain(b, inner_chains[i], NULL, -1, 0, false, NULL);
+	for (size_t i = 0; i < shape.n_port_tables; i++)
+		batch_add_chain(b, ports_chain(name, i), NULL, -1, 0, false,
+				NULL);
+	add_learned(b, r);
+	add_range_sets(b, "doh4", "doh6", r->settings->doh, r->settings->n_doh);
+	add_inbound(b, r);
+	add_onlink(b, r);
+	add_ranges(b, r->policy);
+	write_judge(b, r);
+	write_port_tables(b, r->policy);
+	write_verdicts(b, r);
+	chains_write_enforcement(b, r);
+}
+
+void ruleset_write(struct batch *b, const struct ruleset *r,
+		   const struct ruleset_shape *old)
+{
+	batch_table(b, NFPROTO_INET, RULESET_TABLE);
+	batch_add_table(b);
+	if (!old) {
+		batch_delete_table(b);
+		batch_add_table(b);
+		batch_add_counter(b, RULESET_REFUSED);
+		chains_add_base(b, r);
+	} else {
+		delete_old(b, old);
+	}
+	for (size_t i = 0; i < COUNT(fixed_sets); i++)
+		batch_add_set(b, fixed_sets[i].name, fixed_sets[i].key,
+			      fixed_sets[i].kind, 0);
+	add_resolvers(b, r->settings);
+	add_addresses(b, r->settings->exempt, r->settings->n_exempt);
+	chains_write_dns(b, r);
+	if (!r->settings->dns_only)
+		write_enforcement(b, r);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel must hold for one sandbox, written into a batch. Pure.
+ */
+#ifndef EGRESS_FILTER_RULESET_H
+#define EGRESS_FILTER_RULESET_H
+
+#include "batch.h"
+#include "elements.h"
+#include "filter.h"
+
+#define RULESET_TABLE   "opensandbox"
+#define RULESET_REFUSED "refused" /* counter of refused packets */
+
+/* Sets of learned addresses, by what their keys are. */
+enum learned_set {
+	LEARNED4,
+	LEARNED6,
+	LEARNED4_PORTS,
+	LEARNED6_PORTS,
+	LEARNED_SETS
+};
+
+struct learned_set_form {
+	const char *name;       /* learned: new connections, with an end */
+	const char *grace_name; /* ended leases: open connections alone */
+	enum set_key key;
+};
+extern const struct learned_set_form learned_sets[LEARNED_SETS];
+
+/* What is there of optional parts, to be taken away by the next ruleset. */
+struct ruleset_shape {
+	bool name_ports;
+	size_t n_port_tables;
+};
+
+struct ruleset {
+	const struct filter_settings *settings;
+	const struct policy *policy;
+	uint32_t generation;   /* conntrack mark of what was let out */
+	uint32_t inbound_mark; /* conntrack mark of what was let in */
+	bool has_fib;
+	const struct address_range *onlink; /* prefixes of our neighbours */
+	size_t n_onlink;
+	const struct elements *learned, *grace; /* LEARNED_SETS of each */
+};
+
+/* Does the mode and policy need it? */
+struct ruleset_shape ruleset_shape(const struct ruleset *r);
+
+/* Replace the rules and sets of the table. old NULL: replace the table, and
+ * whatever it holds. */
+void ruleset_write(struct batch *b, const struct ruleset *r,
+		   const struct ruleset_shape *old);
+
+/* The netdev table of the egress hooks: frames that did not come through the
+ * IP stack stay. devices ends with NULL; none: no table. */
+void egress_hook_write(struct batch *b, const char *const *devices);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the program may do: check that it is enough, then give up the rest.
+ */
+#ifndef EGRESS_PRIVILEGES_H
+#define EGRESS_PRIVILEGES_H
+
+#include "settings.h"
+
+/* The name of the first capability that settings need and the process lacks;
+ * NULL: none (capabilities(7)). */
+const char *privileges_missing(const struct settings *settings);
+
+/*
+ * Keep CAP_NET_ADMIN (netfilter, SO_MARK), CAP_SYS_ADMIN in agent mode
+ * (setns(2)) and CAP_DAC_OVERRIDE if there is a policy file; drop every other
+ * from all sets and the bounding set, set no_new_privs, and forbid system
+ * calls that nothing here makes: running programs, tracing, mounting, loading
+ * code into the kernel (seccomp(2)). 0 or -errno.
+ */
+int privileges_drop(const struct settings *settings);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service.h"
+
+#include "control/http.h"
+#include "control/webhook.h"
+#include "netns.h"
+#include "policy_file.h"
+#include "privileges.h"
+#include "sandbox.h"
+#include "supervisor.h"
+#include "watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Everything that a worker holds. */
+struct worker {
+	const struct service *service;
+	uv_loop_t loop;
+	uv_signal_t signals[3];
+	struct always_rules *always;
+	struct sandbox_shared shared;
+	struct sandbox *sandbox;
+	struct http *http;
+	struct watch *watch;
+};
+
+/* Sockets */
+
+static int netns_of(const struct settings *settings)
+{
+	int fd = -1;
+
+	if (settings->netns[0])
+		fd = netns_open(settings->netns);
+	else if (settings->pid)
+		fd = netns_open_pid(settings->pid);
+	else
+		return -1;
+	if (fd >= 0)
+		return fd;
+	if (settings->netns[0])
+		log_fatal("--netns: \"%s\": %s", settings->netns,
+			  fd == -EINVAL ? "not a network namespace"
+					: strerror(-fd));
+	else
+		log_fatal("--pid: %d: %s", (int)settings->pid, strerror(-fd));
+	return fd;
+}
+
+int service_sockets_open(struct service_sockets *s,
+			 const struct settings *settings)
+{
+	int err;
+
+	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1};
+	if (settings->run == RUN_JOIN) {
+		s->netns = netns_of(settings);
+		if (s->netns < 0)
+			return s->netns;
+	}
+	s->http = http_listen(settings);
+	if (s->http < 0) {
+		err = s->http;
+		log_fatal("OPENSANDBOX_EGRESS_HTTP_ADDR: %s:%u: %s",
+			  settings->http_host, settings->http_port,
+			  strerror(-err));
+		service_sockets_close(s);
+		return err;
+	}
+	err = listeners_open(&s->listeners, s->netns);
+	if (err) {
+		log_fatal("DNS listeners in the sandbox's namespace: %s%s",
+			  strerror(-err),
+			  err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
+		service_sockets_close(s);
+	}
+	return err;
+}
+
+void service_sockets_close(struct service_sockets *s)
+{
+	listeners_close(&s->listeners);
+	if (s->http >= 0)
+		close(s->http);
+	if (s->netns >= 0)
+		close(s->netns);
+	s->http = s->netns = -1;
+}
+
+/* The policy to start with */
+
+static int rules_read(struct rules **rules, const char *where, const char *text,
+		      size_t len, const struct settings *settings)
+{
+	struct policy_error fault = {.index = -1};
+	int err =
+		rules_from_text(rules, text, len, settings->max_rules, &fault);
+
+	if (err)
+		log_fatal("%s: %s", where,
+			  fault.message[0] ? fault.message : strerror(-err));
+	return err;
+}
+
+/* The policy file if it is there, else the environment's or the command
+ * line's rules, else nothing: deny all. */
+static int first_rules(struct rules **rules, const struct settings *settings)
+{
+	const char *path = settings->policy_file;
+	char *text;
+	size_t len;
+	int err;
+
+	*rules = NULL;
+	if (path[0]) {
+		err = policy_file_read(path, POLICY_BODY_MAX, &text, &len);
+		if (!err) {
+			err = rules_read(rules, path, text, len, settings);
+			free(text);
+			return err;
+		}
+		if (err != -ENOENT) {
+			log_fatal("%s: %s", path, strerror(-err));
+			return err;
+		}
+	}
+	if (!settings->rules)
+		return 0;
+	return rules_read(rules, settings->rules_from, settings->rules,
+			  strlen(settings->rules), settings);
+}
+
+/* Always-files */
+
+static void always_reload(void *arg)
+{
+	struct worker *w = arg;
+	struct policy_error fault = {.index = -1};
+	struct always_rules *always = NULL;
+	char message[256];
+	int err =
+		always_load(&always, w->service->settings->always_dir, &fault);
+
+	if (err) {
+		log_event(LOG_ERROR, "egress.update_failed",
+			  "always-files not read again", "serror",
+			  fault.message, NULL);
+		return;
+	}
+	if (sandbox_always(w->sandbox, always, message)) {
+		always_free(always);
+		return;
+	}
+	always_free(w->always);
+	w->always = always;
+	w->shared.always = always;
+}
+
+static int always_start(struct worker *w)
+{
+	struct policy_error fault = {.index = -1};
+	int err = always_load(&w->always, w->service->settings->always_dir,
+			      &fault);
+
+	if (err)
+		log_fatal("%s", fault.message);
+	return err;
+}
+
+/* Signals */
+
+static void worker_stop(struct worker *w)
+{
+	watch_close(w->watch);
+	http_close(w->http);
+	sandbox_close(w->sandbox, false);
+	webhook_close(w->shared.webhook);
+	resolvers_close(w->shared.resolvers);
+	for (size_t i = 0; i < 3; i++)
+		uv_close((uv_handle_t *)&w->signals[i], NULL);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct worker *w = handle->data;
+
+	if (number == SIGHUP) {
+		always_reload(w);
+		return;
+	}
+	log_event(LOG_INFO, NULL, "stopping; the rules stay", NULL);
+	worker_stop(w);
+}
+
+static int signals_start(struct worker *w)
+{
+	const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
+	int err = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < 3 && !err; i++) {
+		uv_signal_init(&w->loop, &w->signals[i]);
+		w->signals[i].data = w;
+		err = uv_signal_start(&w->signals[i], on_signal, numbers[i]);
+	}
+	return err;
+}
+
+/* Start-up, in order */
+
+static int shared_start(struct worker *w)
+{
+	const struct settings *settings = w->service->settings;
+	const char *why = NULL;
+	int err;
+
+	w->shared.loop = &w->loop;
+	w->shared.settings = settings;
+	w->shared.always = w->always;
+	err = resolvers_open(&w->shared.resolvers, &w->loop,
+			     &settings->resolvers, &why);
+	if (err) {
+		log_fatal("resolvers: %s: %s", why ? why : "cannot open",
+			  strerror(-err));
+		return err;
+	}
+	if (settings->webhook_url[0])
+		err = webhook_open(&w->shared.webhook, &w->loop,
+				   settings->webhook_url);
+	if (err)
+		log_fatal("OPENSANDBOX_EGRESS_DENY_WEBHOOK: %s",
+			  strerror(-err));
+	return err;
+}
+
+static int sandbox_start(struct worker *w, struct rules *rules)
+{
+	const struct settings *settings = w->service->settings;
+	struct sandbox_place place = {
+		.netns = -1,
+		.listeners = &w->service->sockets->listeners,
+	};
+	char message[256];
+	int err;
+
+	if (w->service->sockets->netns >= 0)
+		place.netns = dup(w->service->sockets->netns);
+	memcpy(place.id, settings->sandbox_id, sizeof(place.id));
+	memcpy(place.policy_file, settings->policy_file,
+	       sizeof(place.policy_file));
+	err = sandbox_open(&w->sandbox, &w->shared, &place, rules, message);
+	if (err)
+		log_fatal("%s", message);
+	return err;
+}
+
+static void log_common(const struct settings *settings)
+{
+	json_t *fields = json_object();
+
+	if (settings->sandbox_id[0])
+		json_object_set_new(fields, "sandbox_id",
+				    json_string(settings->sandbox_id));
+	for (size_t i = 0; i < settings->n_attrs; i++)
+		json_object_set_new(fields, settings->attrs[i].key,
+				    json_string(settings->attrs[i].value));
+	log_set_common(fields);
+	log_set_level(settings->log_level);
+}
+
+static int worker_start(struct worker *w, struct rules *rules)
+{
+	const struct service *service = w->service;
+	int err;
+
+	err = always_start(w);
+	if (!err)
+		err = shared_start(w);
+	if (err) {
+		rules_free(rules);
+		return err;
+	}
+	err = sandbox_start(w, rules);
+	if (!err)
+		err = signals_start(w);
+	if (!err)
+		err = http_open(&w->http, &w->loop, service->sockets->http,
+				w->sandbox, service->settings,
+				service->settings->run == RUN_SIDECAR);
+	if (!err && watch_open(&w->watch, &w->loop,
+			       service->settings->always_dir, always_reload, w))
+		log_event(LOG_WARN, NULL,
+			  "always-files are not watched; send SIGHUP", NULL);
+	return err;
+}
+
+int service_run(void *arg, int ready)
+{
+	struct worker w = {.service = arg};
+	struct rules *rules;
+	int err;
+
+	log_common(w.service->settings);
+	if (first_rules(&rules, w.service->settings))
+		return EXIT_STARTUP;
+	uv_loop_init(&w.loop);
+	if (worker_start(&w, rules))
+		return EXIT_STARTUP;
+	err = privileges_drop(w.service->settings);
+	if (err) {
+		log_fatal("cannot drop privileges: %s", strerror(-err));
+		return EXIT_STARTUP;
+	}
+	if (write(ready, "+", 1) != 1)
+		return EXIT_STARTUP;
+	close(ready);
+	uv_run(&w.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&w.loop);
+	always_free(w.always);
+	log_set_common(NULL);
+	return EXIT_OK;
+}

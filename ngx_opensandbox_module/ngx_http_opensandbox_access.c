@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_module.h"
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
+
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_credential(ngx_http_request_t         *r,
+                                ngx_http_opensandbox_ctx_t *ctx);
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_verify(ngx_http_request_t         *r,
+                            ngx_http_opensandbox_ctx_t *ctx);
+static u_char *
+ngx_http_opensandbox_base32(u_char *p, u_char *src, ngx_uint_t digits);
+
+
+static ngx_str_t ngx_http_opensandbox_token_header =
+    ngx_string("opensandbox-secure-access");
+
+
+ngx_http_opensandbox_status_e
+ngx_http_opensandbox_access(ngx_http_request_t         *r,
+                            ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_http_opensandbox_record_t *record;
+    ngx_http_opensandbox_status_e  status;
+
+    record = ctx->record;
+
+    if (record->secure) {
+        status = ngx_http_opensandbox_credential(r, ctx);
+
+        if (status != NGX_HTTP_OPENSANDBOX_OK) {
+            return status;
+        }
+    }
+
+    if (record->expires >= 0 && record->expires <= ngx_time()) {
+        return NGX_HTTP_OPENSANDBOX_EXPIRED;
+    }
+
+    ctx->place = ngx_http_opensandbox_record_place(record, ctx->route.port);
+
+    if (ctx->place == NULL) {
+        return NGX_HTTP_OPENSANDBOX_NOT_EXPOSED;
+    }
+
+    return record->ready ? NGX_HTTP_OPENSANDBOX_OK
+                         : NGX_HTTP_OPENSANDBOX_NOT_READY;
+}
+
+
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_credential(ngx_http_request_t         *r,
+                                ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_str_t        token;
+    ngx_uint_t       n;
+    ngx_table_elt_t *h;
+
+    h = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_token_header, &n);
+
+    if (h) {
+        token = ngx_http_opensandbox_text(ctx->record, &ctx->record->token);
+
+        if (n == 1 && ngx_http_opensandbox_equal(&h->value, &token)) {
+            return NGX_HTTP_OPENSANDBOX_OK;
+        }
+
+        ctx->reason = "wrong access token";
+        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
+    }
+
+    if (ctx->route.signature.len == 0) {
+        ctx->reason = "no credential";
+        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
+    }
+
+    return ngx_http_opensandbox_verify(r, ctx);
+}
+
+
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_verify(ngx_http_request_t         *r,
+                            ngx_http_opensandbox_ctx_t *ctx)
+{
+    u_char                            buf[NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN];
+    u_char                           *last;
+    ngx_str_t                         signature;
+    ngx_uint_t                        i;
+    ngx_http_opensandbox_secret_t    *key;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
+    if (omcf->keys.nelts == 0) {
+        return NGX_HTTP_OPENSANDBOX_NO_KEYS;
+    }
+
+    signature = ctx->route.signature;
+    key = omcf->keys.elts;
+
+    for (i = 0; i < omcf->keys.nelts; i++) {
+        if (key[i].id == signature.data[signature.len - 1]) {
+            break;
+        }
+    }
+
+    if (i == omcf->keys.nelts) {
+        ctx->reason = "signed with an unknown key";
+        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
+    }
+
+    last = ngx_http_opensandbox_sign(
+        buf, &key[i], &ctx->id, ctx->route.port, &ctx->route.expires,
+        signature.len == NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN);
+
+    if (last == NULL || last - buf != (ssize_t) signature.len ||
+        CRYPTO_memcmp(buf, signature.data, signature.len) != 0)
+    {
+        ctx->reason = "wrong signature";
+        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
+    }
+
+    if (ngx_http_opensandbox_parse_expires(&ctx->route.expires) < ngx_time()) {
+        ctx->reason = "the signature has expired";
+        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
+    }
+
+    if (ngx_http_opensandbox_use_signed(r, ctx) != NGX_OK) {
+        ctx->reason = "no memory";
+        return NGX_HTTP_OPENSANDBOX_NOT_READY;
+    }
+
+    return NGX_HTTP_OPENSANDBOX_OK;
+}
+
+
+u_char *
+ngx_http_opensandbox_sign(u_char *buf, ngx_http_opensandbox_secret_t *key,
+                          ngx_str_t *id, ngx_uint_t port, ngx_str_t *expires,
+                          ngx_uint_t long_form)
+{
+    u_char      be32[4], hash[SHA256_DIGEST_LENGTH], text[256];
+    size_t      len;
+    unsigned    n;
+    EVP_MD_CTX *md;
+
+    len =
+        ngx_snprintf(text, sizeof(text), "%s\n%V\n%ui\n%V\n",
+                     long_form ? "v2\nlong" : "v1\nshort", id, port, expires) -
+        text;
+
+    if (long_form) {
+        if (HMAC(EVP_sha256(), key->secret.data, (int) key->secret.len, text,
+                 len, hash, &n) == NULL)
+        {
+            return NULL;
+        }
+
+        buf = ngx_http_opensandbox_base32(
+            buf, hash, NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN - 1);
+        *buf++ = key->id;
+
+        return buf;
+    }
+
+    md = EVP_MD_CTX_new();
+    if (md == NULL) {
+        return NULL;
+    }
+
+    n = 0;
+
+    if (EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1) {
+        be32[0] = (u_char) (key->secret.len >> 24);
+        be32[1] = (u_char) (key->secret.len >> 16);
+        be32[2] = (u_char) (key->secret.len >> 8);
+        be32[3] = (u_char) key->secret.len;
+
+        (void) EVP_DigestUpdate(md, be32, 4);
+        (void) EVP_DigestUpdate(md, key->secret.data, key->secret.len);
+
+        be32[0] = 0;
+        be32[1] = 0;
+        be32[2] = (u_char) (len >> 8);
+        be32[3] = (u_char) len;
+
+        (void) EVP_DigestUpdate(md, be32, 4);
+        (void) EVP_DigestUpdate(md, text, len);
+        (void) EVP_DigestFinal_ex(md, hash, &n);
+    }
+
+    EVP_MD_CTX_free(md);
+
+    if (n == 0) {
+        return NULL;
+    }
+
+    buf = ngx_hex_dump(buf, hash, 4);
+    *buf++ = key->id;
+
+    return buf;
+}
+
+
+/* RFC 4648 in lower case */
+
+static u_char *
+ngx_http_opensandbox_base32(u_char *p, u_char *src, ngx_uint_t digits)
+{
+    ngx_uint_t bits, value;
+
+    bits = 0;
+    value = 0;
+
+    while (digits--) {
+        if (bits < 5) {
+            value = (value << 8) | *src++;
+            bits += 8;
+        }
+
+        bits -= 5;
+        *p++ = "abcdefghijklmnopqrstuvwxyz234567"[(value >> bits) & 31];
+    }
+
+    return p;
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_equal(ngx_str_t *one, ngx_str_t *two)
+{
+    u_char a[SHA256_DIGEST_LENGTH], b[SHA256_DIGEST_LENGTH];
+
+    /* of equal length whatever is compared */
+
+    (void) SHA256(one->data, one->len, a);
+    (void) SHA256(two->data, two->len, b);
+
+    return CRYPTO_memcmp(a, b, SHA256_DIGEST_LENGTH) == 0;
+}
+
+
+char *
+ngx_http_opensandbox_access_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_opensandbox_main_conf_t *omcf = conf;
+
+    u_char                         ch;
+    ngx_str_t                     *value, text, secret;
+    ngx_uint_t                     i, n;
+    ngx_http_opensandbox_secret_t *key, *other;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        ch = value[i].data[0];
+
+        if (value[i].len < 3 || value[i].data[1] != '=' ||
+            ((ch < '0' || ch > '9') && (ch < 'a' || ch > 'z')))
+        {
+            ngx_conf_log_error(
+                NGX_LOG_EMERG, cf, 0,
+                "a key is \"id=base64\", its id one of [0-9a-z]");
+            return NGX_CONF_ERROR;
+        }
+
+        other = omcf->keys.elts;
+
+        for (n = 0; n < omcf->keys.nelts; n++) {
+            if (other[n].id == ch) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate key \"%c\"",
+                                   ch);
+                return NGX_CONF_ERROR;
+            }
+        }
+
+        text.data = value[i].data + 2;
+        text.len = value[i].len - 2;
+
+        secret.data =
+            ngx_pnalloc(cf->pool, ngx_base64_decoded_length(text.len));
+        if (secret.data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_decode_base64(&secret, &text) != NGX_OK || secret.len == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "the secret of key \"%c\" is not base64", ch);
+            return NGX_CONF_ERROR;
+        }
+
+        key = ngx_array_push(&omcf->keys);
+        if (key == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        key->id = ch;
+        key->secret = secret;
+    }
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_api.h"
+
+
+ngx_int_t
+ngx_http_opensandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
+                              json_t *object)
+{
+    size_t      size;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
+    ngx_chain_t out;
+
+    if (object == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    size = json_dumpb(object, NULL, 0, JSON_COMPACT);
+
+    b = size ? ngx_create_temp_buf(r->pool, size + 1) : NULL;
+
+    if (b) {
+        size = json_dumpb(object, (char *) b->last, size, JSON_COMPACT);
+        b->last += size;
+        *b->last++ = '\n';
+    }
+
+    json_decref(object);
+
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_fault(ngx_http_opensandbox_call_t *call,
+                               ngx_uint_t status, const char *code)
+{
+    json_t *object;
+
+    object =
+        json_pack("{s:s,s:s}", "code", code, "message", call->fault.message);
+
+    if (object && call->fault.field[0]) {
+        (void) json_object_set_new(object, "field",
+                                   json_string(call->fault.field));
+    }
+
+    return ngx_http_opensandbox_api_send(call->request, status, object);
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_unknown(ngx_http_opensandbox_call_t *call)
+{
+    ngx_http_opensandbox_fault(&call->fault, "",
+                               "the API has nothing at this path");
+
+    return ngx_http_opensandbox_api_fault(call, NGX_HTTP_NOT_FOUND,
+                                          "unknown_path");
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_not_allowed(ngx_http_opensandbox_call_t *call)
+{
+    ngx_str_t allow;
+
+    allow.data = (u_char *) call->allow;
+    allow.len = ngx_strlen(call->allow);
+
+    if (ngx_http_opensandbox_add_header(call->request, "Allow", &allow) !=
+        NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_opensandbox_fault(&call->fault, "", "this path takes %s",
+                               call->allow);
+
+    return ngx_http_opensandbox_api_fault(call, NGX_HTTP_NOT_ALLOWED,
+                                          "not_allowed");
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_refuse(ngx_http_request_t *r)
+{
+    static ngx_str_t scheme = ngx_string("Bearer realm=\"opensandbox\"");
+
+    if (ngx_http_opensandbox_add_header(r, "WWW-Authenticate", &scheme) !=
+        NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_opensandbox_api_send(
+        r, NGX_HTTP_UNAUTHORIZED,
+        json_pack("{s:s,s:s}", "code", "unauthorized", "message",
+                  "the API needs its bearer token"));
+}

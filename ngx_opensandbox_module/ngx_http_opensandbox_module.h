@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OPENSANDBOX_MODULE_H_INCLUDED_
+#define _NGX_HTTP_OPENSANDBOX_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_opensandbox_record.h"
+#include "ngx_http_opensandbox_place.h"
+#include "ngx_http_opensandbox_registry.h"
+#include "ngx_http_opensandbox_route.h"
+
+
+#define NGX_HTTP_OPENSANDBOX_MODE_URI    0x0001
+#define NGX_HTTP_OPENSANDBOX_MODE_HEADER 0x0002
+#define NGX_HTTP_OPENSANDBOX_MODE_HOST   0x0004
+#define NGX_HTTP_OPENSANDBOX_MODE_ANY    0x0007
+
+
+/* what became of a request, in the order of the table in _reply.c */
+typedef enum {
+    NGX_HTTP_OPENSANDBOX_OK = 0,
+    NGX_HTTP_OPENSANDBOX_BAD_ROUTE,
+    NGX_HTTP_OPENSANDBOX_UNAUTHORIZED,
+    NGX_HTTP_OPENSANDBOX_NOT_EXPOSED,
+    NGX_HTTP_OPENSANDBOX_NOT_FOUND,
+    NGX_HTTP_OPENSANDBOX_EXPIRED,
+    NGX_HTTP_OPENSANDBOX_NOT_READY,
+    NGX_HTTP_OPENSANDBOX_NO_KEYS,
+    NGX_HTTP_OPENSANDBOX_UNRESOLVED,
+    NGX_HTTP_OPENSANDBOX_REFUSED,
+    NGX_HTTP_OPENSANDBOX_DROPPED,
+    NGX_HTTP_OPENSANDBOX_BAD_ANSWER,
+    NGX_HTTP_OPENSANDBOX_SLOW,
+    NGX_HTTP_OPENSANDBOX_STATUSES
+} ngx_http_opensandbox_status_e;
+
+
+/* a key of opensandbox_access_keys */
+typedef struct {
+    u_char    id;
+    ngx_str_t secret;
+} ngx_http_opensandbox_secret_t;
+
+
+typedef struct {
+    ngx_http_opensandbox_zone_t *zone;
+    ngx_array_t                  keys;
+    /* ngx_http_opensandbox_secret_t */
+    ngx_array_t declared;
+    /* ngx_http_opensandbox_record_t * */
+
+    /* a directive that needs the zone has been seen */
+    ngx_uint_t used;
+} ngx_http_opensandbox_main_conf_t;
+
+
+typedef struct {
+    ngx_uint_t                mode;
+    ngx_str_t                 prefix;
+    ngx_str_t                 domain;
+    ngx_http_complex_value_t *host;
+    ngx_uint_t                host_endpoint;
+    ngx_array_t              *api_tokens; /* ngx_str_t */
+} ngx_http_opensandbox_loc_conf_t;
+
+
+/* one request's way through the rooms */
+typedef struct {
+    ngx_uint_t                    mode;
+    ngx_http_opensandbox_status_e status;
+    const char                   *reason;
+
+    ngx_http_opensandbox_route_t route;
+    ngx_str_t                    id; /* lower case */
+    ngx_str_t                    prefix;
+    ngx_str_t                    rest;
+
+    ngx_http_opensandbox_record_t *record;
+    ngx_http_opensandbox_place_t  *place;
+    ngx_addr_t                     peer;
+
+    /* the client's URI, while r->unparsed_uri holds the rest alone */
+    ngx_str_t  uri;
+    ngx_uint_t http_version;
+
+    ngx_chain_t *body;
+
+    unsigned swapped : 1;
+    unsigned replied : 1;
+} ngx_http_opensandbox_ctx_t;
+
+
+/*
+ * The request's context, its route read; NULL in a location without routing,
+ * or without memory.  After an internal redirect it is the one made before.
+ */
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_ctx(ngx_http_request_t *r);
+
+/* Gives r->unparsed_uri the client's own text back. */
+void
+ngx_http_opensandbox_restore_uri(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _request.c: the route of a request, in ctx->route or ctx->reason */
+void
+ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
+                                ngx_http_opensandbox_loc_conf_t *olcf,
+                                ngx_http_opensandbox_ctx_t      *ctx);
+
+/* The authority that the client asked for, with its port if it named one. */
+ngx_str_t
+ngx_http_opensandbox_client_host(ngx_http_request_t *r);
+
+/*
+ * The first request header of that lower case name, or NULL; *n is how many
+ * there are.
+ */
+ngx_table_elt_t *
+ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
+                            ngx_uint_t *n);
+
+/* Makes what looked like a signature, and is one, part of the prefix. */
+ngx_int_t
+ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
+                                ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _variables.c */
+ngx_int_t
+ngx_http_opensandbox_add_variables(ngx_conf_t *cf);
+
+
+/* _access.c: who may enter, given the route and ctx->record */
+ngx_http_opensandbox_status_e
+ngx_http_opensandbox_access(ngx_http_request_t         *r,
+                            ngx_http_opensandbox_ctx_t *ctx);
+
+
+/*
+ * Writes the signature of a route: 9 bytes, or 27 if long_form.  The expiry is
+ * in base 36.  Returns the end, NULL without a key.
+ */
+u_char *
+ngx_http_opensandbox_sign(u_char *buf, ngx_http_opensandbox_secret_t *key,
+                          ngx_str_t *id, ngx_uint_t port, ngx_str_t *expires,
+                          ngx_uint_t long_form);
+
+char *
+ngx_http_opensandbox_access_keys(ngx_conf_t *cf, ngx_command_t *cmd,
+                                 void *conf);
+
+/* Whether two strings are equal, in a time that does not depend on where. */
+ngx_uint_t
+ngx_http_opensandbox_equal(ngx_str_t *one, ngx_str_t *two);
+
+
+/* _balancer.c: upstream { opensandbox; } */
+char *
+ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* The peer address of ctx->place in ctx->peer; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_opensandbox_peer(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _declare.c: opensandbox_sandbox ID { ... } */
+char *
+ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
+                                   void *conf);
+
+
+/* _api.c: the content handler of opensandbox_api */
+ngx_int_t
+ngx_http_opensandbox_api_handler(ngx_http_request_t *r);
+
+
+/* _reply.c: error bodies */
+ngx_int_t
+ngx_http_opensandbox_reply_init(ngx_conf_t *cf);
+ngx_uint_t
+ngx_http_opensandbox_http_status(ngx_http_opensandbox_status_e status);
+ngx_str_t *
+ngx_http_opensandbox_status_name(ngx_http_opensandbox_status_e status);
+
+/* Adds a response header; the value must live as long as the request. */
+ngx_int_t
+ngx_http_opensandbox_add_header(ngx_http_request_t *r, const char *name,
+                                ngx_str_t *value);
+
+
+extern ngx_module_t ngx_http_opensandbox_module;
+
+
+#endif /* _NGX_HTTP_OPENSANDBOX_MODULE_H_INCLUDED_ */

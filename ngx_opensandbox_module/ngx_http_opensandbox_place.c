@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_place.h"
+#include "ngx_http_opensandbox_route.h"
+
+
+static const char *
+ngx_http_opensandbox_place_name(ngx_str_t *name);
+static const char *
+ngx_http_opensandbox_place_usable(ngx_http_opensandbox_place_t *place);
+
+
+const char *
+ngx_http_opensandbox_place_parse(ngx_http_opensandbox_place_t *place,
+                                 ngx_str_t value, ngx_uint_t with_port,
+                                 ngx_str_t *text)
+{
+    char      buf[INET6_ADDRSTRLEN];
+    u_char   *colon;
+    ngx_str_t port;
+
+    ngx_str_null(text);
+    ngx_memzero(place, sizeof(ngx_http_opensandbox_place_t));
+
+    if (value.len > 5 && ngx_strncmp(value.data, "unix:", 5) == 0) {
+        place->kind = NGX_HTTP_OPENSANDBOX_PLACE_UNIX;
+
+        text->data = value.data + 5;
+        text->len = value.len - 5;
+
+        if (text->data[0] != '/' || text->len > NGX_HTTP_OPENSANDBOX_UNIX_LEN ||
+            memchr(text->data, '\0', text->len))
+        {
+            return "a unix socket needs an absolute path of at most 96 bytes";
+        }
+
+        return NULL;
+    }
+
+    if (with_port) {
+        colon = value.len ? memrchr(value.data, ':', value.len) : NULL;
+
+        if (colon == NULL) {
+            return "\"address:port\" or \"unix:/path\" is expected";
+        }
+
+        port.data = colon + 1;
+        port.len = (size_t) (value.data + value.len - port.data);
+        value.len = (size_t) (colon - value.data);
+
+        place->port = (uint16_t) ngx_http_opensandbox_parse_port(&port);
+
+        if (place->port == 0) {
+            return "the address ends in a bad port";
+        }
+    }
+
+    if (value.len > 2 && value.data[0] == '[' &&
+        value.data[value.len - 1] == ']' && value.len - 2 < sizeof(buf))
+    {
+        ngx_memcpy(buf, value.data + 1, value.len - 2);
+        buf[value.len - 2] = '\0';
+
+        if (strlen(buf) != value.len - 2 ||
+            inet_pton(AF_INET6, buf, place->addr) != 1) {
+            return "this is not an IPv6 address";
+        }
+
+        place->kind = NGX_HTTP_OPENSANDBOX_PLACE_INET6;
+
+        return ngx_http_opensandbox_place_usable(place);
+    }
+
+    if (value.len && value.len < INET_ADDRSTRLEN) {
+        ngx_memcpy(buf, value.data, value.len);
+        buf[value.len] = '\0';
+
+        if (strlen(buf) == value.len &&
+            inet_pton(AF_INET, buf, place->addr) == 1) {
+            place->kind = NGX_HTTP_OPENSANDBOX_PLACE_INET;
+
+            return ngx_http_opensandbox_place_usable(place);
+        }
+    }
+
+    place->kind = NGX_HTTP_OPENSANDBOX_PLACE_NAME;
+    *text = value;
+
+    return ngx_http_opensandbox_place_name(text);
+}
+
+
+u_char *
+ngx_http_opensandbox_place_print(u_char                       *buf,
+                                 ngx_http_opensandbox_place_t *place,
+                                 ngx_str_t *text, ngx_uint_t port)
+{
+    char address[INET6_ADDRSTRLEN];
+
+    switch (place->kind) {
+
+    case NGX_HTTP_OPENSANDBOX_PLACE_INET:
+        (void) inet_ntop(AF_INET, place->addr, address, sizeof(address));
+        buf = ngx_sprintf(buf, "%s", address);
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_PLACE_INET6:
+        (void) inet_ntop(AF_INET6, place->addr, address, sizeof(address));
+        buf = ngx_sprintf(buf, "[%s]", address);
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_PLACE_NAME:
+        buf = ngx_sprintf(buf, "%V", text);
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_PLACE_UNIX:
+        return ngx_sprintf(buf, "unix:%V", text);
+
+    default:
+        return buf;
+    }
+
+    return port ? ngx_sprintf(buf, ":%ui", port) : buf;
+}
+
+
+/*
+ * A host name: labels of letters, digits, hyphens and underscores.  The last
+ * one is not a number, or mistyped addresses would be looked up (RFC 3696).
+ */
+
+static const char *
+ngx_http_opensandbox_place_name(ngx_str_t *name)
+{
+    size_t     i, label;
+    u_char     ch, lower;
+    ngx_uint_t digits;
+
+    if (name->len == 0) {
+        return "the address is empty";
+    }
+
+    if (name->len > 253) {
+        return "a host name has at most 253 characters";
+    }
+
+    label = 0;
+    digits = 1;
+
+    for (i = 0; i < name->len; i++) {
+        ch = name->data[i];
+        lower = (u_char) (ch | 0x20);
+
+        if (ch == '.') {
+            if (label == 0) {
+                return "the host name has an empty label";
+            }
+
+            label = 0;
+            digits = 1;
+            continue;
+        }
+
+        if ((lower >= 'a' && lower <= 'z') || ch == '-' || ch == '_') {
+            digits = 0;
+
+        } else if (ch < '0' || ch > '9') {
+            return "this is neither an address nor a host name";
+        }
+
+        if (++label > 63) {
+            return "a label of a host name has at most 63 characters";
+        }
+    }
+
+    if (label == 0 || digits) {
+        return "this is neither an address nor a host name";
+    }
+
+    return NULL;
+}
+
+
+static const char *
+ngx_http_opensandbox_place_usable(ngx_http_opensandbox_place_t *place)
+{
+    struct in6_addr in6;
+
+    if (place->kind == NGX_HTTP_OPENSANDBOX_PLACE_INET) {
+
+        /* "this network", multicast, reserved, broadcast */
+
+        if (place->addr[0] == 0 || place->addr[0] >= 224) {
+            return "no sandbox can have this address";
+        }
+
+        return NULL;
+    }
+
+    ngx_memcpy(&in6, place->addr, sizeof(struct in6_addr));
+
+    if (IN6_IS_ADDR_UNSPECIFIED(&in6) || IN6_IS_ADDR_MULTICAST(&in6)) {
+        return "no sandbox can have this address";
+    }
+
+    return NULL;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OPENSANDBOX_PLACE_H_INCLUDED_
+#define _NGX_HTTP_OPENSANDBOX_PLACE_H_INCLUDED_
+
+
+#include "ngx_http_opensandbox_record.h"
+
+
+/*
+ * Reads "10.0.0.5", "[fd00::5]", "name.example" or "unix:/path"; with_port,
+ * all but the last end in ":port".  Sets kind, addr and port; *text is the
+ * part of the value that is a host name or a path, if it is one.  Returns
+ * NULL, or a sentence saying what is wrong.
+ */
+const char *
+ngx_http_opensandbox_place_parse(ngx_http_opensandbox_place_t *place,
+                                 ngx_str_t value, ngx_uint_t with_port,
+                                 ngx_str_t *text);
+
+/*
+ * Writes the form that place_parse() reads, with the port if it is not 0.
+ * Returns the end; the buffer has room for the text and 64 bytes more.
+ */
+u_char *
+ngx_http_opensandbox_place_print(u_char                       *buf,
+                                 ngx_http_opensandbox_place_t *place,
+                                 ngx_str_t *text, ngx_uint_t port);
+
+
+#endif /* _NGX_HTTP_OPENSANDBOX_PLACE_H_INCLUDED_ */

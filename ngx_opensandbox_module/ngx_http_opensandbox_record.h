@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OPENSANDBOX_RECORD_H_INCLUDED_
+#define _NGX_HTTP_OPENSANDBOX_RECORD_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <jansson.h>
+
+
+/* the largest record, strings included; it must fit a stack buffer */
+#define NGX_HTTP_OPENSANDBOX_RECORD_SIZE 4096
+
+/* connect(2) wants path and generation within sun_path */
+#define NGX_HTTP_OPENSANDBOX_UNIX_LEN 96
+
+#define NGX_HTTP_OPENSANDBOX_SHOW_SECRETS 1
+
+
+typedef enum {
+    NGX_HTTP_OPENSANDBOX_PLACE_NONE = 0,
+    NGX_HTTP_OPENSANDBOX_PLACE_INET,
+    NGX_HTTP_OPENSANDBOX_PLACE_INET6,
+    NGX_HTTP_OPENSANDBOX_PLACE_NAME,
+    NGX_HTTP_OPENSANDBOX_PLACE_UNIX
+} ngx_http_opensandbox_kind_e;
+
+
+/* a string inside a record: offset from the record's start, and length */
+typedef struct {
+    uint16_t offset;
+    uint16_t len;
+} ngx_http_opensandbox_text_t;
+
+
+/* where connections go; the port, in host order, is 0 for the route's own */
+typedef struct {
+    uint16_t                    from;
+    uint16_t                    port;
+    uint32_t                    kind;
+    u_char                      addr[16];
+    ngx_http_opensandbox_text_t text;
+} ngx_http_opensandbox_place_t;
+
+
+typedef struct {
+    uint16_t first;
+    uint16_t last;
+} ngx_http_opensandbox_range_t;
+
+
+/*
+ * A sandbox's record, one piece of memory without pointers, so that it can be
+ * copied into and out of shared memory with its strings.  The registry sets
+ * the generation: two records with the same generation lead to the same place
+ * and admit the same people.
+ */
+typedef struct {
+    uint64_t generation;
+    int64_t  expires; /* unix seconds, -1 never */
+    uint32_t epoch;   /* of a declared record */
+    uint16_t size;
+    uint16_t nranges;
+    uint16_t ranges; /* offset */
+    uint16_t nplaces;
+    uint16_t places; /* offset of the port map */
+
+    unsigned ready : 1;
+    unsigned secure : 1;
+    unsigned limited : 1;  /* to the ranges */
+    unsigned declared : 1; /* by the configuration */
+
+    ngx_http_opensandbox_text_t  id;
+    ngx_http_opensandbox_text_t  token;
+    ngx_http_opensandbox_text_t  host;
+    ngx_http_opensandbox_text_t  policy;
+    ngx_http_opensandbox_place_t endpoint;
+} ngx_http_opensandbox_record_t;
+
+
+/* what is wrong with a record: the JSON key, and a sentence */
+typedef struct {
+    char field[64];
+    char message[192];
+} ngx_http_opensandbox_fault_t;
+
+
+/*
+ * Builds a record from a JSON object.  The id, folded to lower case already,
+ * is the one of the URL or block; where it is NULL the object must have one.
+ * With partial, missing keys are no fault.  The record is in the pool; NULL
+ * with fault->message set if the object is bad, empty if memory is short.
+ */
+ngx_http_opensandbox_record_t *
+ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
+                                  ngx_str_t *id, ngx_uint_t partial,
+                                  ngx_http_opensandbox_fault_t *fault);
+
+/* The record as a new JSON object, for the caller to release; or NULL. */
+json_t *
+ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
+                                 ngx_uint_t                     flags);
+
+/* One of a record's strings, in the record's own memory. */
+ngx_str_t
+ngx_http_opensandbox_text(ngx_http_opensandbox_record_t *record,
+                          ngx_http_opensandbox_text_t   *text);
+
+/*
+ * The place of a port; NULL if the port is not exposed, or a port map leaves
+ * it without a place.
+ */
+ngx_http_opensandbox_place_t *
+ngx_http_opensandbox_record_place(ngx_http_opensandbox_record_t *record,
+                                  ngx_uint_t                     port);
+
+/* Whether connections and rights of the one are good for the other too. */
+ngx_uint_t
+ngx_http_opensandbox_record_same(ngx_http_opensandbox_record_t *one,
+                                 ngx_http_opensandbox_record_t *two);
+
+/* Writes "what" on the field into the fault. */
+void
+ngx_http_opensandbox_fault(ngx_http_opensandbox_fault_t *fault,
+                           const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+
+#endif /* _NGX_HTTP_OPENSANDBOX_RECORD_H_INCLUDED_ */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OPENSANDBOX_REGISTRY_H_INCLUDED_
+#define _NGX_HTTP_OPENSANDBOX_REGISTRY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_http_opensandbox_record.h"
+
+
+#define NGX_HTTP_OPENSANDBOX_STATS 64
+
+
+typedef struct ngx_http_opensandbox_node_s ngx_http_opensandbox_node_t;
+
+/* a record in the zone: in a hash table for requests, in a tree for lists */
+struct ngx_http_opensandbox_node_s {
+    ngx_rbtree_node_t             tree;
+    ngx_http_opensandbox_node_t  *next;
+    uint32_t                      hash;
+    uint32_t                      room; /* bytes for the record */
+    ngx_http_opensandbox_record_t record;
+};
+
+
+/* what the workers share, in the zone */
+typedef struct {
+    ngx_http_opensandbox_node_t **buckets;
+    ngx_uint_t                    mask;
+    ngx_rbtree_t                  tree;
+    ngx_rbtree_node_t             sentinel;
+    uint64_t                      generation;
+    uint32_t                      epoch;
+    ngx_uint_t                    nrecords;
+
+    /* a change is under way; if its worker died, the tree may be torn */
+    ngx_uint_t changing;
+
+    /* grows with every change of a record */
+    ngx_atomic_t changes;
+
+    ngx_atomic_t stats[NGX_HTTP_OPENSANDBOX_STATS];
+} ngx_http_opensandbox_shared_t;
+
+
+typedef struct {
+    ngx_shm_zone_t                *shm_zone;
+    ngx_slab_pool_t               *pool;
+    ngx_http_opensandbox_shared_t *shared;
+    ngx_str_t                      state;
+} ngx_http_opensandbox_zone_t;
+
+
+/* a record on its way into the registry */
+typedef struct {
+    ngx_http_opensandbox_record_t *record;
+
+    /* set by put(): whether there was one before */
+    unsigned replaced : 1;
+} ngx_http_opensandbox_change_t;
+
+
+/*
+ * Lays out a new zone, or adopts one that an earlier configuration filled;
+ * data is that configuration's zone, or NULL.  An ngx_shm_zone_init_pt.
+ */
+ngx_int_t
+ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/*
+ * Copies a sandbox's record into the buffer, which has room for
+ * NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes.  The id is in lower case.  Returns
+ * NGX_OK, or NGX_DECLINED if there is none.
+ */
+ngx_int_t
+ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
+                                  ngx_str_t                     *id,
+                                  ngx_http_opensandbox_record_t *buf);
+
+/*
+ * Inserts or replaces records, all or none.  Sets their generations.  Returns
+ * NGX_OK, or NGX_ERROR if the zone is full, then nothing has changed.
+ */
+ngx_int_t
+ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
+                                  ngx_http_opensandbox_change_t *changes,
+                                  ngx_uint_t n, ngx_pool_t *pool);
+
+/*
+ * Replaces a record if it still is byte for byte the old one.  Returns NGX_OK,
+ * NGX_ERROR if the zone is full, NGX_DECLINED if the record has changed.
+ */
+ngx_int_t
+ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
+                                   ngx_http_opensandbox_record_t *old,
+                                   ngx_http_opensandbox_record_t *record);
+
+/* Returns NGX_OK, or NGX_DECLINED if there is no such record. */
+ngx_int_t
+ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
+                                     ngx_str_t                   *id);
+
+/*
+ * Copies the records that follow the id "after" in byte order, as many of at
+ * most limit as fit into the buffer, one behind the other at multiples of
+ * eight bytes.  Returns their number; 0 means that there are no more, since
+ * the buffer has room for NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes at least.
+ */
+ngx_uint_t
+ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
+                                   ngx_str_t *after, u_char *buf, size_t size,
+                                   ngx_uint_t limit);
+
+/*
+ * Makes the records those that the configuration declares, next to the others.
+ * Records that an earlier configuration declared, and this one does not, go.
+ */
+ngx_int_t
+ngx_http_opensandbox_registry_declare(ngx_http_opensandbox_zone_t    *zone,
+                                      ngx_http_opensandbox_record_t **records,
+                                      ngx_uint_t n, ngx_log_t *log);
+
+
+#define ngx_http_opensandbox_next_record(record)             \
+    (ngx_http_opensandbox_record_t *) ((u_char *) (record) + \
+                                       ngx_align((record)->size, 8))
+
+
+#endif /* _NGX_HTTP_OPENSANDBOX_REGISTRY_H_INCLUDED_ */

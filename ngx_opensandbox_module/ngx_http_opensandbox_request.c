@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_module.h"
+
+
+static ngx_int_t
+ngx_http_opensandbox_read_header(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+static ngx_int_t
+ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
+                              ngx_http_opensandbox_loc_conf_t *olcf,
+                              ngx_http_opensandbox_ctx_t      *ctx);
+static ngx_int_t
+ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri);
+static ngx_int_t
+ngx_http_opensandbox_rest(ngx_http_request_t *r, ngx_str_t *rest);
+
+
+/* this name, and the one that it had before */
+static ngx_str_t ngx_http_opensandbox_route_header =
+    ngx_string("opensandbox-ingress-to");
+static ngx_str_t ngx_http_opensandbox_old_header =
+    ngx_string("open-sandbox-ingress");
+
+
+void
+ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
+                                ngx_http_opensandbox_loc_conf_t *olcf,
+                                ngx_http_opensandbox_ctx_t      *ctx)
+{
+    u_char   *p;
+    ngx_int_t rc;
+
+    rc = NGX_DECLINED;
+    ctx->reason = NULL;
+
+    if (olcf->mode & NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+        ctx->mode = NGX_HTTP_OPENSANDBOX_MODE_HEADER;
+        rc = ngx_http_opensandbox_read_header(r, ctx);
+    }
+
+    if (rc == NGX_DECLINED && (olcf->mode & NGX_HTTP_OPENSANDBOX_MODE_HOST)) {
+        ctx->mode = NGX_HTTP_OPENSANDBOX_MODE_HOST;
+        rc = ngx_http_opensandbox_route_host(&ctx->route, &r->headers_in.server,
+                                             &olcf->domain);
+
+        /* an ordinary host name may hold a hyphen */
+
+        if (rc == NGX_ERROR && (olcf->mode & NGX_HTTP_OPENSANDBOX_MODE_URI)) {
+            rc = NGX_DECLINED;
+        }
+    }
+
+    if (rc == NGX_DECLINED && (olcf->mode & NGX_HTTP_OPENSANDBOX_MODE_URI)) {
+        ctx->mode = NGX_HTTP_OPENSANDBOX_MODE_URI;
+        rc = ngx_http_opensandbox_read_uri(r, olcf, ctx);
+    }
+
+    if (rc != NGX_OK) {
+        ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ROUTE;
+        ctx->reason = ctx->reason ? ctx->reason : ctx->route.error;
+        ngx_str_null(&ctx->route.id);
+        ctx->route.port = 0;
+        return;
+    }
+
+    p = ngx_pnalloc(r->pool, ctx->route.id.len);
+    if (p == NULL) {
+        ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ROUTE;
+        return;
+    }
+
+    ngx_strlow(p, ctx->route.id.data, ctx->route.id.len);
+
+    ctx->id.data = p;
+    ctx->id.len = ctx->route.id.len;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_read_header(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_uint_t       n, old_n;
+    ngx_table_elt_t *h, *old;
+
+    h = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_route_header, &n);
+    old = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_old_header,
+                                      &old_n);
+
+    if (h == NULL && old == NULL) {
+        ctx->route.error = "there is no routing header";
+        return NGX_DECLINED;
+    }
+
+    if (n > 1 || old_n > 1 ||
+        (h && old &&
+         ngx_memn2cmp(h->value.data, old->value.data, h->value.len,
+                      old->value.len) != 0))
+    {
+        ctx->reason = "there is more than one routing header";
+        return NGX_ERROR;
+    }
+
+    return ngx_http_opensandbox_route_name(&ctx->route,
+                                           h ? &h->value : &old->value);
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
+                              ngx_http_opensandbox_loc_conf_t *olcf,
+                              ngx_http_opensandbox_ctx_t      *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    uri;
+    ngx_http_opensandbox_route_t decoded;
+
+    if (ngx_http_opensandbox_request_uri(r, &uri) != NGX_OK) {
+        ctx->reason = "no memory";
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_opensandbox_route_uri(&ctx->route, &uri, &olcf->prefix);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /*
+     * The location was chosen by the decoded URI, dot segments resolved: what
+     * it guards must be what the text names.
+     */
+
+    if (r->uri.data != uri.data) {
+        rc = ngx_http_opensandbox_route_uri(&decoded, &r->uri, &olcf->prefix);
+
+        if (rc != NGX_OK || decoded.port != ctx->route.port ||
+            decoded.id.len != ctx->route.id.len ||
+            ngx_strncmp(decoded.id.data, ctx->route.id.data, decoded.id.len) !=
+                0)
+        {
+            ctx->reason = "the path leads out of the sandbox";
+            return NGX_ERROR;
+        }
+    }
+
+    ctx->prefix = ctx->route.prefix;
+    ctx->rest = ctx->route.rest;
+
+    return ngx_http_opensandbox_rest(r, &ctx->rest);
+}
+
+
+/* The text that the client sent; what a rewrite made of it, encoded. */
+
+static ngx_int_t
+ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri)
+{
+    size_t  escape;
+    u_char *p;
+
+    if (r->valid_unparsed_uri) {
+        *uri = r->unparsed_uri;
+        return NGX_OK;
+    }
+
+    escape = 2 * ngx_escape_uri(NULL, r->uri.data, r->uri.len, NGX_ESCAPE_URI);
+
+    uri->len = r->uri.len + escape + (r->args.len ? r->args.len + 1 : 0);
+    uri->data = ngx_pnalloc(r->pool, uri->len);
+    if (uri->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = (u_char *) ngx_escape_uri(uri->data, r->uri.data, r->uri.len,
+                                  escape ? NGX_ESCAPE_URI : 0);
+    if (escape == 0) {
+        p = ngx_cpymem(uri->data, r->uri.data, r->uri.len);
+    }
+
+    if (r->args.len) {
+        *p++ = '?';
+        ngx_memcpy(p, r->args.data, r->args.len);
+    }
+
+    return NGX_OK;
+}
+
+
+/* A rest without a path has the root's. */
+
+static ngx_int_t
+ngx_http_opensandbox_rest(ngx_http_request_t *r, ngx_str_t *rest)
+{
+    u_char *p;
+
+    if (rest->len && rest->data[0] == '/') {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, rest->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    p[0] = '/';
+    ngx_memcpy(p + 1, rest->data, rest->len);
+
+    rest->data = p;
+    rest->len++;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
+                                ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI) {
+        return NGX_OK;
+    }
+
+    ctx->prefix = ctx->route.signed_prefix;
+    ctx->rest = ctx->route.signed_rest;
+
+    return ngx_http_opensandbox_rest(r, &ctx->rest);
+}
+
+
+ngx_str_t
+ngx_http_opensandbox_client_host(ngx_http_request_t *r)
+{
+    u_char   *p, *last;
+    ngx_str_t host;
+
+    /* an authority in the request line counts more than the header */
+
+    if (r->schema.len && r->http_version < NGX_HTTP_VERSION_20) {
+        p = ngx_strlchr(r->request_line.data,
+                        r->request_line.data + r->request_line.len, ' ');
+        last = r->request_line.data + r->request_line.len;
+
+        if (p && (size_t) (last - p) > r->schema.len + 4) {
+            host.data = p + 1 + r->schema.len + 3;
+
+            for (p = host.data; p < last; p++) {
+                if (*p == '/' || *p == '?' || *p == ' ' || *p == '#') {
+                    break;
+                }
+            }
+
+            host.len = p - host.data;
+
+            return host;
+        }
+    }
+
+    return r->headers_in.host ? r->headers_in.host->value
+                              : r->headers_in.server;
+}
+
+
+ngx_table_elt_t *
+ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
+                            ngx_uint_t *n)
+{
+    ngx_uint_t       i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h, *found;
+
+    *n = 0;
+    found = NULL;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == name->len &&
+            ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0)
+        {
+            if (found == NULL) {
+                found = &h[i];
+            }
+
+            (*n)++;
+        }
+    }
+
+    return found;
+}

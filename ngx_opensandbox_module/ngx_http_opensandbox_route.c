@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_route.h"
+
+
+static char *
+ngx_http_opensandbox_route_id(ngx_http_opensandbox_route_t *route,
+                              ngx_str_t                    *text);
+static char *
+ngx_http_opensandbox_route_port(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t                    *text);
+static ngx_uint_t
+ngx_http_opensandbox_is_signature(ngx_str_t *text);
+static void
+ngx_http_opensandbox_route_signed(ngx_http_opensandbox_route_t *route);
+static void
+ngx_http_opensandbox_cut(ngx_str_t *rest, ngx_str_t *segment);
+static ngx_int_t
+ngx_http_opensandbox_cut_last(ngx_str_t *name, ngx_str_t *token);
+
+
+ngx_int_t
+ngx_http_opensandbox_route_uri(ngx_http_opensandbox_route_t *route,
+                               ngx_str_t *uri, ngx_str_t *prefix)
+{
+    ngx_str_t rest, segment;
+
+    ngx_memzero(route, sizeof(ngx_http_opensandbox_route_t));
+
+    rest = *uri;
+
+    if (rest.len <= prefix->len ||
+        ngx_strncmp(rest.data, prefix->data, prefix->len) != 0 ||
+        rest.data[prefix->len] != '/')
+    {
+        route->error = "the path does not start with the sandbox prefix";
+        return NGX_DECLINED;
+    }
+
+    rest.data += prefix->len;
+    rest.len -= prefix->len;
+
+    ngx_http_opensandbox_cut(&rest, &segment);
+
+    route->error = ngx_http_opensandbox_route_id(route, &segment);
+    if (route->error) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_opensandbox_cut(&rest, &segment);
+
+    if (prefix->len) {
+        if (segment.len != 4 || ngx_strncmp(segment.data, "port", 4) != 0) {
+            route->error = "\"/port/\" must follow the sandbox id";
+            return NGX_ERROR;
+        }
+
+        ngx_http_opensandbox_cut(&rest, &segment);
+    }
+
+    route->error = ngx_http_opensandbox_route_port(route, &segment);
+    if (route->error) {
+        return NGX_ERROR;
+    }
+
+    route->prefix.data = uri->data;
+    route->prefix.len = (size_t) (rest.data - uri->data);
+    route->rest = rest;
+
+    ngx_http_opensandbox_route_signed(route);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_route_name(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t                    *name)
+{
+    ngx_str_t id, token;
+
+    ngx_memzero(route, sizeof(ngx_http_opensandbox_route_t));
+
+    id = *name;
+
+    if (ngx_http_opensandbox_cut_last(&id, &token) != NGX_OK) {
+        route->error = "\"{id}-{port}\" is expected";
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_opensandbox_is_signature(&token)) {
+        route->signature = token;
+
+        if (ngx_http_opensandbox_cut_last(&id, &route->expires) != NGX_OK ||
+            ngx_http_opensandbox_parse_expires(&route->expires) < 0)
+        {
+            route->error = "no valid expiry precedes the signature";
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_opensandbox_cut_last(&id, &token) != NGX_OK) {
+            route->error = "no port precedes the expiry";
+            return NGX_ERROR;
+        }
+    }
+
+    route->error = ngx_http_opensandbox_route_port(route, &token);
+    if (route->error) {
+        return NGX_ERROR;
+    }
+
+    route->error = ngx_http_opensandbox_route_id(route, &id);
+
+    return route->error ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_route_host(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t *host, ngx_str_t *domain)
+{
+    u_char   *dot;
+    ngx_str_t label, parent;
+
+    ngx_memzero(route, sizeof(ngx_http_opensandbox_route_t));
+
+    dot = memchr(host->data, '.', host->len);
+
+    if (dot == NULL) {
+        route->error = "the host has no sandbox label";
+        return NGX_DECLINED;
+    }
+
+    label.data = host->data;
+    label.len = (size_t) (dot - host->data);
+
+    parent.data = dot + 1;
+    parent.len = host->len - label.len - 1;
+
+    if (domain->len &&
+        (parent.len != domain->len ||
+         ngx_strncmp(parent.data, domain->data, domain->len) != 0))
+    {
+        route->error = "the host is not below the sandbox domain";
+        return NGX_DECLINED;
+    }
+
+    if (memchr(label.data, '-', label.len) == NULL) {
+        route->error = "the host has no sandbox label";
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_opensandbox_route_name(route, &label);
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_valid_id(ngx_str_t *text)
+{
+    size_t i;
+    u_char ch;
+
+    if (text->len == 0 || text->len > NGX_HTTP_OPENSANDBOX_ID_LEN) {
+        return 0;
+    }
+
+    for (i = 0; i < text->len; i++) {
+        ch = (u_char) (text->data[i] | 0x20);
+
+        if (ch >= 'a' && ch <= 'z') {
+            continue;
+        }
+
+        ch = text->data[i];
+
+        if ((ch < '0' || ch > '9') && ch != '.' && ch != '-') {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_parse_port(ngx_str_t *text)
+{
+    size_t     i;
+    ngx_uint_t port;
+
+    if (text->len == 0 || text->len > 5 || text->data[0] == '0') {
+        return 0;
+    }
+
+    port = 0;
+
+    for (i = 0; i < text->len; i++) {
+        if (text->data[i] < '0' || text->data[i] > '9') {
+            return 0;
+        }
+
+        port = port * 10 + (ngx_uint_t) (text->data[i] - '0');
+    }
+
+    return port <= 65535 ? port : 0;
+}
+
+
+int64_t
+ngx_http_opensandbox_parse_expires(ngx_str_t *text)
+{
+    size_t  i;
+    u_char  ch;
+    int64_t value, digit;
+
+    if (text->len == 0 || text->len > NGX_HTTP_OPENSANDBOX_EXPIRES_LEN ||
+        (text->data[0] == '0' && text->len > 1))
+    {
+        return -1;
+    }
+
+    value = 0;
+
+    for (i = 0; i < text->len; i++) {
+        ch = text->data[i];
+
+        if (ch >= '0' && ch <= '9') {
+            digit = ch - '0';
+
+        } else if (ch >= 'a' && ch <= 'z') {
+            digit = ch - 'a' + 10;
+
+        } else {
+            return -1;
+        }
+
+        if (value > (INT64_MAX - digit) / 36) {
+            return -1;
+        }
+
+        value = value * 36 + digit;
+    }
+
+    return value;
+}
+
+
+static char *
+ngx_http_opensandbox_route_id(ngx_http_opensandbox_route_t *route,
+                              ngx_str_t                    *text)
+{
+    if (text->len == 0) {
+        return "the sandbox id is missing";
+    }
+
+    if (!ngx_http_opensandbox_valid_id(text)) {
+        return "a sandbox id has 1 to 63 letters, digits, dots and hyphens";
+    }
+
+    route->id = *text;
+
+    return NULL;
+}
+
+
+static char *
+ngx_http_opensandbox_route_port(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t                    *text)
+{
+    route->port = ngx_http_opensandbox_parse_port(text);
+
+    if (route->port == 0) {
+        return "a port is a number from 1 to 65535 without leading zeros";
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_opensandbox_is_signature(ngx_str_t *text)
+{
+    size_t i;
+    u_char ch;
+
+    if (text->len == NGX_HTTP_OPENSANDBOX_SHORT_SIG_LEN) {
+
+        for (i = 0; i < text->len - 1; i++) {
+            ch = text->data[i];
+
+            if ((ch < '0' || ch > '9') && (ch < 'a' || ch > 'f')) {
+                return 0;
+            }
+        }
+
+    } else if (text->len == NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN) {
+
+        for (i = 0; i < text->len - 1; i++) {
+            ch = text->data[i];
+
+            if ((ch < '2' || ch > '7') && (ch < 'a' || ch > 'z')) {
+                return 0;
+            }
+        }
+
+    } else {
+        return 0;
+    }
+
+    ch = text->data[text->len - 1];
+
+    return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z');
+}
+
+
+static void
+ngx_http_opensandbox_route_signed(ngx_http_opensandbox_route_t *route)
+{
+    ngx_str_t rest, expires, signature;
+
+    rest = route->rest;
+
+    ngx_http_opensandbox_cut(&rest, &expires);
+    ngx_http_opensandbox_cut(&rest, &signature);
+
+    if (!ngx_http_opensandbox_is_signature(&signature) ||
+        ngx_http_opensandbox_parse_expires(&expires) < 0)
+    {
+        return;
+    }
+
+    route->expires = expires;
+    route->signature = signature;
+
+    route->signed_prefix.data = route->prefix.data;
+    route->signed_prefix.len = (size_t) (rest.data - route->prefix.data);
+    route->signed_rest = rest;
+}
+
+
+/* Cuts "/segment" off the front; an empty segment where there is none. */
+
+static void
+ngx_http_opensandbox_cut(ngx_str_t *rest, ngx_str_t *segment)
+{
+    u_char *p, *last;
+
+    segment->len = 0;
+    segment->data = rest->data;
+
+    if (rest->len == 0 || rest->data[0] != '/') {
+        return;
+    }
+
+    last = rest->data + rest->len;
+
+    segment->data = rest->data + 1;
+
+    for (p = segment->data; p < last; p++) {
+        if (*p == '/' || *p == '?' || *p == '#') {
+            break;
+        }
+    }
+
+    segment->len = (size_t) (p - segment->data);
+
+    rest->data = p;
+    rest->len = (size_t) (last - p);
+}
+
+
+/* Cuts "-token" off the end. */
+
+static ngx_int_t
+ngx_http_opensandbox_cut_last(ngx_str_t *name, ngx_str_t *token)
+{
+    size_t i;
+
+    for (i = name->len; i > 0; i--) {
+
+        if (name->data[i - 1] == '-') {
+            token->data = name->data + i;
+            token->len = name->len - i;
+
+            name->len = i - 1;
+
+            return NGX_OK;
+        }
+    }
+
+    ngx_str_null(token);
+
+    return NGX_DECLINED;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OPENSANDBOX_ROUTE_H_INCLUDED_
+#define _NGX_HTTP_OPENSANDBOX_ROUTE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_HTTP_OPENSANDBOX_ID_LEN      63
+#define NGX_HTTP_OPENSANDBOX_EXPIRES_LEN 13
+
+/* the key id follows 8 hex digits, or 26 base 32 digits that hold 130 bits */
+#define NGX_HTTP_OPENSANDBOX_SHORT_SIG_LEN 9
+#define NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN  27
+
+
+/*
+ * A route read from text.  Every string is a part of that text, as it was
+ * sent; nothing is copied.  An unsigned route has an empty signature.
+ */
+typedef struct {
+    ngx_str_t  id;
+    ngx_uint_t port;
+    ngx_str_t  expires;
+    ngx_str_t  signature;
+
+    /* of a URI: what precedes the rest, the rest with its query, and the
+     * same two where the signature belongs to the prefix */
+    ngx_str_t prefix;
+    ngx_str_t rest;
+    ngx_str_t signed_prefix;
+    ngx_str_t signed_rest;
+
+    /* what is wrong, a constant string, when parsing gave NGX_ERROR */
+    char *error;
+} ngx_http_opensandbox_route_t;
+
+
+/*
+ * All three return NGX_OK, NGX_ERROR when the text is not a route (with
+ * route->error set), or NGX_DECLINED when the text makes no attempt at one.
+ */
+
+/*
+ * Reads "{prefix}/{id}/port/{port}/rest", or "/{id}/{port}/rest" where the
+ * prefix is empty.  Two more segments that look like expiry and signature
+ * are reported, and left in the rest too: whether they are a signature depends
+ * on the sandbox.  The URI is the client's, still encoded.
+ */
+ngx_int_t
+ngx_http_opensandbox_route_uri(ngx_http_opensandbox_route_t *route,
+                               ngx_str_t *uri, ngx_str_t *prefix);
+
+/* Reads "{id}-{port}" or "{id}-{port}-{expires}-{signature}". */
+ngx_int_t
+ngx_http_opensandbox_route_name(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t                    *name);
+
+/*
+ * Reads the first label of a host name, in the form of route_name().  With a
+ * domain, only names directly below it count.  Host and domain are lower case,
+ * without a port and without a trailing dot.
+ */
+ngx_int_t
+ngx_http_opensandbox_route_host(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t *host, ngx_str_t *domain);
+
+/* Whether the text is a sandbox id: 1 to 63 of [A-Za-z0-9.-]. */
+ngx_uint_t
+ngx_http_opensandbox_valid_id(ngx_str_t *text);
+
+/* A port 1 to 65535 without leading zeros or signs; 0 for anything else. */
+ngx_uint_t
+ngx_http_opensandbox_parse_port(ngx_str_t *text);
+
+/*
+ * Unix seconds in base 36, 1 to 13 lower case digits, no leading zero but "0"
+ * itself; -1 for anything else, an overflow included.
+ */
+int64_t
+ngx_http_opensandbox_parse_expires(ngx_str_t *text);
+
+
+#endif /* _NGX_HTTP_OPENSANDBOX_ROUTE_H_INCLUDED_ */

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_module.h"
+
+
+static ngx_int_t
+ngx_http_opensandbox_variable(ngx_http_request_t        *r,
+                              ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t
+ngx_http_opensandbox_host_variable(ngx_http_request_t        *r,
+                                   ngx_http_variable_value_t *v,
+                                   uintptr_t                  data);
+static ngx_int_t
+ngx_http_opensandbox_client_host_variable(ngx_http_request_t        *r,
+                                          ngx_http_variable_value_t *v,
+                                          uintptr_t                  data);
+static ngx_int_t
+ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
+                                      ngx_http_variable_value_t *v,
+                                      uintptr_t                  data);
+static ngx_uint_t
+ngx_http_opensandbox_has_token(ngx_str_t *list, const char *token);
+static void
+ngx_http_opensandbox_set(ngx_http_variable_value_t *v, ngx_str_t *value);
+
+
+enum {
+    NGX_HTTP_OPENSANDBOX_VAR_ID = 0,
+    NGX_HTTP_OPENSANDBOX_VAR_PORT,
+    NGX_HTTP_OPENSANDBOX_VAR_PREFIX,
+    NGX_HTTP_OPENSANDBOX_VAR_ENDPOINT,
+    NGX_HTTP_OPENSANDBOX_VAR_MODE,
+    NGX_HTTP_OPENSANDBOX_VAR_STATUS
+};
+
+
+static ngx_http_variable_t ngx_http_opensandbox_vars[] = {
+
+    {ngx_string("opensandbox_id"), NULL, ngx_http_opensandbox_variable,
+     NGX_HTTP_OPENSANDBOX_VAR_ID, 0, 0},
+
+    {ngx_string("opensandbox_port"), NULL, ngx_http_opensandbox_variable,
+     NGX_HTTP_OPENSANDBOX_VAR_PORT, 0, 0},
+
+    {ngx_string("opensandbox_prefix"), NULL, ngx_http_opensandbox_variable,
+     NGX_HTTP_OPENSANDBOX_VAR_PREFIX, NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("opensandbox_endpoint"), NULL, ngx_http_opensandbox_variable,
+     NGX_HTTP_OPENSANDBOX_VAR_ENDPOINT, NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("opensandbox_mode"), NULL, ngx_http_opensandbox_variable,
+     NGX_HTTP_OPENSANDBOX_VAR_MODE, 0, 0},
+
+    {ngx_string("opensandbox_status"), NULL, ngx_http_opensandbox_variable,
+     NGX_HTTP_OPENSANDBOX_VAR_STATUS, NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("opensandbox_host"), NULL, ngx_http_opensandbox_host_variable,
+     0, NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("opensandbox_client_host"), NULL,
+     ngx_http_opensandbox_client_host_variable, 0, 0, 0},
+
+    {ngx_string("opensandbox_upgrade"), NULL,
+     ngx_http_opensandbox_upgrade_variable, 0, 0, 0},
+
+    {ngx_string("opensandbox_connection"), NULL,
+     ngx_http_opensandbox_upgrade_variable, 1, 0, 0},
+
+    ngx_http_null_variable};
+
+
+ngx_int_t
+ngx_http_opensandbox_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t *var, *v;
+
+    for (v = ngx_http_opensandbox_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_variable(ngx_http_request_t        *r,
+                              ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                     *p;
+    ngx_str_t                   value;
+    ngx_http_opensandbox_ctx_t *ctx;
+
+    ctx = ngx_http_opensandbox_ctx(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_str_null(&value);
+
+    switch (data) {
+
+    case NGX_HTTP_OPENSANDBOX_VAR_ID:
+        value = ctx->id;
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_VAR_PORT:
+        if (ctx->route.port == 0) {
+            break;
+        }
+
+        p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        value.data = p;
+        value.len = ngx_sprintf(p, "%ui", ctx->route.port) - p;
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_VAR_PREFIX:
+        value = ctx->prefix;
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_VAR_ENDPOINT:
+        value = ctx->peer.name;
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_VAR_MODE:
+        if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
+            ngx_str_set(&value, "uri");
+
+        } else if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+            ngx_str_set(&value, "header");
+
+        } else if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HOST) {
+            ngx_str_set(&value, "host");
+        }
+
+        break;
+
+    default: /* NGX_HTTP_OPENSANDBOX_VAR_STATUS */
+        value = *ngx_http_opensandbox_status_name(ctx->status);
+        break;
+    }
+
+    ngx_http_opensandbox_set(v, &value);
+
+    return NGX_OK;
+}
+
+
+/* The Host that the sandbox sees. */
+
+static ngx_int_t
+ngx_http_opensandbox_host_variable(ngx_http_request_t        *r,
+                                   ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                        value;
+    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+    ctx = ngx_http_opensandbox_ctx(r);
+
+    if (ctx && ctx->record && ctx->record->host.len) {
+        value = ngx_http_opensandbox_text(ctx->record, &ctx->record->host);
+
+    } else if (ctx && olcf->host_endpoint) {
+        value = ctx->peer.name;
+
+    } else if (olcf->host) {
+        if (ngx_http_complex_value(r, olcf->host, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        value = ngx_http_opensandbox_client_host(r);
+    }
+
+    ngx_http_opensandbox_set(v, &value);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_client_host_variable(ngx_http_request_t        *r,
+                                          ngx_http_variable_value_t *v,
+                                          uintptr_t                  data)
+{
+    ngx_str_t value;
+
+    value = ngx_http_opensandbox_client_host(r);
+    ngx_http_opensandbox_set(v, &value);
+
+    return NGX_OK;
+}
+
+
+/*
+ * The protocol that the client wants to change to, if its Connection header
+ * really has the token, in whatever case and place; or, with data, the
+ * Connection header that goes with it.
+ */
+
+static ngx_int_t
+ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
+                                      ngx_http_variable_value_t *v,
+                                      uintptr_t                  data)
+{
+    ngx_str_t        value;
+    ngx_uint_t       i, found;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    ngx_str_null(&value);
+    found = 0;
+
+    if (r->headers_in.upgrade) {
+
+        /* there can be several; nginx keeps but one in headers_in */
+
+        part = &r->headers_in.headers.part;
+        h = part->elts;
+
+        for (i = 0; /* void */; i++) {
+
+            if (i >= part->nelts) {
+                if (part->next == NULL) {
+                    break;
+                }
+
+                part = part->next;
+                h = part->elts;
+                i = 0;
+            }
+
+            if (h[i].key.len == sizeof("Connection") - 1 &&
+                ngx_strncmp(h[i].lowcase_key, "connection", h[i].key.len) ==
+                    0 &&
+                ngx_http_opensandbox_has_token(&h[i].value, "upgrade"))
+            {
+                found = 1;
+                break;
+            }
+        }
+    }
+
+    if (found) {
+        if (data) {
+            ngx_str_set(&value, "upgrade");
+
+        } else {
+            value = r->headers_in.upgrade->value;
+        }
+    }
+
+    ngx_http_opensandbox_set(v, &value);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_opensandbox_has_token(ngx_str_t *list, const char *token)
+{
+    size_t  len;
+    u_char *p, *last, *start;
+
+    p = list->data;
+    last = p + list->len;
+    len = ngx_strlen(token);
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        start = p;
+
+        while (p < last && *p != ' ' && *p != '\t' && *p != ',') {
+            p++;
+        }
+
+        if ((size_t) (p - start) == len &&
+            ngx_strncasecmp(start, (u_char *) token, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_http_opensandbox_set(ngx_http_variable_value_t *v, ngx_str_t *value)
+{
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    v->data = value->data;
+    v->len = value->len;
+}
