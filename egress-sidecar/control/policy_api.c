@@ -1,42 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy_api.h"
 
+#include "../log.h"
 #include "../settings.h"
+#include "metrics.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-void reply_text(struct reply *reply, unsigned status, const char *format, ...)
+static bool reading(const char *method)
 {
-	va_list args;
-	char *text = NULL, *line = NULL;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
-	va_end(args);
-	if (text && asprintf(&line, "%s\n", text) < 0)
-		line = NULL;
-	free(text);
-	*reply = (struct reply){.status = status,
-				.type = "text/plain; charset=utf-8",
-				.body = line};
-}
-
-void reply_json(struct reply *reply, unsigned status, json_t *json)
-{
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	if (!text) {
-		reply_text(reply, 500, "out of memory");
-		return;
-	}
-	*reply = (struct reply){
-		.status = status, .type = "application/json", .body = text};
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
 static void reply_state(struct reply *reply, const struct sandbox *sandbox,
@@ -54,9 +28,13 @@ static void reply_state(struct reply *reply, const struct sandbox *sandbox,
 }
 
 /* What a document that could not be read is answered. */
-static void reply_unread(struct reply *reply, int err,
-			 const struct policy_error *fault)
+static void reply_unread(struct reply *reply, const struct sandbox *sandbox,
+			 int err, const struct policy_error *fault)
 {
+	log_event(LOG_WARN, "egress.update_failed", "policy refused", "serror",
+		  fault->message[0] ? fault->message : strerror(-err),
+		  "ssandbox_id",
+		  sandbox_id(sandbox)[0] ? sandbox_id(sandbox) : NULL, NULL);
 	if (err == -E2BIG)
 		reply_text(reply, 413, "%s", fault->message);
 	else if (err == -EINVAL)
@@ -87,7 +65,7 @@ static void replace(struct sandbox *sandbox, const struct settings *settings,
 		rules_from_text(&rules, body, len, settings->max_rules, &fault);
 
 	if (err) {
-		reply_unread(reply, err, &fault);
+		reply_unread(reply, sandbox, err, &fault);
 		return;
 	}
 	put(sandbox, settings, rules,
@@ -104,7 +82,7 @@ static void patch(struct sandbox *sandbox, const struct settings *settings,
 				body, len, settings->max_rules, &fault);
 
 	if (err)
-		reply_unread(reply, err, &fault);
+		reply_unread(reply, sandbox, err, &fault);
 	else
 		put(sandbox, settings, rules, NULL, reply);
 }
@@ -119,7 +97,7 @@ static void take_away(struct sandbox *sandbox, const struct settings *settings,
 				body, len, &removed, &fault);
 
 	if (err) {
-		reply_unread(reply, err, &fault);
+		reply_unread(reply, sandbox, err, &fault);
 	} else if (removed == 0) {
 		rules_free(rules);
 		reply_state(reply, sandbox, settings,
@@ -133,7 +111,7 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 		const char *method, const char *body, size_t len,
 		struct reply *reply)
 {
-	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) {
+	if (reading(method)) {
 		reply_state(reply, sandbox, settings, NULL);
 	} else if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
 		replace(sandbox, settings, body, len, reply);
@@ -142,7 +120,35 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 	} else if (strcmp(method, "DELETE") == 0) {
 		take_away(sandbox, settings, body, len, reply);
 	} else {
-		reply_text(reply, 405, "method not allowed");
-		reply->allow = POLICY_API_METHODS;
+		reply_method(reply, "GET, HEAD, POST, PUT, PATCH, DELETE");
 	}
+}
+
+void reply_health(struct reply *reply, const char *method)
+{
+	if (!reading(method)) {
+		reply_method(reply, "GET, HEAD");
+		return;
+	}
+	reply_text(reply, 200, "ok");
+	/* "ok" to the byte: no newline. */
+	if (reply->body)
+		reply->body[2] = '\0';
+}
+
+void reply_metrics(struct reply *reply, const char *method,
+		   struct sandbox *const *sandboxes, size_t n,
+		   const struct settings *settings)
+{
+	if (!reading(method)) {
+		reply_method(reply, "GET, HEAD");
+		return;
+	}
+	*reply = (struct reply){
+		.status = 200,
+		.type = "text/plain; version=0.0.4; charset=utf-8",
+		.body = metrics_text(sandboxes, n, settings),
+	};
+	if (!reply->body)
+		reply_text(reply, 500, "out of memory");
 }

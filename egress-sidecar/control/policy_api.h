@@ -7,21 +7,7 @@
 #define EGRESS_CONTROL_POLICY_API_H
 
 #include "../sandbox.h"
-
-struct reply {
-	unsigned status;
-	const char *type;  /* Content-Type */
-	const char *allow; /* Allow, NULL: none */
-	char *body;        /* the receiver's to free; NULL: empty */
-};
-
-#define POLICY_API_METHODS "GET, HEAD, POST, PUT, PATCH, DELETE"
-
-/* A plain-text reply; format's newline is added. */
-void reply_text(struct reply *reply, unsigned status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* A JSON reply; takes the reference. */
-void reply_json(struct reply *reply, unsigned status, json_t *json);
+#include "reply.h"
 
 /*
  * Act on one request: GET shows, POST and PUT replace, PATCH puts rules before
@@ -32,5 +18,13 @@ void reply_json(struct reply *reply, unsigned status, json_t *json);
 void policy_api(struct sandbox *sandbox, const struct settings *settings,
 		const char *method, const char *body, size_t len,
 		struct reply *reply);
+
+/* GET /healthz: "ok". */
+void reply_health(struct reply *reply, const char *method);
+
+/* GET /metrics of these sandboxes. */
+void reply_metrics(struct reply *reply, const char *method,
+		   struct sandbox *const *sandboxes, size_t n,
+		   const struct settings *settings);
 
 #endif
