@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#define EGRESS_VERSION "0.1.0"
+
 enum run_mode {
 	RUN_SIDECAR, /* in the sandbox's own namespace */
 	RUN_JOIN,    /* --netns, --pid */
