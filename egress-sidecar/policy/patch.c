@@ -71,8 +71,10 @@ static int read_patch(struct rules **out, const json_t *array,
 	struct rule rule;
 	int ret;
 
-	if (!json_is_array(array))
-		return policy_error_set(err, -1, "not a JSON array of rules");
+	if (!json_is_array(array)) {
+		policy_error_set(err, -1, "not a JSON array of rules");
+		return -EINVAL;
+	}
 	ret = rules_new(&patch, POLICY_DENY);
 	if (ret < 0)
 		return ret;
