@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef EGRESS_VERSION
-#define EGRESS_VERSION "0.1.0"
-#endif
-
 enum {
 	OPTIONS_MAX = 64,
 	OPTION_HELP = 1000,
