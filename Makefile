@@ -55,6 +55,7 @@ all:
 include ngx_opensandbox_module/build.mk
 include egress-sidecar/build.mk
 include t/unit/build.mk
+include t/tools/build.mk
 
 all: $(MODULE) $(SIDECAR)
 
@@ -76,7 +77,7 @@ demo: deps
 unit: $(UNIT_TESTS)
 	@set -e; for test in $(UNIT_TESTS); do echo "== $$test"; ./$$test; done
 
-system: all
+system: all $(TOOLS)
 	@BUILD=$(abspath $(B)) NGINX=$(NGINX) prove --timer -It/lib $(TESTS)
 
 check: deps
