@@ -47,6 +47,13 @@ ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(SANFLAGS) \
             $(if $(SAN),-fPIE,$(HARDEN)) -MMD -MP -Iegress-sidecar
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANFLAGS)
 
+# V=1 shows whole commands.
+V        ?=
+ifeq ($(V),)
+QUIET_CC  = @echo "  CC  $<";
+QUIET_LD  = @echo "  LD  $@";
+endif
+
 .PHONY: all
 all:
 

@@ -12,13 +12,13 @@ SIDECAR_LIBS := -lldns -ljansson -lmnl -lnftnl -luv -lmicrohttpd -lcurl \
 
 $(B)/obj/egress-sidecar/%.o: egress-sidecar/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 $(SIDECAR_LIB): $(filter-out $(B)/obj/egress-sidecar/main.o,$(SIDECAR_OBJ))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(SIDECAR): $(B)/obj/egress-sidecar/main.o $(SIDECAR_LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SIDECAR_LIBS)
+	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SIDECAR_LIBS)
 
 -include $(SIDECAR_OBJ:.o=.d)

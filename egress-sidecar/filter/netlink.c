@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,4 +184,34 @@ int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 		}
 	}
 	return len < 0 ? (int)len : -EIO;
+}
+
+static const struct nlattr *walk(const char *data, size_t len,
+				 const struct nlattr *at)
+{
+	const char *next = at ? (const char *)mnl_attr_next(at) : data;
+
+	if (next > data + len ||
+	    !mnl_attr_ok((const void *)next, (int)(data + len - next)))
+		return NULL;
+	return (const void *)next;
+}
+
+const struct nlattr *attr_of_message(const struct nlmsghdr *nlh,
+				     const struct nlattr *at)
+{
+	size_t len = mnl_nlmsg_get_payload_len(nlh);
+
+	if (len < sizeof(struct nfgenmsg))
+		return NULL;
+	return walk((const char *)mnl_nlmsg_get_payload(nlh) +
+			    sizeof(struct nfgenmsg),
+		    len - sizeof(struct nfgenmsg), at);
+}
+
+const struct nlattr *attr_within(const struct nlattr *nest,
+				 const struct nlattr *at)
+{
+	return walk(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest),
+		    at);
 }

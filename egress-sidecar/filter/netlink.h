@@ -44,6 +44,14 @@ int channel_commit(struct channel *c, struct batch *b, bool commit);
 int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 		int (*each)(void *arg, const struct nlmsghdr *nlh), void *arg);
 
+/* The attributes of an nfnetlink message, or inside another attribute, one
+ * after the other: at is the one before, NULL at first. NULL at the end. */
+struct nlattr;
+const struct nlattr *attr_of_message(const struct nlmsghdr *nlh,
+				     const struct nlattr *at);
+const struct nlattr *attr_within(const struct nlattr *nest,
+				 const struct nlattr *at);
+
 /* One datagram into c->buffer: its length, 0 where there is none, -errno. */
 ssize_t channel_receive(struct channel *c);
 

@@ -147,11 +147,10 @@ static int read_message(const struct nlmsghdr *nlh, struct refused_packet *p)
 	const char *prefix = NULL;
 	int ret;
 
-	if (nlh->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET) ||
-	    mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg))
+	if (nlh->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET))
 		return -EINVAL;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
+	for (attr = attr_of_message(nlh, NULL); attr;
+	     attr = attr_of_message(nlh, attr)) {
 		switch (mnl_attr_get_type(attr)) {
 		case NFULA_PACKET_HDR:
 			if (mnl_attr_get_payload_len(attr) >= sizeof(*header))

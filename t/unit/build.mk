@@ -9,10 +9,10 @@ UNIT_TESTS := $(UNIT_SRC:%.c=$(B)/%)
 
 $(B)/t/unit/%.o: t/unit/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 $(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(SIDECAR_LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \
+	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \
 	    $(SIDECAR_LIBS) -lcmocka
 
 .SECONDARY: $(UNIT_SRC:%.c=$(B)/%.o)

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "filter.h"
+
+#include "inner.h"
+#include "nflog.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+	APPLY_TRIES = 3
+};
+
+/*
+ * Conntrack marks: generations have the top bit clear, the mark of connections
+ * that were let in has it set. That one is made from the settings that let
+ * them in, so that a new process with the same settings knows them again.
+ */
+#define MARK_INBOUND 0x80000000U
+
+static uint32_t hash(uint32_t h, const void *data, size_t len)
+{
+	const uint8_t *byte = data;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ byte[i]) * 16777619U;
+	return h;
+}
+
+static uint32_t inbound_mark(const struct filter_settings *s)
+{
+	uint32_t h = 2166136261U;
+
+	for (size_t i = 0; i < s->n_inbound; i++) {
+		h = hash(h, s->inbound[i].first.bytes, 16);
+		h = hash(h, s->inbound[i].last.bytes, 16);
+	}
+	return hash(h, &s->api_port, sizeof(s->api_port)) | MARK_INBOUND;
+}
+
+static uint32_t next_generation(uint32_t generation)
+{
+	generation = (generation + 1) & ~MARK_INBOUND;
+	return generation ? generation : 1;
+}
+
+static int copy_settings(struct filter *filter,
+			 const struct filter_settings *settings)
+{
+	filter->settings = *settings;
+	if (settings->n_doh == 0)
+		return 0;
+	filter->doh = calloc(settings->n_doh, sizeof(*filter->doh));
+	if (!filter->doh)
+		return -ENOMEM;
+	memcpy(filter->doh, settings->doh,
+	       settings->n_doh * sizeof(*filter->doh));
+	filter->settings.doh = filter->doh;
+	return 0;
+}
+
+int filter_open(struct filter **out, const struct filter_settings *settings,
+		const char **why)
+{
+	struct filter *filter = calloc(1, sizeof(*filter));
+	int ret;
+
+	*why = "memory";
+	if (!filter)
+		return -ENOMEM;
+	filter->channel.fd = -1;
+	filter->log.fd = -1;
+	ret = copy_settings(filter, settings);
+	if (ret < 0)
+		goto cleanup;
+	*why = "random numbers (getrandom)";
+	if (getrandom(&filter->generation, sizeof(filter->generation), 0) < 0) {
+		ret = -errno;
+		goto cleanup;
+	}
+	filter->generation &= ~MARK_INBOUND;
+	filter->inbound_mark = inbound_mark(settings);
+	*why = "a netlink socket in the sandbox's network namespace";
+	ret = channel_open(&filter->channel, settings->netns,
+			   NETLINK_NETFILTER);
+	if (ret < 0)
+		goto cleanup;
+	ret = probe_kernel(filter, why);
+	if (ret < 0)
+		goto cleanup;
+	if (filter->settings.log_group &&
+	    nflog_open(&filter->log, settings->netns,
+		       filter->settings.log_group) < 0)
+		filter->settings.log_group = 0;
+	*why = NULL;
+	*out = filter;
+	return 0;
+
+cleanup:
+	filter_close(filter);
+	return ret;
+}
+
+const char *filter_missing(const struct filter *filter, size_t i)
+{
+	return i < MISSING_MAX ? filter->missing[i] : NULL;
+}
+
+struct judging {
+	struct elements *learned, *grace;
+	int err;
+};
+
+static void judge_lease(void *arg, const struct lease_element *element,
+			bool live)
+{
+	struct judging *j = arg;
+	int ret = learned_add(live ? j->learned : j->grace, element);
+
+	j->err = j->err ? j->err : ret;
+}
+
+/* The first ruleset of this process replaces whatever tables are there; later
+ * ones keep the chains at the hooks, so that no packet is lost. The table of
+ * egress hooks changes with the devices alone. */
+static int commit(struct filter *filter, const struct ruleset *r,
+		  const struct links *links)
+{
+	bool fresh = !filter->applied;
+	struct batch *b = &filter->batch;
+
+	channel_begin(&filter->channel, b);
+	ruleset_write(b, r, fresh ? NULL : &filter->shape);
+	if (filter->has_egress && !r->settings->dns_only &&
+	    (fresh || !links_same_devices(links, &filter->links)))
+		egress_hook_write(b, links->devices);
+	return channel_commit(&filter->channel, b, true);
+}
+
+static int try_apply(struct filter *filter, const struct policy *policy,
+		     const struct elements *learned,
+		     const struct elements *grace)
+{
+	struct ruleset r = {
+		.settings = &filter->settings,
+		.policy = policy,
+		.generation = next_generation(filter->generation),
+		.inbound_mark = filter->inbound_mark,
+		.has_fib = filter->has_fib,
+		.learned = learned,
+		.grace = grace,
+	};
+	struct links links;
+	int ret;
+
+	ret = links_read(&links, filter->settings.netns);
+	if (ret < 0)
+		return ret;
+	r.onlink = links.onlink;
+	r.n_onlink = links.n_onlink;
+	ret = commit(filter, &r, &links);
+	if (ret < 0)
+		return ret;
+	filter->generation = r.generation;
+	filter->shape = ruleset_shape(&r);
+	filter->links = links;
+	for (size_t i = 0; i < links.n_devices; i++)
+		filter->links.devices[i] = filter->links.name[i];
+	filter->applied = true;
+	filter->commits++;
+	return 0;
+}
+
+int filter_apply(struct filter *filter, const struct policy *policy,
+		 const struct lease_table *leases, uint64_t now_ms)
+{
+	struct elements learned[LEARNED_SETS] = {{0}};
+	struct elements grace[LEARNED_SETS] = {{0}};
+	struct judging j = {learned, grace, 0};
+	int ret = 0, existed = 1;
+
+	if (leases && !filter->settings.dns_only)
+		lease_table_judge(leases, policy, filter->settings.private_ok,
+				  now_ms, judge_lease, &j);
+	ret = j.err;
+	if (ret == 0 && !filter->applied) {
+		existed = takeover_table_exists(&filter->channel);
+		ret = existed < 0 ? existed : 0;
+		if (existed > 0)
+			ret = takeover_read(&filter->channel, policy, grace);
+	}
+	if (ret < 0)
+		goto cleanup;
+	learned_unique(learned);
+	learned_unique(grace);
+	for (int i = 0; i < APPLY_TRIES; i++) {
+		ret = try_apply(filter, policy, learned, grace);
+		/* A device went away meanwhile, or somebody took our tables
+		 * away: look again, from scratch. */
+		if (ret != -ENOENT)
+			break;
+		filter->applied = false;
+	}
+	if (ret == 0 && !existed && !filter->settings.dns_only)
+		takeover_forget_connections(&filter->channel);
+cleanup:
+	learned_free(learned);
+	learned_free(grace);
+	return ret;
+}
+
+/* Re-adding an element leaves its old end; added, deleted and added it gets
+ * the new one, whether it was there or not. */
+static void write_learned(struct batch *b, enum learned_set set,
+			  struct elements *list)
+{
+	const struct learned_set_form *form = &learned_sets[set];
+	size_t gone = 0;
+
+	batch_add_elements(b, form->name, form->key, list->e, list->n);
+	batch_delete_elements(b, form->name, form->key, list->e, list->n);
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->e[i].timeout_s == 0)
+			gone++;
+		else
+			list->e[i - gone] = list->e[i];
+	}
+	batch_add_elements(b, form->name, form->key, list->e, list->n - gone);
+}
+
+int filter_learn(struct filter *filter, const struct lease_element *elements,
+		 size_t n)
+{
+	struct batch *b = &filter->batch;
+	size_t learned = 0;
+	int ret;
+
+	if (filter->settings.dns_only || n == 0)
+		return 0;
+	if (!filter->applied)
+		return -ENOENT;
+	learned_clear(filter->pending);
+	for (size_t i = 0; i < n; i++) {
+		if (elements[i].ports && !filter->shape.name_ports)
+			return -EINVAL;
+		ret = learned_add(filter->pending, &elements[i]);
+		if (ret < 0)
+			return ret;
+	}
+	learned_unique(filter->pending);
+	channel_begin(&filter->channel, b);
+	batch_table(b, NFPROTO_INET, RULESET_TABLE);
+	for (size_t i = 0; i < LEARNED_SETS; i++) {
+		learned += filter->pending[i].n;
+		write_learned(b, (enum learned_set)i, &filter->pending[i]);
+	}
+	ret = channel_commit(&filter->channel, b, true);
+	if (ret < 0)
+		return ret;
+	filter->learned += learned;
+	filter->commits++;
+	return 0;
+}
+
+int filter_log_fd(const struct filter *filter)
+{
+	return filter->log.fd;
+}
+
+int filter_log_read(struct filter *filter,
+		    void (*each)(void *arg, const struct refused_packet *p),
+		    void *arg)
+{
+	return filter->log.fd < 0 ? 0 : nflog_read(&filter->log, each, arg);
+}
+
+static int read_counter(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *attr, *data = NULL;
+	uint64_t *packets = arg, wire;
+
+	for (attr = attr_of_message(nlh, NULL); attr;
+	     attr = attr_of_message(nlh, attr)) {
+		if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
+			data = attr;
+	}
+	if (!data)
+		return -EBADMSG;
+	for (attr = attr_within(data, NULL); attr;
+	     attr = attr_within(data, attr)) {
+		if (mnl_attr_get_type(attr) == NFTA_COUNTER_PACKETS &&
+		    mnl_attr_get_payload_len(attr) == sizeof(wire)) {
+			memcpy(&wire, mnl_attr_get_payload(attr), sizeof(wire));
+			*packets = be64toh(wire);
+		}
+	}
+	return 0;
+}
+
+int filter_counts(struct filter *filter, struct filter_counts *counts)
+{
+	char buf[256];
+	struct nlmsghdr *nlh =
+		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 0);
+
+	memset(counts, 0, sizeof(*counts));
+	counts->learned_elements = filter->learned;
+	counts->commits = filter->commits;
+	if (!filter->applied)
+		return 0;
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, RULESET_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, RULESET_REFUSED);
+	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htobe32(NFT_OBJECT_COUNTER));
+	return channel_ask(&filter->channel, nlh, read_counter,
+			   &counts->refused_packets);
+}
+
+int filter_remove(struct filter *filter)
+{
+	static const uint8_t families[] = {NFPROTO_INET, NFPROTO_NETDEV};
+	struct batch *b = &filter->batch;
+	int ret;
+
+	channel_begin(&filter->channel, b);
+	for (size_t i = 0; i < sizeof(families); i++) {
+		batch_table(b, families[i], RULESET_TABLE);
+		batch_add_table(b);
+		batch_delete_table(b);
+	}
+	ret = channel_commit(&filter->channel, b, true);
+	if (ret == 0)
+		filter->applied = false;
+	return ret;
+}
+
+void filter_close(struct filter *filter)
+{
+	if (!filter)
+		return;
+	channel_close(&filter->channel);
+	channel_close(&filter->log);
+	batch_free(&filter->batch);
+	learned_free(filter->pending);
+	free(filter->doh);
+	free(filter);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A filter's parts, for the files of this room alone. */
+#ifndef EGRESS_FILTER_INNER_H
+#define EGRESS_FILTER_INNER_H
+
+#include "links.h"
+#include "netlink.h"
+#include "ruleset.h"
+
+enum {
+	MISSING_MAX = 8
+};
+
+struct filter {
+	struct filter_settings settings;
+	struct address_range *doh; /* owned copy of the settings' */
+	struct channel channel;
+	struct channel log; /* fd -1: none */
+	struct batch batch;
+	uint32_t generation, inbound_mark;
+	bool applied; /* the tables are ours, as shape and links say */
+	struct ruleset_shape shape;
+	struct links links;
+	bool has_fib, has_egress;
+	const char *missing[MISSING_MAX + 1];
+	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
+	uint64_t learned, commits;
+};
+
+/* Learned elements as set elements, sorted, each once. Those that do not fit
+ * the kernel's sets are an error. 0, -ENOMEM. */
+int learned_add(struct elements lists[LEARNED_SETS],
+		const struct lease_element *element);
+void learned_unique(struct elements lists[LEARNED_SETS]);
+void learned_clear(struct elements lists[LEARNED_SETS]);
+void learned_free(struct elements lists[LEARNED_SETS]);
+
+/* Does our table exist? 1, 0 or -errno. */
+int takeover_table_exists(struct channel *c);
+/* Add to grace what an earlier process has learned and the policy's ranges do
+ * not deny, so that its connections live on. */
+int takeover_read(struct channel *c, const struct policy *policy,
+		  struct elements grace[LEARNED_SETS]);
+/* Forget the connections from before there was a policy. Best effort. */
+void takeover_forget_connections(struct channel *c);
+
+/* Fill has_*, missing. 0, or what is missing that we cannot do without. */
+int probe_kernel(struct filter *filter, const char **why);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this kernel can do, found out by batches that it checks and does not
+ * carry out: one without its end is aborted once every message was looked at.
+ */
+#include "inner.h"
+#include "rule.h"
+
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
+#define PROBE_TABLE "opensandbox_probe"
+
+enum {
+	PRIORITY_NAT = -100
+};
+
+static int probe(struct filter *filter, void (*write)(struct batch *b))
+{
+	struct batch *b = &filter->batch;
+
+	channel_begin(&filter->channel, b);
+	write(b);
+	return channel_commit(&filter->channel, b, false);
+}
+
+static void base(struct batch *b)
+{
+	batch_table(b, NFPROTO_INET, PROBE_TABLE);
+	batch_add_table(b);
+	batch_add_chain(b, "probe", "filter", NF_INET_LOCAL_OUT, 0, false,
+			NULL);
+}
+
+static void write_table(struct batch *b)
+{
+	base(b);
+}
+
+static void write_conntrack(struct batch *b)
+{
+	base(b);
+	rule_begin(b, "probe");
+	rule_load_ct(b, NFT_CT_SRC_IP, 1, 0);
+	rule_set_ct_mark(b, 1);
+	rule_end(b);
+}
+
+static void write_redirect(struct batch *b)
+{
+	batch_table(b, NFPROTO_INET, PROBE_TABLE);
+	batch_add_table(b);
+	batch_add_chain(b, "probe", "nat", NF_INET_LOCAL_OUT, PRIORITY_NAT,
+			false, NULL);
+	rule_begin(b, "probe");
+	rule_l4proto(b, 17);
+	rule_redirect(b, 1);
+}
+
+static void write_refusal(struct batch *b)
+{
+	base(b);
+	rule_begin(b, "probe");
+	rule_reject_admin(b);
+	batch_add_counter(b, "probe");
+	rule_begin(b, "probe");
+	rule_limit(b, 1, 1);
+	rule_count(b, "probe");
+	rule_end(b);
+}
+
+static void write_log(struct batch *b)
+{
+	base(b);
+	rule_begin(b, "probe");
+	rule_log(b, 1, "probe", 1);
+	rule_end(b);
+}
+
+static void write_fib(struct batch *b)
+{
+	base(b);
+	rule_begin(b, "probe");
+	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+	rule_end(b);
+}
+
+static void write_egress(struct batch *b)
+{
+	static const char *const devices[] = {"lo", NULL};
+
+	egress_hook_write(b, devices);
+}
+
+static const struct {
+	void (*write)(struct batch *b);
+	const char *why;
+} needed[] = {
+	{write_table, "nf_tables (CONFIG_NF_TABLES_INET)"},
+	{write_conntrack, "nf_tables conntrack (CONFIG_NFT_CT)"},
+	{write_redirect, "nf_tables redirection (CONFIG_NFT_REDIR)"},
+	{write_refusal, "nf_tables refusal (CONFIG_NFT_REJECT_INET, "
+			"CONFIG_NFT_LIMIT)"},
+};
+
+static void miss(struct filter *filter, const char *line)
+{
+	size_t i = 0;
+
+	while (i < MISSING_MAX && filter->missing[i])
+		i++;
+	if (i < MISSING_MAX)
+		filter->missing[i] = line;
+}
+
+int probe_kernel(struct filter *filter, const char **why)
+{
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		int ret = probe(filter, needed[i].write);
+
+		if (ret == 0)
+			continue;
+		*why = ret == -EPERM ? "CAP_NET_ADMIN in the sandbox's network "
+				       "namespace"
+				     : needed[i].why;
+		return ret == -EPERM ? ret : -EOPNOTSUPP;
+	}
+	if (filter->settings.log_group && probe(filter, write_log) < 0) {
+		filter->settings.log_group = 0;
+		miss(filter, "nf_tables logging (CONFIG_NFT_LOG, "
+			     "CONFIG_NETFILTER_NETLINK_LOG) is missing: "
+			     "refused packets are counted, not logged");
+	}
+	filter->has_fib = probe(filter, write_fib) == 0;
+	if (!filter->has_fib)
+		miss(filter, "nf_tables route lookup (CONFIG_NFT_FIB_INET) is "
+			     "missing: raw sockets may forge their source "
+			     "address towards allowed destinations");
+	filter->has_egress = probe(filter, write_egress) == 0;
+	if (!filter->has_egress)
+		miss(filter, "netdev egress hook (Linux 5.16, "
+			     "CONFIG_NETFILTER_EGRESS, "
+			     "CONFIG_IP_ROUTE_CLASSID) is missing: a sandbox "
+			     "with CAP_NET_RAW can send packet(7) frames past "
+			     "the policy");
+	return 0;
+}
