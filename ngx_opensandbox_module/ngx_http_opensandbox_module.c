@@ -139,6 +139,19 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (ctx->strays) {
+
+        /* once more, by the location of the sandbox itself */
+
+        ctx->strays = 0;
+        ctx->strayed = 1;
+
+        (void) ngx_http_internal_redirect(r, &ctx->route.prefix, NULL);
+        ngx_http_finalize_request(r, NGX_DONE);
+
+        return NGX_DONE;
+    }
+
     if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
         ctx->status = ngx_http_opensandbox_resolve(r, ctx);
     }
@@ -230,18 +243,30 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
-    if (olcf->mode == 0) {
+    if (r->internal || r->filter_finalize) {
 
         /* an internal redirect has cleared the contexts */
 
-        if (r->internal || r->filter_finalize) {
-            for (cln = r->pool->cleanup; cln; cln = cln->next) {
-                if (cln->handler == ngx_http_opensandbox_cleanup) {
-                    return cln->data;
-                }
+        for (cln = r->pool->cleanup; cln; cln = cln->next) {
+            if (cln->handler == ngx_http_opensandbox_cleanup) {
+                break;
             }
         }
 
+        ctx = cln ? cln->data : NULL;
+
+        if (ctx && ctx->strayed && olcf->mode) {
+            ctx->strayed = 0;
+            ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+            return ctx;
+        }
+
+        if (ctx && olcf->mode == 0) {
+            return ctx;
+        }
+    }
+
+    if (olcf->mode == 0) {
         return NULL;
     }
 

@@ -88,6 +88,9 @@ typedef struct {
 
     ngx_chain_t *body;
 
+    /* the decoded URI lies outside of the route's prefix */
+    unsigned strays : 1;
+    unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
     unsigned tunnel : 1; /* counted as open */
