@@ -190,6 +190,15 @@ static void decide(const struct policy *policy, uint32_t rank,
 	out->index = ranked->index;
 }
 
+bool policy_ranked(const struct policy *policy, uint32_t rank,
+		   struct decision *out)
+{
+	if (rank >= policy->n_ranked)
+		return false;
+	decide(policy, rank, out);
+	return true;
+}
+
 void policy_match_name(const struct policy *policy,
 		       const struct domain_name *name, struct decision *out)
 {

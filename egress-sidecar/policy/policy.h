@@ -87,6 +87,10 @@ const struct rules *policy_rules(const struct policy *policy);
 void policy_match_name(const struct policy *policy,
 		       const struct domain_name *name, struct decision *out);
 
+/* The rule of this rank; false behind the last. */
+bool policy_ranked(const struct policy *policy, uint32_t rank,
+		   struct decision *out);
+
 /* The first address rule that matches. protocol 0: only rules without ports
  * count, and those with ports are passed over. O(log ranges). */
 void policy_match_address(const struct policy *policy, const struct address *a,
