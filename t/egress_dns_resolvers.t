@@ -33,6 +33,9 @@ my $number = 0;
 sub with
 {
 	my ($upstream, $env, $code) = @_;
+
+	# A client's port that an earlier sidecar answered still leads there.
+	capture('ip', 'netns', 'exec', $w->{sandbox}, 'conntrack', '-F');
 	my $pid = sidecar($w, name => 'sidecar-' . $number++, env => {
 		%rules, OPENSANDBOX_EGRESS_DNS_UPSTREAM => $upstream, %$env });
 

@@ -231,6 +231,15 @@ static bool may_go_on(const struct resolvers *r,
 	return q->n_attempts < ATTEMPTS_MAX && q->n_attempts < most;
 }
 
+static bool untried_left(const struct resolvers *r,
+			 const struct resolver_question *q)
+{
+	for (size_t i = 0; i < r->settings.n; i++)
+		if (times_tried(q, i) == 0)
+			return q->only < 0;
+	return false;
+}
+
 static void go_on(struct resolvers *r, struct resolver_question *q)
 {
 	while (may_go_on(r, q)) {
@@ -261,7 +270,7 @@ void resolvers_failed(struct attempt *a)
 
 	no_answer(&r->resolver[a->resolver]);
 	attempt_end(r, a);
-	if (may_go_on(r, q))
+	if (untried_left(r, q) && may_go_on(r, q))
 		go_on(r, q);
 	else if (!q->n_live)
 		question_end(q, RESOLVER_UNREACHABLE, NULL, 0);
@@ -308,15 +317,6 @@ static bool is_failure(const uint8_t *message)
 	unsigned rcode = message[3] & FLAG3_RCODE;
 
 	return rcode != RCODE_NOERROR && rcode != RCODE_NXDOMAIN;
-}
-
-static bool untried_left(const struct resolvers *r,
-			 const struct resolver_question *q)
-{
-	for (size_t i = 0; i < r->settings.n; i++)
-		if (times_tried(q, i) == 0)
-			return q->only < 0;
-	return false;
 }
 
 void resolvers_answered(struct attempt *a, const uint8_t *message, size_t len)
