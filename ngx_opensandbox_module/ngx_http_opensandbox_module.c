@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "ngx_http_opensandbox_module.h"
+#include "ngx_http_opensandbox_meters.h"
 
 
 static ngx_int_t
@@ -31,6 +31,8 @@ static char *
 ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t
 ngx_http_opensandbox_init_module(ngx_cycle_t *cycle);
+static ngx_int_t
+ngx_http_opensandbox_init_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t ngx_http_opensandbox_commands[] = {
@@ -65,6 +67,9 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      ngx_conf_set_str_array_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_opensandbox_loc_conf_t, api_tokens), NULL},
 
+    {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+     ngx_http_opensandbox_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
     ngx_null_command};
 
 
@@ -85,16 +90,16 @@ static ngx_http_module_t ngx_http_opensandbox_module_ctx = {
 
 ngx_module_t ngx_http_opensandbox_module = {
     NGX_MODULE_V1,
-    &ngx_http_opensandbox_module_ctx, /* module context */
-    ngx_http_opensandbox_commands,    /* module directives */
-    NGX_HTTP_MODULE,                  /* module type */
-    NULL,                             /* init master */
-    ngx_http_opensandbox_init_module, /* init module */
-    NULL,                             /* init process */
-    NULL,                             /* init thread */
-    NULL,                             /* exit thread */
-    NULL,                             /* exit process */
-    NULL,                             /* exit master */
+    &ngx_http_opensandbox_module_ctx,  /* module context */
+    ngx_http_opensandbox_commands,     /* module directives */
+    NGX_HTTP_MODULE,                   /* module type */
+    NULL,                              /* init master */
+    ngx_http_opensandbox_init_module,  /* init module */
+    ngx_http_opensandbox_init_process, /* init process */
+    NULL,                              /* init thread */
+    NULL,                              /* exit thread */
+    NULL,                              /* exit process */
+    NULL,                              /* exit master */
     NGX_MODULE_V1_PADDING};
 
 
@@ -132,6 +137,19 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
     ctx = ngx_http_opensandbox_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->strays) {
+
+        /* once more, by the location of the sandbox itself */
+
+        ctx->strays = 0;
+        ctx->strayed = 1;
+
+        (void) ngx_http_internal_redirect(r, &ctx->route.prefix, NULL);
+        ngx_http_finalize_request(r, NGX_DONE);
+
+        return NGX_DONE;
     }
 
     if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
@@ -225,18 +243,30 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
-    if (olcf->mode == 0) {
+    if (r->internal || r->filter_finalize) {
 
         /* an internal redirect has cleared the contexts */
 
-        if (r->internal || r->filter_finalize) {
-            for (cln = r->pool->cleanup; cln; cln = cln->next) {
-                if (cln->handler == ngx_http_opensandbox_cleanup) {
-                    return cln->data;
-                }
+        for (cln = r->pool->cleanup; cln; cln = cln->next) {
+            if (cln->handler == ngx_http_opensandbox_cleanup) {
+                break;
             }
         }
 
+        ctx = cln ? cln->data : NULL;
+
+        if (ctx && ctx->strayed && olcf->mode) {
+            ctx->strayed = 0;
+            ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+            return ctx;
+        }
+
+        if (ctx && olcf->mode == 0) {
+            return ctx;
+        }
+    }
+
+    if (olcf->mode == 0) {
         return NULL;
     }
 
@@ -602,6 +632,10 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
 
     *h = ngx_http_opensandbox_handler;
 
+    if (ngx_http_opensandbox_meters_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_opensandbox_reply_init(cf);
 }
 
@@ -627,6 +661,29 @@ ngx_http_opensandbox_init_module(ngx_cycle_t *cycle)
     {
         return NGX_ERROR;
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    omcf =
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
+
+    if (omcf == NULL || omcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_opensandbox_meters_init_process(omcf->zone, cycle->log);
 
     return NGX_OK;
 }

@@ -128,21 +128,18 @@ ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
     }
 
     /*
-     * The location was chosen by the decoded URI, dot segments resolved: what
-     * it guards must be what the text names.
+     * The location was chosen by the decoded URI, dot segments resolved.  If
+     * they lead out of the sandbox's prefix, another location may guard it.
      */
 
     if (r->uri.data != uri.data) {
         rc = ngx_http_opensandbox_route_uri(&decoded, &r->uri, &olcf->prefix);
 
-        if (rc != NGX_OK || decoded.port != ctx->route.port ||
-            decoded.id.len != ctx->route.id.len ||
-            ngx_strncmp(decoded.id.data, ctx->route.id.data, decoded.id.len) !=
-                0)
-        {
-            ctx->reason = "the path leads out of the sandbox";
-            return NGX_ERROR;
-        }
+        ctx->strays = rc != NGX_OK
+                      || ngx_memn2cmp(decoded.prefix.data,
+                                      ctx->route.prefix.data,
+                                      decoded.prefix.len,
+                                      ctx->route.prefix.len) != 0;
     }
 
     ctx->prefix = ctx->route.prefix;

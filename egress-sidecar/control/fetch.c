@@ -3,8 +3,15 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	HEADERS_MAX = 64 * 1024, /* bytes of an answer's header lines */
+	CONNECT_MS = 5000,
+	CONNECTIONS_KEPT = 2,
+};
 
 struct fetcher {
 	CURLM *multi;
@@ -17,7 +24,8 @@ struct fetch {
 	CURL *easy;
 	struct curl_slist *headers;
 	char *answer;
-	size_t len, max;
+	size_t len, max, header_len;
+	bool too_long;
 	char *etag;
 	char error[CURL_ERROR_SIZE];
 	void (*done)(void *arg, const struct fetch_result *result);
@@ -53,6 +61,8 @@ static void fetch_end(struct fetch *f, CURLcode code)
 	if (code != CURLE_OK)
 		result.error =
 			f->error[0] ? f->error : curl_easy_strerror(code);
+	if (f->too_long)
+		result.error = "the answer is too long";
 	f->done(f->arg, &result);
 	fetch_free(f);
 }
@@ -166,6 +176,8 @@ int fetcher_open(struct fetcher **out, uv_loop_t *loop)
 	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, set_timeout);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS,
+			  (long)CONNECTIONS_KEPT);
 	*out = fetcher;
 	return 0;
 }
@@ -189,8 +201,10 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 	char *answer;
 
 	(void)one;
-	if (n > f->max - f->len)
+	if (n > f->max - f->len) {
+		f->too_long = true;
 		return 0;
+	}
 	answer = realloc(f->answer, f->len + n + 1);
 	if (!answer)
 		return 0;
@@ -208,6 +222,11 @@ static size_t on_header(char *data, size_t one, size_t n, void *arg)
 	size_t at = sizeof(name) - 1, end = n;
 
 	(void)one;
+	f->header_len += n;
+	if (f->header_len > HEADERS_MAX) {
+		f->too_long = true;
+		return 0;
+	}
 	if (n <= at || strncasecmp(data, name, at) != 0)
 		return n;
 	while (at < end && (data[at] == ' ' || data[at] == '\t'))
@@ -228,7 +247,15 @@ static void fetch_options(struct fetch *f, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, f);
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* A name that is still being looked up when its time is over must not
+	 * hold up the loop until getaddrinfo(3) gives up: we may be the ones
+	 * who have to answer it. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "opensandbox-egress");
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+			 (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -239,6 +266,18 @@ static void fetch_options(struct fetch *f, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
 	if (request->body)
 		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
+}
+
+static bool fetch_headers(struct fetch *f, const struct fetch_request *request)
+{
+	/* Empty: libcurl is not to wait for 100 Continue. */
+	f->headers = curl_slist_append(NULL, "Expect:");
+	for (size_t i = 0; i < FETCH_HEADERS_MAX && request->headers[i]; i++) {
+		if (!f->headers ||
+		    !curl_slist_append(f->headers, request->headers[i]))
+			return false;
+	}
+	return f->headers != NULL;
 }
 
 int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
@@ -258,15 +297,16 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		free(f);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < FETCH_HEADERS_MAX && request->headers[i]; i++) {
-		struct curl_slist *more =
-			curl_slist_append(f->headers, request->headers[i]);
-
-		f->headers = more ? more : f->headers;
+	if (!fetch_headers(f, request)) {
+		fetch_free(f);
+		return -ENOMEM;
 	}
 	fetch_options(f, request);
+	if (curl_multi_add_handle(fetcher->multi, f->easy)) {
+		fetch_free(f);
+		return -EIO;
+	}
 	*out = f;
-	curl_multi_add_handle(fetcher->multi, f->easy);
 	return 0;
 }
 

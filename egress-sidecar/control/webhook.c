@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,7 +16,8 @@ enum {
 	TIMEOUT_MS = 5000,
 	RETRIES = 3,
 	RETRY_FIRST_MS = 1000,
-	ANSWER_MAX = 64 * 1024, /* bytes of an answer that nobody reads */
+	ANSWER_MAX = 64 * 1024,  /* bytes of an answer that nobody reads */
+	COMPLAIN_MS = 10 * 1000, /* between log lines about failures */
 };
 
 struct denial {
@@ -24,6 +26,7 @@ struct denial {
 };
 
 struct webhook {
+	uv_loop_t *loop;
 	struct fetcher *fetcher;
 	struct fetch *fetch; /* under way */
 	uv_timer_t retry;
@@ -32,6 +35,7 @@ struct webhook {
 	size_t queued;
 	unsigned tries; /* of the first */
 	struct webhook_counts counts;
+	uint64_t complained_ms; /* 0: never */
 };
 
 static void webhook_next(struct webhook *w);
@@ -54,22 +58,42 @@ static void on_retry(uv_timer_t *timer)
 	webhook_next(timer->data);
 }
 
+/* A receiver that stays away must not fill the log. */
+static void complain(struct webhook *w, const char *error, long status)
+{
+	uint64_t now = uv_now(w->loop);
+
+	w->counts.failed++;
+	if (w->complained_ms && now - w->complained_ms < COMPLAIN_MS)
+		return;
+	w->complained_ms = now;
+	log_event(LOG_WARN, NULL, "deny webhook failed", "serror", error,
+		  "istatus", (long long)status, "ifailed",
+		  (long long)w->counts.failed, "idropped",
+		  (long long)w->counts.dropped, NULL);
+}
+
+static void retry_later(struct webhook *w)
+{
+	uv_timer_start(&w->retry, on_retry,
+		       (uint64_t)RETRY_FIRST_MS << (w->tries - 1), 0);
+}
+
+/* No answer and 5xx are tried again; 3xx and 4xx will not get better. What
+ * follows the status of a 2xx does not matter. */
 static void on_done(void *arg, const struct fetch_result *result)
 {
 	struct webhook *w = arg;
+	bool final = result->status >= 300 && result->status < 500;
 
 	w->fetch = NULL;
-	if (!result->error && result->status >= 200 && result->status < 300) {
+	if (result->status >= 200 && result->status < 300) {
 		w->counts.sent++;
-	} else if (w->tries <= RETRIES) {
-		uv_timer_start(&w->retry, on_retry,
-			       (uint64_t)RETRY_FIRST_MS << (w->tries - 1), 0);
+	} else if (!final && w->tries <= RETRIES) {
+		retry_later(w);
 		return;
 	} else {
-		w->counts.failed++;
-		log_event(LOG_WARN, NULL, "deny webhook failed", "serror",
-			  result->error, "istatus", (long long)result->status,
-			  NULL);
+		complain(w, result->error, result->status);
 	}
 	denial_drop_first(w);
 	webhook_next(w);
@@ -89,10 +113,15 @@ static void webhook_next(struct webhook *w)
 		return;
 	request.body = w->first->body;
 	w->tries++;
-	if (fetch_start(w->fetcher, &request, on_done, w, &w->fetch)) {
-		w->counts.failed++;
-		denial_drop_first(w);
+	if (fetch_start(w->fetcher, &request, on_done, w, &w->fetch) == 0)
+		return;
+	if (w->tries <= RETRIES) {
+		retry_later(w);
+		return;
 	}
+	complain(w, "cannot start a request", 0);
+	denial_drop_first(w);
+	uv_timer_start(&w->retry, on_retry, RETRY_FIRST_MS, 0);
 }
 
 int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url)
@@ -101,6 +130,7 @@ int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url)
 	int err = w ? 0 : -ENOMEM;
 
 	if (!err) {
+		w->loop = loop;
 		w->last = &w->first;
 		w->url = strdup(url);
 		err = w->url ? fetcher_open(&w->fetcher, loop) : -ENOMEM;
@@ -168,8 +198,9 @@ void webhook_send(struct webhook *w, const char *hostname,
 	}
 	*w->last = d;
 	w->last = &d->next;
-	w->queued++;
-	webhook_next(w);
+	/* One that waits for its retry goes on waiting. */
+	if (w->queued++ == 0)
+		webhook_next(w);
 }
 
 void webhook_counts(const struct webhook *w, struct webhook_counts *counts)

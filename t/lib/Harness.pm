@@ -17,9 +17,9 @@ use POSIX qw(:sys_wait_h setpgid _exit);
 use Socket qw(SOL_SOCKET SO_REUSEADDR);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(scratch root build_dir start stop kill_now alive wait_exit
-    run run_in capture netns netns_etc veth addr in_netns free_port wait_for
-    wait_port write_file read_file python);
+our @EXPORT = qw(scratch root build_dir start spawn stop kill_now alive
+    wait_exit run run_in capture netns netns_etc veth addr in_netns free_port
+    wait_for wait_port write_file read_file python);
 
 my $owner = $$;
 my (%children, @namespaces, $scratch);
@@ -79,6 +79,23 @@ sub start
 	}
 	setpgid($pid, $pid);
 	$children{$pid} = $o{name};
+	return $pid;
+}
+
+# spawn(NAME, CODE): the same for Perl code, which the child runs to its end.
+sub spawn
+{
+	my ($name, $code) = @_;
+	my $pid = fork();
+	croak "fork: $!" unless defined $pid;
+	if ($pid == 0) {
+		setpgid(0, 0);
+		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+		$code->();
+		_exit(0);
+	}
+	setpgid($pid, $pid);
+	$children{$pid} = $name;
 	return $pid;
 }
 

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+package Ingress;
+
+# An nginx with the module on a free port, sandboxes that are small servers in
+# Perl, and a client that sends exactly the bytes it is told to.
+
+use strict;
+use warnings;
+use Exporter 'import';
+use Carp qw(croak);
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP qw(decode_json encode_json);
+use POSIX qw(_exit);
+use Time::HiRes qw(time);
+use Harness;
+
+our @EXPORT = qw(gateway reload restart config_error backend echo exchange
+    request get api json connect_to read_answer);
+
+my $count = 0;
+
+sub nginx_binary
+{
+	return ($ENV{NGINX} || '') . '/usr/sbin/nginx';
+}
+
+# A sanitized module needs its runtime before anything else in the process.
+sub nginx_env
+{
+	return {} if build_dir() !~ m{/san\b};
+	my (undef, $asan) = capture('gcc', '-print-file-name=libasan.so');
+	my (undef, $ubsan) = capture('gcc', '-print-file-name=libubsan.so');
+	chomp($asan, $ubsan);
+	return {
+		LD_PRELOAD    => "$asan:$ubsan",
+		ASAN_OPTIONS  => 'detect_leaks=0',
+		UBSAN_OPTIONS => 'print_stacktrace=1',
+	};
+}
+
+sub configure
+{
+	my ($g, %o) = @_;
+	my $conf = root() . '/conf/nginx';
+	my $module = build_dir() . '/ngx_http_opensandbox_module.so';
+	my $http = $o{http} // '';
+	my $server = $o{server} // <<"EOT";
+location / {
+    opensandbox any;
+    include $conf/opensandbox-proxy.conf;
+}
+location /v1/ { opensandbox_api; }
+EOT
+	my $zone = $o{zone} // 'opensandbox_zone sandboxes:4m;';
+	my $main = $o{main} // '';
+	my $text = <<"EOT";
+load_module $module;
+daemon off;
+worker_processes @{[$o{workers} // 2]};
+pid $g->{prefix}/nginx.pid;
+error_log $g->{prefix}/error.log info;
+$main
+events { worker_connections 1024; }
+http {
+    access_log off;
+    client_body_temp_path $g->{prefix}/body;
+    proxy_temp_path $g->{prefix}/proxy;
+    fastcgi_temp_path $g->{prefix}/fastcgi;
+    uwsgi_temp_path $g->{prefix}/uwsgi;
+    scgi_temp_path $g->{prefix}/scgi;
+    $zone
+    include $conf/opensandbox-http.conf;
+    $http
+    server {
+        listen 127.0.0.1:$g->{port};
+        $server
+    }
+}
+EOT
+	$text =~ s/%CONF%/$conf/g;
+	$text =~ s/%PREFIX%/$g->{prefix}/g;
+	write_file("$g->{prefix}/nginx.conf", $text);
+}
+
+sub new_gateway
+{
+	my (%o) = @_;
+	my $g = { port => free_port(), prefix => scratch() . '/nginx' . ++$count };
+	mkdir $g->{prefix};
+	chmod 0777, $g->{prefix};
+	configure($g, %o);
+	return $g;
+}
+
+sub launch
+{
+	my ($g) = @_;
+	$g->{pid} = start(
+		name => "nginx$count",
+		cmd  => [nginx_binary(), '-p', $g->{prefix}, '-c',
+		    "$g->{prefix}/nginx.conf"],
+		env => nginx_env());
+	wait_port($g->{port}, 10) or croak "nginx did not start: "
+	    . read_file("$g->{prefix}/error.log")
+	    . read_file(scratch() . "/nginx$count.log");
+}
+
+# gateway(http =>, server =>, zone =>, main =>, workers =>): a running nginx;
+# { port, prefix, pid }. %CONF% is the folder of the shipped configuration.
+sub gateway
+{
+	my $g = new_gateway(@_);
+	launch($g);
+	return $g;
+}
+
+# What nginx -t says to a configuration; '' if it is good.
+sub config_error
+{
+	my $g = new_gateway(@_);
+	my $env = nginx_env();
+	local @ENV{ keys %$env } = values %$env;
+	my ($status, $out) = capture(nginx_binary(), '-t', '-q', '-p',
+	    $g->{prefix}, '-c', "$g->{prefix}/nginx.conf");
+	return $status == 0 ? '' : $out || "status $status";
+}
+
+# Another configuration by SIGHUP; returns when new workers have taken over.
+sub reload
+{
+	my ($g, %o) = @_;
+	my $before = read_file("$g->{prefix}/error.log");
+	my $seen = () = $before =~ /start worker process \d/g;
+	configure($g, %o) if %o;
+	kill 'HUP', $g->{pid};
+	wait_for(sub {
+		my $now = read_file("$g->{prefix}/error.log");
+		my $started = () = $now =~ /start worker process \d/g;
+		return $started > $seen || $now =~ /\[emerg\]/;
+	}, 10);
+	# A request on a new connection must reach a new worker.
+	wait_for(sub {
+		my $now = read_file("$g->{prefix}/error.log");
+		my $gone = () = $now =~ /gracefully shutting down/g;
+		return $gone;
+	}, 5);
+}
+
+sub restart
+{
+	my ($g, $signal) = @_;
+	stop($g->{pid}, $signal || 'QUIT');
+	wait_for(sub { !IO::Socket::INET->new("127.0.0.1:$g->{port}") }, 5);
+	launch($g);
+}
+
+# backend(CODE, listen => SOCKET): a server, a process for each connection,
+# that calls CODE with the socket. Returns its port.
+sub backend
+{
+	my ($code, %o) = @_;
+	my $listen = $o{listen} || IO::Socket::INET->new(
+		Listen    => 64,
+		LocalAddr => '127.0.0.1',
+		LocalPort => $o{port} || 0,
+		ReuseAddr => 1,
+	) or croak "backend: $!";
+	my $port = $listen->can('sockport') ? $listen->sockport : undef;
+	my $pid = Harness::spawn("backend" . ++$count, sub {
+		$SIG{CHLD} = 'IGNORE';
+		$SIG{PIPE} = 'IGNORE';
+		while (my $client = $listen->accept) {
+			my $child = fork();
+			if ($child == 0) {
+				close $listen;
+				$client->autoflush(1);
+				$code->($client);
+				_exit(0);
+			}
+			close $client;
+		}
+	});
+	close $listen;
+	return wantarray ? ($port, $pid) : $port;
+}
+
+# One request's head, '' at the end of the connection.
+sub read_head
+{
+	my ($socket) = @_;
+	my $head = '';
+	while (defined(my $line = <$socket>)) {
+		$head .= $line;
+		return $head if $line eq "\r\n";
+	}
+	return '';
+}
+
+# A sandbox that answers each request with the head it got, and its own mark.
+sub echo
+{
+	my ($mark, %o) = @_;
+	return backend(sub {
+		my ($socket) = @_;
+		my $n = 0;
+		while (my $head = read_head($socket)) {
+			my $body = "$mark " . ++$n . "\n$head";
+			if ($head =~ /^content-length: (\d+)/mi) {
+				read($socket, my $sent, $1);
+				$body .= $sent;
+			}
+			print $socket "HTTP/1.1 200 OK\r\nContent-Length: "
+			    . length($body) . "\r\n\r\n$body";
+		}
+	}, %o);
+}
+
+sub connect_to
+{
+	my ($port) = @_;
+	my $socket = IO::Socket::INET->new(
+		PeerAddr => "127.0.0.1:$port", Timeout => 5)
+	    or croak "connect to port $port: $!";
+	$socket->autoflush(1);
+	return $socket;
+}
+
+# One answer from a socket: { status, headers => { lower => [..] }, body }.
+sub read_answer
+{
+	my ($socket, $method) = @_;
+	my %a = (status => 0, headers => {}, body => '', head => '');
+	local $SIG{ALRM} = sub { die "timeout\n" };
+	eval {
+		alarm 20;
+		my $line = <$socket>;
+		if (defined $line) {
+			$a{head} = $line;
+			$a{status} = $1 if $line =~ m{^HTTP/1\.[01] (\d{3})};
+			while (defined($line = <$socket>)) {
+				$a{head} .= $line;
+				last if $line =~ /^\r?\n$/;
+				push @{ $a{headers}{ lc $1 } }, $2
+				    if $line =~ /^([^:]+):\s*(.*?)\r?\n$/;
+			}
+			read_content($socket, \%a)
+			    unless ($method || '') eq 'HEAD'
+			    || $a{status} =~ /^(?:1..|204|304)$/;
+		}
+		alarm 0;
+	};
+	alarm 0;
+	$a{error} = $@ if $@;
+	return \%a;
+}
+
+sub read_content
+{
+	my ($socket, $a) = @_;
+	my $length = $a->{headers}{'content-length'};
+	my $chunked = $a->{headers}{'transfer-encoding'};
+	if ($length) {
+		read $socket, $a->{body}, $length->[0];
+	} elsif ($chunked) {
+		while (defined(my $size = <$socket>)) {
+			my $n = hex $size;
+			read($socket, my $chunk, $n + 2);
+			last if $n == 0;
+			$a->{body} .= substr $chunk, 0, $n;
+		}
+	} else {
+		local $/;
+		$a->{body} = <$socket> // '';
+	}
+}
+
+# Send raw bytes on a new connection; the first answer to them.
+sub exchange
+{
+	my ($port, $bytes) = @_;
+	my $socket = connect_to($port);
+	print $socket $bytes;
+	return read_answer($socket, $bytes =~ /^HEAD / ? 'HEAD' : '');
+}
+
+# request(PORT, METHOD, TARGET, BODY or undef, 'Header: value'...)
+sub request
+{
+	my ($port, $method, $target, $body, @headers) = @_;
+	push @headers, 'Host: localhost' unless grep { /^host:/i } @headers;
+	push @headers, 'Connection: close'
+	    unless grep { /^connection:/i } @headers;
+	push @headers, 'Content-Length: ' . length $body if defined $body;
+	return exchange($port, join("\r\n", "$method $target HTTP/1.1",
+	    @headers, '', $body // ''));
+}
+
+sub get
+{
+	my ($port, $target, @headers) = @_;
+	return request($port, 'GET', $target, undef, @headers);
+}
+
+# A call of the management API, the body any Perl data.
+sub api
+{
+	my ($g, $method, $path, $data, @headers) = @_;
+	my $body = ref $data ? encode_json($data) : $data;
+	return request($g->{port}, $method, "/v1/sandboxes$path", $body,
+	    @headers);
+}
+
+sub json
+{
+	my ($answer) = @_;
+	my $data = eval { decode_json($answer->{body}) };
+	return $data // {};
+}
+
+1;
