@@ -296,25 +296,34 @@ static int query(const struct policy *policy, const char *text)
 	return STATUS_VALID;
 }
 
-/* The file's bytes, up to one more than a policy may have, for the caller to
+/* The bytes of in, up to one more than a policy may have, for the caller to
  * free. NULL with errno. */
+static char *read_stream(FILE *in, size_t *len)
+{
+	char *text = malloc(POLICY_BODY_MAX + 1);
+
+	if (!text)
+		return NULL;
+	*len = fread(text, 1, POLICY_BODY_MAX + 1, in);
+	if (ferror(in)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
 static char *read_policy(const char *file, size_t *len)
 {
-	FILE *in = strcmp(file, "-") ? fopen(file, "re") : stdin;
 	char *text;
+	FILE *in;
 
+	if (!strcmp(file, "-"))
+		return read_stream(stdin, len);
+	in = fopen(file, "re");
 	if (!in)
 		return NULL;
-	text = malloc(POLICY_BODY_MAX + 1);
-	if (text) {
-		*len = fread(text, 1, POLICY_BODY_MAX + 1, in);
-		if (ferror(in)) {
-			free(text);
-			text = NULL;
-		}
-	}
-	if (in != stdin)
-		fclose(in);
+	text = read_stream(in, len);
+	fclose(in);
 	return text;
 }
 

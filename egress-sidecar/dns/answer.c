@@ -27,7 +27,7 @@ struct reading {
 	/* The question's name and what it is an alias of, in turn. */
 	struct domain_name chain[ANSWER_CHAIN_MAX + 1];
 	size_t n_chain;
-	size_t n_found; /* records of the type at the chain's end */
+	size_t n_found;    /* records of the type at the chain's end */
 	uint16_t found_at; /* an owner pointer that is known to lead there */
 	bool cut;          /* the message must be written anew */
 	bool authority;
@@ -87,8 +87,7 @@ static int read_question(struct reading *rd)
 	if (rd->len < DNS_HEADER || !(m[2] & FLAG2_QR) ||
 	    m[2] & (FLAG2_TC | FLAG2_OPCODE) || wire_get16(m + 4) != 1)
 		return -EBADMSG;
-	at = domain_name_from_wire(&name, m + DNS_HEADER,
-				   rd->len - DNS_HEADER);
+	at = domain_name_from_wire(&name, m + DNS_HEADER, rd->len - DNS_HEADER);
 	if (at < 0)
 		return -EBADMSG;
 	at += DNS_HEADER;
@@ -193,9 +192,9 @@ static int keep_record(struct reading *rd, size_t i)
 		if (pointer)
 			rd->found_at = pointer;
 	} else {
-		rd->keep[i] = (r->type == TYPE_DNAME &&
-			       above_chain(rd, &owner)) ||
-			      is_signature(rd, r, &owner);
+		rd->keep[i] =
+			(r->type == TYPE_DNAME && above_chain(rd, &owner)) ||
+			is_signature(rd, r, &owner);
 	}
 	return 0;
 }
@@ -231,9 +230,8 @@ static void read_soa(struct reading *rd, const struct wire_record *r)
 	minimum = wire_get32(rd->m + r->end - 4);
 	if (minimum < ttl)
 		ttl = minimum;
-	rd->negative_ttl = ttl < ANSWER_NEGATIVE_TTL_MAX
-				   ? ttl
-				   : ANSWER_NEGATIVE_TTL_MAX;
+	rd->negative_ttl =
+		ttl < ANSWER_NEGATIVE_TTL_MAX ? ttl : ANSWER_NEGATIVE_TTL_MAX;
 }
 
 /* The authority section stays with a negative answer and with signatures, if
@@ -508,8 +506,8 @@ void answer_address(const struct answer *answer, size_t i, struct address *a)
 	const uint8_t *r =
 		message_of(answer) + answer->offsets[answer->n_ttls + i];
 	size_t size = wire_get16(r + OWNER_POINTER + 8);
-	int err = address_from_bytes(
-		a, r + OWNER_POINTER + DNS_RECORD_FIXED, size);
+	int err = address_from_bytes(a, r + OWNER_POINTER + DNS_RECORD_FIXED,
+				     size);
 
 	assert(i < answer->n_addresses && err == 0);
 	(void)err;
@@ -519,8 +517,8 @@ uint32_t answer_address_ttl(const struct answer *answer, size_t i)
 {
 	assert(i < answer->n_addresses);
 	return wire_get32(message_of(answer) +
-			  answer->offsets[answer->n_ttls + i] +
-			  OWNER_POINTER + 4);
+			  answer->offsets[answer->n_ttls + i] + OWNER_POINTER +
+			  4);
 }
 
 size_t answer_write_max(const struct answer *answer)
@@ -570,8 +568,7 @@ static size_t write_some(const struct answer *a, const struct answer_fate *f,
 	memcpy(out, message_of(a), n);
 	count_down(out, a->offsets, a->n_head_ttls, f->age_s);
 	for (size_t i = 0; i < a->n_addresses; i++) {
-		const uint8_t *r =
-			message_of(a) + a->offsets[a->n_ttls + i];
+		const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
 		size_t size = OWNER_POINTER + DNS_RECORD_FIXED +
 			      (size_t)wire_get16(r + OWNER_POINTER + 8);
 		uint8_t *ttl = out + n + OWNER_POINTER + 4;
@@ -605,7 +602,8 @@ size_t answer_write(const struct answer *answer, const struct question *q,
 	bool all = !fate->keep || fate->n_kept == answer->n_addresses;
 	bool wants_ad = q->dnssec_ok || q->flags3 & FLAG3_AD;
 	size_t opt = 0, n;
-	size_t text = fate->ede_text ? strnlen(fate->ede_text, EDE_TEXT_MAX) : 0;
+	size_t text =
+		fate->ede_text ? strnlen(fate->ede_text, EDE_TEXT_MAX) : 0;
 
 	if (all)
 		n = write_whole(answer, fate, out);

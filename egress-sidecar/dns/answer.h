@@ -20,15 +20,15 @@ enum {
 
 /* One block; the arrays and the message follow it. */
 struct answer {
-	uint16_t len;     /* bytes of the message, without an OPT record */
-	uint16_t n_ttls;  /* records of which the TTL is to count down */
+	uint16_t len;    /* bytes of the message, without an OPT record */
+	uint16_t n_ttls; /* records of which the TTL is to count down */
 	uint16_t n_addresses;
-	uint16_t head;    /* bytes before the first address record */
+	uint16_t head; /* bytes before the first address record */
 	uint16_t head_records;
 	uint16_t n_head_ttls; /* ttl offsets below head */
 	uint8_t rcode;
-	bool authentic;   /* the resolver set AD, and nothing was cut */
-	uint32_t ttl;     /* seconds for which it may be kept, 0: not at all */
+	bool authentic; /* the resolver set AD, and nothing was cut */
+	uint32_t ttl;   /* seconds for which it may be kept, 0: not at all */
 	/* Offsets in the message: the TTLs', then the address records'. */
 	uint16_t offsets[];
 };

@@ -54,5 +54,4 @@ void cache_forget(struct cache *cache,
 size_t cache_count(const struct cache *cache);
 size_t cache_bytes(const struct cache *cache);
 
-
 #endif

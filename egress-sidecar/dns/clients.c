@@ -222,19 +222,19 @@ void client_answered(struct query *query)
 		maybe_leave(c);
 }
 
-/* Too many: the first that waits for nothing makes room. */
+/* Too many: the oldest that waits for nothing makes room. */
 static bool make_room(struct front *front)
 {
-	struct tcp_client *c;
+	struct tcp_client *c, *oldest = NULL;
 
 	if (front->n_clients < FRONT_CLIENTS_MAX)
 		return true;
-	LIST_FOREACH(c, &front->clients, in_list)
-		if (c->n_queries == 0) {
-			client_close(c);
-			return true;
-		}
-	return false;
+	LIST_FOREACH (c, &front->clients, in_list)
+		if (c->n_queries == 0)
+			oldest = c;
+	if (oldest)
+		client_close(oldest);
+	return oldest != NULL;
 }
 
 /* Take the connection; its handles live from here on. */

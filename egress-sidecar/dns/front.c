@@ -41,8 +41,8 @@ static void send_batch(struct front *front, int fd, struct mmsghdr *message,
 	size_t sent = 0;
 
 	while (sent < n) {
-		int done = sendmmsg(fd, message + sent, (unsigned)(n - sent),
-				    0);
+		int done =
+			sendmmsg(fd, message + sent, (unsigned)(n - sent), 0);
 
 		if (done > 0) {
 			sent += (size_t)done;
@@ -112,7 +112,7 @@ static void report(struct front *front, const struct query *query,
 }
 
 /* A run of UDP replies through one listener; the others are sent one by one. */
-static void send_replies(struct front *front)
+static void send_replies(struct front *front, struct query_list *replies)
 {
 	struct mmsghdr message[FRONT_BATCH];
 	struct iovec iov[FRONT_BATCH];
@@ -121,7 +121,8 @@ static void send_replies(struct front *front)
 	int fd = -1;
 
 	memset(message, 0, sizeof(message));
-	TAILQ_FOREACH(query, &front->replies, in_list) {
+	TAILQ_FOREACH(query, replies, in_list)
+	{
 		struct msghdr *h;
 
 		if (!query->reply)
@@ -153,22 +154,26 @@ static void send_replies(struct front *front)
 static void on_flush(uv_check_t *handle)
 {
 	struct front *front = handle->data;
+	struct query_list replies;
 	struct query *query;
 	uint64_t now;
 
 	if (!uv_is_active((uv_handle_t *)&front->hurry))
 		return;
 	uv_idle_stop(&front->hurry);
+	/* Making room for a TCP client's next question may queue new ones. */
+	TAILQ_INIT(&replies);
+	TAILQ_CONCAT(&replies, &front->replies, in_list);
 	if (front->learned) {
 		front->learned = false;
 		if (front->owner.commit(front->owner.arg) != 0)
-			TAILQ_FOREACH(query, &front->replies, in_list)
-				query_uncommitted(query);
+			TAILQ_FOREACH(query, &replies, in_list)
+		query_uncommitted(query);
 	}
-	send_replies(front);
+	send_replies(front, &replies);
 	now = uv_hrtime();
-	while ((query = TAILQ_FIRST(&front->replies))) {
-		TAILQ_REMOVE(&front->replies, query, in_list);
+	while ((query = TAILQ_FIRST(&replies))) {
+		TAILQ_REMOVE(&replies, query, in_list);
 		report(front, query, now);
 		query_free(front, query);
 	}

@@ -178,8 +178,8 @@ static void judge(struct front *front, const struct query *query,
 		answer_address(answer, i, &a);
 		verdict = policy_admission(policy, &query->question.name, &a,
 					   front->owner.private_ok, &v->ports);
-		v->keep[i] = audit || verdict == ADMIT ||
-			     verdict == ADMIT_PORTS;
+		v->keep[i] =
+			audit || verdict == ADMIT || verdict == ADMIT_PORTS;
 		v->n_kept += v->keep[i];
 	}
 }
@@ -205,10 +205,10 @@ static uint32_t learn(struct front *front, struct query *query,
 		verdict = policy_admission(policy, name, &a,
 					   front->owner.private_ok, &v->ports);
 		if ((verdict == ADMIT || verdict == ADMIT_PORTS) &&
-		    front->owner.learn(
-			    front->owner.arg, name, &a,
-			    verdict == ADMIT_PORTS ? &v->ports : NULL,
-			    &ttl) == 0) {
+		    front->owner.learn(front->owner.arg, name, &a,
+				       verdict == ADMIT_PORTS ? &v->ports
+							      : NULL,
+				       &ttl) == 0) {
 			front->learned = true;
 			*admitted++ = a;
 			query->n_admitted++;
@@ -333,8 +333,8 @@ static struct lookup *lookup_find(struct front *front,
 {
 	struct lookup *lookup;
 
-	LIST_FOREACH(lookup, &front->lookups[hash % FRONT_LOOKUP_BUCKETS],
-		     in_bucket)
+	LIST_FOREACH (lookup, &front->lookups[hash % FRONT_LOOKUP_BUCKETS],
+		      in_bucket)
 		if (lookup->hash == hash && lookup->type == key->type &&
 		    lookup->dnssec_ok == key->dnssec_ok &&
 		    lookup->checking_disabled == key->checking_disabled &&
@@ -535,11 +535,10 @@ size_t query_begin(struct front *front, const struct origin *origin,
 	}
 	if (rcode > 0) {
 		front->counts.malformed++;
-		return question_refuse(&q, out, (unsigned)rcode,
-				       rcode == RCODE_REFUSED
-					       ? EDE_NOT_SUPPORTED
-					       : EDE_NONE,
-				       NULL);
+		return question_refuse(
+			&q, out, (unsigned)rcode,
+			rcode == RCODE_REFUSED ? EDE_NOT_SUPPORTED : EDE_NONE,
+			NULL);
 	}
 	policy_match_name(owner->policy(owner->arg), &q.name, &decision);
 	if (decision.action == POLICY_DENY) {

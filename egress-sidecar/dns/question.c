@@ -112,8 +112,7 @@ int question_read(struct question *q, const uint8_t *message, size_t len)
 		return rcode;
 	if (wire_get32(message + 6) != 0 || message[2] & FLAG2_TC)
 		return RCODE_FORMERR;
-	return read_additional(q, message, len,
-			       DNS_HEADER + (size_t)taken + 4,
+	return read_additional(q, message, len, DNS_HEADER + (size_t)taken + 4,
 			       wire_get16(message + 10));
 }
 

@@ -26,12 +26,10 @@ struct question {
 
 enum {
 	/* Bytes that question_refuse() writes at the most. */
-	QUESTION_REFUSAL_MAX =
-		DNS_HEADER + DOMAIN_NAME_MAX + 4 + DNS_OPT_FIXED + 6 +
-		EDE_TEXT_MAX,
+	QUESTION_REFUSAL_MAX = DNS_HEADER + DOMAIN_NAME_MAX + 4 +
+			       DNS_OPT_FIXED + 6 + EDE_TEXT_MAX,
 	/* Bytes that question_upstream() writes at the most. */
-	QUESTION_UPSTREAM_MAX =
-		DNS_HEADER + DOMAIN_NAME_MAX + 4 + DNS_OPT_FIXED
+	QUESTION_UPSTREAM_MAX = DNS_HEADER + DOMAIN_NAME_MAX + 4 + DNS_OPT_FIXED
 };
 
 /*
@@ -46,9 +44,9 @@ int question_read(struct question *q, const uint8_t *message, size_t len);
 /*
  * Write an answer without records: the question as the client spelled it, the
  * RCODE, and, where the client speaks EDNS, an OPT record with an Extended DNS
- * Error (EDE_NONE: none; text may be NULL and is cut at EDE_TEXT_MAX bytes). out holds
- * QUESTION_REFUSAL_MAX bytes and may be the message that q was read from.
- * Returns the bytes written.
+ * Error (EDE_NONE: none; text may be NULL and is cut at EDE_TEXT_MAX bytes).
+ * out holds QUESTION_REFUSAL_MAX bytes and may be the message that q was read
+ * from. Returns the bytes written.
  */
 size_t question_refuse(const struct question *q, uint8_t *out, unsigned rcode,
 		       int ede, const char *text);

@@ -52,9 +52,9 @@ void resolvers_enter(struct resolvers *r, struct attempt *a)
 	do {
 		a->id = resolvers_random16(r);
 		other = *bucket_of(r, a->id);
-		while (other && (other->id != a->id ||
-				 other->socket != a->socket ||
-				 other->link != a->link))
+		while (other &&
+		       (other->id != a->id || other->socket != a->socket ||
+			other->link != a->link))
 			other = other->next;
 	} while (other);
 	a->next = *bucket_of(r, a->id);
@@ -345,13 +345,14 @@ void resolvers_answered(struct attempt *a, const uint8_t *message, size_t len)
 }
 
 /* Attempts that were waited for in vain, with no other sign of life. */
-static void count_silence(struct resolvers *r, const struct resolver_question *q)
+static void count_silence(struct resolvers *r,
+			  const struct resolver_question *q)
 {
 	for (size_t i = 0; i < q->n_attempts; i++) {
 		const struct attempt *a = &q->attempt[i];
 
-		if (a->live && r->resolver[a->resolver].answered_ms <
-				       a->sent_ms)
+		if (a->live &&
+		    r->resolver[a->resolver].answered_ms < a->sent_ms)
 			no_answer(&r->resolver[a->resolver]);
 	}
 }
@@ -460,8 +461,8 @@ static int ask(struct resolvers *r, const uint8_t *question, size_t len,
 	q->resolvers = r;
 	q->done = done;
 	q->arg = arg;
-	q->deadline_ms = now + (only >= 0 ? PROBE_TIMEOUT_MS
-					  : r->settings.timeout_ms);
+	q->deadline_ms =
+		now + (only >= 0 ? PROBE_TIMEOUT_MS : r->settings.timeout_ms);
 	q->n_attempts = q->n_live = 0;
 	q->only = (int8_t)only;
 	q->over_tcp = false;

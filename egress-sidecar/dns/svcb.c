@@ -6,9 +6,9 @@
 #include <string.h>
 
 enum { /* SvcParamKeys, RFC 9460, 14.3.2 */
-       KEY_MANDATORY = 0,
-       KEY_IPV4HINT = 4,
-       KEY_IPV6HINT = 6
+	KEY_MANDATORY = 0,
+	KEY_IPV4HINT = 4,
+	KEY_IPV6HINT = 6
 };
 
 static bool is_hint(uint16_t key)

@@ -13,12 +13,12 @@
 #include <sys/queue.h>
 
 enum {
-	ATTEMPTS_MAX = 8,    /* of one question */
-	UDP_SOCKETS = 4,     /* open for new questions, of one resolver */
-	UDP_SOCKET_USES = 256,   /* questions, then another port is drawn */
+	ATTEMPTS_MAX = 8,      /* of one question */
+	UDP_SOCKETS = 4,       /* open for new questions, of one resolver */
+	UDP_SOCKET_USES = 256, /* questions, then another port is drawn */
 	UDP_SOCKET_AGE_MS = 5000,
-	UDP_BATCH = 32,      /* datagrams a system call */
-	QUESTIONS_MAX = 16384,   /* under way */
+	UDP_BATCH = 32,        /* datagrams a system call */
+	QUESTIONS_MAX = 16384, /* under way */
 	ATTEMPT_BUCKETS = 1024,
 	RANDOM_POOL = 256 /* bytes drawn from the kernel at once */
 };

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-	READ_ROUNDS = 4,  /* batches a callback */
+	READ_ROUNDS = 4, /* batches a callback */
 	READ_SIZE = 1472 /* bytes; we announce less */
 };
 
@@ -200,8 +200,7 @@ static void flush_run(struct resolvers *r)
 		TAILQ_REMOVE(&r->pending, a, in_list);
 		a->list = NULL;
 		wire_put16(a->question->message, a->id);
-		iov[n] = (struct iovec){a->question->message,
-					a->question->len};
+		iov[n] = (struct iovec){a->question->message, a->question->len};
 		message[n].msg_hdr.msg_iov = &iov[n];
 		message[n].msg_hdr.msg_iovlen = 1;
 		batch[n++] = a;

@@ -4,11 +4,14 @@
 caller of the attempt saw. Whether anything arrived is for the other side to
 count.
 
-    hostile.py tcp|udp|ping ADDRESS PORT
+    hostile.py tcp ADDRESS PORT [MARK]
+    hostile.py udp ADDRESS PORT [SOURCE_PORT [MARK]]
+    hostile.py ping ADDRESS
     hostile.py proto ADDRESS NUMBER          raw socket of that protocol
     hostile.py lite ADDRESS PORT             UDP-Lite
     hostile.py mapped ADDRESS PORT           IPv4 over an IPv6 socket
     hostile.py marks ADDRESS PORT N [MARK]   N random SO_MARKs, and MARK
+    hostile.py marks_seen DEVICE SECONDS
     hostile.py header SOURCE ADDRESS PORT    own IPv4 header, forged source
     hostile.py fragments SOURCE ADDRESS PORT
     hostile.py frame DEVICE SOURCE ADDRESS PORT [bypass]   packet(7)
@@ -64,9 +67,12 @@ def udp(source_port, port, payload):
                        0) + payload
 
 
-def tcp(address, port):
+def tcp(address, port, mark=""):
     s = socket.socket(family_of(address), socket.SOCK_STREAM)
     s.settimeout(WAIT)
+    if mark:
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK,
+                     struct.pack("=I", int(mark, 0)))
     begun = time.time()
     try:
         s.connect((address, int(port)))
@@ -77,16 +83,18 @@ def tcp(address, port):
         return word + ("" if time.time() - begun < 0.5 else "-late")
 
 
-def udp_try(address, port, source_port=0, family=None):
-    s = socket.socket(family or family_of(address), socket.SOCK_DGRAM)
+def udp_try(address, port, source_port=0, mark=""):
+    s = socket.socket(family_of(address), socket.SOCK_DGRAM)
     s.settimeout(WAIT)
+    if mark:
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK,
+                     struct.pack("=I", int(mark, 0)))
     if source_port:
         s.bind(("", int(source_port)))
     try:
         s.connect((address, int(port)))
         s.send(b"hello")
-        s.recv(64)
-        return "open"
+        return "open" if s.recv(64) == b"hello" else "other"
     except OSError as e:
         return name_of(e)
 
@@ -138,6 +146,28 @@ def lite(address, port):
         return "sent"
     except OSError as e:
         return name_of(e)
+
+
+def marks_seen(device, seconds):
+    """The marks of packets as a packet(7) socket shows them (SO_RCVMARK)."""
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    s.setsockopt(socket.SOL_SOCKET, 75, 1)
+    s.bind((device, 3))
+    s.settimeout(0.1)
+    print("listening", flush=True)
+    seen, count = set(), 0
+    end = time.time() + float(seconds)
+    while time.time() < end:
+        try:
+            _, extra, _, _ = s.recvmsg(2048, 256)
+        except OSError:
+            continue
+        count += 1
+        for level, kind, data in extra:
+            if level == socket.SOL_SOCKET and kind == SO_MARK:
+                seen.add(hex(struct.unpack("=I", data[:4])[0]))
+    return "packets %s marks %s" % ("some" if count else "none",
+                                    " ".join(sorted(seen)))
 
 
 def marks(address, port, n, mark="1"):
@@ -425,6 +455,7 @@ def xdp(device, source, address, port):
 ATTEMPTS = {
     "tcp": tcp, "udp": udp_try, "ping": ping, "proto": proto, "lite": lite,
     "mapped": lambda a, p: udp_try("::ffff:" + a, p), "marks": marks,
+    "marks_seen": marks_seen,
     "header": header, "fragments": fragments, "frame": frame, "arp": arp,
     "xdp": xdp, "reverse": reverse, "forge": forge, "hold": hold,
     "idle": idle, "echo": echo, "probe": probe, "answered": answered,
