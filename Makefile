@@ -8,7 +8,8 @@
 #   make install  DESTDIR= PREFIX=/usr
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
-# (FOLDER/usr/sbin/nginx and FOLDER/usr/share/nginx/src) instead of the system's.
+# (FOLDER/usr/sbin/nginx and FOLDER/usr/share/nginx/src) instead of the system's,
+# in build/FOLDER's name. scripts/fetch-nginx SUITE FOLDER unpacks one.
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
@@ -24,11 +25,15 @@ DESTDIR  ?=
 PREFIX   ?= /usr
 TESTS    ?= $(wildcard t/*.t)
 
+ifneq ($(NGINX),)
+B        := build/$(notdir $(abspath $(NGINX)))
+endif
+
 # SAN=1 builds both programs and the unit tests under AddressSanitizer and
 # UndefinedBehaviorSanitizer, in a folder of their own.
 SAN      ?=
 ifneq ($(SAN),)
-B        := build/san
+B        := $(B)/san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
             -fno-omit-frame-pointer
 endif
@@ -55,6 +60,7 @@ all:
 include ngx_opensandbox_module/build.mk
 include egress-sidecar/build.mk
 include t/unit/build.mk
+include t/tools/build.mk
 
 all: $(MODULE) $(SIDECAR)
 
@@ -71,13 +77,13 @@ test: deps
 
 demo: deps
 	@$(MAKE) --no-print-directory all
-	@scripts/demo
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/demo
 
 unit: $(UNIT_TESTS)
 	@set -e; for test in $(UNIT_TESTS); do echo "== $$test"; ./$$test; done
 
-system: all
-	@BUILD=$(abspath $(B)) NGINX=$(NGINX) prove --timer -It/lib $(TESTS)
+system: all $(TOOLS)
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) prove --timer -It/lib $(TESTS)
 
 check: deps
 	@$(MAKE) --no-print-directory all unit

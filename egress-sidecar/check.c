@@ -296,28 +296,35 @@ static int query(const struct policy *policy, const char *text)
 	return STATUS_VALID;
 }
 
-/* The file's bytes, one more than a policy may have at most. */
-static int read_policy(const char *file, char **text, size_t *len)
+/* The bytes of in, up to one more than a policy may have, for the caller to
+ * free. NULL with errno. */
+static char *read_stream(FILE *in, size_t *len)
 {
-	FILE *in = strcmp(file, "-") ? fopen(file, "re") : stdin;
-	int ret = 0;
+	char *text = malloc(POLICY_BODY_MAX + 1);
 
-	if (!in)
-		return -errno;
-	*text = malloc(POLICY_BODY_MAX + 1);
-	if (*text) {
-		errno = 0;
-		*len = fread(*text, 1, POLICY_BODY_MAX + 1, in);
-		if (ferror(in))
-			ret = errno ? -errno : -EIO;
-	} else {
-		ret = -ENOMEM;
+	if (!text)
+		return NULL;
+	*len = fread(text, 1, POLICY_BODY_MAX + 1, in);
+	if (ferror(in)) {
+		free(text);
+		return NULL;
 	}
-	if (ret < 0)
-		free(*text);
-	if (in != stdin)
-		fclose(in);
-	return ret;
+	return text;
+}
+
+static char *read_policy(const char *file, size_t *len)
+{
+	char *text;
+	FILE *in;
+
+	if (!strcmp(file, "-"))
+		return read_stream(stdin, len);
+	in = fopen(file, "re");
+	if (!in)
+		return NULL;
+	text = read_stream(in, len);
+	fclose(in);
+	return text;
 }
 
 static int fail(const char *where, const char *message)
@@ -334,12 +341,11 @@ static int compile(struct policy **policy, const struct check *check)
 	struct policy_error err = {.message = ""};
 	struct rules *rules = NULL;
 	int ret, status = STATUS_VALID;
-	char *text;
-	size_t len;
+	size_t len = 0;
+	char *text = read_policy(check->file, &len);
 
-	ret = read_policy(check->file, &text, &len);
-	if (ret < 0)
-		return fail(file, strerror(-ret));
+	if (!text)
+		return fail(file, strerror(errno));
 	ret = rules_from_text(&rules, text, len, 0, &err);
 	free(text);
 	if (ret < 0)

@@ -372,7 +372,8 @@ static int read_attrs(struct settings *s, const char *value, char *why)
 
 static int read_netns(struct settings *s, const char *value, char *why)
 {
-	s->run = RUN_JOIN;
+	if (s->run != RUN_AGENT)
+		s->run = RUN_JOIN;
 	return value[0] ? text_into(s->netns, sizeof(s->netns), value, why)
 			: expected(why, "a name or a path");
 }
@@ -383,9 +384,36 @@ static int read_pid(struct settings *s, const char *value, char *why)
 
 	if (number(value, INT_MAX, &n) || n == 0)
 		return expected(why, "the number of a process");
-	s->run = RUN_JOIN;
+	if (s->run != RUN_AGENT)
+		s->run = RUN_JOIN;
 	s->pid = (pid_t)n;
 	return 0;
+}
+
+static int read_agent(struct settings *s, const char *value, char *why)
+{
+	bool agent;
+
+	if (truth(value[0] ? value : "1", &agent))
+		return expected(why, "true or false");
+	if (agent)
+		s->run = RUN_AGENT;
+	return 0;
+}
+
+static int read_agent_socket(struct settings *s, const char *value, char *why)
+{
+	if (value[0] != '/')
+		return expected(why, "an absolute path");
+	return text_into(s->agent_socket, sizeof(s->agent_socket), value, why);
+}
+
+static int read_agent_state(struct settings *s, const char *value, char *why)
+{
+	if (value[0] != '/')
+		return expected(why, "an absolute path");
+	return text_into(s->agent_state, sizeof(s->agent_state) - 128, value,
+			 why);
 }
 
 static int read_audit(struct settings *s, const char *value, char *why)
@@ -413,6 +441,15 @@ const struct option_entry option_table[] = {
 	 "guard the sandbox in that network namespace", read_netns},
 	{"pid", NULL, "PID", NULL,
 	 "guard the sandbox in that process's network namespace", read_pid},
+	{"agent", ENV("AGENT"), NULL, "off",
+	 "guard many sandboxes, which an API on a unix socket names",
+	 read_agent},
+	{"agent-socket", ENV("AGENT_SOCKET"), "PATH",
+	 "/run/opensandbox/egress.sock", "that socket", read_agent_socket},
+	{"agent-state", ENV("AGENT_STATE"), "FOLDER",
+	 "/run/opensandbox/egress.d",
+	 "where the agent keeps its sandboxes over a restart",
+	 read_agent_state},
 	{"mode", ENV("MODE"), "dns|dns+nft", "dns+nft",
 	 "answer DNS only, or guard packets too", read_mode},
 	{"rules", ENV("RULES"), "JSON", "deny all", "the policy", read_rules},

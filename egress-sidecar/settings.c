@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef EGRESS_VERSION
-#define EGRESS_VERSION "0.1.0"
-#endif
-
 enum {
 	OPTIONS_MAX = 64,
 	OPTION_HELP = 1000,
@@ -27,6 +23,8 @@ static void settings_default(struct settings *s)
 		.max_rules = 4096,
 		.http_port = 18080,
 		.always_dir = "/var/egress/rules",
+		.agent_socket = "/run/opensandbox/egress.sock",
+		.agent_state = "/run/opensandbox/egress.d",
 		.log_level = LOG_INFO,
 	};
 	s->resolvers.timeout_ms = 5000;
@@ -177,6 +175,19 @@ static int read_resolv_conf(struct settings *s)
 	return -EINVAL;
 }
 
+/* What is guarded is said once. */
+static int one_place(struct settings *s)
+{
+	int places =
+		(s->netns[0] != '\0') + (s->pid != 0) + (s->run == RUN_AGENT);
+
+	if (places > 1) {
+		log_fatal("--netns, --pid, --agent: expected one of them");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int settings_read(struct settings *s, int argc, char **argv)
 {
 	int err;
@@ -185,10 +196,8 @@ int settings_read(struct settings *s, int argc, char **argv)
 	err = read_environment(s);
 	if (!err)
 		err = read_arguments(s, argc, argv);
-	if (!err && s->netns[0] && s->pid) {
-		log_fatal("--netns and --pid: expected one of them");
-		err = -EINVAL;
-	}
+	if (!err)
+		err = one_place(s);
 	if (!err && s->resolvers.n == 0)
 		err = read_resolv_conf(s);
 	if (err)

@@ -12,6 +12,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#ifndef EGRESS_VERSION
+#define EGRESS_VERSION "0.1.0"
+#endif
+
 enum run_mode {
 	RUN_SIDECAR, /* in the sandbox's own namespace */
 	RUN_JOIN,    /* --netns, --pid */
@@ -44,6 +48,7 @@ struct settings {
 	uint16_t http_port;
 	char *token; /* NULL: none */
 	char agent_socket[108];
+	char agent_state[4096]; /* folder in which sandboxes outlive us */
 
 	struct resolvers_settings resolvers; /* n 0: from resolv.conf */
 	bool private_ok;

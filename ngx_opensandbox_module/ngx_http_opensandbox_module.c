@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "ngx_http_opensandbox_module.h"
+#include "ngx_http_opensandbox_meters.h"
 
 
 static ngx_int_t
@@ -31,6 +31,8 @@ static char *
 ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t
 ngx_http_opensandbox_init_module(ngx_cycle_t *cycle);
+static ngx_int_t
+ngx_http_opensandbox_init_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t ngx_http_opensandbox_commands[] = {
@@ -65,6 +67,9 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      ngx_conf_set_str_array_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_opensandbox_loc_conf_t, api_tokens), NULL},
 
+    {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+     ngx_http_opensandbox_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
     ngx_null_command};
 
 
@@ -85,16 +90,16 @@ static ngx_http_module_t ngx_http_opensandbox_module_ctx = {
 
 ngx_module_t ngx_http_opensandbox_module = {
     NGX_MODULE_V1,
-    &ngx_http_opensandbox_module_ctx, /* module context */
-    ngx_http_opensandbox_commands,    /* module directives */
-    NGX_HTTP_MODULE,                  /* module type */
-    NULL,                             /* init master */
-    ngx_http_opensandbox_init_module, /* init module */
-    NULL,                             /* init process */
-    NULL,                             /* init thread */
-    NULL,                             /* exit thread */
-    NULL,                             /* exit process */
-    NULL,                             /* exit master */
+    &ngx_http_opensandbox_module_ctx,  /* module context */
+    ngx_http_opensandbox_commands,     /* module directives */
+    NGX_HTTP_MODULE,                   /* module type */
+    NULL,                              /* init master */
+    ngx_http_opensandbox_init_module,  /* init module */
+    ngx_http_opensandbox_init_process, /* init process */
+    NULL,                              /* init thread */
+    NULL,                              /* exit thread */
+    NULL,                              /* exit process */
+    NULL,                              /* exit master */
     NGX_MODULE_V1_PADDING};
 
 
@@ -627,6 +632,10 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
 
     *h = ngx_http_opensandbox_handler;
 
+    if (ngx_http_opensandbox_meters_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_opensandbox_reply_init(cf);
 }
 
@@ -652,6 +661,29 @@ ngx_http_opensandbox_init_module(ngx_cycle_t *cycle)
     {
         return NGX_ERROR;
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    omcf =
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
+
+    if (omcf == NULL || omcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_opensandbox_meters_init_process(omcf->zone, cycle->log);
 
     return NGX_OK;
 }

@@ -93,6 +93,7 @@ typedef struct {
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
+    unsigned tunnel : 1; /* counted as open */
 } ngx_http_opensandbox_ctx_t;
 
 
@@ -181,6 +182,11 @@ ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
 /* _api.c: the content handler of opensandbox_api */
 ngx_int_t
 ngx_http_opensandbox_api_handler(ngx_http_request_t *r);
+
+
+/* _status.c: opensandbox_status */
+char *
+ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 /* _reply.c: error bodies */

@@ -208,6 +208,7 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
 
         ngx_http_opensandbox_registry_begin(zone);
         ngx_http_opensandbox_registry_stamp(shared, &node->record, record);
+        shared->nready += record->ready - node->record.ready;
         ngx_memcpy(&node->record, record, record->size);
         ngx_http_opensandbox_registry_end(zone);
         node = NULL;
@@ -250,6 +251,7 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
         *link = node->next;
         ngx_rbtree_delete(&shared->tree, &node->tree);
         shared->nrecords--;
+        shared->nready -= node->record.ready;
 
         ngx_http_opensandbox_registry_end(zone);
     }
@@ -433,11 +435,13 @@ ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
         ngx_rbtree_init(&shared->tree, &shared->sentinel,
                         ngx_http_opensandbox_registry_insert);
         shared->nrecords = 0;
+        shared->nready = 0;
 
         for (i = 0; i <= shared->mask; i++) {
             for (node = shared->buckets[i]; node; node = node->next) {
                 ngx_rbtree_insert(&shared->tree, &node->tree);
                 shared->nrecords++;
+                shared->nready += node->record.ready;
             }
         }
     }
@@ -539,7 +543,10 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
     ngx_http_opensandbox_registry_stamp(shared, old ? &old->record : NULL,
                                         &node->record);
 
+    shared->nready += node->record.ready;
+
     if (old) {
+        shared->nready -= old->record.ready;
         node->next = old->next;
         ngx_rbtree_delete(&shared->tree, &old->tree);
 

@@ -9,9 +9,6 @@
 #include "ngx_http_opensandbox_record.h"
 
 
-#define NGX_HTTP_OPENSANDBOX_STATS 64
-
-
 typedef struct ngx_http_opensandbox_node_s ngx_http_opensandbox_node_t;
 
 /* a record in the zone: in a hash table for requests, in a tree for lists */
@@ -33,6 +30,7 @@ typedef struct {
     uint64_t                      generation;
     uint32_t                      epoch;
     ngx_uint_t                    nrecords;
+    ngx_uint_t                    nready;
 
     /* a change is under way; if its worker died, the tree may be torn */
     ngx_uint_t changing;
@@ -40,7 +38,8 @@ typedef struct {
     /* grows with every change of a record */
     ngx_atomic_t changes;
 
-    ngx_atomic_t stats[NGX_HTTP_OPENSANDBOX_STATS];
+    /* of the workers' counters, see _meters.c */
+    struct ngx_http_opensandbox_slot_s *slots;
 } ngx_http_opensandbox_shared_t;
 
 

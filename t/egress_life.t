@@ -29,6 +29,9 @@ sub ruleset
 	$text =~ s/elements = \{.*?\}//gs;
 	$text =~ s/counter packets \d+ bytes \d+/counter/g;
 	$text =~ s/packets \d+ bytes \d+//g;
+	# Connections of the process before are judged by a set of their own.
+	$text =~ s/^.*\@grace.*\n//mg;
+	$text =~ s/^\s*(?:size \d+)?\n//mg;
 	return $text;
 }
 

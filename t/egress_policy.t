@@ -31,7 +31,7 @@ sub policy
 	my ($default, @rules) = @_;
 	my ($status, $text) = api($w, 'PUT', '/policy', { defaultAction => $default,
 		egress => [map { { action => $_->[0], target => $_->[1],
-			@$_ > 2 ? (priority => $_->[2]) : () } } @rules] });
+			@$_ > 2 ? (priority => 0 + $_->[2]) : () } } @rules] });
 	is($status, 200, "policy $default: " . join ', ',
 	    map { join ' ', @$_ } @rules) or diag $text;
 }
@@ -58,7 +58,6 @@ opens(EVIL);
 refused(GOOD);
 
 policy('deny', [deny => EVIL], [qw(allow evil.test)]);
-unknown('evil.test') if 0;
 isnt((sees($w, @web, 'http://evil.test/'))[1], '200',
     '  an address denied first stays denied when a name leads to it');
 
@@ -99,4 +98,4 @@ for my $body ('', 'null', '{}') {
 }
 refused(GOOD);
 
-done_testing(48);
+done_testing(44);

@@ -9,6 +9,12 @@
 
 #include "../sandbox.h"
 
+/* The sandboxes that are measured; borrowed by who measures. */
+struct sandbox_list {
+	struct sandbox **at;
+	size_t n;
+};
+
 enum meter_kind {
 	METER_COUNTER,
 	METER_GAUGE,

@@ -58,7 +58,8 @@ static void back_off(struct pull *p)
 {
 	uint32_t random = 0, ms = p->backoff_ms;
 
-	(void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = 0;
 	p->backoff_ms =
 		ms * 2 < BACKOFF_MAX_MS ? ms * 2 : (uint32_t)BACKOFF_MAX_MS;
 	uv_timer_start(&p->timer, on_timer, ms - random % (ms / 2), 0);

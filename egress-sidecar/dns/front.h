@@ -50,6 +50,9 @@ struct front_settings {
 	bool audit;           /* denied names resolve all the same */
 	size_t cache_bytes;   /* 0: the default, 1 MiB */
 	unsigned queries_max; /* under way at once; 0: 4096 */
+	/* Names not in the cache that "*." rules let through in a second, a
+	 * long one counting as several; 0: 1000. */
+	unsigned names_per_second;
 };
 
 struct front;

@@ -76,6 +76,8 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	if (!filter)
 		return -ENOMEM;
 	filter->channel.fd = -1;
+	filter->route.fd = -1;
+	filter->diag.fd = -1;
 	filter->log.fd = -1;
 	ret = copy_settings(filter, settings);
 	if (ret < 0)
@@ -90,8 +92,13 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	*why = "a netlink socket in the sandbox's network namespace";
 	ret = channel_open(&filter->channel, settings->netns,
 			   NETLINK_NETFILTER);
+	if (ret == 0)
+		ret = channel_open(&filter->route, settings->netns,
+				   NETLINK_ROUTE);
 	if (ret < 0)
 		goto cleanup;
+	/* Without it revoked sockets end with their next packet. */
+	(void)channel_open(&filter->diag, settings->netns, NETLINK_SOCK_DIAG);
 	ret = probe_kernel(filter, why);
 	if (ret < 0)
 		goto cleanup;
@@ -160,7 +167,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	struct links links;
 	int ret;
 
-	ret = links_read(&links, filter->settings.netns);
+	ret = links_read(&links, &filter->route);
 	if (ret < 0)
 		return ret;
 	r.onlink = links.onlink;
@@ -345,6 +352,8 @@ void filter_close(struct filter *filter)
 	if (!filter)
 		return;
 	channel_close(&filter->channel);
+	channel_close(&filter->route);
+	channel_close(&filter->diag);
 	channel_close(&filter->log);
 	batch_free(&filter->batch);
 	learned_free(filter->pending);

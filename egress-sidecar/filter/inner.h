@@ -15,7 +15,9 @@ struct filter {
 	struct filter_settings settings;
 	struct address_range *doh; /* owned copy of the settings' */
 	struct channel channel;
-	struct channel log; /* fd -1: none */
+	struct channel route;
+	struct channel diag; /* fd -1: none */
+	struct channel log;  /* fd -1: none */
 	struct batch batch;
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */

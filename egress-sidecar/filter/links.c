@@ -1,50 +1,117 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "links.h"
 
-#include "../netns.h"
+#include "netlink.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
-#include <linux/if_packet.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int add_device(struct links *links, const char *name)
+enum {
+	REQUEST_BYTES = 256
+};
+
+struct wanted {
+	uint16_t type;
+	const struct nlattr *attr;
+};
+
+static int match_attr(const struct nlattr *attr, void *arg)
 {
-	for (size_t i = 0; i < links->n_devices; i++) {
-		if (strcmp(links->name[i], name) == 0)
-			return 0;
-	}
+	struct wanted *wanted = arg;
+
+	if (mnl_attr_get_type(attr) != wanted->type)
+		return MNL_CB_OK;
+	wanted->attr = attr;
+	return MNL_CB_STOP;
+}
+
+static const struct nlattr *find_attr(const struct nlmsghdr *nlh,
+				      unsigned header, uint16_t type)
+{
+	struct wanted wanted = {type, NULL};
+
+	(void)mnl_attr_parse(nlh, header, match_attr, &wanted);
+	return wanted.attr;
+}
+
+static int read_link(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	struct links *links = arg;
+	const struct nlattr *name;
+
+	if (nlh->nlmsg_type != RTM_NEWLINK ||
+	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) ||
+	    ifi->ifi_flags & IFF_LOOPBACK)
+		return 0;
+	name = find_attr(nlh, sizeof(*ifi), IFLA_IFNAME);
+	if (!name || mnl_attr_validate(name, MNL_TYPE_NUL_STRING) < 0 ||
+	    strlen(mnl_attr_get_str(name)) >= IF_NAMESIZE)
+		return -EBADMSG;
 	if (links->n_devices == LINKS_DEVICES_MAX)
 		return -E2BIG;
-	if (strlen(name) >= IF_NAMESIZE)
-		return -EINVAL;
-	strncpy(links->name[links->n_devices++], name, IF_NAMESIZE - 1);
+	strncpy(links->name[links->n_devices++], mnl_attr_get_str(name),
+		IF_NAMESIZE - 1);
 	return 0;
 }
 
-static int add_onlink(struct links *links, const struct ifaddrs *ifa)
+/* The addresses that share the first bits of a. */
+static void prefix_range(struct address_range *r, const struct address *a,
+			 unsigned bits)
 {
-	const struct sockaddr_in6 *a = (const void *)ifa->ifa_addr;
-	const struct sockaddr_in6 *mask = (const void *)ifa->ifa_netmask;
-	struct address_range *r = &links->onlink[links->n_onlink];
+	r->first = r->last = *a;
+	for (unsigned i = bits; i < address_size(a) * 8; i++) {
+		uint8_t bit = (uint8_t)(0x80 >> (i % 8));
 
-	if (!mask || IN6_IS_ADDR_LINKLOCAL(&a->sin6_addr) ||
-	    IN6_IS_ADDR_LOOPBACK(&a->sin6_addr))
+		r->first.bytes[i / 8] &= (uint8_t)~bit;
+		r->last.bytes[i / 8] |= bit;
+	}
+}
+
+static int read_address(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	struct links *links = arg;
+	const struct nlattr *attr;
+	struct address a;
+
+	if (nlh->nlmsg_type != RTM_NEWADDR ||
+	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa))
+		return 0;
+	/* IFA_ADDRESS is the peer's prefix on a point-to-point device. */
+	attr = find_attr(nlh, sizeof(*ifa), IFA_ADDRESS);
+	if (!attr ||
+	    address_from_bytes(&a, mnl_attr_get_payload(attr),
+			       mnl_attr_get_payload_len(attr)) ||
+	    ifa->ifa_prefixlen > address_size(&a) * 8)
+		return 0;
+	if (address_kind(&a) == ADDRESS_LOOPBACK ||
+	    address_kind(&a) == ADDRESS_LINK_LOCAL)
 		return 0;
 	if (links->n_onlink == LINKS_ONLINK_MAX)
 		return -E2BIG;
-	memset(r, 0, sizeof(*r));
-	r->first.family = r->last.family = AF_INET6;
-	for (size_t i = 0; i < 16; i++) {
-		uint8_t bits = mask->sin6_addr.s6_addr[i];
-		uint8_t octet = a->sin6_addr.s6_addr[i];
-
-		r->first.bytes[i] = octet & bits;
-		r->last.bytes[i] = (uint8_t)((octet & bits) | (uint8_t)~bits);
-	}
-	links->n_onlink++;
+	prefix_range(&links->onlink[links->n_onlink++], &a, ifa->ifa_prefixlen);
 	return 0;
+}
+
+static int ask(struct channel *route, uint16_t type,
+	       int (*each)(void *arg, const struct nlmsghdr *nlh),
+	       struct links *links)
+{
+	char buf[REQUEST_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	/* As large as ifaddrmsg and more; zero asks for everything. */
+	memset(mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg)), 0,
+	       sizeof(struct ifinfomsg));
+	return channel_ask(route, nlh, each, links);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -52,24 +119,14 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* getifaddrs(3) lists every device, those without addresses too. */
-static int read_here(void *arg)
+int links_read(struct links *links, struct channel *route)
 {
-	struct links *links = arg;
-	struct ifaddrs *list;
-	int ret = 0;
+	int ret;
 
-	if (getifaddrs(&list) < 0)
-		return -errno;
-	for (struct ifaddrs *ifa = list; ifa && ret == 0; ifa = ifa->ifa_next) {
-		if (ifa->ifa_flags & IFF_LOOPBACK || !ifa->ifa_addr)
-			continue;
-		if (ifa->ifa_addr->sa_family == AF_PACKET)
-			ret = add_device(links, ifa->ifa_name);
-		else if (ifa->ifa_addr->sa_family == AF_INET6)
-			ret = add_onlink(links, ifa);
-	}
-	freeifaddrs(list);
+	memset(links, 0, sizeof(*links));
+	ret = ask(route, RTM_GETLINK, read_link, links);
+	if (ret == 0)
+		ret = ask(route, RTM_GETADDR, read_address, links);
 	if (ret < 0)
 		return ret;
 	qsort(links->name, links->n_devices, sizeof(links->name[0]),
@@ -77,12 +134,6 @@ static int read_here(void *arg)
 	for (size_t i = 0; i < links->n_devices; i++)
 		links->devices[i] = links->name[i];
 	return 0;
-}
-
-int links_read(struct links *links, int netns)
-{
-	memset(links, 0, sizeof(*links));
-	return netns_run(netns, read_here, links);
 }
 
 bool links_same_devices(const struct links *a, const struct links *b)

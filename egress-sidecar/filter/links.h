@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the sandbox's namespace is connected to: devices and the prefixes of
- * its IPv6 neighbours.
+ * its neighbours.
  */
 #ifndef EGRESS_FILTER_LINKS_H
 #define EGRESS_FILTER_LINKS_H
@@ -24,8 +24,12 @@ struct links {
 	size_t n_onlink;
 };
 
-/* 0 or -errno; -E2BIG where there are more than we can hold. */
-int links_read(struct links *links, int netns);
+struct channel;
+
+/* Ask over a NETLINK_ROUTE channel, which stays in its namespace, so that no
+ * privilege is needed to look there again (rtnetlink(7)). 0 or -errno; -E2BIG
+ * where there are more than we can hold. */
+int links_read(struct links *links, struct channel *route);
 bool links_same_devices(const struct links *a, const struct links *b);
 
 #endif

@@ -13,6 +13,7 @@
 
 enum {
 	COPY_BYTES = 128,
+	GATHER_CS = 10,   /* centiseconds that the kernel gathers packets */
 	HEADERS6_MAX = 8, /* extension headers that are stepped over */
 	READ_MAX = 256    /* packets in one call */
 };
@@ -52,6 +53,7 @@ int nflog_open(struct channel *c, int netns, uint16_t group)
 		goto cleanup;
 	nlh = config(buf, group);
 	mnl_attr_put(nlh, NFULA_CFG_MODE, sizeof(mode), &mode);
+	mnl_attr_put_u32(nlh, NFULA_CFG_TIMEOUT, htonl(GATHER_CS));
 	ret = channel_ask(c, nlh, NULL, NULL);
 	if (ret < 0)
 		goto cleanup;

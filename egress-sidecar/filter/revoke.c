@@ -231,28 +231,25 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
 	struct elements allowed[LEARNED_SETS] = {{0}};
 	struct sweep s = {
 		.filter = filter, .policy = policy, .allowed = allowed};
-	struct channel c;
-	int ret = channel_open(&c, filter->settings.netns, NETLINK_SOCK_DIAG);
+	int ret = 0;
 
-	if (ret < 0)
-		return ret == -EPROTONOSUPPORT ? -EOPNOTSUPP : ret;
+	if (filter->diag.fd < 0)
+		return -EOPNOTSUPP;
 	if (filter->settings.dns_only || filter->settings.audit)
-		goto cleanup;
+		return 0;
 	lease_table_judge(leases, policy, filter->settings.private_ok, now_ms,
 			  collect, allowed);
 	learned_unique(allowed);
 	for (size_t i = 0; ret == 0 && i < sizeof(protocols); i++) {
 		s.protocol = protocols[i];
 		for (size_t f = 0; ret == 0 && f < sizeof(families); f++)
-			ret = list_sockets(&c, &s, families[f]);
+			ret = list_sockets(&filter->diag, &s, families[f]);
 	}
 	for (size_t i = 0; ret == 0 && i < s.n; i++) {
 		if (!came_in(filter, &s.found[i]))
-			ret = destroy_socket(&c, &s.found[i]);
+			ret = destroy_socket(&filter->diag, &s.found[i]);
 	}
-cleanup:
 	free(s.found);
 	learned_free(allowed);
-	channel_close(&c);
 	return ret;
 }

@@ -15,6 +15,8 @@
  * behind it. */
 #define TARGET_TEXT_MAX 258
 
+#define FILE_MAX (2ul << 20) /* bytes */
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r';
@@ -49,7 +51,7 @@ static int append_line(struct rules *rules, const char *line, size_t len,
 		       int number, enum policy_action action,
 		       struct policy_error *err)
 {
-	struct policy_error fault;
+	struct policy_error fault = {.index = -1};
 	char target[TARGET_TEXT_MAX];
 	const char *why;
 	int ret;
@@ -111,7 +113,7 @@ static int read_file(const char *path, char **text, size_t *len)
 	for (;;) {
 		char *grown = NULL;
 
-		if (room <= POLICY_BODY_MAX * 2)
+		if (room <= FILE_MAX)
 			grown = realloc(*text, room);
 		if (!grown)
 			break;
@@ -136,7 +138,7 @@ static int read_file(const char *path, char **text, size_t *len)
 static int load_file(struct rules **out, const char *folder, const char *name,
 		     enum policy_action action, struct policy_error *err)
 {
-	struct policy_error fault;
+	struct policy_error fault = {.index = -1};
 	char *path, *text;
 	size_t len;
 	int ret;

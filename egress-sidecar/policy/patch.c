@@ -71,22 +71,29 @@ static int read_patch(struct rules **out, const json_t *array,
 	struct rule rule;
 	int ret;
 
-	if (!json_is_array(array))
-		return policy_error_set(err, -1, "not a JSON array of rules");
+	if (!json_is_array(array)) {
+		policy_error_set(err, -1, "not a JSON array of rules");
+		return -EINVAL;
+	}
 	ret = rules_new(&patch, POLICY_DENY);
-	for (size_t i = 0; ret == 0 && i < json_array_size(array); i++) {
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < json_array_size(array); i++) {
 		ret = rule_from_json(&rule, json_array_get(array, i), "rules",
 				     i, err);
-		if (ret == 0) {
-			ret = rules_push_copy(patch, &rule);
-			rule_clear(&rule);
-		}
 		if (ret < 0)
-			rules_free(patch);
+			break;
+		ret = rules_push_copy(patch, &rule);
+		rule_clear(&rule);
+		if (ret < 0)
+			break;
 	}
-	if (ret == 0)
-		*out = patch;
-	return ret;
+	if (ret < 0) {
+		rules_free(patch);
+		return ret;
+	}
+	*out = patch;
+	return 0;
 }
 
 static int put_before(struct rules *rules, const struct rules *patch,

@@ -19,8 +19,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(scratch root build_dir start spawn stop kill_now alive
     wait_exit run run_in capture netns netns_etc veth addr in_netns free_port
-    wait_for
-    wait_port write_file read_file python);
+    wait_for wait_port write_file read_file python);
 
 my $owner = $$;
 my (%children, @namespaces, $scratch);

@@ -188,8 +188,8 @@ static void print_refused(void *arg, const struct refused_packet *p)
 	char from[ADDRESS_TEXT_MAX], to[ADDRESS_TEXT_MAX];
 
 	(void)arg;
-	printf("%s %s > %s proto %u port %u%s; ",
-	       p->inbound ? "in" : "out", address_to_text(&p->source, from),
+	printf("%s %s > %s proto %u port %u%s; ", p->inbound ? "in" : "out",
+	       address_to_text(&p->source, from),
 	       address_to_text(&p->destination, to), p->protocol,
 	       p->destination_port, p->audit ? " audit" : "");
 }
@@ -288,7 +288,7 @@ static int read_options(int argc, char **argv)
 		{"netns", 1, NULL, 'n'},    {"drop", 0, NULL, 'd'},
 		{"audit", 0, NULL, 'a'},    {"dns-only", 0, NULL, 'D'},
 		{"private", 0, NULL, 'p'},  {"resolver", 1, NULL, 'r'},
-		{"mark", 1, NULL, 'm'},	    {"exempt", 1, NULL, 'e'},
+		{"mark", 1, NULL, 'm'},     {"exempt", 1, NULL, 'e'},
 		{"inbound", 1, NULL, 'i'},  {"api-port", 1, NULL, 'A'},
 		{"dns-port", 1, NULL, 'P'}, {"log", 1, NULL, 'l'},
 		{NULL, 0, NULL, 0},
@@ -297,7 +297,8 @@ static int read_options(int argc, char **argv)
 
 	settings.netns = -1;
 	settings.dns_port = 15353;
-	while (ret >= 0 && (c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+	while (ret >= 0 &&
+	       (c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (c) {
 		case 'n':
 			settings.netns = netns_open(optarg);

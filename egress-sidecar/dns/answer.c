@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+#include "message.h"
+#include "svcb.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	FEW_RECORDS = 32, /* read without an allocation */
+	OWNER_POINTER = 2 /* bytes of a compressed owner name */
+};
+
+struct reading {
+	const uint8_t *m;
+	size_t len;
+	uint16_t type;
+	bool dnssec_ok;
+	bool address_type;
+	/* The answer section. */
+	struct wire_record *r;
+	bool *keep;
+	size_t n;
+	size_t answers_end;
+	/* The question's name and what it is an alias of, in turn. */
+	struct domain_name chain[ANSWER_CHAIN_MAX + 1];
+	size_t n_chain;
+	size_t n_found;    /* records of the type at the chain's end */
+	uint16_t found_at; /* an owner pointer that is known to lead there */
+	bool cut;          /* the message must be written anew */
+	bool authority;
+	size_t end; /* of what is kept, where it is kept as it is */
+	uint32_t ttl;
+	uint32_t negative_ttl;
+};
+
+static uint32_t sane_ttl(uint32_t ttl)
+{
+	return ttl > ANSWER_TTL_MAX ? ANSWER_TTL_MAX : ttl;
+}
+
+/* Does name lie below above? */
+static bool is_below(const struct domain_name *name,
+		     const struct domain_name *above)
+{
+	size_t at = 0;
+
+	if (above->len >= name->len)
+		return false;
+	while (at < (size_t)(name->len - above->len))
+		at += (size_t)name->wire[at] + 1;
+	return at == (size_t)(name->len - above->len) &&
+	       memcmp(name->wire + at, above->wire, above->len) == 0;
+}
+
+static bool on_chain(const struct reading *rd, const struct domain_name *name)
+{
+	for (size_t i = 0; i < rd->n_chain; i++)
+		if (domain_name_equal(&rd->chain[i], name))
+			return true;
+	return false;
+}
+
+static bool above_chain(const struct reading *rd,
+			const struct domain_name *name)
+{
+	for (size_t i = 0; i < rd->n_chain; i++)
+		if (is_below(&rd->chain[i], name))
+			return true;
+	return false;
+}
+
+static const struct domain_name *chain_end(const struct reading *rd)
+{
+	return &rd->chain[rd->n_chain - 1];
+}
+
+/* Header and question: an answer, whole, to this very question. */
+static int read_question(struct reading *rd)
+{
+	const uint8_t *m = rd->m;
+	struct domain_name name;
+	int at;
+
+	if (rd->len < DNS_HEADER || !(m[2] & FLAG2_QR) ||
+	    m[2] & (FLAG2_TC | FLAG2_OPCODE) || wire_get16(m + 4) != 1)
+		return -EBADMSG;
+	at = domain_name_from_wire(&name, m + DNS_HEADER, rd->len - DNS_HEADER);
+	if (at < 0)
+		return -EBADMSG;
+	at += DNS_HEADER;
+	if (rd->len - (size_t)at < 4 ||
+	    !domain_name_equal(&name, &rd->chain[0]) ||
+	    wire_get16(m + at) != rd->type ||
+	    wire_get16(m + at + 2) != CLASS_IN)
+		return -EBADMSG;
+	rd->answers_end = (size_t)at + 4;
+	return 0;
+}
+
+static int read_records(struct reading *rd)
+{
+	for (size_t i = 0; i < rd->n; i++) {
+		if (wire_record(&rd->r[i], rd->m, rd->len, rd->answers_end))
+			return -EBADMSG;
+		rd->answers_end = rd->r[i].end;
+		rd->keep[i] = false;
+	}
+	return 0;
+}
+
+/* From alias to alias. */
+static int follow_chain(struct reading *rd)
+{
+	bool moved = rd->type != TYPE_CNAME;
+
+	while (moved) {
+		moved = false;
+		for (size_t i = 0; i < rd->n && !moved; i++) {
+			const struct wire_record *r = &rd->r[i];
+			struct domain_name owner, target;
+			int end;
+
+			if (r->type != TYPE_CNAME || r->class != CLASS_IN)
+				continue;
+			if (wire_name(&owner, rd->m, rd->len, r->at) < 0)
+				return -EBADMSG;
+			if (!domain_name_equal(&owner, chain_end(rd)))
+				continue;
+			end = wire_name(&target, rd->m, rd->len, r->data);
+			if (end < 0 || (size_t)end != r->end)
+				return -EBADMSG;
+			if (rd->n_chain > ANSWER_CHAIN_MAX ||
+			    on_chain(rd, &target))
+				return -ELOOP;
+			rd->keep[i] = true;
+			rd->chain[rd->n_chain++] = target;
+			moved = true;
+		}
+	}
+	return 0;
+}
+
+/* Is the record of the asked type, at the chain's end, and in form? */
+static bool is_found(struct reading *rd, const struct wire_record *r,
+		     const struct domain_name *owner)
+{
+	if (r->type != rd->type || !domain_name_equal(owner, chain_end(rd)))
+		return false;
+	if (!rd->address_type)
+		return true;
+	return r->end - r->data == (r->type == TYPE_A ? 4 : 16) &&
+	       rd->n_found < ANSWER_ADDRESSES_MAX;
+}
+
+static bool is_signature(const struct reading *rd, const struct wire_record *r,
+			 const struct domain_name *owner)
+{
+	uint16_t covered;
+
+	if (r->type != TYPE_RRSIG || !rd->dnssec_ok || r->end - r->data < 18)
+		return false;
+	covered = wire_get16(rd->m + r->data);
+	if (covered == TYPE_DNAME)
+		return above_chain(rd, owner);
+	if (covered == TYPE_CNAME && rd->type != TYPE_CNAME)
+		return on_chain(rd, owner);
+	return covered == rd->type && domain_name_equal(owner, chain_end(rd));
+}
+
+static int keep_record(struct reading *rd, size_t i)
+{
+	const struct wire_record *r = &rd->r[i];
+	struct domain_name owner;
+	uint16_t pointer = 0;
+
+	if (rd->keep[i])
+		return 0;
+	if (r->class != CLASS_IN)
+		return 0;
+	if (r->fixed - r->at == OWNER_POINTER)
+		pointer = wire_get16(rd->m + r->at);
+	if (pointer && pointer == rd->found_at)
+		owner = *chain_end(rd);
+	else if (wire_name(&owner, rd->m, rd->len, r->at) < 0)
+		return -EBADMSG;
+	if (is_found(rd, r, &owner)) {
+		rd->keep[i] = true;
+		rd->n_found++;
+		if (pointer)
+			rd->found_at = pointer;
+	} else {
+		rd->keep[i] =
+			(r->type == TYPE_DNAME && above_chain(rd, &owner)) ||
+			is_signature(rd, r, &owner);
+	}
+	return 0;
+}
+
+static int keep_records(struct reading *rd)
+{
+	for (size_t i = 0; i < rd->n; i++) {
+		const struct wire_record *r = &rd->r[i];
+		int err = keep_record(rd, i);
+
+		if (err)
+			return err;
+		if (!rd->keep[i]) {
+			rd->cut = true;
+			continue;
+		}
+		if (sane_ttl(r->ttl) < rd->ttl)
+			rd->ttl = sane_ttl(r->ttl);
+		if ((r->type == TYPE_HTTPS || r->type == TYPE_SVCB) &&
+		    svcb_has_hints(rd->m + r->data, r->end - r->data))
+			rd->cut = true;
+	}
+	return 0;
+}
+
+/* RFC 2308, 5: the lesser of the SOA's own TTL and its last field. */
+static void read_soa(struct reading *rd, const struct wire_record *r)
+{
+	uint32_t minimum, ttl = sane_ttl(r->ttl);
+
+	if (r->end - r->data < 22)
+		return;
+	minimum = wire_get32(rd->m + r->end - 4);
+	if (minimum < ttl)
+		ttl = minimum;
+	rd->negative_ttl =
+		ttl < ANSWER_NEGATIVE_TTL_MAX ? ttl : ANSWER_NEGATIVE_TTL_MAX;
+}
+
+/* The authority section stays with a negative answer and with signatures, if
+ * nothing is in it that has no place there. */
+static int read_authority(struct reading *rd, size_t *at)
+{
+	bool proper = true;
+
+	for (unsigned i = wire_get16(rd->m + 8); i > 0; i--) {
+		struct wire_record r;
+
+		if (wire_record(&r, rd->m, rd->len, *at) != 0)
+			return -EBADMSG;
+		*at = r.end;
+		if (r.type == TYPE_SOA)
+			read_soa(rd, &r);
+		else if (r.type != TYPE_NS && r.type != TYPE_NSEC &&
+			 r.type != TYPE_NSEC3 && r.type != TYPE_RRSIG)
+			proper = false;
+		if (r.class != CLASS_IN)
+			proper = false;
+	}
+	rd->authority = proper && (!rd->n_found || rd->dnssec_ok);
+	rd->end = rd->authority ? *at : rd->answers_end;
+	return 0;
+}
+
+/* Nothing of the additional section stays, but it must be in form. */
+static int read_additional(const struct reading *rd, size_t at)
+{
+	for (unsigned i = wire_get16(rd->m + 10); i > 0; i--) {
+		struct wire_record r;
+
+		if (wire_record(&r, rd->m, rd->len, at) != 0)
+			return -EBADMSG;
+		if (r.type == TYPE_OPT && r.ttl >> 24)
+			return -EBADMSG;
+		at = r.end;
+	}
+	return at == rd->len ? 0 : -EBADMSG;
+}
+
+/* Can single addresses be dropped from the message as it stands? They must
+ * follow each other, each under a pointer to a name before them. */
+static bool is_tidy(const struct reading *rd)
+{
+	size_t first = 0, last = 0, seen = 0;
+
+	if (!rd->address_type || rd->n_found == 0)
+		return true;
+	for (size_t i = 0; i < rd->n; i++) {
+		const struct wire_record *r = &rd->r[i];
+
+		if (r->type != rd->type)
+			continue;
+		if (seen++ == 0)
+			first = i;
+		last = i;
+		if (r->fixed - r->at != OWNER_POINTER ||
+		    (wire_get16(rd->m + r->at) & 0x3fff) >= rd->r[first].at)
+			return false;
+	}
+	return last - first + 1 == seen && seen == rd->n_found;
+}
+
+static int read_sections(struct reading *rd)
+{
+	size_t at;
+	int err = read_records(rd);
+
+	if (!err)
+		err = follow_chain(rd);
+	if (!err)
+		err = keep_records(rd);
+	at = rd->answers_end;
+	if (!err)
+		err = read_authority(rd, &at);
+	return err ? err : read_additional(rd, at);
+}
+
+/* The offsets of what is kept. */
+static void fill_offsets(struct answer *a, const struct reading *rd)
+{
+	uint16_t *address = a->offsets + a->n_ttls;
+	uint16_t *ttl = a->offsets;
+	size_t at = rd->answers_end;
+
+	for (size_t i = 0; i < rd->n; i++) {
+		const struct wire_record *r = &rd->r[i];
+
+		*ttl++ = (uint16_t)(r->fixed + 4);
+		if (rd->address_type && r->type == rd->type) {
+			if (address == a->offsets + a->n_ttls) {
+				a->head = (uint16_t)r->at;
+				a->head_records = (uint16_t)i;
+				a->n_head_ttls = (uint16_t)i;
+			}
+			*address++ = (uint16_t)r->at;
+		}
+	}
+	while (at < rd->end) {
+		struct wire_record r;
+		int err = wire_record(&r, rd->m, rd->len, at);
+
+		assert(err == 0);
+		(void)err;
+		*ttl++ = (uint16_t)(r.fixed + 4);
+		at = r.end;
+	}
+	assert(ttl == a->offsets + a->n_ttls);
+}
+
+static uint8_t *message_of(const struct answer *a)
+{
+	return (uint8_t *)(a->offsets + a->n_ttls + a->n_addresses);
+}
+
+/* The block, from a message that is kept as it stands up to rd->end. */
+static int make_answer(struct answer **out, const struct reading *rd)
+{
+	unsigned n_authority = rd->authority ? wire_get16(rd->m + 8) : 0;
+	size_t n_ttls = rd->n + n_authority;
+	size_t n_addresses = rd->address_type ? rd->n_found : 0;
+	struct answer *a;
+	uint8_t *m;
+
+	if (n_ttls > UINT16_MAX)
+		return -E2BIG;
+	a = calloc(1, sizeof(*a) +
+			      (n_ttls + n_addresses) * sizeof(a->offsets[0]) +
+			      rd->end);
+	if (!a)
+		return -ENOMEM;
+	a->len = a->head = (uint16_t)rd->end;
+	a->n_ttls = a->n_head_ttls = (uint16_t)n_ttls;
+	a->n_addresses = (uint16_t)n_addresses;
+	a->head_records = (uint16_t)rd->n;
+	a->rcode = rd->m[3] & FLAG3_RCODE;
+	a->authentic = (rd->m[3] & FLAG3_AD) != 0;
+	a->ttl = rd->n_found ? rd->ttl
+			     : (rd->negative_ttl < rd->ttl ? rd->negative_ttl
+							   : rd->ttl);
+	fill_offsets(a, rd);
+	m = message_of(a);
+	memcpy(m, rd->m, rd->end);
+	wire_put16(m + 8, (uint16_t)n_authority);
+	wire_put16(m + 10, 0);
+	for (size_t i = 0; i < n_ttls; i++) {
+		uint8_t *ttl = m + a->offsets[i];
+
+		wire_put32(ttl, sane_ttl(wire_get32(ttl)));
+	}
+	*out = a;
+	return 0;
+}
+
+/* Errors of the resolver: an answer without records. */
+static int make_failure(struct answer **out, const struct reading *rd)
+{
+	struct answer *a = calloc(1, sizeof(*a) + rd->answers_end);
+	unsigned rcode = rd->m[3] & FLAG3_RCODE;
+
+	if (!a)
+		return -ENOMEM;
+	a->len = a->head = (uint16_t)rd->answers_end;
+	a->rcode = rcode == RCODE_REFUSED ? RCODE_REFUSED : RCODE_SERVFAIL;
+	memcpy(message_of(a), rd->m, rd->answers_end);
+	memset(message_of(a) + 6, 0, 6);
+	*out = a;
+	return 0;
+}
+
+static int read_once(struct answer **out, struct reading *rd, bool last,
+		     uint8_t **again, size_t *again_len)
+{
+	unsigned rcode;
+	int err = read_question(rd);
+
+	if (err)
+		return err;
+	rcode = rd->m[3] & FLAG3_RCODE;
+	if (rcode != RCODE_NOERROR && rcode != RCODE_NXDOMAIN)
+		return make_failure(out, rd);
+	err = read_sections(rd);
+	if (err)
+		return err;
+	if (!rd->cut && is_tidy(rd))
+		return make_answer(out, rd);
+	if (last)
+		return -EBADMSG;
+	return message_rebuild(again, again_len, rd->m, rd->len, rd->keep,
+			       rd->authority);
+}
+
+/* Read with room for the records; *again is a message written anew, which is
+ * to be read in its place. */
+static int read_with_room(struct answer **out, struct reading *rd, bool last,
+			  uint8_t **again, size_t *again_len)
+{
+	struct wire_record few[FEW_RECORDS];
+	bool few_kept[FEW_RECORDS];
+	int err;
+
+	*again = NULL;
+	rd->n = rd->len < DNS_HEADER ? 0 : wire_get16(rd->m + 6);
+	if (rd->n > ANSWER_RECORDS_MAX)
+		return -E2BIG;
+	if (rd->n <= FEW_RECORDS) {
+		rd->r = few;
+		rd->keep = few_kept;
+		return read_once(out, rd, last, again, again_len);
+	}
+	rd->r = calloc(rd->n, sizeof(*rd->r) + sizeof(*rd->keep));
+	if (!rd->r)
+		return -ENOMEM;
+	rd->keep = (bool *)(rd->r + rd->n);
+	err = read_once(out, rd, last, again, again_len);
+	free(rd->r);
+	return err;
+}
+
+static void start_reading(struct reading *rd, const struct domain_name *name,
+			  uint16_t type, bool dnssec_ok, const uint8_t *message,
+			  size_t len)
+{
+	rd->m = message;
+	rd->len = len;
+	rd->type = type;
+	rd->dnssec_ok = dnssec_ok;
+	rd->address_type = type == TYPE_A || type == TYPE_AAAA;
+	rd->chain[0] = *name;
+	rd->n_chain = 1;
+	rd->n_found = 0;
+	rd->found_at = 0;
+	rd->cut = rd->authority = false;
+	rd->ttl = ANSWER_TTL_MAX;
+	rd->negative_ttl = 0;
+}
+
+int answer_read(struct answer **out, const struct domain_name *name,
+		uint16_t type, bool dnssec_ok, const uint8_t *message,
+		size_t len)
+{
+	struct reading rd;
+	uint8_t *again, *unused;
+	size_t again_len = 0;
+	int err;
+
+	*out = NULL;
+	start_reading(&rd, name, type, dnssec_ok, message, len);
+	err = read_with_room(out, &rd, false, &again, &again_len);
+	if (err || !again)
+		return err;
+	start_reading(&rd, name, type, dnssec_ok, again, again_len);
+	err = read_with_room(out, &rd, true, &unused, &again_len);
+	if (!err)
+		(*out)->authentic = false;
+	free(again);
+	return err;
+}
+
+size_t answer_size(const struct answer *answer)
+{
+	return sizeof(*answer) +
+	       ((size_t)answer->n_ttls + answer->n_addresses) *
+		       sizeof(answer->offsets[0]) +
+	       answer->len;
+}
+
+void answer_address(const struct answer *answer, size_t i, struct address *a)
+{
+	const uint8_t *r =
+		message_of(answer) + answer->offsets[answer->n_ttls + i];
+	size_t size = wire_get16(r + OWNER_POINTER + 8);
+	int err = address_from_bytes(a, r + OWNER_POINTER + DNS_RECORD_FIXED,
+				     size);
+
+	assert(i < answer->n_addresses && err == 0);
+	(void)err;
+}
+
+uint32_t answer_address_ttl(const struct answer *answer, size_t i)
+{
+	assert(i < answer->n_addresses);
+	return wire_get32(message_of(answer) +
+			  answer->offsets[answer->n_ttls + i] + OWNER_POINTER +
+			  4);
+}
+
+size_t answer_write_max(const struct answer *answer)
+{
+	return (size_t)answer->len + DNS_OPT_FIXED + 6 + EDE_TEXT_MAX;
+}
+
+static uint32_t aged(uint32_t ttl, uint32_t age_s)
+{
+	return ttl > age_s ? ttl - age_s : 0;
+}
+
+static void count_down(uint8_t *m, const uint16_t *offsets, size_t n,
+		       uint32_t age_s)
+{
+	for (size_t i = 0; i < n && age_s; i++) {
+		uint8_t *ttl = m + offsets[i];
+
+		wire_put32(ttl, aged(wire_get32(ttl), age_s));
+	}
+}
+
+static void lower_ttl(uint8_t *ttl, uint32_t most)
+{
+	if (wire_get32(ttl) > most)
+		wire_put32(ttl, most);
+}
+
+/* The whole message; no address was cut. */
+static size_t write_whole(const struct answer *a, const struct answer_fate *f,
+			  uint8_t *out)
+{
+	memcpy(out, message_of(a), a->len);
+	count_down(out, a->offsets, a->n_ttls, f->age_s);
+	for (size_t i = 0; i < a->n_addresses; i++)
+		lower_ttl(out + a->offsets[a->n_ttls + i] + OWNER_POINTER + 4,
+			  f->address_ttl);
+	return a->len;
+}
+
+/* The records before the addresses, and those that stay. */
+static size_t write_some(const struct answer *a, const struct answer_fate *f,
+			 uint8_t *out)
+{
+	size_t n = a->head;
+
+	memcpy(out, message_of(a), n);
+	count_down(out, a->offsets, a->n_head_ttls, f->age_s);
+	for (size_t i = 0; i < a->n_addresses; i++) {
+		const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
+		size_t size = OWNER_POINTER + DNS_RECORD_FIXED +
+			      (size_t)wire_get16(r + OWNER_POINTER + 8);
+		uint8_t *ttl = out + n + OWNER_POINTER + 4;
+
+		if (!f->keep[i])
+			continue;
+		memcpy(out + n, r, size);
+		wire_put32(ttl, aged(wire_get32(ttl), f->age_s));
+		lower_ttl(ttl, f->address_ttl);
+		n += size;
+	}
+	wire_put16(out + 6, (uint16_t)(a->head_records + f->n_kept));
+	wire_put16(out + 8, 0);
+	return n;
+}
+
+static size_t write_none(const struct answer *a, const struct question *q,
+			 uint8_t *out)
+{
+	size_t n = DNS_HEADER + (size_t)q->name.len + 4;
+
+	memcpy(out, message_of(a), n);
+	memset(out + 6, 0, 4);
+	return n;
+}
+
+size_t answer_write(const struct answer *answer, const struct question *q,
+		    const struct answer_fate *fate, size_t limit, uint8_t *out,
+		    bool *truncated)
+{
+	bool all = !fate->keep || fate->n_kept == answer->n_addresses;
+	bool wants_ad = q->dnssec_ok || q->flags3 & FLAG3_AD;
+	size_t opt = 0, n;
+	size_t text =
+		fate->ede_text ? strnlen(fate->ede_text, EDE_TEXT_MAX) : 0;
+
+	if (all)
+		n = write_whole(answer, fate, out);
+	else if (fate->n_kept)
+		n = write_some(answer, fate, out);
+	else
+		n = write_none(answer, q, out);
+	if (q->edns)
+		opt = DNS_OPT_FIXED + (fate->ede == EDE_NONE ? 0 : 6 + text);
+	*truncated = n + opt > limit;
+	if (*truncated)
+		n = write_none(answer, q, out);
+	wire_put16(out, q->id);
+	out[2] = (uint8_t)(FLAG2_QR | (q->flags2 & FLAG2_RD) |
+			   (*truncated ? FLAG2_TC : 0));
+	out[3] = (uint8_t)(FLAG3_RA | (q->flags3 & FLAG3_CD) | answer->rcode |
+			   (wants_ad && all && answer->authentic ? FLAG3_AD
+								 : 0));
+	memcpy(out + DNS_HEADER, q->spelled, q->name.len);
+	if (q->edns) {
+		out[11] = 1;
+		n += question_opt(q, out + n, 0, fate->ede, fate->ede_text);
+	}
+	return n;
+}

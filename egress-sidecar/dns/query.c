@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query.h"
+#include "../log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum answer_path {
+	PATH_FRESH,
+	PATH_SHARED,
+	PATH_CACHED
+};
+
+/* Text made of pieces; what does not fit is left out. */
+struct text {
+	size_t len;
+	char s[EDE_TEXT_MAX + 1];
+};
+
+static void text_add(struct text *t, const char *piece)
+{
+	size_t n = strnlen(piece, EDE_TEXT_MAX - t->len);
+
+	memcpy(t->s + t->len, piece, n);
+	t->len += n;
+	t->s[t->len] = '\0';
+}
+
+static void text_add_number(struct text *t, unsigned number)
+{
+	char digits[12];
+	size_t at = sizeof(digits) - 1;
+
+	digits[at] = '\0';
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	text_add(t, digits + at);
+}
+
+/* "denied by policy: rule 3 (*.example.com)" */
+static const char *denial_text(struct text *t, const struct decision *d)
+{
+	t->len = 0;
+	text_add(t, "denied by ");
+	if (!d->rule || d->index < 0) {
+		text_add(t, "policy: default");
+		return t->s;
+	}
+	text_add(t, d->source);
+	text_add(t, ": rule ");
+	text_add_number(t, (unsigned)d->index);
+	text_add(t, " (");
+	text_add(t, d->rule->target);
+	text_add(t, ")");
+	return t->s;
+}
+
+static struct query *query_new(struct front *front, const struct origin *origin,
+			       const struct question *q)
+{
+	struct query *query = TAILQ_FIRST(&front->spare);
+
+	if (query) {
+		TAILQ_REMOVE(&front->spare, query, in_list);
+		front->n_spare--;
+	} else {
+		query = malloc(sizeof(*query));
+		if (!query)
+			return NULL;
+	}
+	query->origin = *origin;
+	query->question = *q;
+	query->started_ns = uv_hrtime();
+	query->block = query->reply = NULL;
+	query->reply_len = 0;
+	query->addresses = NULL;
+	query->n_admitted = query->n_refused = 0;
+	query->error = NULL;
+	query->denied = false;
+	front->n_queries++;
+	if (origin->client)
+		client_asked(origin->client, query);
+	return query;
+}
+
+void query_free(struct front *front, struct query *query)
+{
+	if (query->origin.client)
+		client_answered(query);
+	free(query->block);
+	front->n_queries--;
+	if (front->n_spare < FRONT_SPARE_QUERIES) {
+		TAILQ_INSERT_HEAD(&front->spare, query, in_list);
+		front->n_spare++;
+	} else {
+		free(query);
+	}
+}
+
+static bool block_new(struct query *query, size_t n_addresses, size_t reply_max)
+{
+	size_t addresses = n_addresses * sizeof(struct address);
+
+	free(query->block);
+	query->block = malloc(addresses + 2 + reply_max);
+	if (!query->block)
+		return false;
+	query->addresses = (struct address *)query->block;
+	query->reply = query->block + addresses + 2;
+	return true;
+}
+
+static void queue_reply(struct front *front, struct query *query)
+{
+	TAILQ_INSERT_TAIL(&front->replies, query, in_list);
+	front_hurry(front);
+}
+
+/* Answer without records. reply stays NULL without memory: no reply at all. */
+static void refuse(struct query *query, unsigned rcode, int ede,
+		   const char *text)
+{
+	query->n_admitted = query->n_refused = 0;
+	query->reply = NULL;
+	if (block_new(query, 0, QUESTION_REFUSAL_MAX))
+		query->reply_len = question_refuse(
+			&query->question, query->reply, rcode, ede, text);
+}
+
+static void fail(struct front *front, struct query *query, int ede,
+		 const char *why)
+{
+	front->counts.failed++;
+	query->error = why;
+	refuse(query, RCODE_SERVFAIL, ede, why);
+	queue_reply(front, query);
+}
+
+void query_uncommitted(struct query *query)
+{
+	if (!query->n_admitted)
+		return;
+	query->error = "addresses could not be admitted";
+	refuse(query, RCODE_SERVFAIL, EDE_OTHER, query->error);
+}
+
+static size_t reply_limit(const struct query *query)
+{
+	return query->origin.client ? DNS_MESSAGE_MAX
+				    : query->question.udp_size;
+}
+
+/* What one answer's addresses come to. */
+struct verdicts {
+	bool keep[ANSWER_ADDRESSES_MAX];
+	struct admitted_ports ports;
+	size_t n_kept;
+	size_t n_refused;
+};
+
+/* Say which addresses the policy lets in. ports is that of the last one that
+ * is limited to some; it is a matter of the name, so all share it. */
+static void judge(struct front *front, const struct query *query,
+		  const struct answer *answer, const struct policy *policy,
+		  struct verdicts *v)
+{
+	bool audit = front->settings.audit;
+
+	v->n_kept = v->n_refused = 0;
+	for (size_t i = 0; i < answer->n_addresses; i++) {
+		struct address a;
+		enum admission verdict;
+
+		answer_address(answer, i, &a);
+		verdict = policy_admission(policy, &query->question.name, &a,
+					   front->owner.private_ok, &v->ports);
+		v->keep[i] =
+			audit || verdict == ADMIT || verdict == ADMIT_PORTS;
+		v->n_kept += v->keep[i];
+	}
+}
+
+/* Have the kept addresses learned; fills the query's list of addresses.
+ * Returns the TTL that the client may be told. */
+static uint32_t learn(struct front *front, struct query *query,
+		      const struct answer *answer, const struct policy *policy,
+		      uint32_t age_s, struct verdicts *v)
+{
+	struct address *admitted = (struct address *)query->block;
+	struct address *refused = admitted + answer->n_addresses;
+	const struct domain_name *name = &query->question.name;
+	uint32_t least = ANSWER_TTL_MAX;
+
+	for (size_t i = 0; i < answer->n_addresses; i++) {
+		enum admission verdict;
+		struct address a;
+		uint32_t ttl = answer_address_ttl(answer, i);
+
+		ttl = ttl > age_s ? ttl - age_s : 0;
+		answer_address(answer, i, &a);
+		verdict = policy_admission(policy, name, &a,
+					   front->owner.private_ok, &v->ports);
+		if ((verdict == ADMIT || verdict == ADMIT_PORTS) &&
+		    front->owner.learn(front->owner.arg, name, &a,
+				       verdict == ADMIT_PORTS ? &v->ports
+							      : NULL,
+				       &ttl) == 0) {
+			front->learned = true;
+			*admitted++ = a;
+			query->n_admitted++;
+			if (ttl < least)
+				least = ttl;
+			continue;
+		}
+		*--refused = a;
+		query->n_refused++;
+		if (v->keep[i] && !front->settings.audit) {
+			v->keep[i] = false;
+			v->n_kept--;
+		}
+	}
+	/* n_admitted + n_refused is the whole array: they meet. */
+	assert(admitted == refused);
+	front->counts.refused_addresses += query->n_refused;
+	return least;
+}
+
+static void set_fate(struct answer_fate *fate, const struct answer *answer,
+		     const struct verdicts *v, uint32_t ttl)
+{
+	fate->keep = answer->n_addresses ? v->keep : NULL;
+	fate->n_kept = v->n_kept;
+	fate->address_ttl = ttl;
+	fate->ede = EDE_NONE;
+	fate->ede_text = NULL;
+	if (answer->n_addresses && !v->n_kept) {
+		fate->ede = EDE_FILTERED;
+		fate->ede_text = "every address of the answer was refused";
+	}
+}
+
+/* Write the reply to an allowed question, its addresses learned first. An
+ * answer that has to be asked for again over TCP admits nothing. */
+static void write_reply(struct front *front, struct query *query,
+			const struct answer *answer,
+			const struct policy *policy, uint32_t age_s)
+{
+	struct answer_fate fate = {.age_s = age_s};
+	size_t limit = reply_limit(query);
+	size_t most = answer_write_max(answer);
+	struct verdicts v;
+	bool truncated = false;
+	uint32_t ttl;
+
+	if (!block_new(query, answer->n_addresses, most)) {
+		query->error = "out of memory";
+		return;
+	}
+	judge(front, query, answer, policy, &v);
+	if (most > limit) {
+		set_fate(&fate, answer, &v, ANSWER_TTL_MAX);
+		query->reply_len =
+			answer_write(answer, &query->question, &fate, limit,
+				     query->reply, &truncated);
+		if (truncated)
+			return;
+	}
+	ttl = learn(front, query, answer, policy, age_s, &v);
+	set_fate(&fate, answer, &v, ttl);
+	query->reply_len = answer_write(answer, &query->question, &fate, limit,
+					query->reply, &truncated);
+}
+
+/* An answer is there: judge the name by the policy of now, then give it. */
+static void give(struct front *front, struct query *query,
+		 const struct answer *answer, uint32_t age_s,
+		 enum answer_path path)
+{
+	const struct policy *policy = front->owner.policy(front->owner.arg);
+	struct question *q = &query->question;
+	struct decision decision;
+	struct text text;
+
+	policy_match_name(policy, &q->name, &decision);
+	if (decision.action == POLICY_DENY && !front->settings.audit) {
+		front->counts.denied++;
+		query->denied = true;
+		front->owner.denied(front->owner.arg, &q->name, q->type,
+				    &decision, &query->origin.peer.any);
+		refuse(query, RCODE_NXDOMAIN, EDE_BLOCKED,
+		       denial_text(&text, &decision));
+		queue_reply(front, query);
+		return;
+	}
+	if (path == PATH_CACHED)
+		front->counts.answered_cached++;
+	else if (path == PATH_SHARED)
+		front->counts.shared++;
+	else
+		front->counts.answered_fresh++;
+	if (answer->rcode == RCODE_SERVFAIL)
+		query->error = "the resolver answered SERVFAIL";
+	else if (answer->rcode == RCODE_REFUSED)
+		query->error = "the resolver answered REFUSED";
+	write_reply(front, query, answer, policy, age_s);
+	queue_reply(front, query);
+}
+
+static struct cache_key key_of(const struct question *q)
+{
+	return (struct cache_key){.name = &q->name,
+				  .type = q->type,
+				  .dnssec_ok = q->dnssec_ok,
+				  .checking_disabled =
+					  (q->flags3 & FLAG3_CD) != 0};
+}
+
+static struct cache_key lookup_key(const struct lookup *lookup)
+{
+	return (struct cache_key){.name = &lookup->name,
+				  .type = lookup->type,
+				  .dnssec_ok = lookup->dnssec_ok,
+				  .checking_disabled =
+					  lookup->checking_disabled};
+}
+
+static struct lookup *lookup_find(struct front *front,
+				  const struct cache_key *key, uint64_t hash)
+{
+	struct lookup *lookup;
+
+	LIST_FOREACH (lookup, &front->lookups[hash % FRONT_LOOKUP_BUCKETS],
+		      in_bucket)
+		if (lookup->hash == hash && lookup->type == key->type &&
+		    lookup->dnssec_ok == key->dnssec_ok &&
+		    lookup->checking_disabled == key->checking_disabled &&
+		    domain_name_equal(&lookup->name, key->name))
+			break;
+	return lookup;
+}
+
+static const char *result_text(enum resolver_result result)
+{
+	if (result == RESOLVER_TIMED_OUT)
+		return "no resolver answered in time";
+	if (result == RESOLVER_UNREACHABLE)
+		return "no resolver can be reached";
+	return "the question was cancelled";
+}
+
+static const char *read_error_text(int err)
+{
+	if (err == -ELOOP)
+		return "the answer's chain of aliases loops or is too long";
+	if (err == -E2BIG)
+		return "the answer has too many records";
+	if (err == -ENOMEM)
+		return "out of memory";
+	return "the answer is malformed";
+}
+
+static void on_asked(void *arg, enum resolver_result result,
+		     const uint8_t *message, size_t len)
+{
+	struct lookup *lookup = arg;
+	struct front *front = lookup->front;
+	struct cache_key key = lookup_key(lookup);
+	enum answer_path path = PATH_FRESH;
+	struct answer *answer = NULL;
+	struct query *query;
+	const char *why = NULL;
+	int ede = EDE_NETWORK_ERROR;
+
+	LIST_REMOVE(lookup, in_bucket);
+	if (result == RESOLVER_ANSWERED) {
+		int err = answer_read(&answer, &lookup->name, lookup->type,
+				      lookup->dnssec_ok, message, len);
+
+		if (err)
+			why = read_error_text(err);
+	} else {
+		why = result_text(result);
+		if (result == RESOLVER_TIMED_OUT)
+			ede = EDE_NO_REACHABLE_AUTHORITY;
+	}
+	while ((query = TAILQ_FIRST(&lookup->waiting))) {
+		TAILQ_REMOVE(&lookup->waiting, query, in_list);
+		if (answer)
+			give(front, query, answer, 0, path);
+		else
+			fail(front, query, ede, why);
+		path = PATH_SHARED;
+	}
+	if (answer && (answer->rcode == RCODE_NOERROR ||
+		       answer->rcode == RCODE_NXDOMAIN)) {
+		cache_put(front->cache, &key, answer, uv_now(front->loop));
+	} else {
+		cache_refresh_failed(front->cache, &key);
+		free(answer);
+	}
+	free(lookup);
+}
+
+/* Ask a resolver, on behalf of nobody yet. 0, -ENOMEM, -EAGAIN. */
+static int lookup_start(struct front *front, const struct question *q,
+			uint64_t hash, struct lookup **out)
+{
+	uint8_t message[QUESTION_UPSTREAM_MAX];
+	size_t len = question_upstream(q, message);
+	struct lookup *lookup = malloc(sizeof(*lookup));
+	int err;
+
+	if (!lookup)
+		return -ENOMEM;
+	lookup->front = front;
+	lookup->hash = hash;
+	lookup->name = q->name;
+	lookup->type = q->type;
+	lookup->dnssec_ok = q->dnssec_ok;
+	lookup->checking_disabled = (q->flags3 & FLAG3_CD) != 0;
+	TAILQ_INIT(&lookup->waiting);
+	err = resolvers_ask(front->resolvers, message, len, on_asked, lookup,
+			    &lookup->asked);
+	if (err) {
+		free(lookup);
+		return err;
+	}
+	LIST_INSERT_HEAD(&front->lookups[hash % FRONT_LOOKUP_BUCKETS], lookup,
+			 in_bucket);
+	*out = lookup;
+	return 0;
+}
+
+/* A hot answer ends soon: ask anew while it is still given. */
+static void refresh(struct front *front, const struct question *q,
+		    const struct cache_key *key)
+{
+	uint64_t hash = domain_name_hash(&q->name);
+	struct lookup *lookup;
+
+	if (!lookup_find(front, key, hash) &&
+	    lookup_start(front, q, hash, &lookup) != 0)
+		cache_refresh_failed(front->cache, key);
+}
+
+/* Is the question one too many under its wildcard? */
+static bool over_limit(struct front *front, const struct question *q,
+		       const struct decision *decision)
+{
+	uint64_t now = uv_now(front->loop);
+	uint64_t n;
+
+	if (limit_take(&front->limit, decision->rule, &q->name, q->type, now))
+		return false;
+	n = limit_report(&front->limit, now);
+	if (n)
+		log_event(LOG_WARN, "egress.dns_limit",
+			  "too many new names a second below a wildcard",
+			  "starget", decision->rule->target, "irefused",
+			  (long long)n, NULL);
+	return true;
+}
+
+/* Wait for a resolver, along with those who ask the same. */
+static void wait_for_lookup(struct front *front, struct query *query,
+			    const struct decision *decision)
+{
+	const struct question *q = &query->question;
+	struct cache_key key = key_of(q);
+	uint64_t hash = domain_name_hash(&q->name);
+	struct lookup *lookup = lookup_find(front, &key, hash);
+
+	if (!lookup && over_limit(front, q, decision)) {
+		front->counts.failed++;
+		query->error = "too many new names a second below a wildcard";
+		refuse(query, RCODE_REFUSED, EDE_OTHER, query->error);
+		queue_reply(front, query);
+		return;
+	}
+	if (!lookup && lookup_start(front, q, hash, &lookup) != 0) {
+		fail(front, query, EDE_OTHER, "too many questions under way");
+		return;
+	}
+	TAILQ_INSERT_TAIL(&lookup->waiting, query, in_list);
+}
+
+/* A question that the policy lets through (or audit does). */
+static size_t begin_allowed(struct front *front, const struct origin *origin,
+			    const struct question *q,
+			    const struct decision *decision, uint8_t *out)
+{
+	struct cache_key key = key_of(q);
+	const struct answer *answer;
+	struct query *query = NULL;
+	uint32_t age_s;
+	bool hot;
+
+	if (front->n_queries < front->settings.queries_max)
+		query = query_new(front, origin, q);
+	if (!query) {
+		front->counts.failed++;
+		return question_refuse(q, out, RCODE_SERVFAIL, EDE_OTHER,
+				       "too many questions under way");
+	}
+	answer = cache_get(front->cache, &key, uv_now(front->loop), &age_s,
+			   &hot);
+	if (!answer) {
+		wait_for_lookup(front, query, decision);
+		return 0;
+	}
+	give(front, query, answer, age_s, PATH_CACHED);
+	if (hot)
+		refresh(front, q, &key);
+	return 0;
+}
+
+size_t query_begin(struct front *front, const struct origin *origin,
+		   const uint8_t *message, size_t len, uint8_t *out)
+{
+	struct front_owner *owner = &front->owner;
+	struct question q;
+	struct decision decision;
+	struct text text;
+	int rcode = question_read(&q, message, len);
+
+	front->counts.queries++;
+	if (rcode < 0) {
+		front->counts.malformed++;
+		front->counts.dropped++;
+		return 0;
+	}
+	if (rcode > 0) {
+		front->counts.malformed++;
+		return question_refuse(
+			&q, out, (unsigned)rcode,
+			rcode == RCODE_REFUSED ? EDE_NOT_SUPPORTED : EDE_NONE,
+			NULL);
+	}
+	policy_match_name(owner->policy(owner->arg), &q.name, &decision);
+	if (decision.action == POLICY_DENY) {
+		owner->denied(owner->arg, &q.name, q.type, &decision,
+			      &origin->peer.any);
+		front->counts.denied++;
+		if (!front->settings.audit)
+			return question_refuse(&q, out, RCODE_NXDOMAIN,
+					       EDE_BLOCKED,
+					       denial_text(&text, &decision));
+	}
+	return begin_allowed(front, origin, &q, &decision, out);
+}
+
+static void end_list(struct front *front, struct query_list *list)
+{
+	struct query *query;
+
+	while ((query = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, query, in_list);
+		query_free(front, query);
+	}
+}
+
+void query_end_all(struct front *front)
+{
+	struct lookup *lookup;
+	struct query *query;
+
+	for (size_t i = 0; i < FRONT_LOOKUP_BUCKETS; i++)
+		while ((lookup = LIST_FIRST(&front->lookups[i]))) {
+			LIST_REMOVE(lookup, in_bucket);
+			resolvers_cancel(lookup->asked);
+			end_list(front, &lookup->waiting);
+			free(lookup);
+		}
+	end_list(front, &front->replies);
+	while ((query = TAILQ_FIRST(&front->spare))) {
+		TAILQ_REMOVE(&front->spare, query, in_list);
+		free(query);
+	}
+	front->n_spare = 0;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the three files behind resolvers.h share: resolvers.c leads questions
+ * from resolver to resolver, upstream_udp.c and upstream_tcp.c carry single
+ * attempts. Nobody else includes this.
+ */
+#ifndef EGRESS_DNS_UPSTREAM_H
+#define EGRESS_DNS_UPSTREAM_H
+
+#include "question.h"
+#include "resolvers.h"
+
+#include <sys/queue.h>
+
+enum {
+	ATTEMPTS_MAX = 8,      /* of one question */
+	UDP_SOCKETS = 4,       /* open for new questions, of one resolver */
+	UDP_SOCKET_USES = 256, /* questions, then another port is drawn */
+	UDP_SOCKET_AGE_MS = 5000,
+	UDP_BATCH = 32,        /* datagrams a system call */
+	QUESTIONS_MAX = 16384, /* under way */
+	ATTEMPT_BUCKETS = 1024,
+	RANDOM_POOL = 256 /* bytes drawn from the kernel at once */
+};
+
+struct udp_socket;
+struct tcp_link;
+
+/* One question, once, to one resolver. Exactly one of socket and link is set
+ * while it is live. */
+struct attempt {
+	struct attempt *next; /* in its bucket, by id */
+	struct resolver_question *question;
+	struct udp_socket *socket;
+	struct tcp_link *link;
+	uint64_t sent_ms;
+	uint16_t id;
+	uint8_t resolver;
+	bool live;
+	struct attempt_list *list; /* pending or unsent, NULL: neither */
+	TAILQ_ENTRY(attempt) in_list;
+};
+TAILQ_HEAD(attempt_list, attempt);
+
+struct resolver_question {
+	struct resolver_question *newer, *older;
+	struct resolvers *resolvers;
+	resolver_done done;
+	void *arg;
+	uint64_t deadline_ms; /* of the whole */
+	uint64_t retry_ms;    /* when the next resolver gets its turn */
+	struct attempt attempt[ATTEMPTS_MAX];
+	uint8_t n_attempts;
+	uint8_t n_live;
+	int8_t only; /* a probe: this resolver alone; -1: any */
+	bool over_tcp;
+	uint16_t len;
+	uint8_t message[QUESTION_UPSTREAM_MAX];
+};
+
+struct resolver {
+	struct sockaddr_storage address;
+	socklen_t address_len;
+	struct udp_socket *socket[UDP_SOCKETS];
+	struct udp_socket *current; /* of this turn of the loop */
+	struct tcp_link *link;
+	uint64_t answered_ms; /* last sign of life */
+	uint64_t tried_ms;
+	uint32_t rtt_ms; /* smoothed, 0: not measured */
+	unsigned failures;
+	bool down;
+	bool probing;
+};
+
+struct resolvers {
+	uv_loop_t *loop;
+	struct resolvers_settings settings;
+	struct resolver resolver[RESOLVERS_MAX];
+	struct resolver_question *oldest, *newest;
+	size_t n_questions;
+	struct attempt *bucket[ATTEMPT_BUCKETS];
+	struct attempt_list pending; /* to be sent at the end of this turn */
+	struct attempt_list unsent;  /* that could not be */
+	uint8_t random[RANDOM_POOL];
+	size_t random_left;
+	uv_timer_t tick;  /* runs while questions are under way */
+	uv_timer_t probe; /* runs while there is traffic, or one is down */
+	uv_check_t flush;
+	uv_idle_t hurry; /* keeps the loop from sleeping on pending ones */
+	bool traffic;    /* since the last probe */
+	bool closing;
+	unsigned handles; /* that the loop still has to close */
+	struct resolvers_counts counts;
+};
+
+/* resolvers.c, for the carriers: */
+
+/* Unpredictable 16 bits. */
+uint16_t resolvers_random16(struct resolvers *r);
+/* Have upstream_udp_flush() called in this turn of the loop. */
+void resolvers_hurry(struct resolvers *r);
+/* An id that is not in use on the attempt's carrier; enters the attempt. */
+void resolvers_enter(struct resolvers *r, struct attempt *a);
+/* The live attempt that message answers (id, carrier, question section), or
+ * NULL, and then it was counted as spoofed. */
+struct attempt *resolvers_match(struct resolvers *r,
+				const struct udp_socket *socket,
+				const struct tcp_link *link,
+				const uint8_t *message, size_t len);
+/* The attempt was answered: deliver, or go on over TCP or elsewhere. */
+void resolvers_answered(struct attempt *a, const uint8_t *message, size_t len);
+/* The carrier failed: go on with the next resolver, if there is one. */
+void resolvers_failed(struct attempt *a);
+/* Every live attempt on this carrier failed. */
+void resolvers_carrier_failed(struct resolvers *r,
+			      const struct udp_socket *socket,
+			      const struct tcp_link *link);
+/* A socket towards a resolver, marked; -errno. */
+int resolvers_socket(const struct resolvers *r, const struct resolver *to,
+		     int type);
+/* A handle of the room was closed. */
+void resolvers_handle_closed(struct resolvers *r);
+
+/* upstream_udp.c */
+int upstream_udp_send(struct resolvers *r, struct attempt *a);
+void upstream_udp_flush(struct resolvers *r);
+/* The attempt no longer needs its socket. */
+void upstream_udp_release(struct attempt *a);
+void upstream_udp_close(struct resolver *of);
+
+/* upstream_tcp.c */
+int upstream_tcp_send(struct resolvers *r, struct attempt *a);
+void upstream_tcp_release(struct attempt *a);
+void upstream_tcp_close(struct resolver *of);
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_meters.h"
+
+
+/* what one answer tells */
+typedef struct {
+    ngx_http_opensandbox_zone_t  *zone;
+    ngx_http_opensandbox_meters_t meters;
+    ngx_uint_t                    records;
+    ngx_uint_t                    ready;
+    ngx_uint_t                    changes;
+    size_t                        size;
+    size_t                        used;
+} ngx_http_opensandbox_status_t;
+
+
+static ngx_int_t
+ngx_http_opensandbox_status_handler(ngx_http_request_t *r);
+static ngx_int_t
+ngx_http_opensandbox_status_format(ngx_http_request_t *r,
+                                   ngx_uint_t         *prometheus);
+static void
+ngx_http_opensandbox_status_read(ngx_http_opensandbox_zone_t   *zone,
+                                 ngx_http_opensandbox_status_t *status);
+static u_char *
+ngx_http_opensandbox_status_json(u_char *p, u_char *last,
+                                 ngx_http_opensandbox_status_t *status);
+static u_char *
+ngx_http_opensandbox_status_prometheus(u_char *p, u_char *last,
+                                       ngx_http_opensandbox_status_t *status);
+static u_char *
+ngx_http_opensandbox_status_metric(u_char *p, u_char *last, const char *name,
+                                   const char *type, const char *help);
+
+
+/* the most that either form takes, without the zone's name */
+#define NGX_HTTP_OPENSANDBOX_STATUS_SIZE 16384
+
+
+static const char *ngx_http_opensandbox_renew_names[] = {"sent", "dropped",
+                                                         "failed"};
+
+
+char *
+ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t         *clcf;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
+    omcf->used = 1;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler) {
+        return "is in a location that has a handler already";
+    }
+
+    clcf->handler = ngx_http_opensandbox_status_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_status_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                         rc;
+    ngx_buf_t                        *b;
+    ngx_uint_t                        prometheus;
+    ngx_chain_t                       out;
+    ngx_http_opensandbox_status_t     status;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_opensandbox_status_format(r, &prometheus) != NGX_OK) {
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
+    ngx_http_opensandbox_status_read(omcf->zone, &status);
+
+    b = ngx_create_temp_buf(r->pool,
+                            NGX_HTTP_OPENSANDBOX_STATUS_SIZE +
+                                6 * omcf->zone->shm_zone->shm.name.len);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (prometheus) {
+        b->last =
+            ngx_http_opensandbox_status_prometheus(b->last, b->end, &status);
+        ngx_str_set(&r->headers_out.content_type, "text/plain; version=0.0.4");
+
+    } else {
+        b->last = ngx_http_opensandbox_status_json(b->last, b->end, &status);
+        ngx_str_set(&r->headers_out.content_type, "application/json");
+    }
+
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+/* The argument decides; without one, what a Prometheus server accepts. */
+
+static ngx_int_t
+ngx_http_opensandbox_status_format(ngx_http_request_t *r,
+                                   ngx_uint_t         *prometheus)
+{
+    u_char          *last;
+    ngx_str_t        value;
+    ngx_uint_t       n;
+    ngx_table_elt_t *h;
+
+    static ngx_str_t accept = ngx_string("accept");
+
+    if (ngx_http_arg(r, (u_char *) "format", 6, &value) == NGX_OK) {
+        *prometheus =
+            (value.len == 10 && ngx_strncmp(value.data, "prometheus", 10) == 0);
+
+        if (*prometheus ||
+            (value.len == 4 && ngx_strncmp(value.data, "json", 4) == 0)) {
+            return NGX_OK;
+        }
+
+        return NGX_ERROR;
+    }
+
+    *prometheus = 0;
+
+    h = ngx_http_opensandbox_header(r, &accept, &n);
+
+    if (h) {
+        value = h->value;
+        last = value.data + value.len;
+
+        *prometheus =
+            ngx_strlcasestrn(value.data, last, (u_char *) "application/json",
+                             16 - 1) == NULL &&
+            (ngx_strlcasestrn(value.data, last, (u_char *) "text/plain",
+                              10 - 1) ||
+             ngx_strlcasestrn(value.data, last,
+                              (u_char *) "application/openmetrics-text",
+                              28 - 1));
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_opensandbox_status_read(ngx_http_opensandbox_zone_t   *zone,
+                                 ngx_http_opensandbox_status_t *status)
+{
+    size_t           free, slot;
+    ngx_uint_t       i, n;
+    ngx_slab_pool_t *pool;
+
+    pool = zone->pool;
+
+    ngx_shmtx_lock(&pool->mutex);
+
+    status->records = zone->shared->nrecords;
+    status->ready = zone->shared->nready;
+    status->changes = zone->shared->changes;
+
+    /* whole free pages, and free places in the others */
+
+    free = pool->pfree * ngx_pagesize;
+
+    slot = pool->min_size;
+    n = ngx_pagesize_shift - pool->min_shift;
+
+    for (i = 0; i < n; i++, slot <<= 1) {
+        free += (pool->stats[i].total - pool->stats[i].used) * slot;
+    }
+
+    ngx_shmtx_unlock(&pool->mutex);
+
+    status->zone = zone;
+    status->size = zone->shm_zone->shm.size;
+    status->used = status->size - free;
+
+    ngx_http_opensandbox_meters_sum(zone, &status->meters);
+}
+
+
+static u_char *
+ngx_http_opensandbox_status_json(u_char *p, u_char *last,
+                                 ngx_http_opensandbox_status_t *status)
+{
+    ngx_str_t *name;
+    ngx_uint_t i, n;
+
+    p = ngx_slprintf(p, last,
+                     "{\"sandboxes\":{\"total\":%ui,\"ready\":%ui,"
+                     "\"notReady\":%ui},\"requests\":{",
+                     status->records, status->ready,
+                     status->records - status->ready);
+
+    for (i = 0; i < NGX_HTTP_OPENSANDBOX_METER_MODES; i++) {
+        p = ngx_slprintf(p, last, "%s\"%V\":{", i ? "," : "",
+                         &ngx_http_opensandbox_meter_modes[i]);
+
+        for (n = 0; n < NGX_HTTP_OPENSANDBOX_STATUSES; n++) {
+            p = ngx_slprintf(p, last, "%s\"%V\":%uL", n ? "," : "",
+                             ngx_http_opensandbox_status_name(n),
+                             status->meters.requests[i][n]);
+        }
+
+        p = ngx_slprintf(p, last, "}");
+    }
+
+    p = ngx_slprintf(p, last, "},\"tunnels\":{\"open\":%uL,\"total\":%uL}",
+                     status->meters.tunnels, status->meters.upgrades);
+
+    p = ngx_slprintf(p, last, ",\"changes\":%ui,\"api\":{", status->changes);
+
+    for (i = 0; i < NGX_HTTP_OPENSANDBOX_METER_METHODS; i++) {
+        p = ngx_slprintf(p, last, "%s\"%V\":{", i ? "," : "",
+                         &ngx_http_opensandbox_meter_methods[i]);
+
+        for (n = 0; n < NGX_HTTP_OPENSANDBOX_METER_CLASSES; n++) {
+            p = ngx_slprintf(p, last, "%s\"%uixx\":%uL", n ? "," : "", n + 2,
+                             status->meters.api[i][n]);
+        }
+
+        p = ngx_slprintf(p, last, "}");
+    }
+
+    p = ngx_slprintf(p, last, "},\"renewIntents\":{");
+
+    for (i = 0; i < NGX_HTTP_OPENSANDBOX_RENEWS; i++) {
+        p = ngx_slprintf(p, last, "%s\"%s\":%uL", i ? "," : "",
+                         ngx_http_opensandbox_renew_names[i],
+                         status->meters.renews[i]);
+    }
+
+    p = ngx_slprintf(p, last, "},\"zone\":{\"name\":\"");
+
+    name = &status->zone->shm_zone->shm.name;
+    p = (u_char *) ngx_escape_json(p, name->data, name->len);
+
+    return ngx_slprintf(p, last, "\",\"bytes\":%uz,\"used\":%uz}}\n",
+                        status->size, status->used);
+}
+
+
+static u_char *
+ngx_http_opensandbox_status_prometheus(u_char *p, u_char *last,
+                                       ngx_http_opensandbox_status_t *status)
+{
+    ngx_uint_t i, n;
+
+    p = ngx_http_opensandbox_status_metric(p, last, "sandboxes", "gauge",
+                                           "Sandboxes with a record.");
+    p = ngx_slprintf(p, last,
+                     "opensandbox_sandboxes{state=\"ready\"} %ui\n"
+                     "opensandbox_sandboxes{state=\"not_ready\"} %ui\n",
+                     status->ready, status->records - status->ready);
+
+    p = ngx_http_opensandbox_status_metric(
+        p, last, "requests_total", "counter",
+        "Requests routed, by routing mode and by what became of them.");
+
+    for (i = 0; i < NGX_HTTP_OPENSANDBOX_METER_MODES; i++) {
+        for (n = 0; n < NGX_HTTP_OPENSANDBOX_STATUSES; n++) {
+            p = ngx_slprintf(p, last,
+                             "opensandbox_requests_total{mode=\"%V\","
+                             "status=\"%V\"} %uL\n",
+                             &ngx_http_opensandbox_meter_modes[i],
+                             ngx_http_opensandbox_status_name(n),
+                             status->meters.requests[i][n]);
+        }
+    }
+
+    p = ngx_http_opensandbox_status_metric(
+        p, last, "tunnels", "gauge",
+        "Upgraded connections that are open, WebSockets mostly.");
+    p = ngx_slprintf(p, last, "opensandbox_tunnels %uL\n",
+                     status->meters.tunnels);
+
+    p = ngx_http_opensandbox_status_metric(p, last, "tunnels_opened_total",
+                                           "counter", "Upgraded connections.");
+    p = ngx_slprintf(p, last, "opensandbox_tunnels_opened_total %uL\n",
+                     status->meters.upgrades);
+
+    p = ngx_http_opensandbox_status_metric(
+        p, last, "record_changes_total", "counter",
+        "Changes of records, by the API or by configuration.");
+    p = ngx_slprintf(p, last, "opensandbox_record_changes_total %ui\n",
+                     status->changes);
+
+    p = ngx_http_opensandbox_status_metric(
+        p, last, "api_requests_total", "counter",
+        "Calls of the management API, by method and by class of answer.");
+
+    for (i = 0; i < NGX_HTTP_OPENSANDBOX_METER_METHODS; i++) {
+        for (n = 0; n < NGX_HTTP_OPENSANDBOX_METER_CLASSES; n++) {
+            p = ngx_slprintf(p, last,
+                             "opensandbox_api_requests_total{method=\"%V\","
+                             "code=\"%uixx\"} %uL\n",
+                             &ngx_http_opensandbox_meter_methods[i], n + 2,
+                             status->meters.api[i][n]);
+        }
+    }
+
+    p = ngx_http_opensandbox_status_metric(
+        p, last, "renew_intents_total", "counter",
+        "Renew intents: taken by Redis, dropped as the queue was full, "
+        "refused by Redis.");
+
+    for (i = 0; i < NGX_HTTP_OPENSANDBOX_RENEWS; i++) {
+        p = ngx_slprintf(p, last,
+                         "opensandbox_renew_intents_total{result=\"%s\"} "
+                         "%uL\n",
+                         ngx_http_opensandbox_renew_names[i],
+                         status->meters.renews[i]);
+    }
+
+    p = ngx_http_opensandbox_status_metric(p, last, "zone_bytes", "gauge",
+                                           "Size of the shared memory zone.");
+    p = ngx_slprintf(p, last, "opensandbox_zone_bytes %uz\n", status->size);
+
+    p = ngx_http_opensandbox_status_metric(p, last, "zone_used_bytes", "gauge",
+                                           "Bytes of the zone in use.");
+
+    return ngx_slprintf(p, last, "opensandbox_zone_used_bytes %uz\n",
+                        status->used);
+}
+
+
+static u_char *
+ngx_http_opensandbox_status_metric(u_char *p, u_char *last, const char *name,
+                                   const char *type, const char *help)
+{
+    return ngx_slprintf(p, last,
+                        "# HELP opensandbox_%s %s\n"
+                        "# TYPE opensandbox_%s %s\n",
+                        name, help, name, type);
+}

@@ -1,0 +1,465 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a hostile sandbox tries, one attempt a run. Prints one word: what the
+caller of the attempt saw. Whether anything arrived is for the other side to
+count.
+
+    hostile.py tcp ADDRESS PORT [MARK]
+    hostile.py udp ADDRESS PORT [SOURCE_PORT [MARK]]
+    hostile.py ping ADDRESS
+    hostile.py proto ADDRESS NUMBER          raw socket of that protocol
+    hostile.py lite ADDRESS PORT             UDP-Lite
+    hostile.py mapped ADDRESS PORT           IPv4 over an IPv6 socket
+    hostile.py marks ADDRESS PORT N [MARK]   N random SO_MARKs, and MARK
+    hostile.py marks_seen DEVICE SECONDS
+    hostile.py header SOURCE ADDRESS PORT    own IPv4 header, forged source
+    hostile.py fragments SOURCE ADDRESS PORT
+    hostile.py frame DEVICE SOURCE ADDRESS PORT [bypass]   packet(7)
+    hostile.py arp DEVICE SOURCE ADDRESS
+    hostile.py xdp DEVICE SOURCE ADDRESS PORT
+    hostile.py reverse SOURCE SELF PORT      forge an inbound packet, answer it
+    hostile.py forge SOURCE ALLOWED PORT     open a way back to a forged source
+    hostile.py hold ADDRESS PORT SECONDS [SOURCE_PORT]
+    hostile.py echo ADDRESS[,...] PORT SECONDS  a server, TCP and UDP
+    hostile.py probe ADDRESS PORT SECONDS    a packet a millisecond
+"""
+import ctypes
+import errno
+import os
+import random
+import select
+import socket
+import struct
+import sys
+import time
+
+SO_MARK = 36
+PACKET_QDISC_BYPASS = 20
+WAIT = 1.5
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def name_of(e):
+    return errno.errorcode.get(e.errno, str(e.errno)) if e.errno else "timeout"
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def ipv4(source, to, protocol, payload, ident=1, fragment=0):
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), ident,
+                       fragment, 64, protocol, 0, socket.inet_aton(source),
+                       socket.inet_aton(to))
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+def udp(source_port, port, payload):
+    return struct.pack("!HHHH", source_port, port, 8 + len(payload),
+                       0) + payload
+
+
+def tcp(address, port, mark=""):
+    s = socket.socket(family_of(address), socket.SOCK_STREAM)
+    s.settimeout(WAIT)
+    if mark:
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK,
+                     struct.pack("=I", int(mark, 0)))
+    begun = time.time()
+    try:
+        s.connect((address, int(port)))
+        s.sendall(b"hello")
+        return "open" if s.recv(16) else "closed"
+    except OSError as e:
+        word = name_of(e)
+        return word + ("" if time.time() - begun < 0.5 else "-late")
+
+
+def udp_try(address, port, source_port=0, mark=""):
+    s = socket.socket(family_of(address), socket.SOCK_DGRAM)
+    s.settimeout(WAIT)
+    if mark:
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK,
+                     struct.pack("=I", int(mark, 0)))
+    if source_port:
+        s.bind(("", int(source_port)))
+    try:
+        s.connect((address, int(port)))
+        s.send(b"hello")
+        return "open" if s.recv(64) == b"hello" else "other"
+    except OSError as e:
+        return name_of(e)
+
+
+def ping(address, port="0"):
+    v6 = family_of(address) == socket.AF_INET6
+    protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
+    s = socket.socket(family_of(address), socket.SOCK_RAW, protocol)
+    s.settimeout(WAIT)
+    kind, reply = (128, 129) if v6 else (8, 0)
+    ident = os.getpid() & 0xffff
+    head = struct.pack("!BBHHH", kind, 0, 0, ident, 1)
+    if not v6:
+        head = struct.pack("!BBHHH", kind, 0, checksum(head + b"data"), ident,
+                           1)
+    try:
+        s.sendto(head + b"data", (address, 0))
+        end = time.time() + WAIT
+        while time.time() < end:
+            data = s.recv(2048)
+            data = data if v6 else data[20:]
+            if data[0] == reply and data[4:6] == struct.pack("!H", ident):
+                return "open"
+        return "timeout"
+    except OSError as e:
+        return name_of(e)
+
+
+def proto(address, number):
+    s = socket.socket(family_of(address), socket.SOCK_RAW, int(number))
+    data = struct.pack("!HHHH", 1234, 80, 12, 0) + b"data"
+    if int(number) == socket.IPPROTO_SCTP:  # a whole INIT, so it is tracked
+        data = struct.pack("!HHIIBBHIIHHI", 1234, 80, 0, 0, 1, 0, 20, 1, 65536,
+                           1, 1, 1)
+    try:
+        for _ in range(3):
+            s.sendto(data, (address, 0))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def lite(address, port):
+    """UDP-Lite (RFC 3828), through the kernel's own sockets."""
+    try:
+        s = socket.socket(family_of(address), socket.SOCK_DGRAM,
+                          socket.IPPROTO_UDPLITE)
+        s.sendto(b"lite", (address, int(port)))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def marks_seen(device, seconds):
+    """The marks of packets as a packet(7) socket shows them (SO_RCVMARK)."""
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    s.setsockopt(socket.SOL_SOCKET, 75, 1)
+    s.bind((device, 3))
+    s.settimeout(0.1)
+    print("listening", flush=True)
+    seen, count = set(), 0
+    end = time.time() + float(seconds)
+    while time.time() < end:
+        try:
+            _, extra, _, _ = s.recvmsg(2048, 256)
+        except OSError:
+            continue
+        count += 1
+        for level, kind, data in extra:
+            if level == socket.SOL_SOCKET and kind == SO_MARK:
+                seen.add(hex(struct.unpack("=I", data[:4])[0]))
+    return "packets %s marks %s" % ("some" if count else "none",
+                                    " ".join(sorted(seen)))
+
+
+def marks(address, port, n, mark="1"):
+    s = socket.socket(family_of(address), socket.SOCK_DGRAM)
+    sent = 0
+    tries = [1, int(mark, 0)] + [
+        random.getrandbits(32) for _ in range(int(n))]
+    for value in tries:
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK, struct.pack("=I", value))
+        try:
+            s.sendto(b"marked", (address, int(port)))
+            sent += 1
+        except OSError:
+            pass
+    return "sent" if sent else "refused"
+
+
+def raw4():
+    return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+
+
+def header(source, address, port):
+    try:
+        raw4().sendto(ipv4(source, address, 17,
+                           udp(40000, int(port), b"forged")), (address, 0))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def fragments(source, address, port):
+    whole = udp(40001, int(port), b"f" * 2000)
+    try:
+        s = raw4()
+        ident = random.randrange(1, 65536)
+        s.sendto(ipv4(source, address, 17, whole[:1000], ident, 0x2000),
+                 (address, 0))
+        s.sendto(ipv4(source, address, 17, whole[1000:], ident, 125),
+                 (address, 0))
+        # The rest of a packet whose beginning never comes.
+        s.sendto(ipv4(source, address, 17, whole[1000:], ident ^ 1, 125),
+                 (address, 0))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def hardware(device):
+    with open("/sys/class/net/%s/address" % device) as f:
+        return bytes.fromhex(f.read().strip().replace(":", ""))
+
+
+def frame(device, source, address, port, bypass=""):
+    if family_of(address) == socket.AF_INET6:
+        payload = udp(40002, int(port), b"frame")
+        packet = struct.pack("!IHBB", 6 << 28, len(payload), 17, 64)
+        packet += socket.inet_pton(socket.AF_INET6, source)
+        packet += socket.inet_pton(socket.AF_INET6, address) + payload
+        kind = 0x86dd
+    else:
+        packet = ipv4(source, address, 17, udp(40002, int(port), b"frame"))
+        kind = 0x0800
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    if bypass:
+        s.setsockopt(263, PACKET_QDISC_BYPASS, 1)
+    s.bind((device, kind))
+    try:
+        for _ in range(3):
+            s.send(b"\xff" * 6 + b"\2\0\0\0\0\1" + struct.pack("!H", kind) +
+                   packet)
+        # The same without a header of our own, and of no known protocol.
+        s2 = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        s2.sendto(packet, (device, kind, 0, 0, b"\xff" * 6))
+        s2.sendto(b"covert", (device, 0x88b5, 0, 0, b"\xff" * 6))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def arp(device, source, address):
+    mac = b"\2\0\0\0\0\1"
+    body = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac,
+                       socket.inet_aton(source), b"\0" * 6,
+                       socket.inet_aton(address))
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    s.bind((device, 0x0806))
+    try:
+        s.send(b"\xff" * 6 + mac + b"\x08\x06" + body)
+        s.send(b"\xff" * 6 + mac + b"\x08\x06" + b"covert" * 20)
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def reverse(source, own, port):
+    """Forge packets from source to ourselves, through a raw socket and on
+    loopback's wire, and answer them from the port they were for."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((own, int(port)))
+    server.settimeout(0.3)
+    packet = ipv4(source, own, 17, udp(7777, int(port), b"please answer"))
+    result = "silent"
+    try:
+        raw4().sendto(packet, (own, 0))
+    except OSError:
+        pass
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    s.bind(("lo", 0x0800))
+    try:
+        s.send(b"\0" * 12 + b"\x08\x00" + packet)
+    except OSError:
+        pass
+    for _ in range(3):
+        try:
+            server.sendto(b"answer", (source, 7777))
+            result = "sent"
+        except OSError as e:
+            result = name_of(e)
+    return result
+
+
+def forge(source, allowed, port):
+    """A connection from a forged source to an allowed address, whose
+    \"replies\" we then send ourselves."""
+    out = raw4()
+    try:
+        out.sendto(ipv4(source, allowed, 17, udp(5555, int(port), b"there")),
+                   (allowed, 0))
+    except OSError:
+        pass
+    result = "refused"
+    for _ in range(3):
+        try:
+            out.sendto(ipv4(allowed, source, 17,
+                            udp(int(port), 5555, b"back")), (source, 0))
+            result = "sent"
+        except OSError as e:
+            result = name_of(e)
+    return result
+
+
+def hold(address, port, seconds, source_port="0"):
+    """Keep a connection busy; print what became of it."""
+    s = socket.socket(family_of(address), socket.SOCK_STREAM)
+    s.settimeout(WAIT)
+    try:
+        s.connect((address, int(port)))
+        print("connected", flush=True)
+        end = time.time() + float(seconds)
+        while time.time() < end:
+            s.sendall(b"tick")
+            if not s.recv(64):
+                return "closed"
+            time.sleep(0.05)
+        return "alive"
+    except OSError as e:
+        return name_of(e)
+
+
+def idle(address, port, seconds):
+    """Keep a connection and say nothing."""
+    s = socket.socket(family_of(address), socket.SOCK_STREAM)
+    s.settimeout(WAIT)
+    s.connect((address, int(port)))
+    print("connected", flush=True)
+    s.settimeout(float(seconds))
+    try:
+        return "closed" if not s.recv(64) else "data"
+    except socket.timeout:
+        return "alive"
+    except OSError as e:
+        return name_of(e)
+
+
+def echo(address, port, seconds):
+    listeners, datagrams = [], []
+    for own in address.split(","):
+        s = socket.socket(family_of(own), socket.SOCK_STREAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((own, int(port)))
+        s.listen(64)
+        listeners.append(s)
+        s = socket.socket(family_of(own), socket.SOCK_DGRAM)
+        s.bind((own, int(port)))
+        datagrams.append(s)
+    print("listening", flush=True)
+    peers = listeners + datagrams
+    end = time.time() + float(seconds)
+    while time.time() < end:
+        for s in select.select(peers, [], [], 1)[0]:
+            try:
+                if s in listeners:
+                    peers.append(s.accept()[0])
+                elif s in datagrams:
+                    data, peer = s.recvfrom(65536)
+                    s.sendto(data, peer)
+                else:
+                    data = s.recv(65536)
+                    if data:
+                        s.sendall(data)
+                    else:
+                        peers.remove(s)
+                        s.close()
+            except OSError:
+                if s not in listeners + datagrams:
+                    peers.remove(s)
+                    s.close()
+    return "done"
+
+
+def probe(address, port, seconds):
+    s = socket.socket(family_of(address), socket.SOCK_DGRAM)
+    end = time.time() + float(seconds)
+    sent = tried = 0
+    while time.time() < end:
+        tried += 1
+        try:
+            s.sendto(b"probe", (address, int(port)))
+            sent += 1
+        except OSError:
+            pass
+        time.sleep(0.001)
+    return "tried %d sent %d" % (tried, sent)
+
+
+def answered(address, port, seconds):
+    """A question every two milliseconds to an allowed peer: how many came
+    back, of how many."""
+    s = socket.socket(family_of(address), socket.SOCK_DGRAM)
+    s.settimeout(0.5)
+    s.connect((address, int(port)))
+    end = time.time() + float(seconds)
+    tried = got = 0
+    while time.time() < end:
+        tried += 1
+        try:
+            s.send(b"%d" % tried)
+            s.recv(64)
+            got += 1
+        except OSError:
+            pass
+        time.sleep(0.002)
+    return "tried %d lost %d" % (tried, tried - got)
+
+
+def xdp(device, source, address, port):
+    """Transmit through an AF_XDP socket in copy mode, which needs no more
+    than CAP_NET_RAW."""
+    AF_XDP, SOL_XDP = 44, 283
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                          ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    try:
+        s = socket.socket(AF_XDP, socket.SOCK_RAW)
+    except OSError as e:
+        return name_of(e)
+    size = 16 * 4096
+    area = libc.mmap(None, size, 3, 0x22, -1, 0)
+    packet = b"\xff" * 6 + b"\2\0\0\0\0\1\x08\x00" + ipv4(
+        source, address, 17, udp(40003, int(port), b"xdp"))
+    ctypes.memmove(area, packet, len(packet))
+    try:
+        s.setsockopt(SOL_XDP, 4, struct.pack("=QQIIII", area, size, 4096, 0,
+                                             0, 0))
+        for ring in (5, 6, 3):  # fill, completion, transmit
+            s.setsockopt(SOL_XDP, ring, 16)
+        offsets = struct.unpack("=16Q", s.getsockopt(SOL_XDP, 1, 128))
+        producer, _, descriptors = offsets[4:7]
+        ring = libc.mmap(None, 4096, 3, 0x8001, s.fileno(), 0x80000000)
+        index = socket.if_nametoindex(device)
+        address_xdp = struct.pack("=HHIII", AF_XDP, 2, index, 0, 0)
+        if libc.bind(s.fileno(), address_xdp, len(address_xdp)) < 0:
+            return errno.errorcode.get(ctypes.get_errno(), "bind")
+        ctypes.memmove(ring + descriptors,
+                       struct.pack("=QII", 0, len(packet), 0), 16)
+        ctypes.memmove(ring + producer, struct.pack("=I", 1), 4)
+        libc.send(s.fileno(), None, 0, 0x40)
+        time.sleep(0.2)
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+ATTEMPTS = {
+    "tcp": tcp, "udp": udp_try, "ping": ping, "proto": proto, "lite": lite,
+    "mapped": lambda a, p: udp_try("::ffff:" + a, p), "marks": marks,
+    "marks_seen": marks_seen,
+    "header": header, "fragments": fragments, "frame": frame, "arp": arp,
+    "xdp": xdp, "reverse": reverse, "forge": forge, "hold": hold,
+    "idle": idle, "echo": echo, "probe": probe, "answered": answered,
+}
+
+if __name__ == "__main__":
+    print(ATTEMPTS[sys.argv[1]](*sys.argv[2:]), flush=True)

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "filter/elements.h"
+#include "filter/nflog.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct address_range range_of(const char *text)
+{
+	struct address_range r;
+	const char *why;
+
+	assert_int_equal(address_range_from_text(&r, text, &why), 0);
+	return r;
+}
+
+static void test_ranges_merge(void **state)
+{
+	struct address_range r[] = {
+		range_of("10.0.1.0/24"), range_of("2001:db8::/32"),
+		range_of("10.0.0.0/24"), range_of("10.0.0.128/25"),
+		range_of("10.0.3.0/24"), range_of("255.255.255.255"),
+		range_of("255.0.0.0/8"),
+	};
+	char text[ADDRESS_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(ranges_merge(r, 7), 4);
+	assert_string_equal(address_to_text(&r[0].first, text), "10.0.0.0");
+	assert_string_equal(address_to_text(&r[0].last, text), "10.0.1.255");
+	assert_string_equal(address_to_text(&r[1].first, text), "10.0.3.0");
+	assert_string_equal(address_to_text(&r[2].last, text),
+			    "255.255.255.255");
+	assert_string_equal(address_to_text(&r[3].first, text), "2001:db8::");
+	assert_int_equal(ranges_merge(r, 0), 0);
+}
+
+static void test_interval_ends(void **state)
+{
+	struct address_range some = range_of("10.0.0.0/8");
+	struct address_range top = range_of("240.0.0.0/4");
+	struct elements list = {0};
+
+	(void)state;
+	assert_int_equal(elements_add_range(&list, &some, NULL), 0);
+	assert_int_equal(list.n, 2);
+	assert_int_equal(list.e[1].key[0], 11);
+	assert_true(list.e[1].end);
+	assert_int_equal(elements_add_range(&list, &top, NULL), 0);
+	assert_int_equal(list.n, 3);
+	elements_free(&list);
+}
+
+static void test_unique_keeps_longest(void **state)
+{
+	struct elements list = {0};
+
+	(void)state;
+	for (uint32_t i = 0; i < 9; i++) {
+		struct set_element *e = elements_add(&list);
+
+		assert_non_null(e);
+		e->key[0] = (uint8_t)(i % 3);
+		e->timeout_s = i * 7 % 5;
+	}
+	elements_unique(&list);
+	assert_int_equal(list.n, 3);
+	assert_int_equal(list.e[0].timeout_s, 2);
+	assert_int_equal(list.e[1].timeout_s, 4);
+	assert_int_equal(list.e[2].timeout_s, 4);
+	elements_free(&list);
+}
+
+/* Four octets of options, then UDP to port 8443. */
+static const uint8_t packet4[] = {
+	0x46, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 10, 99, 0, 2, 203, 0, 113, 9,
+	1, 1, 1, 1, 1, 2, 0x20, 0xfb, 0, 8, 0, 0,
+};
+
+/* A hop-by-hop header of 16 octets, then TCP to port 443. */
+static const uint8_t packet6[] = {
+	0x60, 0, 0, 0, 0, 20, 0, 64,
+	0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+	0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
+	6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	1, 2, 1, 0xbb,
+};
+
+static void test_packets(void **state)
+{
+	char text[ADDRESS_TEXT_MAX];
+	struct refused_packet p;
+
+	(void)state;
+	assert_int_equal(nflog_parse_packet(&p, packet4, sizeof(packet4)), 0);
+	assert_string_equal(address_to_text(&p.destination, text),
+			    "203.0.113.9");
+	assert_int_equal(p.protocol, 17);
+	assert_int_equal(p.destination_port, 8443);
+	assert_int_equal(nflog_parse_packet(&p, packet6, sizeof(packet6)), 0);
+	assert_string_equal(address_to_text(&p.source, text), "2001:db8::2");
+	assert_int_equal(p.protocol, 6);
+	assert_int_equal(p.destination_port, 443);
+}
+
+/* Cut anywhere, nothing is read behind the end (the sanitizer watches), and
+ * no port is made up. */
+static void test_short_packets(void **state)
+{
+	struct refused_packet p;
+
+	(void)state;
+	for (size_t len = 0; len < sizeof(packet4); len++) {
+		uint8_t copy[sizeof(packet4)];
+
+		memcpy(copy, packet4, len);
+		if (nflog_parse_packet(&p, copy, len) < 0)
+			assert_true(len < 20);
+		else if (len < 28)
+			assert_int_equal(p.destination_port, 0);
+	}
+	for (size_t len = 0; len < sizeof(packet6); len++) {
+		if (nflog_parse_packet(&p, packet6, len) < 0)
+			assert_true(len < 40);
+		else
+			assert_int_equal(p.destination_port, 0);
+	}
+	assert_int_equal(nflog_parse_packet(&p, (const uint8_t *)"\x50", 1),
+			 -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ranges_merge),
+		cmocka_unit_test(test_interval_ends),
+		cmocka_unit_test(test_unique_keeps_longest),
+		cmocka_unit_test(test_packets),
+		cmocka_unit_test(test_short_packets),
+	};
+
+	return cmocka_run_group_tests_name("filter parts", tests, NULL, NULL);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "filter/leases.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+	S = 1000
+};
+
+static struct policy *policy_of(const char *json)
+{
+	struct policy_error err;
+	struct policy *policy;
+	struct rules *rules;
+
+	assert_int_equal(rules_from_text(&rules, json, strlen(json), 0, &err),
+			 0);
+	assert_int_equal(policy_compile(&policy, rules, NULL), 0);
+	rules_free(rules);
+	return policy;
+}
+
+static struct domain_name name_of(const char *text)
+{
+	struct domain_name name;
+	const char *why;
+
+	assert_int_equal(domain_name_from_text(&name, text, &why), 0);
+	return name;
+}
+
+static struct address address_of(const char *text)
+{
+	struct address a;
+
+	assert_int_equal(address_from_text(&a, text), 0);
+	return a;
+}
+
+static struct lease_table *table_of(void)
+{
+	struct lease_table *table;
+
+	assert_int_equal(lease_table_new(&table), 0);
+	return table;
+}
+
+/* What lease_learn() returned; confirmed where it announced. */
+static int learn(struct lease_table *table, const char *name, const char *a,
+		 uint32_t *ttl, uint64_t now, uint32_t *timeout)
+{
+	struct domain_name n = name_of(name);
+	struct address addr = address_of(a);
+	struct lease_element e = {0};
+	int ret = lease_learn(table, &n, &addr, NULL, ttl, now, &e);
+
+	if (ret == 1) {
+		assert_int_equal(address_compare(&e.a, &addr), 0);
+		lease_confirm(table, &e, now);
+	}
+	if (timeout)
+		*timeout = e.timeout_s;
+	return ret;
+}
+
+static void test_floor_cap_and_ttl(void **state)
+{
+	static const struct {
+		uint32_t ttl, told, lease;
+	} cases[] = {
+		{0, 0, LEASE_FLOOR_S},
+		{5, 5, LEASE_FLOOR_S},
+		{30, 30, LEASE_FLOOR_S},
+		{31, 31, 61},
+		{300, 300, 330},
+		{LEASE_CAP_S, LEASE_CAP_S - LEASE_SLACK_S, LEASE_CAP_S},
+		{UINT32_MAX, LEASE_CAP_S - LEASE_SLACK_S, LEASE_CAP_S},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct lease_table *table = table_of();
+		uint32_t ttl = cases[i].ttl, timeout;
+
+		assert_int_equal(learn(table, "a.test", "192.0.2.1", &ttl, S,
+				       &timeout),
+				 1);
+		assert_int_equal(ttl, cases[i].told);
+		assert_int_equal(timeout, cases[i].lease);
+		lease_table_free(table);
+	}
+}
+
+/* The client's time never outlives the kernel's. */
+static void test_lease_covers_ttl(void **state)
+{
+	struct lease_table *table = table_of();
+	uint64_t end = 0;
+
+	(void)state;
+	for (uint64_t now = S; now < 400 * S; now += 7 * S) {
+		uint32_t ttl = (uint32_t)(now / S * 13 % 120), timeout;
+		int ret = learn(table, "a.test", "2001:db8::1", &ttl, now,
+				&timeout);
+
+		assert_true(ret >= 0);
+		if (ret == 1)
+			end = now + (uint64_t)timeout * S;
+		assert_true(now + (uint64_t)(ttl + LEASE_SLACK_S) * S <= end);
+	}
+	lease_table_free(table);
+}
+
+static void test_told_once(void **state)
+{
+	struct lease_table *table = table_of();
+	uint32_t ttl = 30;
+
+	(void)state;
+	assert_int_equal(learn(table, "a.test", "192.0.2.1", &ttl, 0, NULL), 1);
+	ttl = 25;
+	assert_int_equal(learn(table, "a.test", "192.0.2.1", &ttl, 5 * S, NULL),
+			 0);
+	assert_int_equal(learn(table, "b.test", "192.0.2.1", &ttl, 5 * S, NULL),
+			 0);
+	ttl = 26;
+	assert_int_equal(learn(table, "a.test", "192.0.2.1", &ttl, 5 * S, NULL),
+			 1);
+	assert_int_equal(lease_table_count(table), 1);
+	lease_table_free(table);
+}
+
+static void test_unconfirmed_does_not_count(void **state)
+{
+	struct lease_table *table = table_of();
+	struct domain_name name = name_of("a.test");
+	struct address a = address_of("192.0.2.1");
+	struct lease_element e;
+	uint32_t ttl = 5;
+
+	(void)state;
+	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 0, &e), 1);
+	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 0, &e), 1);
+	lease_confirm(table, &e, 0);
+	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 0, &e), 0);
+	lease_table_free(table);
+}
+
+static void test_ports(void **state)
+{
+	struct lease_table *table = table_of();
+	struct domain_name one = name_of("one.test"), two = name_of("two.test");
+	struct address a = address_of("192.0.2.1");
+	struct admitted_ports https = {{{6, 443, 443}}, 1};
+	struct admitted_ports both = {{{6, 22, 22}, {6, 443, 443}}, 2};
+	struct lease_element e;
+	uint32_t ttl = 5;
+
+	(void)state;
+	assert_int_equal(lease_learn(table, &one, &a, &https, &ttl, 0, &e), 1);
+	assert_ptr_equal(e.ports, &https);
+	lease_confirm(table, &e, 0);
+	assert_int_equal(lease_learn(table, &two, &a, &https, &ttl, 0, &e), 0);
+	assert_int_equal(lease_learn(table, &two, &a, &both, &ttl, 0, &e), 1);
+	lease_confirm(table, &e, 0);
+	assert_int_equal(lease_learn(table, &one, &a, NULL, &ttl, 0, &e), 1);
+	assert_null(e.ports);
+	lease_confirm(table, &e, 0);
+	assert_int_equal(lease_learn(table, &two, &a, &both, &ttl, 0, &e), 0);
+	lease_table_free(table);
+}
+
+struct judged {
+	unsigned live, ended;
+	uint32_t timeout_s;
+	bool ports;
+};
+
+static void count(void *arg, const struct lease_element *e, bool live)
+{
+	struct judged *j = arg;
+
+	if (live)
+		j->live++;
+	else
+		j->ended++;
+	j->timeout_s = e->timeout_s;
+	j->ports = e->ports != NULL;
+}
+
+static struct judged judge(const struct lease_table *table, const char *json,
+			   uint64_t now)
+{
+	struct policy *policy = policy_of(json);
+	struct judged j = {0};
+
+	lease_table_judge(table, policy, false, now, count, &j);
+	policy_unref(policy);
+	return j;
+}
+
+#define ALLOW(target) "{\"action\":\"allow\",\"target\":\"" target "\"}"
+#define ONLY(rules) "{\"defaultAction\":\"deny\",\"egress\":[" rules "]}"
+
+static void test_judged_by_name(void **state)
+{
+	struct lease_table *table = table_of();
+	uint32_t ttl = 30;
+	struct judged j;
+
+	(void)state;
+	learn(table, "a.test", "198.51.100.1", &ttl, 0, NULL);
+	learn(table, "b.test", "198.51.100.2", &ttl, 0, NULL);
+
+	j = judge(table, ONLY(ALLOW("a.test")), 10 * S);
+	assert_int_equal(j.live, 1);
+	assert_int_equal(j.ended, 0);
+	assert_int_equal(j.timeout_s, 50);
+	j = judge(table, ONLY(ALLOW("*.test")), 10 * S);
+	assert_int_equal(j.live, 2);
+	j = judge(table, ONLY(ALLOW("c.test")), 10 * S);
+	assert_int_equal(j.live + j.ended, 0);
+	j = judge(table, ONLY(ALLOW("a.test")), 61 * S);
+	assert_int_equal(j.live, 0);
+	assert_int_equal(j.ended, 1);
+	j = judge(table,
+		  ONLY("{\"action\":\"deny\",\"target\":\"198.51.100.0/"
+		       "24\"}," ALLOW("a.test")),
+		  10 * S);
+	assert_int_equal(j.live + j.ended, 0);
+	j = judge(table,
+		  ONLY("{\"action\":\"allow\",\"target\":\"a.test\",\"ports\":["
+		       "443]}"),
+		  10 * S);
+	assert_int_equal(j.live, 1);
+	assert_true(j.ports);
+	lease_table_free(table);
+}
+
+/* One of two names is enough, and its own lease counts. */
+static void test_shared_address(void **state)
+{
+	struct lease_table *table = table_of();
+	uint32_t ttl = 30;
+	struct judged j;
+
+	(void)state;
+	learn(table, "a.test", "198.51.100.1", &ttl, 0, NULL);
+	ttl = 300;
+	learn(table, "b.test", "198.51.100.1", &ttl, 0, NULL);
+	j = judge(table, ONLY(ALLOW("b.test")), 100 * S);
+	assert_int_equal(j.live, 1);
+	j = judge(table, ONLY(ALLOW("a.test")), 100 * S);
+	assert_int_equal(j.live, 0);
+	assert_int_equal(j.ended, 1);
+	lease_table_free(table);
+}
+
+static void test_sweep(void **state)
+{
+	struct lease_table *table = table_of();
+	struct policy *only_a = policy_of(ONLY(ALLOW("a.test")));
+	struct address b = address_of("198.51.100.2");
+	uint32_t ttl = 30;
+
+	(void)state;
+	learn(table, "a.test", "198.51.100.1", &ttl, 0, NULL);
+	learn(table, "b.test", "198.51.100.2", &ttl, 0, NULL);
+	lease_table_sweep(table, only_a, false, S);
+	assert_int_equal(lease_table_count(table), 1);
+	assert_null(lease_last_name(table, &b));
+	lease_table_sweep(table, only_a, false, (uint64_t)LEASE_REMEMBER_S * S);
+	assert_int_equal(lease_table_count(table), 1);
+	lease_table_sweep(table, only_a, false,
+			  (uint64_t)(LEASE_REMEMBER_S + 61) * S);
+	assert_int_equal(lease_table_count(table), 0);
+	policy_unref(only_a);
+	lease_table_free(table);
+}
+
+static void test_last_name(void **state)
+{
+	struct lease_table *table = table_of();
+	struct address a = address_of("192.0.2.1");
+	struct domain_name expected = name_of("b.test");
+	uint32_t ttl = 5;
+
+	(void)state;
+	assert_null(lease_last_name(table, &a));
+	learn(table, "a.test", "192.0.2.1", &ttl, S, NULL);
+	learn(table, "b.test", "192.0.2.1", &ttl, 2 * S, NULL);
+	assert_true(domain_name_equal(lease_last_name(table, &a), &expected));
+	lease_table_free(table);
+}
+
+static void test_many_names(void **state)
+{
+	struct lease_table *table = table_of();
+	uint32_t ttl = 30;
+	struct judged j;
+
+	(void)state;
+	for (int i = 0; i < 10 * LEASE_NAMES_MAX; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "n%d.test", i);
+		assert_true(learn(table, text, "198.51.100.1", &ttl,
+				  (uint64_t)i * S, NULL) >= 0);
+	}
+	assert_int_equal(lease_table_count(table), 1);
+	j = judge(table, ONLY(ALLOW("n159.test")), 160 * S);
+	assert_int_equal(j.live, 1);
+	lease_table_free(table);
+}
+
+static void number(struct address *a, uint32_t n)
+{
+	memset(a, 0, sizeof(*a));
+	a->family = AF_INET;
+	a->bytes[0] = 11;
+	a->bytes[1] = (uint8_t)(n >> 16);
+	a->bytes[2] = (uint8_t)(n >> 8);
+	a->bytes[3] = (uint8_t)n;
+}
+
+/* Live leases are never thrown out; ended ones make room. */
+static void test_full(void **state)
+{
+	struct lease_table *table = table_of();
+	struct domain_name name = name_of("a.test");
+	struct lease_element e;
+	uint32_t ttl = 5;
+	struct address a;
+
+	(void)state;
+	for (uint32_t i = 0; i < LEASE_MAX; i++) {
+		number(&a, i);
+		assert_int_equal(
+			lease_learn(table, &name, &a, NULL, &ttl, S, &e), 1);
+		lease_confirm(table, &e, S);
+	}
+	number(&a, LEASE_MAX);
+	for (int i = 0; i < 100000; i++)
+		assert_int_equal(
+			lease_learn(table, &name, &a, NULL, &ttl, 2 * S, &e),
+			-ENOSPC);
+	number(&a, 7);
+	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 2 * S, &e),
+			 0);
+	number(&a, LEASE_MAX);
+	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 62 * S, &e),
+			 1);
+	assert_int_equal(lease_table_count(table), 1);
+	lease_table_free(table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_floor_cap_and_ttl),
+		cmocka_unit_test(test_lease_covers_ttl),
+		cmocka_unit_test(test_told_once),
+		cmocka_unit_test(test_unconfirmed_does_not_count),
+		cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_judged_by_name),
+		cmocka_unit_test(test_shared_address),
+		cmocka_unit_test(test_sweep),
+		cmocka_unit_test(test_last_name),
+		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_full),
+	};
+
+	return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
+}
