@@ -2,6 +2,8 @@
 #include "service.h"
 
 #include "control/http.h"
+#include "control/otlp.h"
+#include "control/pull.h"
 #include "control/webhook.h"
 #include "netns.h"
 #include "policy_file.h"
@@ -25,7 +27,10 @@ struct worker {
 	struct always_rules *always;
 	struct sandbox_shared shared;
 	struct sandbox *sandbox;
+	struct sandbox_list list; /* that one */
 	struct http *http;
+	struct pull *pull;
+	struct otlp *otlp;
 	struct watch *watch;
 };
 
@@ -177,6 +182,8 @@ static int always_start(struct worker *w)
 static void worker_stop(struct worker *w)
 {
 	watch_close(w->watch);
+	otlp_close(w->otlp);
+	pull_close(w->pull);
 	http_close(w->http);
 	sandbox_close(w->sandbox, false);
 	webhook_close(w->shared.webhook);
@@ -273,12 +280,31 @@ static void log_common(const struct settings *settings)
 	log_set_level(settings->log_level);
 }
 
-static int worker_start(struct worker *w, struct rules *rules)
+/* What speaks for the sandbox to the outside. */
+static int control_start(struct worker *w)
 {
 	const struct service *service = w->service;
+	const struct settings *settings = service->settings;
 	int err;
 
-	err = always_start(w);
+	w->list = (struct sandbox_list){&w->sandbox, 1};
+	err = http_open(&w->http, &w->loop, service->sockets->http, w->sandbox,
+			settings, settings->run == RUN_SIDECAR);
+	if (!err && settings->policy_url[0])
+		err = pull_open(&w->pull, &w->loop, w->sandbox,
+				settings->policy_url, settings->policy_token,
+				settings->max_rules);
+	if (!err)
+		err = otlp_open(&w->otlp, &w->loop, &w->list, settings);
+	if (err)
+		log_fatal("HTTP: %s", strerror(-err));
+	return err;
+}
+
+static int worker_start(struct worker *w, struct rules *rules)
+{
+	int err = always_start(w);
+
 	if (!err)
 		err = shared_start(w);
 	if (err) {
@@ -289,11 +315,10 @@ static int worker_start(struct worker *w, struct rules *rules)
 	if (!err)
 		err = signals_start(w);
 	if (!err)
-		err = http_open(&w->http, &w->loop, service->sockets->http,
-				w->sandbox, service->settings,
-				service->settings->run == RUN_SIDECAR);
-	if (!err && watch_open(&w->watch, &w->loop,
-			       service->settings->always_dir, always_reload, w))
+		err = control_start(w);
+	if (!err &&
+	    watch_open(&w->watch, &w->loop, w->service->settings->always_dir,
+		       always_reload, w))
 		log_event(LOG_WARN, NULL,
 			  "always-files are not watched; send SIGHUP", NULL);
 	return err;

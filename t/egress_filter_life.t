@@ -123,7 +123,11 @@ subtest 'a connection from outside lives through policies' => sub {
 
 subtest 'the next process takes over' => sub {
 	is(ask($d, "learn good.test $good 30"), 'ok learned', 'learn');
+	is(ask($d, 'apply ' . policy('good.test', 'fine.test')), 'ok applied',
+	    'apply');
+	is(ask($d, "learn fine.test $fine 30"), 'ok learned', 'learn');
 	my $kept = hostile_start($w, 'hold', $good, 80, 4);
+	my $ended = hostile_start($w, 'hold', $fine, 80, 20);
 	my $denied = hostile_start($w, 'probe', $evil, 80, 3);
 	reset_counts($w);
 	quit_drive($d, 'KILL');
@@ -131,10 +135,16 @@ subtest 'the next process takes over' => sub {
 	is(hostile($w, 'tcp', $good, 80), 'open', 'meanwhile usable');
 	$d = drive($w);
 	is(hostile($w, 'tcp', $good, 80), 'open', 'opening changes nothing');
-	is(ask($d, 'apply ' . policy('good.test')), 'ok applied', 'apply');
-	is(hostile($w, 'tcp', $good, 80), 'ECONNREFUSED',
-	    'what has no name is not for new connections');
+	is(ask($d, 'apply ' . policy('good.test', 'fine.test')), 'ok applied',
+	    'apply');
+	is(hostile($w, 'tcp', $good, 80), 'open', 'what was learned stays so');
+	is(hostile($w, 'tcp', $fine, 80), 'open', 'and so does this');
+	is(ask($d, 'apply ' . policy('good.test')), 'ok applied', 'less');
+	is(ask($d, 'end'), 'ok ended', 'end');
+	is(hostile($w, 'tcp', $fine, 80), 'ECONNREFUSED',
+	    'and is judged by its name');
 	is(said($kept), 'alive', 'the open one lives');
+	like(said($ended), qr/^E/, 'but not the revoked one');
 	like(said($denied), qr/ sent 0$/, 'the denied one got nothing out');
 	is(arrived($w, 'evil'), 0, 'and nothing arrived');
 	my $rules = run_in($w->{sandbox}, 'nft', 'list', 'ruleset');

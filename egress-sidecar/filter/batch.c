@@ -10,6 +10,7 @@
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
+#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -268,9 +269,22 @@ void batch_delete_set(struct batch *b, const char *name)
 	batch_message_done(b, nlh);
 }
 
+/* nft(8) lists these: user data of type, length, value (libnftnl/udata.h). */
+static void put_comment(struct nlmsghdr *nlh, const char *comment)
+{
+	char data[2 + SET_COMMENT_MAX];
+	size_t len = strnlen(comment, SET_COMMENT_MAX - 1) + 1;
+
+	data[0] = NFTNL_UDATA_SET_ELEM_COMMENT;
+	data[1] = (char)len;
+	memcpy(data + 2, comment, len - 1);
+	data[1 + len] = '\0';
+	mnl_attr_put(nlh, NFTA_SET_ELEM_USERDATA, 2 + len, data);
+}
+
 /* Written with libmnl alone: no allocation on the way of an answer. */
 static void put_element(struct nlmsghdr *nlh, enum set_key key,
-			const struct set_element *e)
+			const struct set_element *e, const char *text)
 {
 	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 	struct nlattr *nest;
@@ -297,12 +311,15 @@ static void put_element(struct nlmsghdr *nlh, enum set_key key,
 		mnl_attr_nest_end(nlh, verdict);
 		mnl_attr_nest_end(nlh, nest);
 	}
+	if (text && e->comment)
+		put_comment(nlh, text + e->comment - 1);
 	mnl_attr_nest_end(nlh, element);
 }
 
 static void element_messages(struct batch *b, uint16_t type, uint16_t flags,
 			     const char *set, enum set_key key,
-			     const struct set_element *e, size_t n)
+			     const struct set_element *e, size_t n,
+			     const char *text)
 {
 	size_t i = 0;
 
@@ -316,22 +333,23 @@ static void element_messages(struct batch *b, uint16_t type, uint16_t flags,
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
 		list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
 		while (i < n && nlh->nlmsg_len < ELEMENTS_ROOM)
-			put_element(nlh, key, &e[i++]);
+			put_element(nlh, key, &e[i++], text);
 		mnl_attr_nest_end(nlh, list);
 		batch_message_done(b, nlh);
 	}
 }
 
 void batch_add_elements(struct batch *b, const char *set, enum set_key key,
-			const struct set_element *e, size_t n)
+			const struct set_element *e, size_t n, const char *text)
 {
-	element_messages(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, set, key, e, n);
+	element_messages(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE, set, key, e, n,
+			 text);
 }
 
 void batch_delete_elements(struct batch *b, const char *set, enum set_key key,
 			   const struct set_element *e, size_t n)
 {
-	element_messages(b, NFT_MSG_DELSETELEM, 0, set, key, e, n);
+	element_messages(b, NFT_MSG_DELSETELEM, 0, set, key, e, n, NULL);
 }
 
 void batch_add_counter(struct batch *b, const char *name)

@@ -47,7 +47,8 @@ enum set_kind {
 };
 
 enum {
-	SET_KEY_MAX = 24 /* bytes of the longest key */
+	SET_KEY_MAX = 24,     /* bytes of the longest key */
+	SET_COMMENT_MAX = 128 /* bytes of a comment, its NUL included */
 };
 
 /* A verdict: NF_ACCEPT, NF_DROP, NFT_JUMP, NFT_GOTO, NFT_RETURN. */
@@ -60,9 +61,10 @@ struct verdict {
  * bytes. */
 struct set_element {
 	uint8_t key[SET_KEY_MAX];
-	uint32_t timeout_s;            /* SET_TIMEOUT */
-	bool end;                      /* SET_RANGES, SET_VERDICTS: first key
-					  after an interval */
+	uint32_t timeout_s; /* SET_TIMEOUT */
+	uint32_t comment;   /* where in the text it begins, less one; 0: none */
+	bool end;           /* SET_RANGES, SET_VERDICTS: first key
+			       after an interval */
 	const struct verdict *verdict; /* SET_VERDICTS, not at an end */
 };
 
@@ -93,9 +95,11 @@ void batch_delete_rules(struct batch *b); /* of every chain */
 void batch_add_set(struct batch *b, const char *name, enum set_key key,
 		   enum set_kind kind, uint32_t size);
 void batch_delete_set(struct batch *b, const char *name);
-/* As many messages as it takes. */
+/* As many messages as it takes. text holds the elements' comments, NULL: they
+ * have none. */
 void batch_add_elements(struct batch *b, const char *set, enum set_key key,
-			const struct set_element *e, size_t n);
+			const struct set_element *e, size_t n,
+			const char *text);
 void batch_delete_elements(struct batch *b, const char *set, enum set_key key,
 			   const struct set_element *e, size_t n);
 

@@ -9,6 +9,7 @@
 void elements_free(struct elements *list)
 {
 	free(list->e);
+	free(list->text);
 	memset(list, 0, sizeof(*list));
 }
 
@@ -26,6 +27,34 @@ struct set_element *elements_add(struct elements *list)
 	}
 	memset(&list->e[list->n], 0, sizeof(list->e[0]));
 	return &list->e[list->n++];
+}
+
+void elements_clear(struct elements *list)
+{
+	list->n = 0;
+	list->text_len = 0;
+}
+
+int elements_comment(struct elements *list, struct set_element *e,
+		     const char *comment)
+{
+	size_t len = strlen(comment) + 1;
+
+	if (len > SET_COMMENT_MAX)
+		return 0;
+	if (list->text_size - list->text_len < len) {
+		size_t size = list->text_size ? list->text_size * 2 : 4096;
+		char *wider = realloc(list->text, size);
+
+		if (!wider)
+			return -ENOMEM;
+		list->text = wider;
+		list->text_size = size;
+	}
+	memcpy(list->text + list->text_len, comment, len);
+	e->comment = (uint32_t)list->text_len + 1;
+	list->text_len += len;
+	return 0;
 }
 
 void element_address(struct set_element *e, const struct address *a)

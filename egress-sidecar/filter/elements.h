@@ -12,12 +12,22 @@
 struct elements {
 	struct set_element *e; /* owned */
 	size_t n, size;
+	char *text; /* of comments, owned */
+	size_t text_len, text_size;
 };
 
 void elements_free(struct elements *list);
 
+/* No elements; the memory is kept. */
+void elements_clear(struct elements *list);
+
 /* A zeroed element at the end; NULL when out of memory. */
 struct set_element *elements_add(struct elements *list);
+
+/* Give an element of the list a comment of less than SET_COMMENT_MAX bytes; one
+ * that is longer is left out. 0 or -ENOMEM. */
+int elements_comment(struct elements *list, struct set_element *e,
+		     const char *comment);
 
 /* a; a . port; a . protocol . port, port in host order. */
 void element_address(struct set_element *e, const struct address *a);

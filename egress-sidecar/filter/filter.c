@@ -120,20 +120,6 @@ const char *filter_missing(const struct filter *filter, size_t i)
 	return i < MISSING_MAX ? filter->missing[i] : NULL;
 }
 
-struct judging {
-	struct elements *learned, *grace;
-	int err;
-};
-
-static void judge_lease(void *arg, const struct lease_element *element,
-			bool live)
-{
-	struct judging *j = arg;
-	int ret = learned_add(live ? j->learned : j->grace, element);
-
-	j->err = j->err ? j->err : ret;
-}
-
 /* The first ruleset of this process replaces whatever tables are there; later
  * ones keep the chains at the hooks, so that no packet is lost. The table of
  * egress hooks changes with the devices alone. */
@@ -185,28 +171,50 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	return 0;
 }
 
+/* Learn what an earlier process left, once. *existed: it left something. */
+static int take_over(struct filter *filter, uint64_t now_ms, bool *existed)
+{
+	int ret = takeover_table_exists(&filter->channel);
+
+	*existed = ret > 0;
+	if (ret <= 0)
+		return ret;
+	lease_table_free(filter->inherited);
+	filter->inherited = NULL;
+	ret = lease_table_new(&filter->inherited);
+	if (ret < 0)
+		return ret;
+	return takeover_read(&filter->channel, filter->inherited, now_ms);
+}
+
+static void forget_inherited(struct filter *filter, const struct policy *policy,
+			     uint64_t now_ms)
+{
+	if (!filter->inherited)
+		return;
+	lease_table_sweep(filter->inherited, policy,
+			  filter->settings.private_ok, now_ms);
+	if (lease_table_count(filter->inherited) > 0)
+		return;
+	lease_table_free(filter->inherited);
+	filter->inherited = NULL;
+}
+
 int filter_apply(struct filter *filter, const struct policy *policy,
 		 const struct lease_table *leases, uint64_t now_ms)
 {
 	struct elements learned[LEARNED_SETS] = {{0}};
 	struct elements grace[LEARNED_SETS] = {{0}};
-	struct judging j = {learned, grace, 0};
-	int ret = 0, existed = 1;
+	bool existed = true;
+	int ret = 0;
 
-	if (leases && !filter->settings.dns_only)
-		lease_table_judge(leases, policy, filter->settings.private_ok,
-				  now_ms, judge_lease, &j);
-	ret = j.err;
-	if (ret == 0 && !filter->applied) {
-		existed = takeover_table_exists(&filter->channel);
-		ret = existed < 0 ? existed : 0;
-		if (existed > 0)
-			ret = takeover_read(&filter->channel, policy, grace);
-	}
+	if (!filter->applied)
+		ret = take_over(filter, now_ms, &existed);
+	if (ret == 0 && !filter->settings.dns_only)
+		ret = learned_judge(filter, policy, leases, now_ms, learned,
+				    grace);
 	if (ret < 0)
 		goto cleanup;
-	learned_unique(learned);
-	learned_unique(grace);
 	for (int i = 0; i < APPLY_TRIES; i++) {
 		ret = try_apply(filter, policy, learned, grace);
 		/* A device went away meanwhile, or somebody took our tables
@@ -215,8 +223,11 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 			break;
 		filter->applied = false;
 	}
-	if (ret == 0 && !existed && !filter->settings.dns_only)
+	if (ret < 0)
+		goto cleanup;
+	if (!existed && !filter->settings.dns_only)
 		takeover_forget_connections(&filter->channel);
+	forget_inherited(filter, policy, now_ms);
 cleanup:
 	learned_free(learned);
 	learned_free(grace);
@@ -231,7 +242,8 @@ static void write_learned(struct batch *b, enum learned_set set,
 	const struct learned_set_form *form = &learned_sets[set];
 	size_t gone = 0;
 
-	batch_add_elements(b, form->name, form->key, list->e, list->n);
+	batch_add_elements(b, form->name, form->key, list->e, list->n,
+			   list->text);
 	batch_delete_elements(b, form->name, form->key, list->e, list->n);
 	for (size_t i = 0; i < list->n; i++) {
 		if (list->e[i].timeout_s == 0)
@@ -239,7 +251,8 @@ static void write_learned(struct batch *b, enum learned_set set,
 		else
 			list->e[i - gone] = list->e[i];
 	}
-	batch_add_elements(b, form->name, form->key, list->e, list->n - gone);
+	batch_add_elements(b, form->name, form->key, list->e, list->n - gone,
+			   list->text);
 }
 
 int filter_learn(struct filter *filter, const struct lease_element *elements,
@@ -342,9 +355,12 @@ int filter_remove(struct filter *filter)
 		batch_delete_table(b);
 	}
 	ret = channel_commit(&filter->channel, b, true);
-	if (ret == 0)
-		filter->applied = false;
-	return ret;
+	if (ret < 0)
+		return ret;
+	filter->applied = false;
+	lease_table_free(filter->inherited);
+	filter->inherited = NULL;
+	return 0;
 }
 
 void filter_close(struct filter *filter)
@@ -357,6 +373,7 @@ void filter_close(struct filter *filter)
 	channel_close(&filter->log);
 	batch_free(&filter->batch);
 	learned_free(filter->pending);
+	lease_table_free(filter->inherited);
 	free(filter->doh);
 	free(filter);
 }

@@ -23,6 +23,7 @@ struct filter {
 	bool applied; /* the tables are ours, as shape and links say */
 	struct ruleset_shape shape;
 	struct links links;
+	struct lease_table *inherited; /* of an earlier process */
 	bool has_fib, has_egress;
 	const char *missing[MISSING_MAX + 1];
 	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
@@ -37,12 +38,18 @@ void learned_unique(struct elements lists[LEARNED_SETS]);
 void learned_clear(struct elements lists[LEARNED_SETS]);
 void learned_free(struct elements lists[LEARNED_SETS]);
 
+/* Judge leases and those that were inherited by the policy: what new
+ * connections may use, and what open ones. Sorted. 0 or -errno. */
+int learned_judge(const struct filter *filter, const struct policy *policy,
+		  const struct lease_table *leases, uint64_t now_ms,
+		  struct elements learned[LEARNED_SETS],
+		  struct elements grace[LEARNED_SETS]);
+
 /* Does our table exist? 1, 0 or -errno. */
 int takeover_table_exists(struct channel *c);
-/* Add to grace what an earlier process has learned and the policy's ranges do
- * not deny, so that its connections live on. */
-int takeover_read(struct channel *c, const struct policy *policy,
-		  struct elements grace[LEARNED_SETS]);
+/* Add what an earlier process has learned. 0 or -errno. */
+int takeover_read(struct channel *c, struct lease_table *leases,
+		  uint64_t now_ms);
 /* Forget the connections from before there was a policy. Best effort. */
 void takeover_forget_connections(struct channel *c);
 

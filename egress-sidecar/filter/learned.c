@@ -7,6 +7,7 @@ static int add(struct elements *list, const struct lease_element *element,
 	       uint8_t protocol, uint16_t port)
 {
 	struct set_element *e = elements_add(list);
+	char name[DOMAIN_NAME_TEXT_MAX];
 
 	if (!e)
 		return -ENOMEM;
@@ -15,7 +16,10 @@ static int add(struct elements *list, const struct lease_element *element,
 	else
 		element_address(e, &element->a);
 	e->timeout_s = element->timeout_s;
-	return 0;
+	if (!element->name)
+		return 0;
+	return elements_comment(list, e,
+				domain_name_to_text(element->name, name));
 }
 
 static int add_span(struct elements *list, const struct lease_element *element,
@@ -60,10 +64,43 @@ void learned_unique(struct elements lists[LEARNED_SETS])
 		elements_unique(&lists[i]);
 }
 
+struct judging {
+	struct elements *learned, *grace;
+	int err;
+};
+
+static void judge_lease(void *arg, const struct lease_element *element,
+			bool live)
+{
+	struct judging *j = arg;
+	int ret = learned_add(live ? j->learned : j->grace, element);
+
+	j->err = j->err ? j->err : ret;
+}
+
+int learned_judge(const struct filter *filter, const struct policy *policy,
+		  const struct lease_table *leases, uint64_t now_ms,
+		  struct elements learned[LEARNED_SETS],
+		  struct elements grace[LEARNED_SETS])
+{
+	const struct lease_table *tables[] = {leases, filter->inherited};
+	struct judging j = {learned, grace, 0};
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		if (tables[i])
+			lease_table_judge(tables[i], policy,
+					  filter->settings.private_ok, now_ms,
+					  judge_lease, &j);
+	}
+	learned_unique(learned);
+	learned_unique(grace);
+	return j.err;
+}
+
 void learned_clear(struct elements lists[LEARNED_SETS])
 {
 	for (size_t i = 0; i < LEARNED_SETS; i++)
-		lists[i].n = 0;
+		elements_clear(&lists[i]);
 }
 
 void learned_free(struct elements lists[LEARNED_SETS])

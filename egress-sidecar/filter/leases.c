@@ -397,6 +397,7 @@ int lease_learn(struct lease_table *table, const struct domain_name *name,
 	element->a = *a;
 	element->ports = ports;
 	element->timeout_s = lease_s;
+	element->name = name;
 	return 1;
 
 cleanup:
@@ -427,6 +428,41 @@ void lease_confirm(struct lease_table *table,
 	}
 }
 
+int lease_restore(struct lease_table *table, const struct domain_name *name,
+		  const struct address *a, uint64_t end_ms, uint64_t now_ms)
+{
+	struct entry *e = find(table, a);
+	bool fresh = !e;
+	struct pair *pair;
+	int ret;
+
+	if (!e) {
+		ret = add_entry(table, a, now_ms, &e);
+		if (ret < 0)
+			return ret;
+	}
+	pair = find_pair(e, name);
+	if (!pair) {
+		ret = add_pair(table, e, name, &pair);
+		if (ret < 0) {
+			if (fresh)
+				remove_entry(table, e);
+			return ret;
+		}
+		pair->learned_ms = now_ms;
+	}
+	if (pair->end_ms < end_ms)
+		pair->end_ms = end_ms;
+	return 0;
+}
+
+static void pair_name(const struct pair *pair, struct domain_name *name)
+{
+	memset(name, 0, sizeof(*name));
+	name->len = pair->len;
+	memcpy(name->wire, pair->wire, pair->len);
+}
+
 const struct domain_name *lease_last_name(const struct lease_table *table,
 					  const struct address *a)
 {
@@ -442,20 +478,14 @@ const struct domain_name *lease_last_name(const struct lease_table *table,
 	}
 	if (!last)
 		return NULL;
-	memset(out, 0, sizeof(*out));
-	out->len = last->len;
-	memcpy(out->wire, last->wire, last->len);
+	pair_name(last, out);
 	return out;
 }
 
-static enum admission judge_pair(const struct policy *policy,
-				 const struct entry *e, const struct pair *pair,
-				 bool private_ok, struct admitted_ports *ports)
+static uint32_t seconds_left(uint64_t end_ms, uint64_t now_ms)
 {
-	struct domain_name name = {.len = pair->len};
-
-	memcpy(name.wire, pair->wire, pair->len);
-	return policy_admission(policy, &name, &e->a, private_ok, ports);
+	return end_ms > now_ms ? (uint32_t)((end_ms - now_ms + MS - 1) / MS)
+			       : 0;
 }
 
 static void judge_entry(const struct entry *e, const struct policy *policy,
@@ -465,38 +495,33 @@ static void judge_entry(const struct entry *e, const struct policy *policy,
 				     bool live),
 			void *arg)
 {
-	uint64_t end = 0;
-	bool ended = false;
+	const struct pair *whole = NULL; /* the longest lease of all ports */
 	struct admitted_ports ports;
-	struct lease_element out = {.a = e->a};
+	struct domain_name name;
+	struct lease_element out = {.a = e->a, .name = &name};
 
 	for (size_t i = 0; i < e->n; i++) {
 		const struct pair *pair = e->pair[i];
-		enum admission admission =
-			judge_pair(policy, e, pair, private_ok, &ports);
-		bool live = pair->end_ms > now_ms;
+		enum admission admission;
 
+		pair_name(pair, &name);
+		admission = policy_admission(policy, &name, &e->a, private_ok,
+					     &ports);
 		if (admission == ADMIT) {
-			ended = ended || !live;
-			if (live && pair->end_ms > end)
-				end = pair->end_ms;
+			if (!whole || pair->end_ms > whole->end_ms)
+				whole = pair;
 		} else if (admission == ADMIT_PORTS) {
 			out.ports = &ports;
-			out.timeout_s = live ? (uint32_t)((pair->end_ms -
-							   now_ms + MS - 1) /
-							  MS)
-					     : 0;
-			each(arg, &out, live);
+			out.timeout_s = seconds_left(pair->end_ms, now_ms);
+			each(arg, &out, out.timeout_s > 0);
 		}
 	}
+	if (!whole)
+		return;
+	pair_name(whole, &name);
 	out.ports = NULL;
-	if (end) {
-		out.timeout_s = (uint32_t)((end - now_ms + MS - 1) / MS);
-		each(arg, &out, true);
-	} else if (ended) {
-		out.timeout_s = 0;
-		each(arg, &out, false);
-	}
+	out.timeout_s = seconds_left(whole->end_ms, now_ms);
+	each(arg, &out, out.timeout_s > 0);
 }
 
 void lease_table_judge(
@@ -520,11 +545,13 @@ static bool keep_pair(const struct entry *e, struct pair *pair,
 		      uint64_t now_ms)
 {
 	struct admitted_ports ports, *copy = NULL;
+	struct domain_name name;
 
 	if (pair->end_ms + REMEMBER_MS < now_ms &&
 	    pair->learned_ms + REMEMBER_MS < now_ms)
 		return false;
-	switch (judge_pair(policy, e, pair, private_ok, &ports)) {
+	pair_name(pair, &name);
+	switch (policy_admission(policy, &name, &e->a, private_ok, &ports)) {
 	case ADMIT:
 		break;
 	case ADMIT_PORTS:

@@ -28,6 +28,7 @@ struct lease_element {
 	struct address a;
 	const struct admitted_ports *ports; /* NULL: every protocol and port */
 	uint32_t timeout_s;
+	const struct domain_name *name; /* that led to it, NULL: not known */
 };
 
 struct lease_table;
@@ -42,7 +43,7 @@ size_t lease_table_count(const struct lease_table *table);
  * *element when the kernel must be told before the answer leaves, 0 when its
  * lease is long enough already, -ENOSPC when the table is full of live leases,
  * -ENOMEM. What 1 announced counts only once lease_confirm() says the kernel
- * took it. element->ports is borrowed from ports.
+ * took it. element->ports and ->name are borrowed from ports and name.
  */
 int lease_learn(struct lease_table *table, const struct domain_name *name,
 		const struct address *a, const struct admitted_ports *ports,
@@ -50,6 +51,11 @@ int lease_learn(struct lease_table *table, const struct domain_name *name,
 		struct lease_element *element);
 void lease_confirm(struct lease_table *table,
 		   const struct lease_element *element, uint64_t now_ms);
+
+/* Take in what an earlier table held: name led to a, and its lease runs until
+ * end_ms, or ended then. 0, -ENOSPC or -ENOMEM. */
+int lease_restore(struct lease_table *table, const struct domain_name *name,
+		  const struct address *a, uint64_t end_ms, uint64_t now_ms);
 
 /* The name that last led to a, whatever became of its lease; NULL if none. */
 const struct domain_name *lease_last_name(const struct lease_table *table,

@@ -215,14 +215,6 @@ static bool came_in(struct filter *filter, const struct peer_socket *p)
 	return ret < 0 || mark == filter->inbound_mark;
 }
 
-static void collect(void *arg, const struct lease_element *element, bool live)
-{
-	struct elements *allowed = arg;
-
-	(void)live;
-	learned_add(allowed, element);
-}
-
 int filter_end_revoked(struct filter *filter, const struct policy *policy,
 		       const struct lease_table *leases, uint64_t now_ms)
 {
@@ -237,9 +229,8 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
 		return -EOPNOTSUPP;
 	if (filter->settings.dns_only || filter->settings.audit)
 		return 0;
-	lease_table_judge(leases, policy, filter->settings.private_ok, now_ms,
-			  collect, allowed);
-	learned_unique(allowed);
+	/* A socket is open: one kind is as good as the other. */
+	ret = learned_judge(filter, policy, leases, now_ms, allowed, allowed);
 	for (size_t i = 0; ret == 0 && i < sizeof(protocols); i++) {
 		s.protocol = protocols[i];
 		for (size_t f = 0; ret == 0 && f < sizeof(families); f++)

@@ -110,8 +110,9 @@ static void add_range_sets(struct batch *b, const char *set4, const char *set6,
 		     elements_add_range(&list[copy[i].first.family == AF_INET6],
 					&copy[i], NULL));
 	if (set4)
-		batch_add_elements(b, set4, KEY_IPV4, list[0].e, list[0].n);
-	batch_add_elements(b, set6, KEY_IPV6, list[1].e, list[1].n);
+		batch_add_elements(b, set4, KEY_IPV4, list[0].e, list[0].n,
+				   NULL);
+	batch_add_elements(b, set6, KEY_IPV6, list[1].e, list[1].n, NULL);
 	elements_free(&list[0]);
 	elements_free(&list[1]);
 	free(copy);
@@ -125,7 +126,7 @@ static void add_addresses(struct batch *b, const struct address *a, size_t n)
 
 		element_address(&e, &a[i]);
 		batch_add_elements(b, v6 ? "exempt6" : "exempt4",
-				   v6 ? KEY_IPV6 : KEY_IPV4, &e, 1);
+				   v6 ? KEY_IPV6 : KEY_IPV4, &e, 1, NULL);
 	}
 }
 
@@ -138,7 +139,8 @@ static void add_resolvers(struct batch *b, const struct filter_settings *s)
 
 		element_address_port(&e, &resolver->a, resolver->port);
 		batch_add_elements(b, v6 ? "resolvers6" : "resolvers4",
-				   v6 ? KEY_IPV6_PORT : KEY_IPV4_PORT, &e, 1);
+				   v6 ? KEY_IPV6_PORT : KEY_IPV4_PORT, &e, 1,
+				   NULL);
 	}
 }
 
@@ -244,8 +246,8 @@ static void add_ranges(struct batch *b, const struct policy *policy)
 				&list[range[i].range.first.family == AF_INET6],
 				&range[i].range, v));
 	}
-	batch_add_elements(b, "ranges4", KEY_IPV4, list[0].e, list[0].n);
-	batch_add_elements(b, "ranges6", KEY_IPV6, list[1].e, list[1].n);
+	batch_add_elements(b, "ranges4", KEY_IPV4, list[0].e, list[0].n, NULL);
+	batch_add_elements(b, "ranges6", KEY_IPV6, list[1].e, list[1].n, NULL);
 cleanup:
 	elements_free(&list[0]);
 	elements_free(&list[1]);
@@ -263,11 +265,12 @@ static void add_learned(struct batch *b, const struct ruleset *r)
 		batch_add_set(b, form->name, form->key, SET_TIMEOUT,
 			      LEARNED_SIZE);
 		batch_add_elements(b, form->name, form->key, r->learned[i].e,
-				   r->learned[i].n);
+				   r->learned[i].n, r->learned[i].text);
 		batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
 			      (uint32_t)r->grace[i].n);
 		batch_add_elements(b, form->grace_name, form->key,
-				   r->grace[i].e, r->grace[i].n);
+				   r->grace[i].e, r->grace[i].n,
+				   r->grace[i].text);
 	}
 }
 

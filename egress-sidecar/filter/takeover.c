@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an earlier process left in the kernel. Its learned addresses have no
- * names any more, so that nothing new may be opened to them, but what is open
- * may stay: a restart ends no connection.
+ * What an earlier process left in the kernel. Each learned address has the
+ * name that led to it as a comment, so that it can be judged like our own: a
+ * restart ends no lease and no connection.
  */
 #include "inner.h"
 
@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
+#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -33,60 +34,76 @@ int takeover_table_exists(struct channel *c)
 }
 
 struct reading {
-	const struct policy *policy;
-	struct elements *list;
+	struct lease_table *leases;
 	enum learned_set set;
+	uint64_t now_ms;
 };
 
-/* The policy's own word on the address, where it says one, counts. */
-static bool is_denied(const struct policy *policy, const uint8_t *key,
-		      enum learned_set set)
+static int read_comment(struct domain_name *name, const struct nlattr *attr)
 {
-	bool v6 = set == LEARNED6 || set == LEARNED6_PORTS;
-	struct decision decision;
-	struct address a;
+	const uint8_t *data = mnl_attr_get_payload(attr);
+	size_t len = mnl_attr_get_payload_len(attr);
+	const char *why;
 
-	address_from_bytes(&a, key, v6 ? 16 : 4);
-	policy_match_address(policy, &a, 0, 0, &decision);
-	return decision.rule && decision.action == POLICY_DENY;
+	if (len < 3 || data[0] != NFTNL_UDATA_SET_ELEM_COMMENT ||
+	    data[1] != len - 2 || data[len - 1] != '\0')
+		return -EINVAL;
+	return domain_name_from_text(name, (const char *)data + 2, &why);
 }
 
-static int read_key(struct reading *r, const struct nlattr *key)
+static const struct nlattr *value_of(const struct nlattr *key)
 {
-	size_t size = set_key_size(learned_sets[r->set].key);
-	struct set_element *e;
 	const struct nlattr *attr;
 
-	for (attr = attr_within(key, NULL); attr;
-	     attr = attr_within(key, attr)) {
-		if (mnl_attr_get_type(attr) != NFTA_DATA_VALUE ||
-		    mnl_attr_get_payload_len(attr) < size ||
-		    is_denied(r->policy, mnl_attr_get_payload(attr), r->set))
-			continue;
-		e = elements_add(r->list);
-		if (!e)
-			return -ENOMEM;
-		memcpy(e->key, mnl_attr_get_payload(attr), size);
+	for (attr = attr_within(key, NULL); attr; attr = attr_within(key, attr))
+		if (mnl_attr_get_type(attr) == NFTA_DATA_VALUE)
+			return attr;
+	return NULL;
+}
+
+/* One without a name cannot be judged, and is left behind. */
+static int read_element(struct reading *r, const struct nlattr *element)
+{
+	size_t size = r->set == LEARNED6 || r->set == LEARNED6_PORTS ? 16 : 4;
+	const struct nlattr *attr, *value = NULL;
+	uint64_t left_ms = 0;
+	struct domain_name name;
+	bool named = false;
+	struct address a;
+	int ret;
+
+	for (attr = attr_within(element, NULL); attr;
+	     attr = attr_within(element, attr)) {
+		switch (mnl_attr_get_type(attr)) {
+		case NFTA_SET_ELEM_KEY:
+			value = value_of(attr);
+			break;
+		case NFTA_SET_ELEM_EXPIRATION:
+			if (mnl_attr_get_payload_len(attr) == sizeof(left_ms))
+				left_ms = be64toh(mnl_attr_get_u64(attr));
+			break;
+		case NFTA_SET_ELEM_USERDATA:
+			named = read_comment(&name, attr) == 0;
+			break;
+		}
 	}
-	return 0;
+	if (!named || !value || mnl_attr_get_payload_len(value) < size ||
+	    address_from_bytes(&a, mnl_attr_get_payload(value), size) < 0)
+		return 0;
+	ret = lease_restore(r->leases, &name, &a, r->now_ms + left_ms,
+			    r->now_ms);
+	return ret == -ENOSPC ? 0 : ret;
 }
 
 static int read_list(struct reading *r, const struct nlattr *list)
 {
-	const struct nlattr *element, *attr;
+	const struct nlattr *element;
 	int ret = 0;
 
-	for (element = attr_within(list, NULL); element;
-	     element = attr_within(list, element)) {
-		for (attr = attr_within(element, NULL); attr;
-		     attr = attr_within(element, attr)) {
-			if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_KEY)
-				ret = read_key(r, attr);
-			if (ret < 0)
-				return ret;
-		}
-	}
-	return 0;
+	for (element = attr_within(list, NULL); element && ret == 0;
+	     element = attr_within(list, element))
+		ret = read_element(r, element);
+	return ret;
 }
 
 static int read_elements(void *arg, const struct nlmsghdr *nlh)
@@ -120,23 +137,19 @@ static int read_set(struct channel *c, const char *name, struct reading *r)
 	return ret == -ENOENT ? 0 : ret;
 }
 
-int takeover_read(struct channel *c, const struct policy *policy,
-		  struct elements grace[LEARNED_SETS])
+int takeover_read(struct channel *c, struct lease_table *leases,
+		  uint64_t now_ms)
 {
-	for (size_t i = 0; i < LEARNED_SETS; i++) {
-		struct reading r = {policy, &grace[i], (enum learned_set)i};
-		int ret;
+	int ret = 0;
 
-		if (i >= LEARNED4_PORTS && !policy_has_name_ports(policy))
-			break;
+	for (size_t i = 0; i < LEARNED_SETS && ret == 0; i++) {
+		struct reading r = {leases, (enum learned_set)i, now_ms};
+
 		ret = read_set(c, learned_sets[i].name, &r);
 		if (ret == 0)
 			ret = read_set(c, learned_sets[i].grace_name, &r);
-		if (ret < 0)
-			return ret;
 	}
-	learned_unique(grace);
-	return 0;
+	return ret;
 }
 
 void takeover_forget_connections(struct channel *c)

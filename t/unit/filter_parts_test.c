@@ -77,17 +77,16 @@ static void test_unique_keeps_longest(void **state)
 
 /* Four octets of options, then UDP to port 8443. */
 static const uint8_t packet4[] = {
-	0x46, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 10, 99, 0, 2, 203, 0, 113, 9,
-	1, 1, 1, 1, 1, 2, 0x20, 0xfb, 0, 8, 0, 0,
+	0x46, 0, 0,   32, 0, 1, 0, 0, 64, 17, 0,    0,    10, 99, 0, 2,
+	203,  0, 113, 9,  1, 1, 1, 1, 1,  2,  0x20, 0xfb, 0,  8,  0, 0,
 };
 
 /* A hop-by-hop header of 16 octets, then TCP to port 443. */
 static const uint8_t packet6[] = {
-	0x60, 0, 0, 0, 0, 20, 0, 64,
-	0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
-	0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
-	6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-	1, 2, 1, 0xbb,
+	0x60, 0, 0, 0, 0, 20, 0, 64, 0x20, 1,    0x0d, 0xb8, 0,    0, 0,
+	0,    0, 0, 0, 0, 0,  0, 0,  2,    0x20, 1,    0x0d, 0xb8, 0, 0,
+	0,    0, 0, 0, 0, 0,  0, 0,  0,    9,    6,    1,    0,    0, 0,
+	0,    0, 0, 0, 0, 0,  0, 0,  0,    0,    0,    1,    2,    1, 0xbb,
 };
 
 static void test_packets(void **state)

@@ -88,9 +88,9 @@ static void test_floor_cap_and_ttl(void **state)
 		struct lease_table *table = table_of();
 		uint32_t ttl = cases[i].ttl, timeout;
 
-		assert_int_equal(learn(table, "a.test", "192.0.2.1", &ttl, S,
-				       &timeout),
-				 1);
+		assert_int_equal(
+			learn(table, "a.test", "192.0.2.1", &ttl, S, &timeout),
+			1);
 		assert_int_equal(ttl, cases[i].told);
 		assert_int_equal(timeout, cases[i].lease);
 		lease_table_free(table);
@@ -206,7 +206,7 @@ static struct judged judge(const struct lease_table *table, const char *json,
 }
 
 #define ALLOW(target) "{\"action\":\"allow\",\"target\":\"" target "\"}"
-#define ONLY(rules) "{\"defaultAction\":\"deny\",\"egress\":[" rules "]}"
+#define ONLY(rules)   "{\"defaultAction\":\"deny\",\"egress\":[" rules "]}"
 
 static void test_judged_by_name(void **state)
 {
