@@ -116,4 +116,4 @@ is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}',
     'http://good.test/'))[1], '200', 'join: an allowed name opens');
 is(stop($pid), 0, 'join: it ends well');
 
-done_testing(0);
+done_testing(117);

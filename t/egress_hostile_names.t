@@ -102,13 +102,13 @@ my %bad = (
 	'a label of 191'      => dns_question("\xbf" . 'a' x 191 . $good),
 	'a name of 256'       => dns_question(dns_name(('a' x 63) x 3, 'a' x 52,
 		'good', 'test')),
-	'a name without end'  => dns_question(("\1a") x 300 ? "\1a" x 300 : ''),
+	'a name without end'  => dns_question("\1a" x 300),
 	'another class'       => dns_question($good, class => 3),
 	'class ANY'           => dns_question($good, class => 255),
 	'an answer inside'    => dns_question($good, answers => 1, more =>
 		$good . pack('n2 N n a4', 1, 1, 60, 4, "\xcb\0\x71\x42")),
 	'two OPT records'     => dns_question($good, additional => 2, more =>
-		("\0" . pack('n2 N n', 41, 1232, 0, 0)) x 2),
+		join '', ("\0" . pack 'n2 N n', 41, 1232, 0, 0) x 2),
 	'an OPT that lies about its size' => dns_question($good,
 		additional => 1, more => "\0" . pack('n2 N n', 41, 1232, 0, 999)),
 	'EDNS version 9'      => dns_question($good, additional => 1, more =>
@@ -125,7 +125,7 @@ for my $what (sort keys %bad) {
 
 		unlike($back, qr/\xcb\0\x71\x42/,
 		    "$what over $transport gets no denied address");
-		like(dns_rcode($back), $what =~ /answer inside|^65,507|two OPT/
+		like(dns_rcode($back), $what =~ /answer inside|^65,507|two OPT|EDNS/
 		    ? qr/./ : qr/^(none|FORMERR|NOTIMP|REFUSED|NXDOMAIN|0|SERVFAIL)$/,
 		    "$what over $transport is refused");
 		is(scalar asked('evil|65000|x{9}'), $asked,
@@ -166,11 +166,11 @@ in_netns($w->{sandbox}, sub {
 	return '';
 });
 lives('a flood of 20,000 datagrams');
-is(scalar asked('evil'), 0, 'of which the resolver saw nothing');
+is(scalar asked('n\d+\.evil'), 0, 'of which the resolver saw nothing');
 ok(alive($pid), 'the sidecar has lived through it');
 unlike(read_file(scratch() . '/sidecar.log'), qr/worker died/,
     'so has its worker');
 is(leaked($w), 0, 'no packet left');
 is(stop($pid), 0, 'it ends well');
 
-done_testing(0);
+done_testing(325);

@@ -51,8 +51,7 @@ my @plain = (
 	['UDP-Lite', $none, 'lite', EVIL, 7],
 	['UDP-Lite over IPv6', $none, 'lite', EVIL6, 7],
 	['multicast', $no, 'udp', '224.0.0.251', 5353],
-	['multicast over IPv6', qr/^(EPERM|EACCES|ENETUNREACH)$/, 'udp',
-		'ff02::fb%eth0', 5353],
+	['multicast over IPv6', $no, 'udp', 'ff05::fb', 5353],
 	['the host', $no, 'udp', '10.88.0.1', 9],
 );
 # And what needs CAP_NET_RAW; a frame is "sent" as far as its sender knows.
@@ -121,14 +120,20 @@ sub marks_inside
 # that they used must not be a hole for the sandbox's.
 sub try_source_ports
 {
-	my ($how) = @_;
-	my (@port, $hex);
+	my ($how, $pid) = @_;
+	my (@port, $hex, $worker);
 	my $name = dns_name('evil', 'test');
 
 	sees($w, 'dig', '+short', '+tries=1', '@' . RESOLVER, "n$_.good.test")
 	    for 1 .. 20;
 	@port = map { (split / /)[2] } grep { / 10\.88\.0\.5 / } asked('^udp');
 	cmp_ok(scalar @port, '>=', 10, "$how: our questions have source ports");
+	# The next worker has ports of its own; those are free again.
+	($worker) = (capture('pgrep', '-P', $pid))[1] =~ /(\d+)/;
+	kill 'KILL', $worker;
+	ok(wait_for(sub { (sees($w, 'dig', '+short', '+time=1', '+tries=1',
+		'good.test'))[1] eq GOOD . "\n" }, 15),
+	    "$how: another worker serves");
 	$hex = unpack 'H*', dns_question($name);
 	for my $who (NOBODY, RAW, ROOT) {
 		my $kind = $who eq NOBODY ? 'port' : 'raw';
@@ -155,10 +160,10 @@ for my $how (qw(join sidecar)) {
 	try_all($how, NOBODY, @plain);
 	try_all($how, ROOT, @raw);
 	try_all($how, RAW, grep { $_->[0] =~ /ICMP|header|frame$|marks/ } @raw);
-	for my $mark (marks_inside()) {
-		is(hostile($w, ROOT, 'marks', EVIL, 7, 1, $mark), 'refused',
-		    "$how: a mark that the rules name is refused");
-	}
+	my @marks = marks_inside();
+	cmp_ok(scalar @marks, '>', 1, "$how: the rules name marks");
+	is(join(',', grep { hostile($w, ROOT, 'marks', EVIL, 7, 1, $_) ne
+		'refused' } @marks), '', "$how: none of them lets a packet out");
 	is(hostile($w, NOBODY, 'tcp', GOOD, 853), 'ECONNREFUSED',
 	    "$how: DNS over TLS is refused at an allowed address too");
 	is(hostile($w, ROOT, 'fragments', $own, GOOD, 80), 'sent',
@@ -170,7 +175,7 @@ for my $how (qw(join sidecar)) {
 	is(leaked($w, 'resolver') - $resolver, 0,
 	    "$how: nothing of the sandbox's goes to the resolver")
 	    if $how eq 'join';
-	try_source_ports($how) if $how eq 'sidecar';
+	try_source_ports($how, $pid) if $how eq 'sidecar';
 	is((sees($w, @web, '-4', 'http://good.test/'))[1], '200',
 	    "$how: the allowed neighbour still opens");
 	is(leaked($w) - $before, 0, "$how: no frame left");
@@ -179,4 +184,4 @@ for my $how (qw(join sidecar)) {
 	is(stop($pid), 0, "$how: the sidecar ends well");
 }
 
-done_testing(0);
+done_testing(228);

@@ -113,4 +113,4 @@ for my $how (qw(join sidecar)) {
 	is(stop($pid), 0, "$how: the sidecar ends well");
 }
 
-done_testing(0);
+done_testing(28);

@@ -44,10 +44,10 @@ sub watch_cable
 	my ($w, %o) = @_;
 	my @allowed = @{ $o{allowed} || [GOOD, GOOD6] };
 	my $rules = "table netdev cable {\n"
-	    . join('', map { "counter $_ { }\n" } qw(arp resolver good leak))
+	    . join('', map { "counter $_ { }\n" } qw(resolver good leak))
 	    . "chain arrive {\n"
 	    . "type filter hook ingress device sb0 priority -500;\n"
-	    . "ether type arp counter name arp return\n"
+	    . "ether type arp return\n"
 	    . "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert,"
 	    . " nd-router-solicit, mld2-listener-report, mld-listener-report,"
 	    . " mld-listener-done } return\n"
