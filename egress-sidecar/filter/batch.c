@@ -258,6 +258,17 @@ cleanup:
 	nftnl_set_free(set);
 }
 
+void batch_empty_set(struct batch *b, const char *name)
+{
+	struct nlmsghdr *nlh = batch_message(b, NFT_MSG_DELSETELEM, 0);
+
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, b->table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
+	batch_message_done(b, nlh);
+}
+
 void batch_delete_set(struct batch *b, const char *name)
 {
 	struct nlmsghdr *nlh = batch_message(b, NFT_MSG_DELSET, 0);

@@ -94,6 +94,7 @@ void batch_delete_rules(struct batch *b); /* of every chain */
 /* size 0: no limit. */
 void batch_add_set(struct batch *b, const char *name, enum set_key key,
 		   enum set_kind kind, uint32_t size);
+void batch_empty_set(struct batch *b, const char *name);
 void batch_delete_set(struct batch *b, const char *name);
 /* As many messages as it takes. text holds the elements' comments, NULL: they
  * have none. */

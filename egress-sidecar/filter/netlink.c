@@ -170,8 +170,10 @@ int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 
 		for (; mnl_nlmsg_ok(answer, left);
 		     answer = mnl_nlmsg_next(answer, &left)) {
-			if (answer->nlmsg_seq != nlh->nlmsg_seq)
+			if (answer->nlmsg_seq != nlh->nlmsg_seq) {
+				c->heard = true;
 				continue;
+			}
 			if (answer->nlmsg_type == NLMSG_ERROR)
 				return error_of(answer);
 			if (answer->nlmsg_type == NLMSG_DONE)
