@@ -86,8 +86,7 @@ void batch_delete_table(struct batch *b);
 /* hook -1: a chain to jump to. devices is a list that ends with NULL, or
  * NULL. */
 void batch_add_chain(struct batch *b, const char *name, const char *type,
-		     int hook, int priority, bool drop,
-		     const char *const *devices);
+		     int hook, int priority, bool drop, const char **devices);
 void batch_delete_chain(struct batch *b, const char *name);
 void batch_delete_rules(struct batch *b); /* of every chain */
 

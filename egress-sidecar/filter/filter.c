@@ -148,7 +148,7 @@ const char *filter_missing(const struct filter *filter, size_t i)
  * ones keep the chains at the hooks, so that no packet is lost. The table of
  * egress hooks changes with the devices alone. */
 static int commit(struct filter *filter, const struct ruleset *r,
-		  const struct links *links)
+		  struct links *links)
 {
 	bool fresh = !filter->applied;
 	struct batch *b = &filter->batch;

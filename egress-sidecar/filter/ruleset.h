@@ -58,6 +58,6 @@ void ruleset_write_neighbours(struct batch *b, const struct ruleset *r);
 
 /* The netdev table of the egress hooks: frames that did not come through the
  * IP stack stay. devices ends with NULL; none: no table. */
-void egress_hook_write(struct batch *b, const char *const *devices);
+void egress_hook_write(struct batch *b, const char **devices);
 
 #endif
