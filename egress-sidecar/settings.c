@@ -72,10 +72,12 @@ static int apply(struct settings *s, const struct option_entry *o,
 		 const char *where, const char *value)
 {
 	char why[OPTION_WHY_MAX];
+	bool secret = strcmp(o->name, "token") == 0 ||
+		      strcmp(o->name, "policy-token") == 0;
 
 	if (o->read(s, value, why) == 0)
 		return 0;
-	return bad_value(where, value, why, strstr(o->name, "token") != NULL);
+	return bad_value(where, value, why, secret);
 }
 
 static int read_environment(struct settings *s)

@@ -30,6 +30,8 @@ struct server_request {
 struct server_settings {
 	int listen_fd;   /* borrowed, and duplicated; TCP or unix */
 	size_t body_max; /* bytes */
+	/* For one request to come in whole and be answered; 0: 30000. */
+	unsigned request_ms;
 	void *arg;
 	void (*answer)(void *arg, const struct server_request *request,
 		       struct reply *reply);
