@@ -185,6 +185,12 @@ static int one_place(struct settings *s)
 		log_fatal("--netns, --pid, --agent: expected one of them");
 		return -EINVAL;
 	}
+	if (s->run == RUN_AGENT &&
+	    (s->rules || s->policy_file[0] || s->policy_url[0])) {
+		log_fatal("--agent: each sandbox comes with its policy; "
+			  "expected no --rules, --policy-file, --policy-url");
+		return -EINVAL;
+	}
 	return 0;
 }
 

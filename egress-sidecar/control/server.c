@@ -52,6 +52,13 @@ const char *server_header(const struct server_request *request,
 					   name);
 }
 
+const char *server_argument(const struct server_request *request,
+			    const char *name)
+{
+	return MHD_lookup_connection_value(request->connection,
+					   MHD_GET_ARGUMENT_KIND, name);
+}
+
 static const struct sockaddr *peer_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(

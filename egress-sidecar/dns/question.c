@@ -83,7 +83,7 @@ static int judge_type(const struct question *q)
 int question_read(struct question *q, const uint8_t *message, size_t len)
 {
 	const uint8_t *p = message + DNS_HEADER;
-	int rcode;
+	int rcode, result;
 	int taken;
 
 	if (len < DNS_HEADER || message[2] & FLAG2_QR)
@@ -108,12 +108,13 @@ int question_read(struct question *q, const uint8_t *message, size_t len)
 	q->class = wire_get16(p + taken + 2);
 	q->whole = true;
 	rcode = judge_type(q);
-	if (rcode)
-		return rcode;
+	/* IXFR brings a record of its own (RFC 1995, 3). */
 	if (wire_get32(message + 6) != 0 || message[2] & FLAG2_TC)
-		return RCODE_FORMERR;
-	return read_additional(q, message, len, DNS_HEADER + (size_t)taken + 4,
-			       wire_get16(message + 10));
+		return rcode ? rcode : RCODE_FORMERR;
+	result =
+		read_additional(q, message, len, DNS_HEADER + (size_t)taken + 4,
+				wire_get16(message + 10));
+	return result ? result : rcode;
 }
 
 size_t question_opt(const struct question *q, uint8_t *out, unsigned rcode,

@@ -447,8 +447,9 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 		rule_drop(b);
 		return;
 	}
-	/* Coming in: the sender is told nothing. */
-	rule_meta_is(b, NFT_META_OIF, 0);
+	/* Coming in, or through: whether the sender is who it says is not
+	 * known, and an answer would go out unjudged. */
+	rule_meta_is_not(b, NFT_META_IIF, 0);
 	rule_drop(b);
 	rule_begin(b, "refuse");
 	rule_l4proto(b, IPPROTO_TCP);

@@ -10,6 +10,7 @@ use Exporter 'import';
 use Carp qw(croak);
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
+use File::Copy qw(copy);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
@@ -19,7 +20,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(scratch root build_dir start spawn stop kill_now alive
     wait_exit run run_in capture netns netns_etc veth addr in_netns free_port
-    wait_for wait_port write_file read_file python);
+    wait_for wait_port write_file read_file python tool);
 
 my $owner = $$;
 my (%children, @namespaces, $scratch);
@@ -52,6 +53,17 @@ sub scratch
 sub python
 {
 	return '/usr/bin/python3';
+}
+
+# A copy of t/tools/NAME that a user who is nobody can read too, wherever the
+# repository lies.
+sub tool
+{
+	my ($name) = @_;
+	my $copy = scratch() . "/$name";
+
+	copy(root() . "/t/tools/$name", $copy) if !-e $copy;
+	return $copy;
 }
 
 # start(name => ..., cmd => [...], netns => NAME, env => {...}, log => FILE)

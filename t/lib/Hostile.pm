@@ -7,7 +7,6 @@ package Hostile;
 use strict;
 use warnings;
 use Exporter 'import';
-use File::Copy qw(copy);
 use Harness;
 use IO::Select;
 use IO::Socket::IP;
@@ -70,16 +69,6 @@ sub leaked
 	    $counter || 'leak');
 
 	return $out =~ /packets (\d+)/ ? $1 : die "no counter: $out";
-}
-
-# The tools must be within reach of a user who is nobody.
-sub tool
-{
-	my ($name) = @_;
-	my $copy = scratch() . "/$name";
-
-	copy(root() . "/t/tools/$name", $copy) if !-e $copy;
-	return $copy;
 }
 
 sub words
