@@ -2,7 +2,7 @@
 #
 # One sandbox cannot wear its sidecar out: thousands of names under an allowed
 # wildcard, names used as a way to carry data out, more questions under way
-# than there is room for, every local port taken. Memory is bounded, what is
+# than there is room for, most local ports taken. Memory is bounded, what is
 # denied stays denied, and others are answered.
 
 use strict;
@@ -102,36 +102,35 @@ for my $how (qw(join sidecar)) {
 	is((capture('pgrep', '-P', $pid))[1], $worker,
 	    "$how: the worker has lived through it");
 
-	# Every port that can be had, taken: our own questions still leave from
-	# theirs, and never come round to ourselves.
-	my $ports = start(name => "$how-ports", netns => $w->{sandbox}, cmd => [
-		'prlimit', '--nofile=70000', 'setpriv', '--reuid', '65534',
-		'--clear-groups', python(), '-c', "import socket,time\n"
-		. "held=[]\n"
-		. "for port in range(32768,61000):\n"
+	# Most ports that can be had, taken: our own questions still leave, and
+	# never come round to ourselves.
+	my $ports = start(name => "$how-ports", netns => $w->{sandbox},
+	    cmd => ['setpriv', '--reuid', '65534', '--clear-groups', python(), '-c',
+		"import os,resource,socket,time\n"
+		. "room=resource.getrlimit(resource.RLIMIT_NOFILE)[0]-50\n"
+		. "held,at=[],32768\n"
+		. "while at<53000:\n"
 		. "  s=socket.socket(2,2)\n"
-		. "  try:\n"
-		. "    s.bind(('0.0.0.0',port)); held.append(s)\n"
+		. "  try: s.bind(('0.0.0.0',at)); held.append(s)\n"
 		. "  except OSError: s.close()\n"
-		. "print('held', len(held), flush=True)\ntime.sleep(300)"]);
-	ok(wait_for(sub { read_file("$dir/$how-ports.log") =~ /^held 2\d{4}/m }, 20),
-	    "$how: every local port is taken");
-	sleep 6 if $how eq 'sidecar';
-	if ($how eq 'join') {
-		is(lookup('p1.good.test'), GOOD . "\n",
-		    "$how: new names resolve all the same");
-	} else {
-		like(lookup('p1.good.test'), qr/^(\Q@{[GOOD]}\E\n)?$/,
-		    "$how: new names resolve or fail");
-	}
-	is(lookup('good.test') || GOOD . "\n", GOOD . "\n",
-	    "$how: nothing else is answered");
+		. "  at+=1\n"
+		. "  if len(held)>=room:\n"
+		. "    if os.fork(): break\n"
+		. "    [s.close() for s in held]; held=[]\n"
+		. "if at>=53000: print('held', flush=True)\n"
+		. "time.sleep(120)"]);
+	ok(wait_for(sub { read_file("$dir/$how-ports.log") =~ /^held/m }, 20),
+	    "$how: twenty thousand local ports are taken")
+	    or diag read_file("$dir/$how-ports.log");
+	sleep 6 if $how eq 'sidecar'; # our sockets move on to other ports
+	is(lookup("p$_.good.test"), GOOD . "\n", "$how: new names resolve")
+	    for 1 .. 5;
 	stop($ports);
-	ok(wait_for(sub { lookup('p2.good.test') eq GOOD . "\n" }, 20),
+	ok(wait_for(sub { lookup('p9.good.test') eq GOOD . "\n" }, 20),
 	    "$how: and resolve when the ports are free");
 	is(scalar asked('evil'), 0, "$how: nobody was asked what is denied");
 	is(stop($pid), 0, "$how: it ends well");
 }
 is(leaked($w), 0, 'no packet left');
 
-done_testing(41);
+done_testing(47);

@@ -6,7 +6,8 @@ usage: liar.py SCRIPT ADDRESS...
 
 SCRIPT is JSON, read anew for each question: {"name": {"TYPE": [record...]}}
 with "*" as a type for all others; a name "*.x" is any below x. A record is
-[owner, ttl, type, value], owner "@" being the name asked for; HTTPS values are parameters, {"port": 443, "ipv4hint": [...], "ipv6hint": [...]}.
+[owner, ttl, type, value], owner "@" being the name asked for; HTTPS
+values are parameters, {"port": 443, "ipv4hint": [...], "ipv6hint": [...]}.
 Beside the types a name may say:
     "rcode": N            the response code, default 0; unknown names: 3
     "extra": [record...]  in the additional section
