@@ -40,6 +40,9 @@ typedef struct {
     /* grows with every change of a record */
     ngx_atomic_t changes;
 
+    /* open at the moment */
+    ngx_atomic_t tunnels;
+
     ngx_atomic_t stats[NGX_HTTP_OPENSANDBOX_STATS];
 } ngx_http_opensandbox_shared_t;
 
@@ -50,6 +53,13 @@ typedef struct {
     ngx_http_opensandbox_shared_t *shared;
     ngx_str_t                      state;
 } ngx_http_opensandbox_zone_t;
+
+
+/* room for any record */
+typedef union {
+    ngx_http_opensandbox_record_t record;
+    u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_SIZE];
+} ngx_http_opensandbox_copy_t;
 
 
 /* a record on its way into the registry */
