@@ -10,7 +10,7 @@ use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use Socket qw(AF_INET6);
-use Test::More tests => 30;
+use Test::More tests => 29;
 use Time::HiRes qw(sleep time);
 use Harness;
 use Ingress;
@@ -179,14 +179,9 @@ is(read_answer($s)->{body}, 'part', 'a request body passes as it comes');
 # Slow starts
 is(get($port, "/sandboxes/sb/port/$late/")->{status}, 502,
     'a port that is not open yet is a 502');
-spawn('late', sub {
-	sleep 0.7;
-	echo('late', port => $late);
-	sleep 20;
-});
+$late = echo('late', late => 0.7);
 like(get($waiting, "/sandboxes/sb/port/$late/")->{body}, qr/^late 1/,
     'unless the gateway waits for it');
-my $started = time;
 $s = connect_to($waiting);
 print $s "GET /sandboxes/sb/port/1/ HTTP/1.1\r\nHost: x\r\n\r\n";
 ok(!IO::Select->new($s)->can_read(0.3), 'a request is held');
