@@ -40,8 +40,8 @@ static int number(const char *value, unsigned long max, unsigned long *out)
 
 static int truth(const char *value, bool *out)
 {
-	static const char *const yes[] = {"1", "true", "yes", "on"};
-	static const char *const no[] = {"0", "false", "no", "off", ""};
+	static const char *const yes[] = {"1", "true", "yes", "y", "on"};
+	static const char *const no[] = {"0", "false", "no", "n", "off", ""};
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++) {
 		if (strcasecmp(value, yes[i]) == 0) {
@@ -181,11 +181,13 @@ static int add_attr(struct settings *s, const char *item, char *why)
 	return 0;
 }
 
+/* The words may come in either order and case. */
 static int read_mode(struct settings *s, const char *value, char *why)
 {
-	if (strcmp(value, "dns") == 0)
+	if (strcasecmp(value, "dns") == 0)
 		s->nft = false;
-	else if (strcmp(value, "dns+nft") == 0)
+	else if (strcasecmp(value, "dns+nft") == 0 ||
+		 strcasecmp(value, "nft+dns") == 0)
 		s->nft = true;
 	else
 		return expected(why, "dns or dns+nft");
@@ -272,8 +274,11 @@ static int read_token_file(struct settings *s, const char *value, char *why)
 	size_t len;
 	int err = policy_file_read(value, 4096, &text, &len);
 
-	if (err)
-		return expected(why, strerror(-err));
+	if (err) {
+		snprintf(why, OPTION_WHY_MAX, "a file to read (%s)",
+			 strerror(-err));
+		return -EINVAL;
+	}
 	text[strcspn(text, "\r\n")] = '\0';
 	err = text[0] ? read_token(s, text, why)
 		      : expected(why, "a file that holds a token");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service.h"
 
+#include "control/agent.h"
 #include "control/http.h"
 #include "control/otlp.h"
 #include "control/pull.h"
@@ -26,8 +27,10 @@ struct worker {
 	uv_signal_t signals[3];
 	struct always_rules *always;
 	struct sandbox_shared shared;
-	struct sandbox *sandbox;
-	struct sandbox_list list; /* that one */
+	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
+	struct sandbox_list only;
+	const struct sandbox_list *list; /* it, or the agent's */
+	struct agent *agent;
 	struct http *http;
 	struct pull *pull;
 	struct otlp *otlp;
@@ -57,12 +60,25 @@ static int netns_of(const struct settings *settings)
 	return fd;
 }
 
+static int agent_socket_open(struct service_sockets *s,
+			     const struct settings *settings)
+{
+	s->http = agent_listen(settings->agent_socket);
+	if (s->http >= 0)
+		return 0;
+	log_fatal("OPENSANDBOX_EGRESS_AGENT_SOCKET: %s: %s",
+		  settings->agent_socket, strerror(-s->http));
+	return s->http;
+}
+
 int service_sockets_open(struct service_sockets *s,
 			 const struct settings *settings)
 {
 	int err;
 
 	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1};
+	if (settings->run == RUN_AGENT)
+		return agent_socket_open(s, settings);
 	if (settings->run == RUN_JOIN) {
 		s->netns = netns_of(settings);
 		if (s->netns < 0)
@@ -142,12 +158,25 @@ static int first_rules(struct rules **rules, const struct settings *settings)
 
 /* Always-files */
 
+/* All sandboxes or none. */
+static int always_put(struct worker *w, const struct always_rules *always)
+{
+	char message[256];
+	int err = 0;
+	size_t i;
+
+	for (i = 0; i < w->list->n && !err; i++)
+		err = sandbox_always(w->list->at[i], always, message);
+	while (err && --i > 0)
+		(void)sandbox_always(w->list->at[i - 1], w->always, message);
+	return err;
+}
+
 static void always_reload(void *arg)
 {
 	struct worker *w = arg;
 	struct policy_error fault = {.index = -1};
 	struct always_rules *always = NULL;
-	char message[256];
 	int err =
 		always_load(&always, w->service->settings->always_dir, &fault);
 
@@ -157,7 +186,7 @@ static void always_reload(void *arg)
 			  fault.message, NULL);
 		return;
 	}
-	if (sandbox_always(w->sandbox, always, message)) {
+	if (always_put(w, always)) {
 		always_free(always);
 		return;
 	}
@@ -185,6 +214,7 @@ static void worker_stop(struct worker *w)
 	otlp_close(w->otlp);
 	pull_close(w->pull);
 	http_close(w->http);
+	agent_close(w->agent);
 	sandbox_close(w->sandbox, false);
 	webhook_close(w->shared.webhook);
 	resolvers_close(w->shared.resolvers);
@@ -280,6 +310,20 @@ static void log_common(const struct settings *settings)
 	log_set_level(settings->log_level);
 }
 
+/* Who says which sandboxes there are. */
+static int agent_start(struct worker *w)
+{
+	char message[256];
+	int err = agent_open(&w->agent, w->service->sockets->http, &w->shared,
+			     message);
+
+	if (err)
+		log_fatal("%s", message);
+	else
+		w->list = agent_sandboxes(w->agent);
+	return err;
+}
+
 /* What speaks for the sandbox to the outside. */
 static int control_start(struct worker *w)
 {
@@ -287,18 +331,30 @@ static int control_start(struct worker *w)
 	const struct settings *settings = service->settings;
 	int err;
 
-	w->list = (struct sandbox_list){&w->sandbox, 1};
 	err = http_open(&w->http, &w->loop, service->sockets->http, w->sandbox,
 			settings, settings->run == RUN_SIDECAR);
 	if (!err && settings->policy_url[0])
 		err = pull_open(&w->pull, &w->loop, w->sandbox,
 				settings->policy_url, settings->policy_token,
 				settings->max_rules);
-	if (!err)
-		err = otlp_open(&w->otlp, &w->loop, &w->list, settings);
 	if (err)
 		log_fatal("HTTP: %s", strerror(-err));
 	return err;
+}
+
+/* The sandbox of sidecar and join mode, or those of the agent. */
+static int sandboxes_start(struct worker *w, struct rules *rules)
+{
+	int err;
+
+	if (w->service->settings->run == RUN_AGENT)
+		return agent_start(w);
+	w->list = &w->only;
+	err = sandbox_start(w, rules);
+	if (err)
+		return err;
+	w->only = (struct sandbox_list){&w->sandbox, 1};
+	return control_start(w);
 }
 
 static int worker_start(struct worker *w, struct rules *rules)
@@ -311,11 +367,12 @@ static int worker_start(struct worker *w, struct rules *rules)
 		rules_free(rules);
 		return err;
 	}
-	err = sandbox_start(w, rules);
+	err = sandboxes_start(w, rules);
 	if (!err)
 		err = signals_start(w);
 	if (!err)
-		err = control_start(w);
+		err = otlp_open(&w->otlp, &w->loop, w->list,
+				w->service->settings);
 	if (!err &&
 	    watch_open(&w->watch, &w->loop, w->service->settings->always_dir,
 		       always_reload, w))

@@ -72,10 +72,12 @@ static int apply(struct settings *s, const struct option_entry *o,
 		 const char *where, const char *value)
 {
 	char why[OPTION_WHY_MAX];
+	bool secret = strcmp(o->name, "token") == 0 ||
+		      strcmp(o->name, "policy-token") == 0;
 
 	if (o->read(s, value, why) == 0)
 		return 0;
-	return bad_value(where, value, why, strstr(o->name, "token") != NULL);
+	return bad_value(where, value, why, secret);
 }
 
 static int read_environment(struct settings *s)
@@ -183,6 +185,12 @@ static int one_place(struct settings *s)
 
 	if (places > 1) {
 		log_fatal("--netns, --pid, --agent: expected one of them");
+		return -EINVAL;
+	}
+	if (s->run == RUN_AGENT &&
+	    (s->rules || s->policy_file[0] || s->policy_url[0])) {
+		log_fatal("--agent: each sandbox comes with its policy; "
+			  "expected no --rules, --policy-file, --policy-url");
 		return -EINVAL;
 	}
 	return 0;

@@ -47,7 +47,7 @@ subtest 'another user' => sub {
 	my $said = in_netns($w->{sandbox}, sub {
 		my ($status, $out) = capture('setpriv', '--reuid', '65534',
 		    '--inh-caps', '+net_raw', '--ambient-caps', '+net_raw',
-		    python(), root() . '/t/tools/hostile.py', 'udp', $resolver,
+		    python(), tool('hostile.py'), 'udp', $resolver,
 		    53, 0, MARK);
 		return $out;
 	});

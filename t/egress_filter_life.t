@@ -76,9 +76,27 @@ subtest 'a lease ends, its connection does not' => sub {
 	is(ask($d, "element $evil 30"), 'ok ', 'and longer');
 	sleep 2.5;
 	is(hostile($w, 'tcp', $evil, 80), 'open', 'the longer one counts');
+	is(ask($d, "element $fine 2"), 'ok ', 'another, for two seconds');
+	sleep 1.2;
+	is(ask($d, "element $fine 2"), 'ok ', 'for two more');
+	sleep 1.2;
+	is(hostile($w, 'tcp', $fine, 80), 'open', 'its clock was restarted');
 	is(ask($d, "element $evil 0"), 'ok ', 'taken away');
 	is(hostile($w, 'tcp', $evil, 80), 'ECONNREFUSED', 'refused at once');
 	is(ask($d, "element $evil 0"), 'ok ', 'taken away though absent');
+};
+
+subtest 'an ended lease and another policy' => sub {
+	is(ask($d, 'apply ' . policy('good.test', 'long.test')), 'ok applied',
+	    'apply');
+	is(ask($d, "learn long.test $fine 30"), 'ok learned', 'learn');
+	my $kept = hostile_start($w, 'hold', $fine, 80, 3);
+	is(ask($d, 'later 100'), 'ok ', 'time passes');
+	is(ask($d, 'apply ' . policy('long.test')), 'ok applied', 'apply');
+	is(ask($d, 'end'), 'ok ended', 'end');
+	is(hostile($w, 'tcp', $fine, 80), 'ECONNREFUSED', 'a new one is refused');
+	is(said($kept), 'alive', 'the open one lives');
+	is(ask($d, 'apply ' . policy('good.test')), 'ok applied', 'apply');
 };
 
 subtest 'who connects inward' => sub {

@@ -73,14 +73,33 @@ static void replace(struct sandbox *sandbox, const struct settings *settings,
 	    reply);
 }
 
+/* "[]", blanks aside: there is nothing to do, so it is a mistake. */
+static bool empty_array(const char *body)
+{
+	static const char blanks[] = " \t\r\n";
+
+	body += strspn(body, blanks);
+	if (*body++ != '[')
+		return false;
+	body += strspn(body, blanks);
+	if (*body++ != ']')
+		return false;
+	return body[strspn(body, blanks)] == '\0';
+}
+
 static void patch(struct sandbox *sandbox, const struct settings *settings,
 		  const char *body, size_t len, struct reply *reply)
 {
 	struct policy_error fault = {.index = -1};
 	struct rules *rules;
-	int err = rules_patched(&rules, policy_rules(sandbox_policy(sandbox)),
-				body, len, settings->max_rules, &fault);
+	int err;
 
+	if (empty_array(body)) {
+		reply_text(reply, 400, "invalid policy: expected rules");
+		return;
+	}
+	err = rules_patched(&rules, policy_rules(sandbox_policy(sandbox)), body,
+			    len, settings->max_rules, &fault);
 	if (err)
 		reply_unread(reply, sandbox, err, &fault);
 	else
@@ -93,9 +112,14 @@ static void take_away(struct sandbox *sandbox, const struct settings *settings,
 	struct policy_error fault = {.index = -1};
 	struct rules *rules;
 	size_t removed;
-	int err = rules_without(&rules, policy_rules(sandbox_policy(sandbox)),
-				body, len, &removed, &fault);
+	int err;
 
+	if (empty_array(body)) {
+		reply_text(reply, 400, "invalid policy: expected targets");
+		return;
+	}
+	err = rules_without(&rules, policy_rules(sandbox_policy(sandbox)), body,
+			    len, &removed, &fault);
 	if (err) {
 		reply_unread(reply, sandbox, err, &fault);
 	} else if (removed == 0) {

@@ -13,7 +13,7 @@ enum {
 	CONNECTIONS_OF_ONE_MAX = 64, /* from one address */
 	UNTRUSTED_MAX = 16,
 	IDLE_S = 15,
-	REQUEST_MS = 30 * 1000, /* for one request to come in whole */
+	REQUEST_MS = 30 * 1000,
 	DRAIN_TIMES = 16, /* what is over body_max is read and forgotten, up to
 			     so many times body_max: a client reads the 413
 			     only when it has sent all */
@@ -50,6 +50,13 @@ const char *server_header(const struct server_request *request,
 {
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
 					   name);
+}
+
+const char *server_argument(const struct server_request *request,
+			    const char *name)
+{
+	return MHD_lookup_connection_value(request->connection,
+					   MHD_GET_ARGUMENT_KIND, name);
 }
 
 static const struct sockaddr *peer_of(struct MHD_Connection *connection)
@@ -242,10 +249,10 @@ static uint64_t end_slow(struct server *server)
 	for (struct client *c = server->clients; c; c = c->next) {
 		uint64_t age = now - c->since_ms;
 
-		if (age >= REQUEST_MS)
+		if (age >= server->settings.request_ms)
 			shutdown(c->fd, SHUT_RDWR);
-		else if (REQUEST_MS - age < next)
-			next = REQUEST_MS - age;
+		else if (server->settings.request_ms - age < next)
+			next = server->settings.request_ms - age;
 	}
 	return next;
 }
@@ -312,6 +319,8 @@ int server_open(struct server **out, uv_loop_t *loop,
 	if (!server)
 		return -ENOMEM;
 	server->settings = *settings;
+	if (!server->settings.request_ms)
+		server->settings.request_ms = REQUEST_MS;
 	server->loop = loop;
 	err = daemon_start(server);
 	if (err) {

@@ -30,6 +30,8 @@ struct server_request {
 struct server_settings {
 	int listen_fd;   /* borrowed, and duplicated; TCP or unix */
 	size_t body_max; /* bytes */
+	/* For one request to come in whole and be answered; 0: 30000. */
+	unsigned request_ms;
 	void *arg;
 	void (*answer)(void *arg, const struct server_request *request,
 		       struct reply *reply);
@@ -47,5 +49,8 @@ void server_close(struct server *server);
 /* A request's header, NULL: it has none of that name. */
 const char *server_header(const struct server_request *request,
 			  const char *name);
+/* An argument of its query, decoded, NULL: it has none of that name. */
+const char *server_argument(const struct server_request *request,
+			    const char *name);
 
 #endif

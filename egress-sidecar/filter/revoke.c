@@ -5,6 +5,7 @@
  * connection that the packet filter refuses would end at its next packet
  * anyway; this ends those that are idle or only wait.
  */
+#include "chains.h"
 #include "inner.h"
 
 #include <arpa/inet.h>
@@ -77,13 +78,25 @@ static bool is_learned(const struct sweep *s, const struct peer_socket *p,
 		     &of_protocol);
 }
 
+/* Our own questions, and the sandbox's to resolvers that it may ask. */
+static bool is_resolver(const struct filter_settings *s,
+			const struct address *a, uint16_t port)
+{
+	for (size_t i = 0; i < s->n_resolvers; i++) {
+		if (s->resolvers[i].port == port &&
+		    address_compare(&s->resolvers[i].a, a) == 0)
+			return true;
+	}
+	return port == PORT_DNS;
+}
+
 static bool is_refused(const struct sweep *s, const struct peer_socket *p)
 {
 	uint16_t port = ntohs(p->id.idiag_dport);
 	struct decision decision;
 
 	if (is_local(&p->peer) || address_compare(&p->peer, &p->local) == 0 ||
-	    port == 53)
+	    is_resolver(&s->filter->settings, &p->peer, port))
 		return false;
 	if (is_learned(s, p, port))
 		return false;

@@ -447,8 +447,9 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 		rule_drop(b);
 		return;
 	}
-	/* Coming in: the sender is told nothing. */
-	rule_meta_is(b, NFT_META_OIF, 0);
+	/* Coming in, or through: whether the sender is who it says is not
+	 * known, and an answer would go out unjudged. */
+	rule_meta_is_not(b, NFT_META_IIF, 0);
 	rule_drop(b);
 	rule_begin(b, "refuse");
 	rule_l4proto(b, IPPROTO_TCP);
@@ -517,4 +518,14 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 	chains_write_dns(b, r);
 	if (!r->settings->dns_only)
 		write_enforcement(b, r);
+}
+
+void ruleset_write_neighbours(struct batch *b, const struct ruleset *r)
+{
+	batch_table(b, NFPROTO_INET, RULESET_TABLE);
+	batch_empty_set(b, "inbound4");
+	batch_empty_set(b, "inbound6");
+	batch_empty_set(b, "onlink6");
+	add_inbound(b, r);
+	add_onlink(b, r);
 }

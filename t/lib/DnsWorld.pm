@@ -53,7 +53,7 @@ END
 	return $pid;
 }
 
-# t/tools/liar.py on ADDRESS; what it is asked goes to a file, a line each.
+# t/tools/lying_resolver.py on ADDRESS; what it is asked goes to a file, a line each.
 sub dns_liar
 {
 	my ($w, $address, @how) = @_;
@@ -61,7 +61,7 @@ sub dns_liar
 	my $seen = scratch() . "/$name.seen";
 
 	my $pid = start(name => $name, netns => $w->{internet},
-	    cmd => [python(), root() . '/t/tools/liar.py', $address, $seen,
+	    cmd => [python(), root() . '/t/tools/lying_resolver.py', $address, $seen,
 		@how]);
 	wait_for(sub { -e $seen }) or die "the liar did not start";
 	return ($pid, $seen);

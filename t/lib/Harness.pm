@@ -10,6 +10,7 @@ use Exporter 'import';
 use Carp qw(croak);
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
+use File::Copy qw(copy);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
@@ -19,7 +20,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(scratch root build_dir start spawn stop kill_now alive
     wait_exit run run_in capture netns netns_etc veth addr in_netns free_port
-    wait_for wait_port write_file read_file python);
+    wait_for wait_port write_file read_file python tool);
 
 my $owner = $$;
 my (%children, @namespaces, $scratch);
@@ -52,6 +53,17 @@ sub scratch
 sub python
 {
 	return '/usr/bin/python3';
+}
+
+# A copy of t/tools/NAME that a user who is nobody can read too, wherever the
+# repository lies.
+sub tool
+{
+	my ($name) = @_;
+	my $copy = scratch() . "/$name";
+
+	copy(root() . "/t/tools/$name", $copy) if !-e $copy;
+	return $copy;
 }
 
 # start(name => ..., cmd => [...], netns => NAME, env => {...}, log => FILE)
@@ -237,7 +249,10 @@ sub in_netns
 		my $result = eval {
 			open my $fh, '<', "/run/netns/$ns" or die "netns $ns: $!";
 			# setns(2) has no wrapper in core Perl.
-			syscall(308, fileno($fh), 0x40000000) == 0
+			my %setns = (x86_64 => 308, aarch64 => 268);
+			my $number = $setns{ (POSIX::uname())[4] }
+			    or die "setns: its number is not known here\n";
+			syscall($number, fileno($fh), 0x40000000) == 0
 			    or die "setns: $!";
 			$code->();
 		};
@@ -341,7 +356,14 @@ sub cleanup
 	}
 }
 
-$SIG{$_} = sub { exit 130 } for qw(INT TERM HUP);
+# However the test ends, what it made goes with it; it ends when what runs it
+# (prove) does: prctl(PR_SET_PDEATHSIG), which has no wrapper in core Perl.
+$SIG{$_} = sub { exit 130 } for qw(INT TERM HUP PIPE);
+{
+	my %prctl = (x86_64 => 157, aarch64 => 167);
+	my $number = $prctl{ (POSIX::uname())[4] };
+	syscall($number, 1, 15, 0, 0, 0) if $number;
+}
 END { cleanup() }
 
 1;

@@ -5,9 +5,9 @@
  * of what the kernel holds.
  *
  *   apply JSON                   learn NAME ADDRESS TTL
- *   repeat N JSON JSON           forget ADDRESS
- *   learnmany N NAME             end
- *   counts | missing | log | remove | quit
+ *   repeat N JSON JSON           element ADDRESS SECONDS
+ *   learnmany N                  later SECONDS (for leases, not the kernel)
+ *   end | counts | missing | log | remove | quit
  */
 #include "filter/filter.h"
 #include "netns.h"
@@ -34,9 +34,12 @@ static uint64_t now_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* What "later" has added. */
+static uint64_t ahead_ms;
+
 static uint64_t now_ms(void)
 {
-	return now_us() / 1000;
+	return now_us() / 1000 + ahead_ms;
 }
 
 static void answer(int ret, const char *text)
@@ -249,7 +252,10 @@ static void obey(char *line)
 	else if (strcmp(line, "end") == 0)
 		answer(filter_end_revoked(filter, policy, leases, now_ms()),
 		       "ended");
-	else if (strcmp(line, "counts") == 0)
+	else if (strcmp(line, "later") == 0) {
+		ahead_ms += strtoul(rest, NULL, 10) * 1000;
+		answer(0, "");
+	} else if (strcmp(line, "counts") == 0)
 		show_counts();
 	else if (strcmp(line, "missing") == 0)
 		show_missing();

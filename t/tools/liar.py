@@ -1,139 +1,245 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-#
-# A resolver that misbehaves. liar.py ADDRESS SEEN [HOW]: answers any question
-# on ADDRESS port 53 with 203.0.113.20, UDP and TCP, after lies that HOW asks
-# for. SEEN gets a line for each question: transport, source port, id, name.
-#
-#   honest    no lie                    silent    no answer at all
-#   id        a wrong id first          question  another question first
-#   port      from another port first   source    from another address first
-#   servfail  SERVFAIL                  truncate  TC over UDP
-#   slow      after half a second       garbage   bytes that are no message
-#   twice     the answer, then another  tcphang   TC, then silence over TCP
-import random
-import select
+"""A DNS server that answers what it is told to, true or not.
+
+usage: liar.py SCRIPT ADDRESS...
+
+SCRIPT is JSON, read anew for each question: {"name": {"TYPE": [record...]}}
+with "*" as a type for all others; a name "*.x" is any below x. A record is
+[owner, ttl, type, value], owner "@" being the name asked for; HTTPS
+values are parameters, {"port": 443, "ipv4hint": [...], "ipv6hint": [...]}.
+Beside the types a name may say:
+    "rcode": N            the response code, default 0; unknown names: 3
+    "extra": [record...]  in the additional section
+    "authority": [record...]
+    "wait": FILE          answer only once FILE exists
+    "before": [lie...]    send these first, each a whole answer that is wrong
+                          in "id", "question", "port" or "source"
+    "silent": true        say nothing at all
+A datagram that is larger than the client allows is truncated. Each question
+is printed as: transport source port name type
+"""
+import json
+import os
 import socket
 import struct
 import sys
+import threading
 import time
 
-address, seen_path = sys.argv[1:3]
-how = sys.argv[3] if len(sys.argv) > 3 else "honest"
-TRUE, LIE = "203.0.113.20", "203.0.113.66"
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "TXT": 16, "AAAA": 28,
+         "DNAME": 39, "OPT": 41, "SVCB": 64, "HTTPS": 65, "ANY": 255}
+NAMES = {number: name for name, number in TYPES.items()}
+LIE = "203.0.113.66"
 
 
-def name_end(m):
-    at = 12
-    while m[at]:
-        at += m[at] + 1
-    return at + 1
+def name_pack(name):
+    out = b""
+    for label in name.rstrip(".").split("."):
+        if label:
+            out += bytes([len(label)]) + label.encode("latin-1")
+    return out + b"\0"
 
 
-def reply(m, address4, flags=0x8180, ident=None, records=1):
-    end = name_end(m) + 4
-    qtype = struct.unpack(">H", m[end - 4:end - 2])[0]
-    records = records if qtype == 1 else 0
-    out = struct.pack(">HHHHHH", struct.unpack(">H", m[:2])[0]
-                      if ident is None else ident, flags, 1, records, 0, 0)
-    out += m[12:end]
-    for _ in range(records):
-        out += b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4)
-        out += socket.inet_aton(address4)
+def name_read(message, at):
+    labels = []
+    while message[at]:
+        size = message[at]
+        labels.append(message[at + 1:at + 1 + size].decode("latin-1"))
+        at += 1 + size
+    return ".".join(labels), at + 1
+
+
+def svcb(parameters):
+    out = struct.pack("!H", 1) + b"\0"
+    for key, code, family in (("port", 3, None),
+                              ("ipv4hint", 4, socket.AF_INET),
+                              ("ipv6hint", 6, socket.AF_INET6)):
+        if key not in parameters:
+            continue
+        if family is None:
+            value = struct.pack("!H", parameters[key])
+        else:
+            value = b"".join(socket.inet_pton(family, a)
+                             for a in parameters[key])
+        out += struct.pack("!HH", code, len(value)) + value
     return out
 
 
-def other_question(m):
-    end = name_end(m)
-    return m[:12] + b"\x05other\x04test\x00" + m[end:]
+def data_pack(kind, value):
+    if kind == "A":
+        return socket.inet_pton(socket.AF_INET, value)
+    if kind == "AAAA":
+        return socket.inet_pton(socket.AF_INET6, value)
+    if kind in ("CNAME", "NS", "DNAME"):
+        return name_pack(value)
+    if kind == "TXT":
+        return bytes([len(value)]) + value.encode("latin-1")
+    if kind in ("HTTPS", "SVCB"):
+        return svcb(value)
+    raise ValueError(kind)
 
 
-def answers(m, tcp):
-    """(socket to send from, message) in order."""
-    ident = struct.unpack(">H", m[:2])[0]
-    if how == "silent" or (how == "tcphang" and tcp):
-        return []
-    if how == "servfail":
-        return [(udp, reply(m, TRUE, 0x8182, records=0))]
-    if how in ("truncate", "tcphang") and not tcp:
-        return [(udp, reply(m, TRUE, 0x8380, records=0))]
-    true = (udp, reply(m, TRUE))
+def records(listed, name=""):
+    out = b""
+    for owner, ttl, kind, value in listed:
+        owner = name if owner == "@" else owner
+        data = data_pack(kind, value)
+        out += name_pack(owner) + struct.pack("!HHIH", TYPES[kind], 1, ttl,
+                                              len(data)) + data
+    return out
+
+
+class Question:
+    def __init__(self, message):
+        self.id, self.flags, count = struct.unpack("!HHH", message[:6])
+        if count != 1:
+            raise ValueError("questions")
+        self.name, at = name_read(message, 12)
+        self.type, = struct.unpack("!H", message[at:at + 2])
+        self.raw = message[12:at + 4]
+        self.size = 512
+        if message[at + 4:at + 7] == b"\0\0\x29":
+            self.size = max(512, struct.unpack("!H",
+                                               message[at + 7:at + 9])[0])
+
+    def kind(self):
+        return NAMES.get(self.type, str(self.type))
+
+
+def entry_of(script, name):
+    """A name's own entry, or that of the nearest "*." above it."""
+    labels = name.lower().split(".")
+    for at in range(len(labels)):
+        key = ".".join(labels[at:])
+        found = script.get("*." + key if at else key)
+        if found is not None:
+            return found
+    return None
+
+
+def answer(q, script, limit, ident=None, question=None, listed=None):
+    entry = entry_of(script, q.name)
+    if entry is None:
+        code, listed = 3, []
+    else:
+        code = entry.get("rcode", 0)
+        if listed is None:
+            listed = entry.get(q.kind(), entry.get("*", []))
+    extra = (entry or {}).get("extra", [])
+    authority = (entry or {}).get("authority", [])
+    raw = q.raw if question is None else question
+    ident = q.id if ident is None else ident
+    head = struct.pack("!HHHHHH", ident, 0x8180 | code, 1, len(listed),
+                       len(authority), len(extra))
+    whole = head + raw + records(listed, q.name) + records(authority) + records(extra)
+    if len(whole) > limit:
+        return struct.pack("!HHHHHH", ident, 0x8380 | code, 1, 0, 0, 0) + raw
+    return whole
+
+
+def lie(q, script, how, server, peer):
+    """One spoofed answer: right in all but one thing."""
+    listed = [[q.name, 60, "A", LIE]]
+    sender = server
     if how == "id":
-        return [(udp, reply(m, LIE, ident=i))
-                for i in random.sample(range(65536), 200) if i != ident
-                ] + [true]
-    if how == "question":
-        return [(udp, reply(other_question(m), LIE)), true]
-    if how == "port":
-        return [(elsewhere, reply(m, LIE)), true]
-    if how == "source":
-        return [(stranger, reply(m, LIE)), true]
-    if how == "garbage":
-        return [(udp, b""), (udp, b"\x00"), (udp, m), (udp, m[:12]),
-                (udp, reply(m, LIE)[:20]), true]
-    if how == "twice":
-        return [true, (udp, reply(m, LIE))]
-    if how == "slow":
-        time.sleep(0.5)
-    return [true]
-
-
-def bound(family, kind, host, port):
-    s = socket.socket(family, kind)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((host, port))
-    return s
-
-
-family = socket.AF_INET6 if ":" in address else socket.AF_INET
-udp = bound(family, socket.SOCK_DGRAM, address, 53)
-tcp = bound(family, socket.SOCK_STREAM, address, 53)
-tcp.listen(16)
-elsewhere = bound(family, socket.SOCK_DGRAM, address, 5353)
-stranger = bound(socket.AF_INET, socket.SOCK_DGRAM, "203.0.113.99", 53) \
-    if how == "source" else None
-seen = open(seen_path, "w", buffering=1)
-
-
-def note(transport, peer, m):
-    labels, at = [], 12
-    while m[at]:
-        labels.append(m[at + 1:at + 1 + m[at]].decode("latin-1"))
-        at += m[at] + 1
-    seen.write("%s %d %d %s\n" % (transport, peer[1],
-                                  struct.unpack(">H", m[:2])[0],
-                                  ".".join(labels)))
-
-
-def serve_tcp(s, peer, buffers):
-    data = s.recv(65536)
-    if not data:
-        buffers.pop(s)
-        s.close()
+        for wrong in (q.id ^ 1, (q.id + 1) & 0xffff, 0):
+            server.sendto(answer(q, script, 512, ident=wrong, listed=listed),
+                          peer)
         return
-    buffers[s] = (peer, buffers[s][1] + data)
-    while len(buffers[s][1]) > 2:
-        data = buffers[s][1]
-        size = struct.unpack(">H", data[:2])[0]
-        if len(data) < size + 2:
-            break
-        m = data[2:size + 2]
-        buffers[s] = (peer, data[size + 2:])
-        note("tcp", peer, m)
-        for _, out in answers(m, True):
-            s.sendall(struct.pack(">H", len(out)) + out)
-
-
-buffers = {}
-while True:
-    ready = select.select([udp, tcp] + list(buffers), [], [])[0]
-    for s in ready:
-        if s is udp:
-            m, peer = udp.recvfrom(65535)
-            note("udp", peer, m)
-            for sender, out in answers(m, False):
-                sender.sendto(out, peer)
-        elif s is tcp:
-            c, peer = tcp.accept()
-            buffers[c] = (peer, b"")
+    if how == "question":
+        other = name_pack("x" + q.name) + struct.pack("!HH", q.type, 1)
+        message = answer(q, script, 512, question=other, listed=listed)
+    else:
+        message = answer(q, script, 512, listed=listed)
+    if how in ("port", "source"):
+        own = server.getsockname()
+        sender = socket.socket(server.family, socket.SOCK_DGRAM)
+        if how == "source":
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sender.bind(("203.0.113.66", 53))
         else:
-            serve_tcp(s, buffers[s][0], buffers)
+            sender.bind((own[0], 5353))
+    sender.sendto(message, peer)
+    if sender is not server:
+        sender.close()
+
+
+def reply(message, peer, transport, limit, server=None):
+    q = Question(message)
+    with open(sys.argv[1]) as f:
+        script = json.load(f)
+    print(transport, peer[0], peer[1], q.name, q.kind(), flush=True)
+    entry = entry_of(script, q.name) or {}
+    if entry.get("silent"):
+        return None
+    if server is not None:
+        for how in entry.get("before", []):
+            lie(q, script, how, server, peer)
+    while "wait" in entry and not os.path.exists(entry["wait"]):
+        time.sleep(0.01)
+    return answer(q, script, limit or q.size)
+
+
+def datagram(server, message, peer):
+    try:
+        out = reply(message, peer, "udp", 0, server)
+    except (ValueError, IndexError, struct.error) as e:
+        print("odd", peer[0], peer[1], repr(e), message[:64].hex(), flush=True)
+        return
+    if out:
+        server.sendto(out, peer)
+
+
+def exactly(connection, size):
+    out = b""
+    while len(out) < size:
+        part = connection.recv(size - len(out))
+        if not part:
+            raise EOFError
+        out += part
+    return out
+
+
+def stream(connection, peer):
+    try:
+        while True:
+            size, = struct.unpack("!H", exactly(connection, 2))
+            out = reply(exactly(connection, size), peer, "tcp", 65535)
+            if out:
+                connection.sendall(struct.pack("!H", len(out)) + out)
+    except (EOFError, OSError, ValueError, IndexError, struct.error):
+        connection.close()
+
+
+def udp_serve(server):
+    while True:
+        message, peer = server.recvfrom(65535)
+        threading.Thread(target=datagram, args=(server, message, peer),
+                         daemon=True).start()
+
+
+def tcp_serve(server):
+    while True:
+        threading.Thread(target=stream, args=server.accept(),
+                         daemon=True).start()
+
+
+def main():
+    threads = []
+    for address in sys.argv[2:]:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        for kind, serve in ((socket.SOCK_DGRAM, udp_serve),
+                            (socket.SOCK_STREAM, tcp_serve)):
+            s = socket.socket(family, kind)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind((address, 53))
+            if kind == socket.SOCK_STREAM:
+                s.listen(64)
+            threads.append(threading.Thread(target=serve, args=(s,)))
+    print("listening", flush=True)
+    for thread in threads:
+        thread.start()
+
+
+main()

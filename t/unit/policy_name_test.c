@@ -151,6 +151,13 @@ static void wire_out_of_form_is_refused(void **state)
 				    &name, (const uint8_t *)wires[i].wire,
 				    wires[i].len) < 0);
 
+	/* a label of 64, and a compression pointer, with all their octets */
+	memset(longest, 0, sizeof(longest));
+	longest[0] = 64;
+	assert_true(domain_name_from_wire(&name, longest, sizeof(longest)) < 0);
+	longest[0] = 0xc0;
+	assert_true(domain_name_from_wire(&name, longest, sizeof(longest)) < 0);
+
 	memset(longest, 1, sizeof(longest));
 	assert_true(domain_name_from_wire(&name, longest, sizeof(longest)) < 0);
 	longest[254] = 0;

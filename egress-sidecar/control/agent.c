@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent.h"
+
+#include "../netns.h"
+#include "../settings.h"
+#include "guards.h"
+#include "policy_api.h"
+#include "server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define COLLECTION "/v1/sandboxes"
+
+enum {
+	SANDBOXES_MAX = 8192,
+	LIST_MAX = 1000, /* in one answer */
+	BACKLOG = 128,
+	BODY_MAX = POLICY_BODY_MAX + AGENT_NETNS_MAX + 1024,
+};
+
+struct agent {
+	struct guards guards;
+	struct server *server;
+};
+
+/* Answers */
+
+static void __attribute__((format(printf, 5, 6)))
+reply_fault(struct reply *reply, unsigned status, const char *code,
+	    const char *field, const char *format, ...)
+{
+	char message[512];
+	va_list args;
+	json_t *json;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	json = json_pack("{ss ss}", "code", code, "message", message);
+	if (field)
+		json_object_set_new(json, "field", json_string(field));
+	reply_json(reply, status, json);
+}
+
+static json_t *counts_json(struct sandbox *sandbox)
+{
+	struct sandbox_counts counts;
+	json_t *json = json_object();
+
+	sandbox_counts(sandbox, &counts);
+	for (const struct meter *m = sandbox_meters; m->name; m++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)&counts + m->offset,
+		       sizeof(value));
+		json_object_set_new(json, m->name + strlen("egress."),
+				    json_integer((json_int_t)value));
+	}
+	return json;
+}
+
+static json_t *guarded_json(const struct guarded *g, bool whole)
+{
+	const struct rules *rules = policy_rules(sandbox_policy(g->sandbox));
+	json_t *json = agent_place_json(&g->record.place);
+
+	json_object_set_new(json, "id", json_string(g->record.id));
+	json_object_set_new(json, "state", json_string("guarded"));
+	json_object_set_new(json, "mode",
+			    json_string(sandbox_mode(g->sandbox)));
+	json_object_set_new(json, "enforcementMode",
+			    json_string(g->owner->shared->settings->nft
+						? "dns+nft"
+						: "dns"));
+	if (!whole) {
+		json_object_set_new(json, "rules",
+				    json_integer((json_int_t)rules->n_rules));
+		return json;
+	}
+	json_object_set_new(json, "policy", rules_to_json(rules));
+	json_object_set_new(json, "counts", counts_json(g->sandbox));
+	return json;
+}
+
+/* PUT /v1/sandboxes/{id} */
+
+static void reply_place(struct reply *reply, const struct agent_place *place,
+			int err)
+{
+	const char *why =
+		err == -EINVAL ? "not a network namespace" : strerror(-err);
+
+	if (place->netns[0])
+		reply_fault(reply, 400, "bad_request", "netns", "%s: %s",
+			    place->netns, why);
+	else
+		reply_fault(reply, 400, "bad_request", "pid", "%d: %s",
+			    (int)place->pid, why);
+}
+
+/* A guarded sandbox gets another policy. */
+static void replace_policy(struct guarded *g, struct rules *rules,
+			   struct reply *reply)
+{
+	char message[256];
+
+	if (sandbox_replace(g->sandbox, rules, message))
+		reply_fault(reply, 500, "internal", NULL, "%s", message);
+	else
+		reply_json(reply, 200, guarded_json(g, true));
+}
+
+static void put_new(struct agent *agent, const struct agent_record *record,
+		    int netns, struct rules *rules, struct guarded *old,
+		    struct reply *reply)
+{
+	struct guarded *g;
+	char message[256];
+
+	if (guards_put(&g, &agent->guards, record, netns, rules, old, message))
+		reply_fault(reply, 500, "internal", NULL, "%s", message);
+	else
+		reply_json(reply, old ? 200 : 201, guarded_json(g, true));
+}
+
+static void put_at(struct agent *agent, struct agent_record *record,
+		   struct rules *rules, struct reply *reply)
+{
+	struct guarded *old = guards_find(&agent->guards, record->id),
+		       *there = NULL;
+	int netns = guards_netns(&record->place), err = netns < 0 ? netns : 0;
+
+	if (!err) {
+		err = netns_identity(netns, record->identity);
+		there = guards_of(&agent->guards, record->identity);
+	}
+	if (err) {
+		reply_place(reply, &record->place, err);
+	} else if (netns_is_current(netns)) {
+		reply_fault(reply, 400, "bad_request",
+			    record->place.netns[0] ? "netns" : "pid",
+			    "the agent's own namespace");
+	} else if (there && there != old) {
+		reply_fault(reply, 409, "conflict", NULL,
+			    "the namespace is that of sandbox %s",
+			    there->record.id);
+	} else if (!old && agent->guards.list.n == SANDBOXES_MAX) {
+		reply_fault(reply, 507, "full", NULL, "%d sandboxes already",
+			    SANDBOXES_MAX);
+	} else if (there) {
+		close(netns);
+		replace_policy(old, rules, reply);
+		return;
+	} else {
+		put_new(agent, record, netns, rules, old, reply);
+		return;
+	}
+	if (netns >= 0)
+		close(netns);
+	rules_free(rules);
+}
+
+static void put(struct agent *agent, const char *id,
+		const struct server_request *request, struct reply *reply)
+{
+	struct agent_record record = {0};
+	struct agent_fault fault;
+	struct rules *rules;
+	int err;
+
+	memcpy(record.id, id, strlen(id) + 1);
+	err = agent_request_read(
+		&record.place, &rules, request->body, request->len,
+		agent->guards.shared->settings->max_rules, &fault);
+	if (err == -E2BIG)
+		reply_fault(reply, 413, "too_large", fault.field, "%s",
+			    fault.message);
+	else if (err == -EINVAL)
+		reply_fault(reply, 400, "bad_request", fault.field, "%s",
+			    fault.message);
+	else if (err)
+		reply_fault(reply, 500, "internal", NULL, "%s", strerror(-err));
+	else
+		put_at(agent, &record, rules, reply);
+}
+
+/* The other requests */
+
+static void release(struct guarded *g, struct reply *reply)
+{
+	guards_release(g);
+	*reply = (struct reply){.status = 204};
+}
+
+static void list(const struct agent *agent,
+		 const struct server_request *request, struct reply *reply)
+{
+	const char *after = server_argument(request, "after");
+	const char *limit_text = server_argument(request, "limit");
+	json_t *json, *array;
+	char *end = NULL;
+	unsigned long limit = LIST_MAX;
+	size_t i = after ? guards_after(&agent->guards, after) : 0;
+
+	if (limit_text)
+		limit = strtoul(limit_text, &end, 10);
+	if (end &&
+	    (*end || end == limit_text || limit < 1 || limit > LIST_MAX)) {
+		reply_fault(reply, 400, "bad_request", "limit",
+			    "expected a number from 1 to %d", LIST_MAX);
+		return;
+	}
+	array = json_array();
+	for (; i < agent->guards.list.n && limit > 0; i++, limit--)
+		json_array_append_new(array,
+				      guarded_json(agent->guards.at[i], false));
+	json = json_pack("{so}", "sandboxes", array);
+	if (i < agent->guards.list.n)
+		json_object_set_new(
+			json, "next",
+			json_string(agent->guards.at[i - 1]->record.id));
+	reply_json(reply, 200, json);
+}
+
+static bool reading(const struct server_request *request)
+{
+	return strcmp(request->method, "GET") == 0 ||
+	       strcmp(request->method, "HEAD") == 0;
+}
+
+/* One sandbox; below is what follows its id in the path. */
+static void answer_one(struct agent *agent, const char *id, const char *below,
+		       const struct server_request *request,
+		       struct reply *reply)
+{
+	struct guarded *g = guards_find(&agent->guards, id);
+	bool policy = strcmp(below, "/policy") == 0;
+
+	if (below[0] && !policy)
+		reply_fault(reply, 404, "not_found", NULL, "no such resource");
+	else if (request->too_large)
+		reply_fault(reply, 413, "too_large", NULL, "body over %d bytes",
+			    BODY_MAX);
+	else if (!policy && strcmp(request->method, "PUT") == 0)
+		put(agent, id, request, reply);
+	else if (!policy && !reading(request) &&
+		 strcmp(request->method, "DELETE") != 0)
+		reply_method(reply, "GET, HEAD, PUT, DELETE");
+	else if (!g)
+		reply_fault(reply, 404, "not_found", NULL, "no sandbox %s", id);
+	else if (policy)
+		policy_api(g->sandbox, agent->guards.shared->settings,
+			   request->method, request->body, request->len, reply);
+	else if (reading(request))
+		reply_json(reply, 200, guarded_json(g, true));
+	else
+		release(g, reply);
+}
+
+static void answer(void *arg, const struct server_request *request,
+		   struct reply *reply)
+{
+	struct agent *agent = arg;
+	const char *path = request->path, *rest;
+	char id[AGENT_ID_MAX + 1];
+	size_t len;
+
+	if (strcmp(path, "/healthz") == 0) {
+		reply_health(reply, request->method);
+		return;
+	}
+	if (strcmp(path, "/metrics") == 0) {
+		reply_metrics(reply, request->method, agent->guards.list.at,
+			      agent->guards.list.n,
+			      agent->guards.shared->settings);
+		return;
+	}
+	if (strcmp(path, COLLECTION) == 0) {
+		if (reading(request))
+			list(agent, request, reply);
+		else
+			reply_method(reply, "GET, HEAD");
+		return;
+	}
+	if (strncmp(path, COLLECTION "/", sizeof(COLLECTION)) != 0) {
+		reply_fault(reply, 404, "not_found", NULL, "no such resource");
+		return;
+	}
+	rest = path + sizeof(COLLECTION);
+	len = strcspn(rest, "/");
+	if (agent_id_read(id, rest, len))
+		reply_fault(reply, 400, "bad_request", "id",
+			    "expected 1 to 63 of a-z, 0-9, '.' and '-'");
+	else
+		answer_one(agent, id, rest + len, request, reply);
+}
+
+/* Life */
+
+static int serves_already(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = connect(fd, (const struct sockaddr *)sun, sizeof(*sun));
+	rc = rc == 0 || errno == EAGAIN ? -EADDRINUSE : 0;
+	close(fd);
+	return rc;
+}
+
+int agent_listen(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	char folder[sizeof(sun.sun_path)];
+	struct stat st;
+	mode_t mask;
+	int fd, err;
+
+	if (strlen(path) >= sizeof(sun.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	memcpy(folder, path, strlen(path) + 1);
+	*strrchr(folder, '/') = '\0';
+	if (folder[0] && mkdir(folder, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (lstat(path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode))
+			return -EEXIST;
+		err = serves_already(&sun);
+		if (err)
+			return err;
+		unlink(path);
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	mask = umask(0177);
+	err = bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
+			      listen(fd, BACKLOG) < 0
+		      ? -errno
+		      : 0;
+	umask(mask);
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+int agent_open(struct agent **out, int listen_fd,
+	       const struct sandbox_shared *shared, char *message)
+{
+	const char *folder = shared->settings->agent_state;
+	struct agent *agent = calloc(1, sizeof(*agent));
+	const struct server_settings server = {
+		.listen_fd = listen_fd,
+		.body_max = BODY_MAX,
+		.arg = agent,
+		.answer = answer,
+	};
+	int err;
+
+	if (!agent)
+		return -ENOMEM;
+	err = guards_open(&agent->guards, shared);
+	if (!err)
+		err = server_open(&agent->server, shared->loop, &server);
+	if (err) {
+		snprintf(message, 256, "%.150s: %s", folder, strerror(-err));
+		agent_close(agent);
+		return err;
+	}
+	*out = agent;
+	return 0;
+}
+
+void agent_close(struct agent *agent)
+{
+	if (!agent)
+		return;
+	server_close(agent->server);
+	guards_close(&agent->guards);
+	free(agent);
+}
+
+const struct sandbox_list *agent_sandboxes(const struct agent *agent)
+{
+	return &agent->guards.list;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent_request.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static int __attribute__((format(printf, 3, 4)))
+bad(struct agent_fault *fault, const char *field, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(fault->message, sizeof(fault->message), format, args);
+	va_end(args);
+	fault->field = field;
+	return -EINVAL;
+}
+
+static int netns_read(struct agent_place *place, const json_t *value,
+		      struct agent_fault *fault)
+{
+	const char *text = json_string_value(value);
+
+	if (!text || !text[0] || strlen(text) >= sizeof(place->netns) ||
+	    strlen(text) != json_string_length(value))
+		return bad(fault, "netns",
+			   "expected a name below /run/netns or an absolute "
+			   "path");
+	if (text[0] != '/' && strchr(text, '/'))
+		return bad(fault, "netns",
+			   "\"%.100s\": expected a name without slashes or an "
+			   "absolute path",
+			   text);
+	memcpy(place->netns, text, strlen(text) + 1);
+	return 0;
+}
+
+static int pid_read(struct agent_place *place, const json_t *value,
+		    struct agent_fault *fault)
+{
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < 1 || n > INT_MAX)
+		return bad(fault, "pid", "expected the number of a process");
+	place->pid = (pid_t)n;
+	return 0;
+}
+
+int agent_place_read(struct agent_place *place, const json_t *object,
+		     struct agent_fault *fault)
+{
+	const json_t *netns = json_object_get(object, "netns");
+	const json_t *pid = json_object_get(object, "pid");
+
+	place->netns[0] = '\0';
+	place->pid = 0;
+	if (netns && pid)
+		return bad(fault, "pid", "expected netns or pid, not both");
+	if (netns)
+		return netns_read(place, netns, fault);
+	if (pid)
+		return pid_read(place, pid, fault);
+	return bad(fault, "netns", "expected netns or pid");
+}
+
+json_t *agent_place_json(const struct agent_place *place)
+{
+	return place->netns[0] ? json_pack("{ss}", "netns", place->netns)
+			       : json_pack("{si}", "pid", (int)place->pid);
+}
+
+static int keys_check(const json_t *object, struct agent_fault *fault)
+{
+	static const char *const known[] = {"netns", "pid", "policy"};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value)
+	{
+		size_t i = 0;
+
+		while (i < sizeof(known) / sizeof(*known) &&
+		       strcmp(known[i], key) != 0)
+			i++;
+		if (i == sizeof(known) / sizeof(*known))
+			return bad(fault, NULL, "unknown key \"%.100s\"", key);
+	}
+	return 0;
+}
+
+static int policy_read(struct rules **rules, const json_t *object,
+		       size_t max_rules, struct agent_fault *fault)
+{
+	const json_t *policy = json_object_get(object, "policy");
+	struct policy_error error = {.index = -1};
+	int err;
+
+	if (!policy || json_is_null(policy))
+		return rules_new(rules, POLICY_DENY);
+	err = rules_from_json(rules, policy, max_rules, &error);
+	if (err)
+		bad(fault, "policy", "%s",
+		    error.message[0] ? error.message : strerror(-err));
+	return err;
+}
+
+int agent_request_read(struct agent_place *place, struct rules **rules,
+		       const char *body, size_t len, size_t max_rules,
+		       struct agent_fault *fault)
+{
+	json_error_t error;
+	json_t *object = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
+	int err;
+
+	*fault = (struct agent_fault){0};
+	if (!object)
+		return bad(fault, NULL, "not JSON: line %d: %s", error.line,
+			   error.text);
+	if (!json_is_object(object))
+		err = bad(fault, NULL, "expected an object");
+	else
+		err = keys_check(object, fault);
+	if (!err)
+		err = agent_place_read(place, object, fault);
+	if (!err)
+		err = policy_read(rules, object, max_rules, fault);
+	json_decref(object);
+	return err;
+}
+
+int agent_id_read(char *id, const char *text, size_t len)
+{
+	if (len == 0 || len > AGENT_ID_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+		    c != '.' && c != '-')
+			return -EINVAL;
+		id[i] = c;
+	}
+	id[len] = '\0';
+	return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a client of the agent asks for. Pure. */
+#ifndef EGRESS_CONTROL_AGENT_REQUEST_H
+#define EGRESS_CONTROL_AGENT_REQUEST_H
+
+#include "../policy/rules.h"
+
+#include <sys/types.h>
+
+enum {
+	AGENT_ID_MAX = 63,
+	AGENT_NETNS_MAX = 4096
+};
+
+/* Where a sandbox is: by netns or by pid. */
+struct agent_place {
+	char netns[AGENT_NETNS_MAX]; /* name or absolute path, "": none */
+	pid_t pid;                   /* 0: none */
+};
+
+/* field is a constant and names the key, NULL: the whole body. */
+struct agent_fault {
+	const char *field;
+	char message[256];
+};
+
+/*
+ * Read {"netns"|"pid","policy"}; unknown keys and wrong types are errors. No
+ * policy, null and {} deny all. The caller frees *rules.
+ * 0, -EINVAL, -E2BIG (rules over max_rules), -ENOMEM.
+ */
+int agent_request_read(struct agent_place *place, struct rules **rules,
+		       const char *body, size_t len, size_t max_rules,
+		       struct agent_fault *fault);
+
+/* The place's half alone, of a JSON object, from and to. 0 or -EINVAL. */
+int agent_place_read(struct agent_place *place, const json_t *object,
+		     struct agent_fault *fault);
+json_t *agent_place_json(const struct agent_place *place);
+
+/* 1 to 63 characters of [a-z0-9.-], upper case folded, into id (64 bytes).
+ * 0 or -EINVAL. */
+int agent_id_read(char *id, const char *text, size_t len);
+
+#endif
