@@ -4,6 +4,7 @@
 #   make demo     the main job on real traffic, for a newcomer
 #   make test     everything: unit tests, then system tests
 #   make check    layout, clang-tidy, cppcheck, unit tests
+#   make fuzz     TIME=10: libFuzzer on what reads bytes from outside
 #   make bench    ratios against peers, measured in one run
 #   make install  DESTDIR= PREFIX=/usr
 #
@@ -60,6 +61,7 @@ all:
 include ngx_opensandbox_module/build.mk
 include egress-sidecar/build.mk
 include t/unit/build.mk
+include t/fuzz/build.mk
 include t/tools/build.mk
 
 all: $(MODULE) $(SIDECAR)

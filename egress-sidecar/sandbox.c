@@ -518,6 +518,7 @@ void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
 	*counts = s->counts;
 	front_counts(s->front, &counts->dns);
 	(void)filter_counts(s->filter, &counts->filter);
+	resolvers_counts(s->shared->resolvers, &counts->resolvers);
 	(void)policy_ranges(s->policy, &n);
 	counts->rules = policy_rules(s->policy)->n_rules;
 	counts->leases = lease_table_count(s->leases);

@@ -74,6 +74,7 @@ const char *sandbox_mode(const struct sandbox *sandbox);
 struct sandbox_counts {
 	struct front_counts dns;
 	struct filter_counts filter;
+	struct resolvers_counts resolvers; /* of all sandboxes together */
 	uint64_t policy_updates, policy_update_failures;
 	uint64_t rules, leases;
 	uint64_t query_us_sum;        /* upstream time of allowed questions */

@@ -103,13 +103,15 @@ subtest 'a device that comes later' => sub {
 	addr($internet, 'eth1', '10.98.0.1/24', '2001:db8:98::1/64');
 	is(hostile($w, 'tcp', '10.98.0.1', 80), 'ECONNREFUSED',
 	    'is guarded by address at once');
-	is(ask($d, "apply $policy"), 'ok applied', 'the next policy');
+	is(ask($d, 'log'), 'ok 0', 'the change is heard');
 	like(run_in($sandbox, 'nft', 'list', 'table', 'netdev', 'opensandbox'),
-	    qr/eth1/, 'hooks it');
-	is(ping6($internet, '2001:db8:98::2'), 'answers',
-	    'and knows its neighbours');
+	    qr/eth1/, 'the device gets its hook');
+	like(run_in($sandbox, 'nft', 'list', 'set', 'inet', 'opensandbox',
+	    'onlink6'), qr/2001:db8:98::/, 'and has neighbours');
+	is(ping6($internet, '2001:db8:98::2'), 'answers', 'which find us');
 	run('ip', '-n', $sandbox, 'link', 'del', 'eth1');
-	is(ask($d, "apply $policy"), 'ok applied', 'its end is no error');
+	is(ask($d, 'log'), 'ok 0', 'its end is heard too');
+	is(ask($d, "apply $policy"), 'ok applied', 'and is no error');
 	is(hostile($w, 'tcp', $evil, 80), 'ECONNREFUSED', 'still closed');
 	is(hostile($w, 'tcp', $good, 80), 'open', 'still open');
 };

@@ -23,6 +23,7 @@ struct reading {
 	struct wire_record *r;
 	bool *keep;
 	size_t n;
+	size_t question_end; /* of its name */
 	size_t answers_end;
 	/* The question's name and what it is an alias of, in turn. */
 	struct domain_name chain[ANSWER_CHAIN_MAX + 1];
@@ -96,8 +97,53 @@ static int read_question(struct reading *rd)
 	    wire_get16(m + at) != rd->type ||
 	    wire_get16(m + at + 2) != CLASS_IN)
 		return -EBADMSG;
+	rd->question_end = (size_t)at;
 	rd->answers_end = (size_t)at + 4;
 	return 0;
+}
+
+/* Do these bytes lie within the question's name, a record's owner or its
+ * data? Not in the header, nor where TTLs and lengths are, which change. */
+static bool may_hold_name(const struct reading *rd, size_t from, size_t to)
+{
+	size_t low = 0, high = rd->n;
+
+	if (to <= rd->question_end)
+		return from >= DNS_HEADER;
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+
+		if (rd->r[middle].at <= from)
+			low = middle;
+		else
+			high = middle;
+	}
+	return rd->n && rd->r[low].at <= from &&
+	       (to <= rd->r[low].fixed ||
+		(from >= rd->r[low].data && to <= rd->r[low].end));
+}
+
+/* Read a name whose every label lies where names may be. Returns where it
+ * ends, or -EBADMSG. */
+static int read_name(const struct reading *rd, struct domain_name *name,
+		     size_t at)
+{
+	int end = wire_name(name, rd->m, rd->len, at);
+
+	while (end >= 0) {
+		uint8_t label = rd->m[at];
+
+		if ((label & 0xc0) == 0xc0) {
+			at = wire_get16(rd->m + at) & 0x3fff;
+			continue;
+		}
+		if (!may_hold_name(rd, at, at + 1 + label))
+			return -EBADMSG;
+		if (!label)
+			break;
+		at += (size_t)label + 1;
+	}
+	return end;
 }
 
 static int read_records(struct reading *rd)
@@ -125,11 +171,11 @@ static int follow_chain(struct reading *rd)
 
 			if (r->type != TYPE_CNAME || r->class != CLASS_IN)
 				continue;
-			if (wire_name(&owner, rd->m, rd->len, r->at) < 0)
+			if (read_name(rd, &owner, r->at) < 0)
 				return -EBADMSG;
 			if (!domain_name_equal(&owner, chain_end(rd)))
 				continue;
-			end = wire_name(&target, rd->m, rd->len, r->data);
+			end = read_name(rd, &target, r->data);
 			if (end < 0 || (size_t)end != r->end)
 				return -EBADMSG;
 			if (rd->n_chain > ANSWER_CHAIN_MAX ||
@@ -184,7 +230,7 @@ static int keep_record(struct reading *rd, size_t i)
 		pointer = wire_get16(rd->m + r->at);
 	if (pointer && pointer == rd->found_at)
 		owner = *chain_end(rd);
-	else if (wire_name(&owner, rd->m, rd->len, r->at) < 0)
+	else if (read_name(rd, &owner, r->at) < 0)
 		return -EBADMSG;
 	if (is_found(rd, r, &owner)) {
 		rd->keep[i] = true;
@@ -491,141 +537,4 @@ int answer_read(struct answer **out, const struct domain_name *name,
 		(*out)->authentic = false;
 	free(again);
 	return err;
-}
-
-size_t answer_size(const struct answer *answer)
-{
-	return sizeof(*answer) +
-	       ((size_t)answer->n_ttls + answer->n_addresses) *
-		       sizeof(answer->offsets[0]) +
-	       answer->len;
-}
-
-void answer_address(const struct answer *answer, size_t i, struct address *a)
-{
-	const uint8_t *r =
-		message_of(answer) + answer->offsets[answer->n_ttls + i];
-	size_t size = wire_get16(r + OWNER_POINTER + 8);
-	int err = address_from_bytes(a, r + OWNER_POINTER + DNS_RECORD_FIXED,
-				     size);
-
-	assert(i < answer->n_addresses && err == 0);
-	(void)err;
-}
-
-uint32_t answer_address_ttl(const struct answer *answer, size_t i)
-{
-	assert(i < answer->n_addresses);
-	return wire_get32(message_of(answer) +
-			  answer->offsets[answer->n_ttls + i] + OWNER_POINTER +
-			  4);
-}
-
-size_t answer_write_max(const struct answer *answer)
-{
-	return (size_t)answer->len + DNS_OPT_FIXED + 6 + EDE_TEXT_MAX;
-}
-
-static uint32_t aged(uint32_t ttl, uint32_t age_s)
-{
-	return ttl > age_s ? ttl - age_s : 0;
-}
-
-static void count_down(uint8_t *m, const uint16_t *offsets, size_t n,
-		       uint32_t age_s)
-{
-	for (size_t i = 0; i < n && age_s; i++) {
-		uint8_t *ttl = m + offsets[i];
-
-		wire_put32(ttl, aged(wire_get32(ttl), age_s));
-	}
-}
-
-static void lower_ttl(uint8_t *ttl, uint32_t most)
-{
-	if (wire_get32(ttl) > most)
-		wire_put32(ttl, most);
-}
-
-/* The whole message; no address was cut. */
-static size_t write_whole(const struct answer *a, const struct answer_fate *f,
-			  uint8_t *out)
-{
-	memcpy(out, message_of(a), a->len);
-	count_down(out, a->offsets, a->n_ttls, f->age_s);
-	for (size_t i = 0; i < a->n_addresses; i++)
-		lower_ttl(out + a->offsets[a->n_ttls + i] + OWNER_POINTER + 4,
-			  f->address_ttl);
-	return a->len;
-}
-
-/* The records before the addresses, and those that stay. */
-static size_t write_some(const struct answer *a, const struct answer_fate *f,
-			 uint8_t *out)
-{
-	size_t n = a->head;
-
-	memcpy(out, message_of(a), n);
-	count_down(out, a->offsets, a->n_head_ttls, f->age_s);
-	for (size_t i = 0; i < a->n_addresses; i++) {
-		const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
-		size_t size = OWNER_POINTER + DNS_RECORD_FIXED +
-			      (size_t)wire_get16(r + OWNER_POINTER + 8);
-		uint8_t *ttl = out + n + OWNER_POINTER + 4;
-
-		if (!f->keep[i])
-			continue;
-		memcpy(out + n, r, size);
-		wire_put32(ttl, aged(wire_get32(ttl), f->age_s));
-		lower_ttl(ttl, f->address_ttl);
-		n += size;
-	}
-	wire_put16(out + 6, (uint16_t)(a->head_records + f->n_kept));
-	wire_put16(out + 8, 0);
-	return n;
-}
-
-static size_t write_none(const struct answer *a, const struct question *q,
-			 uint8_t *out)
-{
-	size_t n = DNS_HEADER + (size_t)q->name.len + 4;
-
-	memcpy(out, message_of(a), n);
-	memset(out + 6, 0, 4);
-	return n;
-}
-
-size_t answer_write(const struct answer *answer, const struct question *q,
-		    const struct answer_fate *fate, size_t limit, uint8_t *out,
-		    bool *truncated)
-{
-	bool all = !fate->keep || fate->n_kept == answer->n_addresses;
-	bool wants_ad = q->dnssec_ok || q->flags3 & FLAG3_AD;
-	size_t opt = 0, n;
-	size_t text =
-		fate->ede_text ? strnlen(fate->ede_text, EDE_TEXT_MAX) : 0;
-
-	if (all)
-		n = write_whole(answer, fate, out);
-	else if (fate->n_kept)
-		n = write_some(answer, fate, out);
-	else
-		n = write_none(answer, q, out);
-	if (q->edns)
-		opt = DNS_OPT_FIXED + (fate->ede == EDE_NONE ? 0 : 6 + text);
-	*truncated = n + opt > limit;
-	if (*truncated)
-		n = write_none(answer, q, out);
-	wire_put16(out, q->id);
-	out[2] = (uint8_t)(FLAG2_QR | (q->flags2 & FLAG2_RD) |
-			   (*truncated ? FLAG2_TC : 0));
-	out[3] = (uint8_t)(FLAG3_RA | (q->flags3 & FLAG3_CD) | answer->rcode |
-			   (wants_ad && all && answer->authentic ? FLAG3_AD
-								 : 0));
-	memcpy(out + DNS_HEADER, q->spelled, q->name.len);
-	if (q->edns) {
-		out[11] = 1;
-		n += question_opt(q, out + n, 0, fate->ede, fate->ede_text);
-	}
-	return n;
 }

@@ -108,7 +108,7 @@ int message_rebuild(uint8_t **out, size_t *out_len, const uint8_t *message,
 	if (!to)
 		goto cleanup;
 	ldns_pkt_set_qr(to, true);
-	ldns_pkt_set_rcode(to, ldns_pkt_get_rcode(from));
+	ldns_pkt_set_rcode(to, (uint8_t)ldns_pkt_get_rcode(from));
 	err = copy_section(to, LDNS_SECTION_QUESTION, question);
 	if (!err)
 		err = copy_answers(

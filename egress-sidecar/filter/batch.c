@@ -22,6 +22,7 @@
 enum {
 	FRAME_ROOM = 64,
 	MESSAGE_ROOM = 65536,
+	ROOM_FIRST = 2 * MESSAGE_ROOM,
 	ELEMENTS_ROOM = 48 * 1024
 };
 
@@ -57,7 +58,7 @@ size_t set_key_size(enum set_key key)
 
 static void *room(struct batch *b, size_t len)
 {
-	size_t size = b->size ? b->size : MESSAGE_ROOM * 2;
+	size_t size = b->size ? b->size : ROOM_FIRST;
 	char *data;
 
 	if (b->err)
@@ -169,8 +170,7 @@ void batch_delete_table(struct batch *b)
 }
 
 void batch_add_chain(struct batch *b, const char *name, const char *type,
-		     int hook, int priority, bool drop,
-		     const char *const *devices)
+		     int hook, int priority, bool drop, const char **devices)
 {
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 	struct nlmsghdr *nlh = NULL;
@@ -192,8 +192,7 @@ void batch_add_chain(struct batch *b, const char *name, const char *type,
 				    drop ? NF_DROP : NF_ACCEPT);
 	}
 	if (devices)
-		nftnl_chain_set_array(chain, NFTNL_CHAIN_DEVICES,
-				      (const char **)(uintptr_t)devices);
+		nftnl_chain_set_array(chain, NFTNL_CHAIN_DEVICES, devices);
 	nftnl_chain_nlmsg_build_payload(nlh, chain);
 	batch_message_done(b, nlh);
 cleanup:
@@ -256,6 +255,17 @@ void batch_add_set(struct batch *b, const char *name, enum set_key key,
 	batch_message_done(b, nlh);
 cleanup:
 	nftnl_set_free(set);
+}
+
+void batch_empty_set(struct batch *b, const char *name)
+{
+	struct nlmsghdr *nlh = batch_message(b, NFT_MSG_DELSETELEM, 0);
+
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, b->table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
+	batch_message_done(b, nlh);
 }
 
 void batch_delete_set(struct batch *b, const char *name)

@@ -86,14 +86,14 @@ void batch_delete_table(struct batch *b);
 /* hook -1: a chain to jump to. devices is a list that ends with NULL, or
  * NULL. */
 void batch_add_chain(struct batch *b, const char *name, const char *type,
-		     int hook, int priority, bool drop,
-		     const char *const *devices);
+		     int hook, int priority, bool drop, const char **devices);
 void batch_delete_chain(struct batch *b, const char *name);
 void batch_delete_rules(struct batch *b); /* of every chain */
 
 /* size 0: no limit. */
 void batch_add_set(struct batch *b, const char *name, enum set_key key,
 		   enum set_kind kind, uint32_t size);
+void batch_empty_set(struct batch *b, const char *name);
 void batch_delete_set(struct batch *b, const char *name);
 /* As many messages as it takes. text holds the elements' comments, NULL: they
  * have none. */

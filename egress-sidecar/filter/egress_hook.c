@@ -2,6 +2,10 @@
 /*
  * The netdev egress hook (Linux 5.16): the last place before a device, where
  * frames of packet(7) sockets pass too, which see no other hook.
+ *
+ * AF_XDP sockets pass no hook at all, and CAP_NET_RAW is enough to make one:
+ * they are for the container's seccomp profile to refuse (socket(2), domain
+ * 44), or for rules on the other end of the cable.
  */
 #include "chains.h"
 #include "rule.h"
@@ -46,7 +50,7 @@ static void write_rules(struct batch *b)
 	rule_drop(b);
 }
 
-void egress_hook_write(struct batch *b, const char *const *devices)
+void egress_hook_write(struct batch *b, const char **devices)
 {
 	batch_table(b, NFPROTO_NETDEV, RULESET_TABLE);
 	batch_add_table(b);

@@ -12,7 +12,9 @@
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum {
 	APPLY_TRIES = 3
@@ -66,6 +68,23 @@ static int copy_settings(struct filter *filter,
 	return 0;
 }
 
+static int open_poll(struct filter *filter)
+{
+	const int fds[] = {filter->route.fd, filter->log.fd};
+
+	filter->poll = epoll_create1(EPOLL_CLOEXEC);
+	if (filter->poll < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		struct epoll_event event = {.events = EPOLLIN};
+
+		if (fds[i] >= 0 &&
+		    epoll_ctl(filter->poll, EPOLL_CTL_ADD, fds[i], &event) < 0)
+			return -errno;
+	}
+	return links_follow(&filter->route);
+}
+
 int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why)
 {
@@ -79,6 +98,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	filter->route.fd = -1;
 	filter->diag.fd = -1;
 	filter->log.fd = -1;
+	filter->poll = -1;
 	ret = copy_settings(filter, settings);
 	if (ret < 0)
 		goto cleanup;
@@ -106,6 +126,10 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	    nflog_open(&filter->log, settings->netns,
 		       filter->settings.log_group) < 0)
 		filter->settings.log_group = 0;
+	*why = "an epoll descriptor";
+	ret = open_poll(filter);
+	if (ret < 0)
+		goto cleanup;
 	*why = NULL;
 	*out = filter;
 	return 0;
@@ -124,7 +148,7 @@ const char *filter_missing(const struct filter *filter, size_t i)
  * ones keep the chains at the hooks, so that no packet is lost. The table of
  * egress hooks changes with the devices alone. */
 static int commit(struct filter *filter, const struct ruleset *r,
-		  const struct links *links)
+		  struct links *links)
 {
 	bool fresh = !filter->applied;
 	struct batch *b = &filter->batch;
@@ -135,6 +159,13 @@ static int commit(struct filter *filter, const struct ruleset *r,
 	    (fresh || !links_same_devices(links, &filter->links)))
 		egress_hook_write(b, links->devices);
 	return channel_commit(&filter->channel, b, true);
+}
+
+static void keep_links(struct filter *filter, const struct links *links)
+{
+	filter->links = *links;
+	for (size_t i = 0; i < links->n_devices; i++)
+		filter->links.devices[i] = filter->links.name[i];
 }
 
 static int try_apply(struct filter *filter, const struct policy *policy,
@@ -163,12 +194,35 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		return ret;
 	filter->generation = r.generation;
 	filter->shape = ruleset_shape(&r);
-	filter->links = links;
-	for (size_t i = 0; i < links.n_devices; i++)
-		filter->links.devices[i] = filter->links.name[i];
+	keep_links(filter, &links);
 	filter->applied = true;
 	filter->commits++;
 	return 0;
+}
+
+static int follow_links(struct filter *filter)
+{
+	struct ruleset r = {.settings = &filter->settings};
+	struct batch *b = &filter->batch;
+	struct links links;
+	int ret;
+
+	if (!filter->applied || filter->settings.dns_only)
+		return 0;
+	ret = links_read(&links, &filter->route);
+	if (ret < 0 || links_same(&links, &filter->links))
+		return ret;
+	r.onlink = links.onlink;
+	r.n_onlink = links.n_onlink;
+	channel_begin(&filter->channel, b);
+	ruleset_write_neighbours(b, &r);
+	if (filter->has_egress && !links_same_devices(&links, &filter->links))
+		egress_hook_write(b, links.devices);
+	ret = channel_commit(&filter->channel, b, true);
+	if (ret == 0)
+		keep_links(filter, &links);
+	/* One that has gone by now is told of again. */
+	return ret == -ENOENT ? 0 : ret;
 }
 
 /* Learn what an earlier process left, once. *existed: it left something. */
@@ -291,14 +345,23 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 
 int filter_log_fd(const struct filter *filter)
 {
-	return filter->log.fd;
+	return filter->poll;
 }
 
 int filter_log_read(struct filter *filter,
 		    void (*each)(void *arg, const struct refused_packet *p),
 		    void *arg)
 {
-	return filter->log.fd < 0 ? 0 : nflog_read(&filter->log, each, arg);
+	int ret = 0;
+
+	if (filter->log.fd >= 0)
+		ret = nflog_read(&filter->log, each, arg);
+	if (links_changed(&filter->route)) {
+		int err = follow_links(filter);
+
+		ret = ret < 0 ? ret : err;
+	}
+	return ret;
 }
 
 static int read_counter(void *arg, const struct nlmsghdr *nlh)
@@ -371,6 +434,8 @@ void filter_close(struct filter *filter)
 	channel_close(&filter->route);
 	channel_close(&filter->diag);
 	channel_close(&filter->log);
+	if (filter->poll >= 0)
+		close(filter->poll);
 	batch_free(&filter->batch);
 	learned_free(filter->pending);
 	lease_table_free(filter->inherited);

@@ -97,9 +97,12 @@ struct refused_packet {
 	bool inbound;
 };
 
-/* Descriptor to poll for refused packets, -1: not logged. */
+/* Descriptor to poll for refused packets, and for devices and addresses that
+ * come and go. */
 int filter_log_fd(const struct filter *filter);
-/* Read those that are there, calling each for every one. 0 or -errno. */
+/* Read the packets that are there, calling each for every one, and follow the
+ * changes: new devices get their hooks, new neighbours may be found. 0 or
+ * -errno. */
 int filter_log_read(struct filter *filter,
 		    void (*each)(void *arg, const struct refused_packet *p),
 		    void *arg);

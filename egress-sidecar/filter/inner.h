@@ -18,6 +18,7 @@ struct filter {
 	struct channel route;
 	struct channel diag; /* fd -1: none */
 	struct channel log;  /* fd -1: none */
+	int poll;            /* of log and route */
 	struct batch batch;
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */

@@ -38,8 +38,8 @@ struct lease_table {
 	size_t n_buckets; /* a power of two */
 	size_t n_entries, n_pairs;
 	uint64_t key[2];
-	uint64_t full_until_ms; /* nothing can be evicted before */
-	struct domain_name last_name;
+	uint64_t full_until_ms;        /* nothing can be evicted before */
+	struct domain_name *last_name; /* owned; of lease_last_name() */
 };
 
 /* Addresses come from outside: the key keeps their buckets unpredictable. */
@@ -58,25 +58,28 @@ static size_t bucket_of(const struct lease_table *table,
 int lease_table_new(struct lease_table **out)
 {
 	struct lease_table *table = calloc(1, sizeof(*table));
+	int ret = -ENOMEM;
 
 	if (!table)
 		return -ENOMEM;
 	table->n_buckets = BUCKETS_MIN;
-	table->bucket = calloc(table->n_buckets, sizeof(*table->bucket));
-	if (!table->bucket) {
-		free(table);
-		return -ENOMEM;
-	}
+	table->bucket = calloc(table->n_buckets, sizeof(struct entry *));
+	table->last_name = calloc(1, sizeof(*table->last_name));
+	if (!table->bucket || !table->last_name)
+		goto cleanup;
 	/* getrandom(2) of so few bytes is never cut short. */
 	if (getrandom(table->key, sizeof(table->key), 0) < 0) {
-		int err = errno;
-
-		free(table->bucket);
-		free(table);
-		return -err;
+		ret = -errno;
+		goto cleanup;
 	}
 	*out = table;
 	return 0;
+
+cleanup:
+	free(table->bucket);
+	free(table->last_name);
+	free(table);
+	return ret;
 }
 
 static void pair_free(struct pair *pair)
@@ -108,6 +111,7 @@ void lease_table_free(struct lease_table *table)
 		}
 	}
 	free(table->bucket);
+	free(table->last_name);
 	free(table);
 }
 
@@ -189,7 +193,7 @@ static void grow(struct lease_table *table)
 {
 	size_t old_n = table->n_buckets;
 	struct entry **old = table->bucket;
-	struct entry **wider = calloc(old_n * 2, sizeof(*wider));
+	struct entry **wider = calloc(old_n * 2, sizeof(struct entry *));
 
 	if (!wider)
 		return; /* longer chains serve as well */
@@ -262,7 +266,7 @@ static int add_pair(struct lease_table *table, struct entry *e,
 		e->pair[least] = pair;
 	} else {
 		struct pair **wider =
-			realloc(e->pair, (e->n + 1) * sizeof(*wider));
+			realloc(e->pair, (e->n + 1) * sizeof(struct pair *));
 
 		if (!wider) {
 			free(pair);
@@ -467,8 +471,7 @@ const struct domain_name *lease_last_name(const struct lease_table *table,
 					  const struct address *a)
 {
 	/* The names are kept at their own length; the caller's is whole. */
-	struct domain_name *out =
-		&((struct lease_table *)(uintptr_t)table)->last_name;
+	struct domain_name *out = table->last_name;
 	const struct entry *e = find(table, a);
 	const struct pair *last = NULL;
 

@@ -10,9 +10,11 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
-	REQUEST_BYTES = 256
+	REQUEST_BYTES = 256,
+	READ_TRIES = 4
 };
 
 struct wanted {
@@ -119,7 +121,7 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-int links_read(struct links *links, struct channel *route)
+static int read_once(struct links *links, struct channel *route)
 {
 	int ret;
 
@@ -127,6 +129,20 @@ int links_read(struct links *links, struct channel *route)
 	ret = ask(route, RTM_GETLINK, read_link, links);
 	if (ret == 0)
 		ret = ask(route, RTM_GETADDR, read_address, links);
+	return ret;
+}
+
+int links_read(struct links *links, struct channel *route)
+{
+	int ret = 0;
+
+	/* What changes while we look may or may not be in what we see. */
+	for (int i = 0; i < READ_TRIES; i++) {
+		route->heard = false;
+		ret = read_once(links, route);
+		if (ret < 0 || !route->heard)
+			break;
+	}
 	if (ret < 0)
 		return ret;
 	qsort(links->name, links->n_devices, sizeof(links->name[0]),
@@ -134,6 +150,36 @@ int links_read(struct links *links, struct channel *route)
 	for (size_t i = 0; i < links->n_devices; i++)
 		links->devices[i] = links->name[i];
 	return 0;
+}
+
+int links_follow(struct channel *route)
+{
+	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
+				     RTNLGRP_IPV6_IFADDR};
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		if (setsockopt(route->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP,
+			       &groups[i], sizeof(groups[i])) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+bool links_changed(struct channel *route)
+{
+	bool changed = false;
+	ssize_t len;
+
+	/* Too many to be kept (ENOBUFS) are a change too. */
+	while ((len = channel_receive(route)) > 0 || len == -ENOBUFS)
+		changed = true;
+	return changed;
+}
+
+bool links_same(const struct links *a, const struct links *b)
+{
+	return links_same_devices(a, b) && a->n_onlink == b->n_onlink &&
+	       memcmp(a->onlink, b->onlink, sizeof(a->onlink)) == 0;
 }
 
 bool links_same_devices(const struct links *a, const struct links *b)

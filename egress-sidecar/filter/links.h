@@ -30,6 +30,10 @@ struct channel;
  * privilege is needed to look there again (rtnetlink(7)). 0 or -errno; -E2BIG
  * where there are more than we can hold. */
 int links_read(struct links *links, struct channel *route);
+/* Have route tell of changes from now on, and ask it whether it has. */
+int links_follow(struct channel *route);
+bool links_changed(struct channel *route);
+bool links_same(const struct links *a, const struct links *b);
 bool links_same_devices(const struct links *a, const struct links *b);
 
 #endif

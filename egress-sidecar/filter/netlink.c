@@ -89,22 +89,20 @@ static int send_all(struct channel *c, const void *data, size_t len)
 ssize_t channel_receive(struct channel *c)
 {
 	struct sockaddr_nl from;
-	socklen_t from_len = sizeof(from);
 	ssize_t len;
 
+	/* Other processes may write to our port; only the kernel counts. */
 	do {
+		socklen_t from_len = sizeof(from);
+
+		memset(&from, 0, sizeof(from));
 		len = recvfrom(c->fd, c->buffer, CHANNEL_BUFFER,
 			       MSG_DONTWAIT | MSG_TRUNC,
 			       (struct sockaddr *)&from, &from_len);
-	} while (len < 0 && errno == EINTR);
+	} while (len < 0 ? errno == EINTR : from.nl_pid != 0);
 	if (len < 0)
 		return errno == EAGAIN ? 0 : -errno;
-	if (len > CHANNEL_BUFFER)
-		return -EMSGSIZE;
-	/* Other processes may write to our port; only the kernel counts. */
-	if (from.nl_pid != 0)
-		return channel_receive(c);
-	return len;
+	return len > CHANNEL_BUFFER ? -EMSGSIZE : len;
 }
 
 static int error_of(const struct nlmsghdr *nlh)
@@ -170,8 +168,10 @@ int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 
 		for (; mnl_nlmsg_ok(answer, left);
 		     answer = mnl_nlmsg_next(answer, &left)) {
-			if (answer->nlmsg_seq != nlh->nlmsg_seq)
+			if (answer->nlmsg_seq != nlh->nlmsg_seq) {
+				c->heard = true;
 				continue;
+			}
 			if (answer->nlmsg_type == NLMSG_ERROR)
 				return error_of(answer);
 			if (answer->nlmsg_type == NLMSG_DONE)

@@ -18,6 +18,7 @@ struct channel {
 	int fd;
 	uint32_t port, seq;
 	char *buffer; /* of CHANNEL_BUFFER bytes */
+	bool heard;   /* something that nobody asked for */
 };
 
 enum {

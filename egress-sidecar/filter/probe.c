@@ -88,7 +88,7 @@ static void write_fib(struct batch *b)
 
 static void write_egress(struct batch *b)
 {
-	static const char *const devices[] = {"lo", NULL};
+	const char *devices[] = {"lo", NULL};
 
 	egress_hook_write(b, devices);
 }

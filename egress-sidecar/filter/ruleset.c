@@ -519,3 +519,13 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 	if (!r->settings->dns_only)
 		write_enforcement(b, r);
 }
+
+void ruleset_write_neighbours(struct batch *b, const struct ruleset *r)
+{
+	batch_table(b, NFPROTO_INET, RULESET_TABLE);
+	batch_empty_set(b, "inbound4");
+	batch_empty_set(b, "inbound6");
+	batch_empty_set(b, "onlink6");
+	add_inbound(b, r);
+	add_onlink(b, r);
+}

@@ -53,8 +53,11 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r);
 void ruleset_write(struct batch *b, const struct ruleset *r,
 		   const struct ruleset_shape *old);
 
+/* Bring the sets that name our neighbours up to date. */
+void ruleset_write_neighbours(struct batch *b, const struct ruleset *r);
+
 /* The netdev table of the egress hooks: frames that did not come through the
  * IP stack stay. devices ends with NULL; none: no table. */
-void egress_hook_write(struct batch *b, const char *const *devices);
+void egress_hook_write(struct batch *b, const char **devices);
 
 #endif

@@ -28,13 +28,11 @@ static void walk_address(struct walk *walk, const struct policy *policy,
 
 	walk->ranked = policy->ranked;
 	walk->n_heads = 0;
-	walk->n_limited = 0;
-	walk->plain = RANK_NONE;
-	if (!segment)
-		return;
-	walk->limited = policy->flat.rank + segment->ports;
-	walk->n_limited = segment->n_ports;
-	walk->plain = segment->plain;
+	walk->limited = NULL;
+	walk->n_limited = segment ? segment->n_ports : 0;
+	walk->plain = segment ? segment->plain : RANK_NONE;
+	if (walk->n_limited)
+		walk->limited = policy->flat.rank + segment->ports;
 }
 
 static void walk_name(struct walk *walk, const struct policy *policy,

@@ -249,7 +249,10 @@ sub in_netns
 		my $result = eval {
 			open my $fh, '<', "/run/netns/$ns" or die "netns $ns: $!";
 			# setns(2) has no wrapper in core Perl.
-			syscall(308, fileno($fh), 0x40000000) == 0
+			my %setns = (x86_64 => 308, aarch64 => 268);
+			my $number = $setns{ (POSIX::uname())[4] }
+			    or die "setns: its number is not known here\n";
+			syscall($number, fileno($fh), 0x40000000) == 0
 			    or die "setns: $!";
 			$code->();
 		};
@@ -353,7 +356,14 @@ sub cleanup
 	}
 }
 
-$SIG{$_} = sub { exit 130 } for qw(INT TERM HUP);
+# However the test ends, what it made goes with it; it ends when what runs it
+# (prove) does: prctl(PR_SET_PDEATHSIG), which has no wrapper in core Perl.
+$SIG{$_} = sub { exit 130 } for qw(INT TERM HUP PIPE);
+{
+	my %prctl = (x86_64 => 157, aarch64 => 167);
+	my $number = $prctl{ (POSIX::uname())[4] };
+	syscall($number, 1, 15, 0, 0, 0) if $number;
+}
 END { cleanup() }
 
 1;

@@ -5,7 +5,8 @@
 usage: liar.py SCRIPT ADDRESS...
 
 SCRIPT is JSON, read anew for each question: {"name": {"TYPE": [record...]}}
-with "*" as a type for all others. A record is [owner, ttl, type, value]; HTTPS
+with "*" as a type for all others; a name "*.x" is any below x. A record is
+[owner, ttl, type, value], owner "@" being the name asked for; HTTPS
 values are parameters, {"port": 443, "ipv4hint": [...], "ipv6hint": [...]}.
 Beside the types a name may say:
     "rcode": N            the response code, default 0; unknown names: 3
@@ -79,9 +80,10 @@ def data_pack(kind, value):
     raise ValueError(kind)
 
 
-def records(listed):
+def records(listed, name=""):
     out = b""
     for owner, ttl, kind, value in listed:
+        owner = name if owner == "@" else owner
         data = data_pack(kind, value)
         out += name_pack(owner) + struct.pack("!HHIH", TYPES[kind], 1, ttl,
                                               len(data)) + data
@@ -105,8 +107,19 @@ class Question:
         return NAMES.get(self.type, str(self.type))
 
 
+def entry_of(script, name):
+    """A name's own entry, or that of the nearest "*." above it."""
+    labels = name.lower().split(".")
+    for at in range(len(labels)):
+        key = ".".join(labels[at:])
+        found = script.get("*." + key if at else key)
+        if found is not None:
+            return found
+    return None
+
+
 def answer(q, script, limit, ident=None, question=None, listed=None):
-    entry = script.get(q.name.lower())
+    entry = entry_of(script, q.name)
     if entry is None:
         code, listed = 3, []
     else:
@@ -119,7 +132,7 @@ def answer(q, script, limit, ident=None, question=None, listed=None):
     ident = q.id if ident is None else ident
     head = struct.pack("!HHHHHH", ident, 0x8180 | code, 1, len(listed),
                        len(authority), len(extra))
-    whole = head + raw + records(listed) + records(authority) + records(extra)
+    whole = head + raw + records(listed, q.name) + records(authority) + records(extra)
     if len(whole) > limit:
         return struct.pack("!HHHHHH", ident, 0x8380 | code, 1, 0, 0, 0) + raw
     return whole
@@ -157,7 +170,7 @@ def reply(message, peer, transport, limit, server=None):
     with open(sys.argv[1]) as f:
         script = json.load(f)
     print(transport, peer[0], peer[1], q.name, q.kind(), flush=True)
-    entry = script.get(q.name.lower(), {})
+    entry = entry_of(script, q.name) or {}
     if entry.get("silent"):
         return None
     if server is not None:

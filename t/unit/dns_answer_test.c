@@ -472,6 +472,13 @@ static void pointers_that_loop_are_errors(void **state)
 	assert_int_equal(
 		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)), 0);
 	free(a);
+	/* Into the header, whose bytes change. */
+	for (unsigned to = 0; to < 12; to++) {
+		m[28] = (uint8_t)to;
+		assert_int_equal(answer_read(&a, &client.name, TYPE_A, false, m,
+					     sizeof(m)),
+				 -EBADMSG);
+	}
 	/* To itself, forwards, past the end. */
 	for (unsigned to = 27; to < 0x100; to++) {
 		m[28] = (uint8_t)to;
@@ -484,6 +491,27 @@ static void pointers_that_loop_are_errors(void **state)
 	assert_int_equal(
 		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)),
 		-EBADMSG);
+}
+
+static void pointers_into_a_ttl_are_errors(void **state)
+{
+	/* An alias whose target's last part is in its own record's TTL: it
+	 * would be another name a second later. */
+	uint8_t m[] = {0, 1, 0x81, 0x80, 0,   1,    0,  1,   0,    0,   0,
+		       0, 4, 'g',  'o',  'o', 'd',  4,  't', 'e',  's', 't',
+		       0, 0, 1,    0,    1,   0xc0, 12, 0,   5,    0,   1,
+		       0, 0, 1,    'x',  0,   4,    1,  'a', 0xc0, 35};
+	struct answer *a;
+
+	(void)state;
+	ask("good.test", TYPE_A);
+	assert_int_equal(
+		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)),
+		-EBADMSG);
+	m[42] = 17;
+	assert_int_equal(
+		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)), 0);
+	free(a);
 }
 
 static void signatures_only_for_who_asks(void **state)
@@ -526,6 +554,7 @@ int main(void)
 		cmocka_unit_test(failures_have_no_records),
 		cmocka_unit_test(what_answers_another_question_is_no_answer),
 		cmocka_unit_test(pointers_that_loop_are_errors),
+		cmocka_unit_test(pointers_into_a_ttl_are_errors),
 		cmocka_unit_test(signatures_only_for_who_asks),
 	};
 

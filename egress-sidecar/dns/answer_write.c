@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+	OWNER_POINTER = 2 /* bytes of an address record's owner */
+};
+
+static const uint8_t *message_of(const struct answer *a)
+{
+	return (const uint8_t *)(a->offsets + a->n_ttls + a->n_addresses);
+}
+
+size_t answer_size(const struct answer *answer)
+{
+	return sizeof(*answer) +
+	       ((size_t)answer->n_ttls + answer->n_addresses) *
+		       sizeof(answer->offsets[0]) +
+	       answer->len;
+}
+
+void answer_address(const struct answer *answer, size_t i, struct address *a)
+{
+	const uint8_t *r =
+		message_of(answer) + answer->offsets[answer->n_ttls + i];
+	size_t size = wire_get16(r + OWNER_POINTER + 8);
+	int err = address_from_bytes(a, r + OWNER_POINTER + DNS_RECORD_FIXED,
+				     size);
+
+	assert(i < answer->n_addresses && err == 0);
+	(void)err;
+}
+
+uint32_t answer_address_ttl(const struct answer *answer, size_t i)
+{
+	assert(i < answer->n_addresses);
+	return wire_get32(message_of(answer) +
+			  answer->offsets[answer->n_ttls + i] + OWNER_POINTER +
+			  4);
+}
+
+size_t answer_write_max(const struct answer *answer)
+{
+	return (size_t)answer->len + DNS_OPT_FIXED + 6 + EDE_TEXT_MAX;
+}
+
+static uint32_t aged(uint32_t ttl, uint32_t age_s)
+{
+	return ttl > age_s ? ttl - age_s : 0;
+}
+
+static void count_down(uint8_t *m, const uint16_t *offsets, size_t n,
+		       uint32_t age_s)
+{
+	for (size_t i = 0; i < n && age_s; i++) {
+		uint8_t *ttl = m + offsets[i];
+
+		wire_put32(ttl, aged(wire_get32(ttl), age_s));
+	}
+}
+
+static void lower_ttl(uint8_t *ttl, uint32_t most)
+{
+	if (wire_get32(ttl) > most)
+		wire_put32(ttl, most);
+}
+
+/* The whole message; no address was cut. */
+static size_t write_whole(const struct answer *a, const struct answer_fate *f,
+			  uint8_t *out)
+{
+	memcpy(out, message_of(a), a->len);
+	count_down(out, a->offsets, a->n_ttls, f->age_s);
+	for (size_t i = 0; i < a->n_addresses; i++)
+		lower_ttl(out + a->offsets[a->n_ttls + i] + OWNER_POINTER + 4,
+			  f->address_ttl);
+	return a->len;
+}
+
+/* The records before the addresses, and those that stay. */
+static size_t write_some(const struct answer *a, const struct answer_fate *f,
+			 uint8_t *out)
+{
+	size_t n = a->head;
+
+	memcpy(out, message_of(a), n);
+	count_down(out, a->offsets, a->n_head_ttls, f->age_s);
+	for (size_t i = 0; i < a->n_addresses; i++) {
+		const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
+		size_t size = OWNER_POINTER + DNS_RECORD_FIXED +
+			      (size_t)wire_get16(r + OWNER_POINTER + 8);
+		uint8_t *ttl = out + n + OWNER_POINTER + 4;
+
+		if (!f->keep[i])
+			continue;
+		memcpy(out + n, r, size);
+		wire_put32(ttl, aged(wire_get32(ttl), f->age_s));
+		lower_ttl(ttl, f->address_ttl);
+		n += size;
+	}
+	wire_put16(out + 6, (uint16_t)(a->head_records + f->n_kept));
+	wire_put16(out + 8, 0);
+	return n;
+}
+
+static size_t write_none(const struct answer *a, const struct question *q,
+			 uint8_t *out)
+{
+	size_t n = DNS_HEADER + (size_t)q->name.len + 4;
+
+	memcpy(out, message_of(a), n);
+	memset(out + 6, 0, 4);
+	return n;
+}
+
+size_t answer_write(const struct answer *answer, const struct question *q,
+		    const struct answer_fate *fate, size_t limit, uint8_t *out,
+		    bool *truncated)
+{
+	bool all = !fate->keep || fate->n_kept == answer->n_addresses;
+	bool wants_ad = q->dnssec_ok || q->flags3 & FLAG3_AD;
+	size_t opt = 0, n;
+	size_t text =
+		fate->ede_text ? strnlen(fate->ede_text, EDE_TEXT_MAX) : 0;
+
+	if (all)
+		n = write_whole(answer, fate, out);
+	else if (fate->n_kept)
+		n = write_some(answer, fate, out);
+	else
+		n = write_none(answer, q, out);
+	if (q->edns)
+		opt = DNS_OPT_FIXED + (fate->ede == EDE_NONE ? 0 : 6 + text);
+	*truncated = n + opt > limit;
+	if (*truncated)
+		n = write_none(answer, q, out);
+	wire_put16(out, q->id);
+	out[2] = (uint8_t)(FLAG2_QR | (q->flags2 & FLAG2_RD) |
+			   (*truncated ? FLAG2_TC : 0));
+	out[3] = (uint8_t)(FLAG3_RA | (q->flags3 & FLAG3_CD) | answer->rcode |
+			   (wants_ad && all && answer->authentic ? FLAG3_AD
+								 : 0));
+	memcpy(out + DNS_HEADER, q->spelled, q->name.len);
+	if (q->edns) {
+		out[11] = 1;
+		n += question_opt(q, out + n, 0, fate->ede, fate->ede_text);
+	}
+	return n;
+}

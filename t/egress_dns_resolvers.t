@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Resolvers that lie, fail, hang and come back: forged answers are ignored,
+# the next resolver takes over, and the addresses of a forgery reach neither
+# the client nor the kernel.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use DnsWorld;
+use Harness;
+use List::Util qw(uniq);
+use Time::HiRes qw(time);
+use World;
+
+use constant {
+	FIRST => '203.0.113.21',
+	LAST  => '203.0.113.53',
+	SIXTH => '2001:db8:113::53',
+};
+
+my $w = world();
+my %rules = (OPENSANDBOX_EGRESS_RULES => '{"egress":[
+	{"action":"allow","target":"good.test"},
+	{"action":"allow","target":"*.good.test"}]}');
+
+sub lines { return split /\n/, read_file($_[0]) }
+
+# A sidecar whose resolvers are these addresses; its last argument is code.
+my $number = 0;
+sub with
+{
+	my ($upstream, $env, $code) = @_;
+	my $pid = sidecar($w, name => 'sidecar-' . $number++, env => {
+		%rules, OPENSANDBOX_EGRESS_DNS_UPSTREAM => $upstream, %$env });
+
+	$code->();
+	is(stop($pid), 0, 'the sidecar ends');
+}
+
+for my $lie (qw(id question port source garbage twice)) {
+	my ($liar, $seen) = dns_liar($w, LAST, $lie);
+
+	with(LAST, {}, sub {
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    "a forgery ($lie) does not get through");
+		is_deeply([learned($w)], ['203.0.113.20'],
+		    'nor into the kernel');
+	});
+	stop($liar);
+	unlink $seen;
+}
+
+# The list's order, failover, and the way back.
+{
+	my ($first, $seen1) = dns_liar($w, FIRST, 'silent');
+	my ($last, $seen2) = dns_liar($w, LAST, 'honest');
+
+	with(FIRST . ',' . LAST, {}, sub {
+		my $start = time;
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    'a silent resolver: the next one answers');
+		cmp_ok(time - $start, '<', 2, 'soon');
+		dig($w, "n$_.good.test") for 1 .. 6;
+		$start = time;
+		dig($w, 'late.good.test');
+		cmp_ok(time - $start, '<', 0.3,
+		    'and is asked first when the silent one is known to be down');
+		stop($first);
+		unlink $seen1;
+		($first, $seen1) = dns_liar($w, FIRST, 'honest');
+		ok(wait_for(sub {
+			dig($w, 'n' . int(rand(1e6)) . '.good.test');
+			return scalar(grep { /good\.test/ } lines($seen1)) > 0;
+		}, 15), 'it is asked again when it is back');
+	});
+	stop($first);
+	unlink $seen1;
+	($first, $seen1) = dns_liar($w, FIRST, 'servfail');
+	with(FIRST . ',' . LAST, {}, sub {
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    'a resolver that fails: the next one answers');
+		ok(scalar(grep { /good\.test/ } lines($seen1)),
+		    'the first was asked first');
+	});
+	stop($first);
+	unlink $seen1;
+	with(FIRST . ',' . LAST, {}, sub {
+		my $start = time;
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    'a resolver that is not there: the next one answers');
+		cmp_ok(time - $start, '<', 1, 'at once');
+	});
+	stop($last);
+	unlink $seen2;
+}
+
+# All of them gone.
+{
+	with(FIRST, {}, sub {
+		my $start = time;
+		like(dig($w, '+timeout=8', 'good.test'),
+		    qr/status: SERVFAIL.*EDE: 2[23]/s,
+		    'nobody there: SERVFAIL says so');
+		cmp_ok(time - $start, '<', 4, 'without waiting');
+	});
+	my ($liar, $seen) = dns_liar($w, LAST, 'silent');
+	with(LAST, { OPENSANDBOX_EGRESS_DNS_UPSTREAM_TIMEOUT => '1' }, sub {
+		like(dig($w, '+timeout=8', 'good.test'),
+		    qr/status: SERVFAIL.*EDE: 22/s, 'no answer: SERVFAIL, EDE 22');
+	});
+	stop($liar);
+	unlink $seen;
+}
+
+# Over TCP when an answer was truncated.
+{
+	my ($liar, $seen) = dns_liar($w, LAST, 'truncate');
+
+	with(LAST, {}, sub {
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    'a truncated answer is asked for over TCP');
+		is_deeply([map { /^(\w+)/ } grep { /good\.test/ } lines($seen)],
+		    ['udp', 'tcp'], 'once');
+	});
+	stop($liar);
+	unlink $seen;
+	($liar, $seen) = dns_liar($w, LAST, 'tcphang');
+	with(LAST, { OPENSANDBOX_EGRESS_DNS_UPSTREAM_TIMEOUT => '1' }, sub {
+		like(dig($w, '+timeout=8', 'good.test'), qr/status: SERVFAIL/,
+		    'a resolver that hangs over TCP: SERVFAIL in time');
+	});
+	stop($liar);
+	unlink $seen;
+}
+
+# IPv6 alone, ids and ports, and questions that share one of ours.
+{
+	my ($liar, $seen) = dns_liar($w, SIXTH, 'honest');
+
+	with('[' . SIXTH . ']', {}, sub {
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    'a resolver with only an IPv6 address');
+		dig($w, "n$_.good.test") for 1 .. 60;
+		my @asked = map { [split] } grep { /n\d+\.good/ } lines($seen);
+		is(scalar @asked, 60, 'each name is asked for once');
+		cmp_ok(scalar(uniq map { $_->[2] } @asked), '>', 55,
+		    'with ids that differ');
+		cmp_ok(scalar(uniq map { $_->[1] } @asked), '>=', 3,
+		    'from more than one port');
+		my $steps = grep { ($asked[$_][2] - $asked[$_ - 1][2]) % 65536
+		    < 16 } 1 .. $#asked;
+		cmp_ok($steps, '<', 6, 'that do not count up');
+	});
+	stop($liar);
+	unlink $seen;
+	($liar, $seen) = dns_liar($w, LAST, 'slow');
+	with(LAST, {}, sub {
+		my $answers = (sees($w, 'sh', '-c',
+		    'for i in 1 2 3 4 5 6 7 8; do dig +time=3 +tries=1 +short @'
+		    . LAST . ' good.test & done; wait'))[1];
+		is($answers, "203.0.113.20\n" x 8, 'eight ask the same');
+		my @n = grep { / good\.test/ } lines($seen);
+		cmp_ok(scalar @n, '<=', 2, 'and share one question of ours');
+	});
+	stop($liar);
+}
+done_testing();
