@@ -171,8 +171,8 @@ ngx_http_opensandbox_meters_handler(ngx_http_request_t *r)
 
     meters = ngx_http_opensandbox_meters();
 
-    if (ctx->tunnel) {
-        ctx->tunnel = 0;
+    if (ctx->metered) {
+        ctx->metered = 0;
         meters->tunnels--;
     }
 
@@ -247,8 +247,8 @@ ngx_http_opensandbox_meters_header_filter(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
 
     if (ctx && r == r->main && r->upstream && r->upstream->upgrade &&
-        !ctx->tunnel) {
-        ctx->tunnel = 1;
+        !ctx->metered) {
+        ctx->metered = 1;
 
         meters = ngx_http_opensandbox_meters();
         meters->tunnels++;
