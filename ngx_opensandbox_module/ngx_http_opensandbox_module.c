@@ -31,6 +31,10 @@ static char *
 ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t
 ngx_http_opensandbox_init_module(ngx_cycle_t *cycle);
+static ngx_int_t
+ngx_http_opensandbox_init_process(ngx_cycle_t *cycle);
+static void
+ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t ngx_http_opensandbox_commands[] = {
@@ -97,16 +101,16 @@ static ngx_http_module_t ngx_http_opensandbox_module_ctx = {
 
 ngx_module_t ngx_http_opensandbox_module = {
     NGX_MODULE_V1,
-    &ngx_http_opensandbox_module_ctx, /* module context */
-    ngx_http_opensandbox_commands,    /* module directives */
-    NGX_HTTP_MODULE,                  /* module type */
-    NULL,                             /* init master */
-    ngx_http_opensandbox_init_module, /* init module */
-    NULL,                             /* init process */
-    NULL,                             /* init thread */
-    NULL,                             /* exit thread */
-    NULL,                             /* exit process */
-    NULL,                             /* exit master */
+    &ngx_http_opensandbox_module_ctx,  /* module context */
+    ngx_http_opensandbox_commands,     /* module directives */
+    NGX_HTTP_MODULE,                   /* module type */
+    NULL,                              /* init master */
+    ngx_http_opensandbox_init_module,  /* init module */
+    ngx_http_opensandbox_init_process, /* init process */
+    NULL,                              /* init thread */
+    NULL,                              /* exit thread */
+    ngx_http_opensandbox_exit_process, /* exit process */
+    NULL,                              /* exit master */
     NGX_MODULE_V1_PADDING};
 
 
@@ -678,6 +682,10 @@ ngx_http_opensandbox_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    if (omcf->zone->fresh && omcf->zone->state.len && !ngx_test_config) {
+        ngx_http_opensandbox_state_load(omcf->zone, cycle->log);
+    }
+
     if (ngx_http_opensandbox_registry_declare(omcf->zone, omcf->declared.elts,
                                               omcf->declared.nelts,
                                               cycle->log) != NGX_OK &&
@@ -687,4 +695,37 @@ ngx_http_opensandbox_init_module(ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    omcf =
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
+
+    if (omcf && omcf->zone && omcf->zone->state.len && ngx_worker == 0 &&
+        (ngx_process == NGX_PROCESS_WORKER ||
+         ngx_process == NGX_PROCESS_SINGLE))
+    {
+        ngx_http_opensandbox_state_start(omcf->zone, cycle->log);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    omcf =
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
+
+    if (omcf && omcf->zone && omcf->zone->state.len) {
+        ngx_http_opensandbox_state_stop(omcf->zone, cycle->log);
+    }
 }
