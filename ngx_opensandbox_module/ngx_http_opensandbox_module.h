@@ -66,6 +66,10 @@ typedef struct {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
+
+    /* of the address that clients use */
+    ngx_uint_t public_mode;
+    ngx_str_t  public_base;
 } ngx_http_opensandbox_loc_conf_t;
 
 
