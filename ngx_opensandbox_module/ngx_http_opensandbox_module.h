@@ -66,6 +66,10 @@ typedef struct {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
+
+    /* of the address that clients use */
+    ngx_uint_t public_mode;
+    ngx_str_t  public_base;
 } ngx_http_opensandbox_loc_conf_t;
 
 
@@ -220,6 +224,22 @@ ngx_http_opensandbox_hold(ngx_http_request_t         *r,
 /* Ends whatever holds a request. */
 void
 ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _state.c: the file that keeps records over a restart */
+void
+ngx_http_opensandbox_state_load(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
+
+/* Keeps the file at most a second behind, in the worker that calls it. */
+void
+ngx_http_opensandbox_state_start(ngx_http_opensandbox_zone_t *zone,
+                                 ngx_log_t                   *log);
+
+/* Writes the last changes, if this worker is the one. */
+void
+ngx_http_opensandbox_state_stop(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
 
 
 /* _declare.c: opensandbox_sandbox ID { ... } */
