@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "ngx_http_opensandbox_meters.h"
+#include "ngx_http_opensandbox_renew.h"
 
 
 static ngx_int_t
@@ -33,6 +33,8 @@ static ngx_int_t
 ngx_http_opensandbox_init_module(ngx_cycle_t *cycle);
 static ngx_int_t
 ngx_http_opensandbox_init_process(ngx_cycle_t *cycle);
+static void
+ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t ngx_http_opensandbox_commands[] = {
@@ -70,6 +72,10 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
     {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
      ngx_http_opensandbox_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("opensandbox_renew_intent"),
+     NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1234, ngx_http_opensandbox_renew_intent,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+
     ngx_null_command};
 
 
@@ -98,7 +104,7 @@ ngx_module_t ngx_http_opensandbox_module = {
     ngx_http_opensandbox_init_process, /* init process */
     NULL,                              /* init thread */
     NULL,                              /* exit thread */
-    NULL,                              /* exit process */
+    ngx_http_opensandbox_exit_process, /* exit process */
     NULL,                              /* exit master */
     NGX_MODULE_V1_PADDING};
 
@@ -169,6 +175,8 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
     if (ngx_http_opensandbox_peer(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_opensandbox_renew(r, ctx);
 
     if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
 
@@ -685,5 +693,12 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
 
     ngx_http_opensandbox_meters_init_process(omcf->zone, cycle->log);
 
-    return NGX_OK;
+    return ngx_http_opensandbox_renew_init_process(omcf->renew, cycle);
+}
+
+
+static void
+ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_opensandbox_redis_exit();
 }

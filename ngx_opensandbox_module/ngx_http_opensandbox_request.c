@@ -135,11 +135,10 @@ ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
     if (r->uri.data != uri.data) {
         rc = ngx_http_opensandbox_route_uri(&decoded, &r->uri, &olcf->prefix);
 
-        ctx->strays = rc != NGX_OK
-                      || ngx_memn2cmp(decoded.prefix.data,
-                                      ctx->route.prefix.data,
-                                      decoded.prefix.len,
-                                      ctx->route.prefix.len) != 0;
+        ctx->strays =
+            rc != NGX_OK ||
+            ngx_memn2cmp(decoded.prefix.data, ctx->route.prefix.data,
+                         decoded.prefix.len, ctx->route.prefix.len) != 0;
     }
 
     ctx->prefix = ctx->route.prefix;

@@ -90,7 +90,7 @@ sub spawn
 	croak "fork: $!" unless defined $pid;
 	if ($pid == 0) {
 		setpgid(0, 0);
-		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
 		$code->();
 		_exit(0);
 	}
@@ -341,7 +341,7 @@ sub cleanup
 	}
 }
 
-$SIG{$_} = sub { exit 130 } for qw(INT TERM HUP);
+$SIG{$_} = sub { exit 130 } for qw(INT TERM HUP PIPE);
 END { cleanup() }
 
 1;
