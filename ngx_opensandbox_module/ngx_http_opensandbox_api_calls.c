@@ -10,12 +10,6 @@
 #define NGX_HTTP_OPENSANDBOX_CHUNK    16384
 
 
-typedef union {
-    ngx_http_opensandbox_record_t record;
-    u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_SIZE];
-} ngx_http_opensandbox_copy_t;
-
-
 static ngx_int_t
 ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call);
 static ngx_int_t

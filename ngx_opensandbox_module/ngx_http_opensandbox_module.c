@@ -60,6 +60,18 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
          NGX_CONF_TAKE1,
      ngx_http_opensandbox_host, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("opensandbox_wait"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_TAKE1,
+     ngx_conf_set_msec_slot, NGX_HTTP_LOC_CONF_OFFSET,
+     offsetof(ngx_http_opensandbox_loc_conf_t, wait), NULL},
+
+    {ngx_string("opensandbox_tunnel_timeout"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_TAKE1,
+     ngx_conf_set_msec_slot, NGX_HTTP_LOC_CONF_OFFSET,
+     offsetof(ngx_http_opensandbox_loc_conf_t, tunnel_timeout), NULL},
+
     {ngx_string("opensandbox_api"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
      ngx_http_opensandbox_api, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
@@ -124,6 +136,7 @@ static ngx_http_complex_value_t ngx_http_opensandbox_alive_body = {
 static ngx_int_t
 ngx_http_opensandbox_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                        rc;
     ngx_http_opensandbox_ctx_t      *ctx;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
@@ -158,8 +171,20 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
         return NGX_DONE;
     }
 
-    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK && ctx->record == NULL) {
         ctx->status = ngx_http_opensandbox_resolve(r, ctx);
+    }
+
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
+        rc = ngx_http_opensandbox_hold(r, ctx);
+
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        if (rc == NGX_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     if (ctx->status != NGX_HTTP_OPENSANDBOX_OK) {
@@ -169,11 +194,7 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
                       ctx->route.port, ctx->reason ? ": " : "",
                       ctx->reason ? ctx->reason : "");
 
-        return ngx_http_opensandbox_http_status(ctx->status);
-    }
-
-    if (ngx_http_opensandbox_peer(r, ctx) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return (ngx_int_t) ngx_http_opensandbox_http_status(ctx->status);
     }
 
     ngx_http_opensandbox_renew(r, ctx);
@@ -298,11 +319,18 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 }
 
 
-/* Marks the context among the pool's cleanups; there is nothing to release. */
+/* Also marks the context among the pool's cleanups. */
 
 static void
 ngx_http_opensandbox_cleanup(void *data)
 {
+    ngx_http_opensandbox_ctx_t *ctx = data;
+
+    if (ctx->tunnel) {
+        ngx_http_opensandbox_tunnel_close(ctx);
+    }
+
+    ngx_http_opensandbox_release(ctx);
 }
 
 
@@ -363,6 +391,8 @@ ngx_http_opensandbox_create_loc_conf(ngx_conf_t *cf)
     }
 
     olcf->host_endpoint = NGX_CONF_UNSET_UINT;
+    olcf->wait = NGX_CONF_UNSET_MSEC;
+    olcf->tunnel_timeout = NGX_CONF_UNSET_MSEC;
     olcf->api_tokens = NGX_CONF_UNSET_PTR;
 
     return olcf;
@@ -382,6 +412,9 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_conf_merge_uint_value(conf->host_endpoint, prev->host_endpoint, 0);
     }
 
+    ngx_conf_merge_msec_value(conf->wait, prev->wait, 0);
+    ngx_conf_merge_msec_value(conf->tunnel_timeout, prev->tunnel_timeout,
+                              3600000);
     ngx_conf_merge_ptr_value(conf->api_tokens, prev->api_tokens, NULL);
 
     return NGX_CONF_OK;

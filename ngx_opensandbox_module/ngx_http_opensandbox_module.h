@@ -69,6 +69,8 @@ typedef struct {
     ngx_str_t                 domain;
     ngx_http_complex_value_t *host;
     ngx_uint_t                host_endpoint;
+    ngx_msec_t                wait;
+    ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
 } ngx_http_opensandbox_loc_conf_t;
 
@@ -94,12 +96,23 @@ typedef struct {
 
     ngx_chain_t *body;
 
+    /* of a tunnel, and of a request that is held */
+    ngx_http_request_t          *request;
+    ngx_queue_t                  queue;
+    ngx_resolver_ctx_t          *resolver;
+    ngx_http_opensandbox_place_t resolved;
+    ngx_peer_connection_t        probe;
+    ngx_event_t                  pause;
+    ngx_msec_t                   deadline;
+
+    unsigned tunnel : 1;
+    unsigned probed : 1;
+
     /* the decoded URI lies outside of the route's prefix */
     unsigned strays : 1;
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
-    unsigned tunnel : 1; /* counted as open */
 } ngx_http_opensandbox_ctx_t;
 
 
@@ -141,6 +154,13 @@ ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
 
 
 /* _variables.c */
+
+/* The Host header for the sandbox; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
+                                  ngx_http_opensandbox_ctx_t *ctx,
+                                  ngx_str_t                  *host);
+
 ngx_int_t
 ngx_http_opensandbox_add_variables(ngx_conf_t *cf);
 
@@ -177,6 +197,34 @@ ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t
 ngx_http_opensandbox_peer(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _rewrite.c: brings what a sandbox answers under the URI's prefix */
+ngx_int_t
+ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _tunnel.c: upgraded connections, from the switch to the request's end */
+ngx_int_t
+ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+void
+ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx);
+
+
+/*
+ * _hold.c: makes ctx->peer from ctx->place, which may take time.  Returns
+ * NGX_OK; NGX_AGAIN, then the phases go on by themselves later; NGX_DECLINED
+ * with ctx->status set; or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_opensandbox_hold(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx);
+
+/* Ends whatever holds a request. */
+void
+ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx);
 
 
 /* _declare.c: opensandbox_sandbox ID { ... } */

@@ -52,6 +52,13 @@ typedef struct {
 } ngx_http_opensandbox_zone_t;
 
 
+/* room for any record */
+typedef union {
+    ngx_http_opensandbox_record_t record;
+    u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_SIZE];
+} ngx_http_opensandbox_copy_t;
+
+
 /* a record on its way into the registry */
 typedef struct {
     ngx_http_opensandbox_record_t *record;

@@ -185,6 +185,19 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
                                                 NGX_HTTP_BAD_GATEWAY);
     }
 
+    if (r->upstream && ctx->peer.sockaddr) {
+
+        if (ctx->prefix.len && ngx_http_opensandbox_rewrite(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (r->upstream->upgrade && !ctx->tunnel &&
+            ngx_http_opensandbox_tunnel_open(r, ctx) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
     return ngx_http_next_header_filter(r);
 }
 

@@ -157,35 +157,48 @@ ngx_http_opensandbox_variable(ngx_http_request_t        *r,
 }
 
 
-/* The Host that the sandbox sees. */
-
 static ngx_int_t
 ngx_http_opensandbox_host_variable(ngx_http_request_t        *r,
                                    ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t                        value;
-    ngx_http_opensandbox_ctx_t      *ctx;
-    ngx_http_opensandbox_loc_conf_t *olcf;
+    ngx_str_t value;
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-    ctx = ngx_http_opensandbox_ctx(r);
-
-    if (ctx && ctx->record && ctx->record->host.len) {
-        value = ngx_http_opensandbox_text(ctx->record, &ctx->record->host);
-
-    } else if (ctx && olcf->host_endpoint) {
-        value = ctx->peer.name;
-
-    } else if (olcf->host) {
-        if (ngx_http_complex_value(r, olcf->host, &value) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-    } else {
-        value = ngx_http_opensandbox_client_host(r);
+    if (ngx_http_opensandbox_sandbox_host(r, ngx_http_opensandbox_ctx(r),
+                                          &value) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     ngx_http_opensandbox_set(v, &value);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
+                                  ngx_http_opensandbox_ctx_t *ctx,
+                                  ngx_str_t                  *host)
+{
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (ctx && ctx->record && ctx->record->host.len) {
+        *host = ngx_http_opensandbox_text(ctx->record, &ctx->record->host);
+        return NGX_OK;
+    }
+
+    if (ctx && olcf->host_endpoint) {
+        *host = ctx->peer.name;
+        return NGX_OK;
+    }
+
+    if (olcf->host) {
+        return ngx_http_complex_value(r, olcf->host, host);
+    }
+
+    *host = ngx_http_opensandbox_client_host(r);
 
     return NGX_OK;
 }

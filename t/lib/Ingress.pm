@@ -12,7 +12,7 @@ use IO::Select;
 use IO::Socket::INET;
 use JSON::PP qw(decode_json encode_json);
 use POSIX qw(_exit);
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 use Harness;
 
 our @EXPORT = qw(gateway reload restart config_error backend echo exchange
@@ -155,19 +155,30 @@ sub restart
 	launch($g);
 }
 
-# backend(CODE, listen => SOCKET): a server, a process for each connection,
-# that calls CODE with the socket. Returns its port.
+sub listen_on
+{
+	my ($port) = @_;
+	return IO::Socket::INET->new(
+		Listen    => 64,
+		LocalAddr => '127.0.0.1',
+		LocalPort => $port,
+		ReuseAddr => 1,
+	) || croak "listen: $!";
+}
+
+# backend(CODE, listen => SOCKET, late => SECONDS): a server, a process for each
+# connection, that calls CODE with the socket. Returns its port.
 sub backend
 {
 	my ($code, %o) = @_;
-	my $listen = $o{listen} || IO::Socket::INET->new(
-		Listen    => 64,
-		LocalAddr => '127.0.0.1',
-		LocalPort => $o{port} || 0,
-		ReuseAddr => 1,
-	) or croak "backend: $!";
-	my $port = $listen->can('sockport') ? $listen->sockport : undef;
-	my $pid = Harness::spawn("backend" . ++$count, sub {
+	my $listen = $o{listen} || ($o{late} ? undef : listen_on(0));
+	my $port = $o{late} ? free_port() :
+	    $listen->can('sockport') ? $listen->sockport : undef;
+	my $pid = spawn("backend" . ++$count, sub {
+		if ($o{late}) {
+			sleep $o{late};
+			$listen = listen_on($port);
+		}
 		$SIG{CHLD} = 'IGNORE';
 		$SIG{PIPE} = 'IGNORE';
 		while (my $client = $listen->accept) {
@@ -181,7 +192,7 @@ sub backend
 			close $client;
 		}
 	});
-	close $listen;
+	close $listen if $listen;
 	return wantarray ? ($port, $pid) : $port;
 }
 

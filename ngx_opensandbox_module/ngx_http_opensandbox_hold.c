@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_module.h"
+
+
+/*
+ * What may hold a request before the proxy sees it: the look-up of a host
+ * name, and the wait for a port to open.  Neither blocks the worker.
+ */
+
+
+#define NGX_HTTP_OPENSANDBOX_PROBE_PAUSE 100 /* milliseconds */
+
+
+static ngx_int_t
+ngx_http_opensandbox_look_up(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx);
+static void
+ngx_http_opensandbox_looked_up(ngx_resolver_ctx_t *rctx);
+static ngx_int_t
+ngx_http_opensandbox_probe(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx);
+static void
+ngx_http_opensandbox_probe_handler(ngx_event_t *ev);
+static void
+ngx_http_opensandbox_probe_pause(ngx_event_t *ev);
+static void
+ngx_http_opensandbox_probe_again(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+static void
+ngx_http_opensandbox_suspend(ngx_http_request_t *r);
+static void
+ngx_http_opensandbox_resume(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_opensandbox_hold(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_int_t                        rc;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    ctx->request = r;
+
+    if (ctx->place->kind == NGX_HTTP_OPENSANDBOX_PLACE_NAME) {
+        rc = ngx_http_opensandbox_look_up(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (ctx->peer.sockaddr == NULL &&
+        ngx_http_opensandbox_peer(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->wait == 0 || ctx->probed) {
+        return NGX_OK;
+    }
+
+    ctx->deadline = ngx_current_msec + olcf->wait;
+
+    rc = ngx_http_opensandbox_probe(r, ctx);
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_opensandbox_suspend(r);
+    }
+
+    return rc;
+}
+
+
+void
+ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (ctx->resolver) {
+        ngx_resolve_name_done(ctx->resolver);
+        ctx->resolver = NULL;
+    }
+
+    if (ctx->probe.connection) {
+        ngx_close_connection(ctx->probe.connection);
+        ctx->probe.connection = NULL;
+    }
+
+    if (ctx->pause.timer_set) {
+        ngx_del_timer(&ctx->pause);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_look_up(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_resolver_ctx_t       *rctx, temp;
+    ngx_http_core_loc_conf_t *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    temp.name = ngx_http_opensandbox_text(ctx->record, &ctx->place->text);
+
+    rctx = ngx_resolve_start(clcf->resolver, &temp);
+
+    if (rctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (rctx == NGX_NO_RESOLVER) {
+        ctx->status = NGX_HTTP_OPENSANDBOX_UNRESOLVED;
+        ctx->reason = "the gateway has no resolver";
+        return NGX_DECLINED;
+    }
+
+    rctx->name = temp.name;
+    rctx->handler = ngx_http_opensandbox_looked_up;
+    rctx->data = r;
+    rctx->timeout = clcf->resolver_timeout;
+
+    ctx->resolver = rctx;
+
+    if (ngx_resolve_name(rctx) != NGX_OK) {
+        ctx->resolver = NULL;
+        ctx->status = NGX_HTTP_OPENSANDBOX_UNRESOLVED;
+        return NGX_DECLINED;
+    }
+
+    if (ctx->resolver) {
+        ngx_http_opensandbox_suspend(r);
+        return NGX_AGAIN;
+    }
+
+    return ctx->status == NGX_HTTP_OPENSANDBOX_OK ? NGX_OK : NGX_DECLINED;
+}
+
+
+static void
+ngx_http_opensandbox_looked_up(ngx_resolver_ctx_t *rctx)
+{
+    ngx_uint_t                   i;
+    ngx_connection_t            *c;
+    ngx_http_request_t          *r;
+    struct sockaddr_in          *sin;
+    struct sockaddr_in6         *sin6;
+    ngx_http_opensandbox_ctx_t  *ctx;
+    ngx_http_opensandbox_place_t place;
+
+    r = rctx->data;
+    c = r->connection;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    if (rctx->state) {
+        ctx->status = NGX_HTTP_OPENSANDBOX_UNRESOLVED;
+        ctx->reason = ngx_resolver_strerror(rctx->state);
+
+    } else {
+        place = *ctx->place;
+        i = rctx->naddrs > 1 ? (ngx_uint_t) ngx_random() % rctx->naddrs : 0;
+
+        if (rctx->addrs[i].sockaddr->sa_family == AF_INET6) {
+            sin6 = (struct sockaddr_in6 *) rctx->addrs[i].sockaddr;
+            place.kind = NGX_HTTP_OPENSANDBOX_PLACE_INET6;
+            ngx_memcpy(place.addr, &sin6->sin6_addr, sizeof(struct in6_addr));
+
+        } else {
+            sin = (struct sockaddr_in *) rctx->addrs[i].sockaddr;
+            place.kind = NGX_HTTP_OPENSANDBOX_PLACE_INET;
+            ngx_memcpy(place.addr, &sin->sin_addr, sizeof(struct in_addr));
+        }
+
+        ctx->resolved = place;
+        ctx->place = &ctx->resolved;
+    }
+
+    i = rctx->async;
+
+    ngx_resolve_name_done(rctx);
+    ctx->resolver = NULL;
+
+    if (i) {
+        ngx_http_opensandbox_resume(r);
+        ngx_http_run_posted_requests(c);
+    }
+}
+
+
+/* Whether the port takes connections; NGX_AGAIN while that is unknown. */
+
+static ngx_int_t
+ngx_http_opensandbox_probe(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_int_t              rc;
+    ngx_connection_t      *c;
+    ngx_peer_connection_t *pc;
+
+    pc = &ctx->probe;
+    ngx_memzero(pc, sizeof(ngx_peer_connection_t));
+
+    pc->sockaddr = ctx->peer.sockaddr;
+    pc->socklen = ctx->peer.socklen;
+    pc->name = &ctx->peer.name;
+    pc->get = ngx_event_get_peer;
+    pc->log = r->connection->log;
+    pc->log_error = NGX_ERROR_INFO;
+
+    rc = ngx_event_connect_peer(pc);
+
+    if (rc == NGX_OK) {
+        ngx_close_connection(pc->connection);
+        pc->connection = NULL;
+        ctx->probed = 1;
+        return NGX_OK;
+    }
+
+    if (rc == NGX_AGAIN) {
+        c = pc->connection;
+        c->data = r;
+        c->read->handler = ngx_http_opensandbox_probe_handler;
+        c->write->handler = ngx_http_opensandbox_probe_handler;
+        ngx_add_timer(c->write, ctx->deadline - ngx_current_msec);
+        return NGX_AGAIN;
+    }
+
+    pc->connection = NULL;
+
+    ctx->pause.handler = ngx_http_opensandbox_probe_pause;
+    ctx->pause.data = r;
+    ctx->pause.log = r->connection->log;
+
+    ngx_add_timer(&ctx->pause, NGX_HTTP_OPENSANDBOX_PROBE_PAUSE);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_opensandbox_probe_handler(ngx_event_t *ev)
+{
+    int                         error;
+    socklen_t                   len;
+    ngx_connection_t           *c, *client;
+    ngx_http_request_t         *r;
+    ngx_http_opensandbox_ctx_t *ctx;
+
+    c = ev->data;
+    r = c->data;
+    client = r->connection;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    error = 0;
+    len = sizeof(int);
+
+    if (ev->timedout ||
+        getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1) {
+        error = NGX_ETIMEDOUT;
+    }
+
+    ngx_close_connection(c);
+    ctx->probe.connection = NULL;
+
+    if (error == 0) {
+        ctx->probed = 1;
+        ngx_http_opensandbox_resume(r);
+
+    } else {
+        ctx->pause.handler = ngx_http_opensandbox_probe_pause;
+        ctx->pause.data = r;
+        ctx->pause.log = client->log;
+
+        ngx_add_timer(&ctx->pause, NGX_HTTP_OPENSANDBOX_PROBE_PAUSE);
+    }
+
+    ngx_http_run_posted_requests(client);
+}
+
+
+static void
+ngx_http_opensandbox_probe_pause(ngx_event_t *ev)
+{
+    ngx_connection_t           *client;
+    ngx_http_request_t         *r;
+    ngx_http_opensandbox_ctx_t *ctx;
+
+    r = ev->data;
+    client = r->connection;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    ngx_http_opensandbox_probe_again(r, ctx);
+    ngx_http_run_posted_requests(client);
+}
+
+
+static void
+ngx_http_opensandbox_probe_again(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx)
+{
+    if ((ngx_msec_int_t) (ctx->deadline - ngx_current_msec) <= 0) {
+
+        /* the proxy finds out, and says why */
+
+        ctx->probed = 1;
+        ngx_http_opensandbox_resume(r);
+        return;
+    }
+
+    if (ngx_http_opensandbox_probe(r, ctx) == NGX_OK) {
+        ngx_http_opensandbox_resume(r);
+    }
+}
+
+
+static void
+ngx_http_opensandbox_suspend(ngx_http_request_t *r)
+{
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+}
+
+
+static void
+ngx_http_opensandbox_resume(ngx_http_request_t *r)
+{
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}

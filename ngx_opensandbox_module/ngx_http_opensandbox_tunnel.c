@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_meters.h"
+
+
+/*
+ * The tunnels of this worker.  While there is one, a timer looks whether any
+ * record has changed, and ends those whose sandbox is gone or another.
+ */
+
+
+#define NGX_HTTP_OPENSANDBOX_TUNNEL_TICK 250 /* milliseconds */
+
+
+static void
+ngx_http_opensandbox_tunnel_tick(ngx_event_t *ev);
+static ngx_uint_t
+ngx_http_opensandbox_tunnel_valid(ngx_http_opensandbox_zone_t *zone,
+                                  ngx_http_opensandbox_ctx_t  *ctx);
+static void
+ngx_http_opensandbox_tunnel_end(ngx_http_request_t *r);
+
+
+static ngx_queue_t       ngx_http_opensandbox_tunnels;
+static ngx_event_t       ngx_http_opensandbox_tunnel_event;
+static ngx_connection_t  ngx_http_opensandbox_tunnel_dummy;
+static ngx_atomic_uint_t ngx_http_opensandbox_tunnel_changes;
+
+
+ngx_int_t
+ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_event_t                      *ev;
+    ngx_http_upstream_conf_t         *conf;
+    ngx_http_opensandbox_loc_conf_t  *olcf;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
+    /* the location's time-outs are for requests */
+
+    conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
+    if (conf == NULL) {
+        return NGX_ERROR;
+    }
+
+    *conf = *r->upstream->conf;
+
+    conf->read_timeout = olcf->tunnel_timeout;
+    conf->send_timeout = olcf->tunnel_timeout;
+
+    r->upstream->conf = conf;
+
+    ev = &ngx_http_opensandbox_tunnel_event;
+
+    if (ngx_http_opensandbox_tunnels.next == NULL) {
+        ngx_queue_init(&ngx_http_opensandbox_tunnels);
+
+        ngx_http_opensandbox_tunnel_dummy.fd = (ngx_socket_t) -1;
+
+        ev->handler = ngx_http_opensandbox_tunnel_tick;
+        ev->data = &ngx_http_opensandbox_tunnel_dummy;
+        ev->log = ngx_cycle->log;
+        ev->cancelable = 1;
+    }
+
+    ctx->request = r;
+    ctx->tunnel = 1;
+
+    ngx_queue_insert_tail(&ngx_http_opensandbox_tunnels, &ctx->queue);
+
+    ngx_http_opensandbox_meters()->tunnels++;
+    ngx_http_opensandbox_meters()->upgrades++;
+
+    if (!ev->timer_set) {
+
+        /* the record may have changed since it was read */
+        ngx_http_opensandbox_tunnel_changes = omcf->zone->shared->changes - 1;
+
+        ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_TUNNEL_TICK);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_http_opensandbox_meters()->tunnels--;
+
+    ngx_queue_remove(&ctx->queue);
+    ctx->tunnel = 0;
+}
+
+
+static void
+ngx_http_opensandbox_tunnel_tick(ngx_event_t *ev)
+{
+    ngx_queue_t                      *q;
+    ngx_uint_t                        changed;
+    ngx_atomic_uint_t                 changes;
+    ngx_http_opensandbox_ctx_t       *ctx;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    if (ngx_queue_empty(&ngx_http_opensandbox_tunnels)) {
+        return;
+    }
+
+    q = ngx_queue_head(&ngx_http_opensandbox_tunnels);
+    ctx = ngx_queue_data(q, ngx_http_opensandbox_ctx_t, queue);
+
+    omcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_opensandbox_module);
+
+    changes = omcf->zone->shared->changes;
+    changed = (changes != ngx_http_opensandbox_tunnel_changes);
+    ngx_http_opensandbox_tunnel_changes = changes;
+
+    for (; q != ngx_queue_sentinel(&ngx_http_opensandbox_tunnels);
+         q = ngx_queue_next(q))
+    {
+        ctx = ngx_queue_data(q, ngx_http_opensandbox_ctx_t, queue);
+
+        if ((changed || (ctx->record->expires >= 0 &&
+                         ctx->record->expires <= ngx_time())) &&
+            !ngx_http_opensandbox_tunnel_valid(omcf->zone, ctx))
+        {
+            ngx_http_opensandbox_tunnel_end(ctx->request);
+        }
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_TUNNEL_TICK);
+}
+
+
+static ngx_uint_t
+ngx_http_opensandbox_tunnel_valid(ngx_http_opensandbox_zone_t *zone,
+                                  ngx_http_opensandbox_ctx_t  *ctx)
+{
+    ngx_http_opensandbox_copy_t copy;
+
+    if (ngx_http_opensandbox_registry_get(zone, &ctx->id, &copy.record) !=
+            NGX_OK ||
+        copy.record.generation != ctx->record->generation)
+    {
+        return 0;
+    }
+
+    ctx->record->expires = copy.record.expires;
+
+    return copy.record.expires < 0 || copy.record.expires > ngx_time();
+}
+
+
+/* nginx takes it for the end that both sides would make. */
+
+static void
+ngx_http_opensandbox_tunnel_end(ngx_http_request_t *r)
+{
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "opensandbox: the tunnel's sandbox is gone");
+
+    if (r->upstream->peer.connection) {
+        (void) shutdown(r->upstream->peer.connection->fd, SHUT_RDWR);
+    }
+
+    (void) shutdown(r->connection->fd, SHUT_RDWR);
+}
