@@ -4,7 +4,8 @@
 #   make demo     the main job on real traffic, for a newcomer
 #   make test     everything: unit tests, then system tests
 #   make check    layout, clang-tidy, cppcheck, unit tests
-#   make bench    ratios against peers, measured in one run
+#   make bench    ratios against peers, measured in one run;
+#                 bench-ingress: the module's alone
 #   make install  DESTDIR= PREFIX=/usr
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
@@ -63,7 +64,7 @@ include t/unit/build.mk
 
 all: $(MODULE) $(SIDECAR)
 
-.PHONY: deps test demo check bench install clean format unit system
+.PHONY: deps test demo check bench bench-ingress install clean format unit system
 
 deps:
 	@scripts/install-deps
@@ -91,6 +92,10 @@ check: deps
 bench: deps
 	@$(MAKE) --no-print-directory all
 	@scripts/bench
+
+bench-ingress: deps
+	@$(MAKE) --no-print-directory $(MODULE)
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
