@@ -5,7 +5,8 @@
 #   make test     everything: unit tests, then system tests
 #   make check    layout, clang-tidy, cppcheck, unit tests
 #   make fuzz     TIME=10: libFuzzer on what reads bytes from outside
-#   make bench    ratios against peers, measured in one run
+#   make bench    ratios against peers, measured in one run;
+#                 bench-ingress: the module's alone
 #   make install  DESTDIR= PREFIX=/usr
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
@@ -66,7 +67,7 @@ include t/tools/build.mk
 
 all: $(MODULE) $(SIDECAR)
 
-.PHONY: deps test demo check bench install clean format unit system
+.PHONY: deps test demo check bench bench-ingress install clean format unit system
 
 deps:
 	@scripts/install-deps
@@ -94,6 +95,10 @@ check: deps
 bench: deps
 	@$(MAKE) --no-print-directory all
 	@scripts/bench
+
+bench-ingress: deps
+	@$(MAKE) --no-print-directory $(MODULE)
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "ngx_http_opensandbox_meters.h"
+#include "ngx_http_opensandbox_renew.h"
 
 
 static ngx_int_t
@@ -92,6 +92,10 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
 
     {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
      ngx_http_opensandbox_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
+    {ngx_string("opensandbox_renew_intent"),
+     NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1234, ngx_http_opensandbox_renew_intent,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     ngx_null_command};
 
@@ -201,6 +205,8 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
 
         return (ngx_int_t) ngx_http_opensandbox_http_status(ctx->status);
     }
+
+    ngx_http_opensandbox_renew(r, ctx);
 
     if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
 
@@ -787,7 +793,7 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
         ngx_http_opensandbox_state_start(omcf->zone, cycle->log);
     }
 
-    return NGX_OK;
+    return ngx_http_opensandbox_renew_init_process(omcf->renew, cycle);
 }
 
 
@@ -802,4 +808,6 @@ ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle)
     if (omcf && omcf->zone && omcf->zone->state.len) {
         ngx_http_opensandbox_state_stop(omcf->zone, cycle->log);
     }
+
+    ngx_http_opensandbox_redis_exit();
 }

@@ -38,6 +38,10 @@ typedef enum {
 } ngx_http_opensandbox_status_e;
 
 
+typedef struct ngx_http_opensandbox_renew_conf_s
+    ngx_http_opensandbox_renew_conf_t;
+
+
 /* a key of opensandbox_access_keys */
 typedef struct {
     u_char    id;
@@ -54,6 +58,8 @@ typedef struct {
 
     /* a directive that needs the zone has been seen */
     ngx_uint_t used;
+
+    ngx_http_opensandbox_renew_conf_t *renew; /* NULL without */
 } ngx_http_opensandbox_main_conf_t;
 
 
@@ -111,7 +117,6 @@ typedef struct {
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
-    unsigned metered : 1; /* counted as an open tunnel */
 } ngx_http_opensandbox_ctx_t;
 
 
@@ -256,6 +261,22 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r);
 /* _status.c: opensandbox_status */
 char *
 ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+/* _renew.c: opensandbox_renew_intent */
+char *
+ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
+                                  void *conf);
+
+/* Tells that a sandbox is in use, once in a while. */
+void
+ngx_http_opensandbox_renew(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx);
+
+/* Makes a worker ready to tell; conf may be NULL. */
+ngx_int_t
+ngx_http_opensandbox_renew_init_process(ngx_http_opensandbox_renew_conf_t *conf,
+                                        ngx_cycle_t *cycle);
 
 
 /* _reply.c: error bodies */
