@@ -36,16 +36,16 @@ is(reaches('a'), 401, 'their tokens too');
 is(reaches('c'), 404, 'what was deleted is not');
 api($g, 'PUT', '/d', entry());
 ok(saved(qr/"d"/), 'a change is written within moments');
-my @pids = split ' ', (capture('pgrep', '-P', $g->{pid}))[1];
-kill 'KILL', $g->{pid}, @pids;
+kill 'KILL', $g->{pid}, workers($g);
 wait_exit($g->{pid});
+wait_closed($g);
 Ingress::launch($g);
 is(reaches('d'), 200, 'and survives the death of all processes');
 
 # A killed worker
-@pids = split ' ', (capture('pgrep', '-P', $g->{pid}))[1];
-kill 'KILL', $pids[0];
-wait_for(sub { (capture('pgrep', '-c', '-P', $g->{pid}))[1] >= 2 }, 5);
+my ($victim) = workers($g);
+kill 'KILL', $victim;
+wait_for(sub { (grep { $_ != $victim } workers($g)) >= 2 }, 5);
 is(reaches('d'), 200, 'a killed worker leaves the records');
 is(api($g, 'PUT', '/e', entry())->{status}, 201, 'and the zone usable');
 
