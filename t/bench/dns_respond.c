@@ -13,9 +13,8 @@ static uint16_t next;
 
 static size_t answer(uint8_t *m, size_t len)
 {
-	static const uint8_t form[DNS_RECORD] = {0xc0, DNS_HEADER, 0, 1, 0,
-						 1,    0,          0, 0, 0,
-						 0,    4,          12};
+	static const uint8_t form[DNS_RECORD] = {
+		0xc0, DNS_HEADER, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 12};
 	size_t end = dns_question_end(m, len);
 	bool kept;
 	uint16_t number;
