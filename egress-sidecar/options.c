@@ -58,6 +58,18 @@ static int truth(const char *value, bool *out)
 	return -EINVAL;
 }
 
+static char *trimmed(char *text)
+{
+	size_t len;
+
+	text += strspn(text, " \t");
+	len = strlen(text);
+	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
+		len--;
+	text[len] = '\0';
+	return text;
+}
+
 /* Calls each(item) for the parts of a comma-separated list, blanks trimmed. */
 static int list_each(struct settings *s, const char *value, char *why,
 		     int (*each)(struct settings *s, const char *item,
@@ -67,8 +79,7 @@ static int list_each(struct settings *s, const char *value, char *why,
 	int err = copy ? 0 : expected(why, "memory");
 
 	while (!err && (item = strsep(&rest, ","))) {
-		item += strspn(item, " \t");
-		item[strcspn(item, " \t")] = '\0';
+		item = trimmed(item);
 		if (item[0])
 			err = each(s, item, why);
 	}

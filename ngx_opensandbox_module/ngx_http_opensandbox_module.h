@@ -38,6 +38,10 @@ typedef enum {
 } ngx_http_opensandbox_status_e;
 
 
+typedef struct ngx_http_opensandbox_renew_conf_s
+    ngx_http_opensandbox_renew_conf_t;
+
+
 /* a key of opensandbox_access_keys */
 typedef struct {
     u_char    id;
@@ -54,6 +58,8 @@ typedef struct {
 
     /* a directive that needs the zone has been seen */
     ngx_uint_t used;
+
+    ngx_http_opensandbox_renew_conf_t *renew; /* NULL without */
 } ngx_http_opensandbox_main_conf_t;
 
 
@@ -66,6 +72,10 @@ typedef struct {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
+
+    /* of the address that clients use */
+    ngx_uint_t public_mode;
+    ngx_str_t  public_base;
 } ngx_http_opensandbox_loc_conf_t;
 
 
@@ -107,7 +117,6 @@ typedef struct {
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
-    unsigned metered : 1; /* counted as an open tunnel */
 } ngx_http_opensandbox_ctx_t;
 
 
@@ -222,6 +231,22 @@ void
 ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx);
 
 
+/* _state.c: the file that keeps records over a restart */
+void
+ngx_http_opensandbox_state_load(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
+
+/* Keeps the file at most a second behind, in the worker that calls it. */
+void
+ngx_http_opensandbox_state_start(ngx_http_opensandbox_zone_t *zone,
+                                 ngx_log_t                   *log);
+
+/* Writes the last changes, if this worker is the one. */
+void
+ngx_http_opensandbox_state_stop(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
+
+
 /* _declare.c: opensandbox_sandbox ID { ... } */
 char *
 ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -236,6 +261,22 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r);
 /* _status.c: opensandbox_status */
 char *
 ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+/* _renew.c: opensandbox_renew_intent */
+char *
+ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
+                                  void *conf);
+
+/* Tells that a sandbox is in use, once in a while. */
+void
+ngx_http_opensandbox_renew(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx);
+
+/* Makes a worker ready to tell; conf may be NULL. */
+ngx_int_t
+ngx_http_opensandbox_renew_init_process(ngx_http_opensandbox_renew_conf_t *conf,
+                                        ngx_cycle_t *cycle);
 
 
 /* _reply.c: error bodies */

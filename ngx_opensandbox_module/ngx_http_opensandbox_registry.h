@@ -16,7 +16,8 @@ struct ngx_http_opensandbox_node_s {
     ngx_rbtree_node_t             tree;
     ngx_http_opensandbox_node_t  *next;
     uint32_t                      hash;
-    uint32_t                      room; /* bytes for the record */
+    uint32_t                      room;    /* bytes for the record */
+    time_t                        renewed; /* the last renew intent */
     ngx_http_opensandbox_record_t record;
 };
 
@@ -48,6 +49,9 @@ typedef struct {
     ngx_slab_pool_t               *pool;
     ngx_http_opensandbox_shared_t *shared;
     ngx_str_t                      state;
+
+    /* nothing has been in it yet */
+    ngx_uint_t fresh;
 } ngx_http_opensandbox_zone_t;
 
 
@@ -106,6 +110,16 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
 ngx_int_t
 ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id);
+
+/*
+ * Notes that a renew intent is sent now, unless one was less than min_interval
+ * seconds ago: then returns its time.  Returns 0 if it is noted, now if there
+ * is no such record.
+ */
+time_t
+ngx_http_opensandbox_registry_renew(ngx_http_opensandbox_zone_t *zone,
+                                    ngx_str_t *id, time_t now,
+                                    time_t min_interval);
 
 /*
  * Copies the records that follow the id "after" in byte order, as many of at
