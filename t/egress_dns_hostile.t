@@ -94,6 +94,10 @@ my @answers = tcp_questions($w, framed(map { pack('n', $_)
     . substr($plain, 2) } 1 .. 20), 20);
 is_deeply([sort { $a <=> $b } map { hex substr $_, 0, 4 } @answers],
     [1 .. 20], 'twenty questions on one connection');
+@answers = tcp_questions($w, framed(map { pack('n6', $_, 0x0100, 1, 0, 0, 0)
+    . chr(4) . sprintf('n%03d', $_) . "\4many\4test\0$in_a" } 1 .. 300), 300);
+is_deeply([sort { $a <=> $b } map { hex substr $_, 0, 4 } @answers],
+    [1 .. 300], 'three hundred that each need a resolver');
 @answers = tcp_questions($w, framed($denied, $plain), 2);
 is_deeply([sort map { substr $_, 0, 8 } @answers], ['00078183', '12348180'],
     'a denied and an allowed one');

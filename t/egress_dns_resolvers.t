@@ -139,6 +139,18 @@ for my $lie (qw(id question port source garbage twice)) {
 	unlink $seen;
 }
 
+# One that does not know EDNS.
+{
+	my ($liar, $seen) = dns_liar($w, LAST, 'noedns');
+
+	with(LAST, {}, sub {
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    'a resolver without EDNS is asked without');
+	});
+	stop($liar);
+	unlink $seen;
+}
+
 # IPv6 alone, ids and ports, and questions that share one of ours.
 {
 	my ($liar, $seen) = dns_liar($w, SIXTH, 'honest');
