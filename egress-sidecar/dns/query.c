@@ -285,7 +285,10 @@ static void give(struct front *front, struct query *query,
 	struct decision decision;
 	struct text text;
 
-	policy_match_name(policy, &q->name, &decision);
+	/* What comes from the cache was judged just now. */
+	decision.action = POLICY_ALLOW;
+	if (path != PATH_CACHED)
+		policy_match_name(policy, &q->name, &decision);
 	if (decision.action == POLICY_DENY && !front->settings.audit) {
 		front->counts.denied++;
 		query->denied = true;
