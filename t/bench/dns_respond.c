@@ -14,9 +14,8 @@ static uint16_t next;
 
 static size_t answer(uint8_t *m, size_t len)
 {
-	static const uint8_t form[DNS_RECORD] = {0xc0, DNS_HEADER, 0, 1, 0,
-						 1,    0,          0, 0, 0,
-						 0,    4,          12};
+	static const uint8_t form[DNS_RECORD] = {
+		0xc0, DNS_HEADER, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 12};
 	size_t end = dns_question_end(m, len);
 	uint16_t number;
 	uint8_t letter;
@@ -24,10 +23,9 @@ static size_t answer(uint8_t *m, size_t len)
 	if (!end || end + DNS_RECORD > DNS_SIZE)
 		return 0;
 	letter = m[DNS_HEADER + 1];
-	number = letter == 'g'
-			 ? next++
-			 : (uint16_t)strtoul((char *)m + DNS_HEADER + 2, NULL,
-					     10);
+	number = letter == 'g' ? next++
+			       : (uint16_t)strtoul((char *)m + DNS_HEADER + 2,
+						   NULL, 10);
 	m[2] |= 0x80;
 	m[3] = 0x80;
 	memset(m + 6, 0, 6);
