@@ -14,7 +14,6 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,8 +293,6 @@ static int sandbox_start(struct worker *w, struct rules *rules)
 	err = sandbox_open(&w->sandbox, &w->shared, &place, rules, message);
 	if (err)
 		log_fatal("%s", message);
-	/* What reading the policy took and is free again goes back. */
-	malloc_trim(0);
 	return err;
 }
 
