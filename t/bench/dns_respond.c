@@ -3,9 +3,10 @@
  * dns_respond ADDRESS PORT refuse|answer
  *
  * refuse turns the header's bits and sends the question back: the least that
- * a responder can do. answer is the bench's resolver: a name nI... has the
- * address 11.0.x.y of its number for an hour; any other name has the next
- * address of 12.0.0.0/16, for no time, so that it is asked for each time.
+ * a responder can do. answer is the bench's resolver: names nI... and fI...
+ * have the address of their number in 11.0.0.0/16 and 13.0.0.0/16; any other
+ * name has the next address of 12.0.0.0/16. Only the first may be kept, for an
+ * hour; the others have no time to live and are asked for each time.
  */
 #include "dns.h"
 
@@ -16,24 +17,25 @@ static size_t answer(uint8_t *m, size_t len)
 	static const uint8_t form[DNS_RECORD] = {
 		0xc0, DNS_HEADER, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 12};
 	size_t end = dns_question_end(m, len);
-	bool kept;
 	uint16_t number;
+	uint8_t letter;
 
 	if (!end || end + DNS_RECORD > DNS_SIZE)
 		return 0;
-	kept = m[DNS_HEADER + 1] == 'n';
-	number = kept ? (uint16_t)strtoul((char *)m + DNS_HEADER + 2, NULL, 10)
-		      : next++;
+	letter = m[DNS_HEADER + 1];
+	number = letter == 'g' ? next++
+			       : (uint16_t)strtoul((char *)m + DNS_HEADER + 2,
+						   NULL, 10);
 	m[2] |= 0x80;
 	m[3] = 0x80;
 	memset(m + 6, 0, 6);
 	m[7] = 1;
 	memcpy(m + end, form, sizeof(form));
-	if (kept) {
+	if (letter == 'n') {
 		m[end + 8] = 3600 >> 8;
 		m[end + 9] = 3600 & 255;
-		m[end + 12] = 11;
 	}
+	m[end + 12] = letter == 'n' ? 11 : letter == 'g' ? 12 : 13;
 	m[end + 14] = (uint8_t)(number >> 8);
 	m[end + 15] = (uint8_t)number;
 	return end + DNS_RECORD;
