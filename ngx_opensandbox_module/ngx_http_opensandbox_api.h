@@ -50,6 +50,8 @@ ngx_http_opensandbox_api_fault(ngx_http_opensandbox_call_t *call,
                                ngx_uint_t status, const char *code);
 
 ngx_int_t
+ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call);
+ngx_int_t
 ngx_http_opensandbox_api_unknown(ngx_http_opensandbox_call_t *call);
 ngx_int_t
 ngx_http_opensandbox_api_not_allowed(ngx_http_opensandbox_call_t *call);

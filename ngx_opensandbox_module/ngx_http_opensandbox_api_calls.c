@@ -11,8 +11,6 @@
 
 
 static ngx_int_t
-ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call);
-static ngx_int_t
 ngx_http_opensandbox_api_full(ngx_http_opensandbox_call_t *call);
 static ngx_uint_t
 ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call);
@@ -371,7 +369,7 @@ ngx_http_opensandbox_bulk_records(ngx_http_opensandbox_call_t   *call,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call)
 {
     ngx_http_opensandbox_fault(&call->fault, "id", "there is no sandbox %.*s",

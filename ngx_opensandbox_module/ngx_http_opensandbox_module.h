@@ -72,6 +72,10 @@ typedef struct {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
+
+    /* of the address that clients use */
+    ngx_uint_t public_mode;
+    ngx_str_t  public_base;
 } ngx_http_opensandbox_loc_conf_t;
 
 
@@ -123,6 +127,10 @@ typedef struct {
 ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_ctx(ngx_http_request_t *r);
 
+/* The same, NULL too if the route has not been read yet. */
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_known_ctx(ngx_http_request_t *r);
+
 /* Gives r->unparsed_uri the client's own text back. */
 void
 ngx_http_opensandbox_restore_uri(ngx_http_request_t         *r,
@@ -154,6 +162,10 @@ ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
 
 
 /* _variables.c */
+
+/* "uri", "header", "host", or nothing. */
+const char *
+ngx_http_opensandbox_mode_text(ngx_uint_t mode);
 
 /* The Host header for the sandbox; NGX_OK or NGX_ERROR. */
 ngx_int_t
@@ -227,6 +239,22 @@ void
 ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx);
 
 
+/* _state.c: the file that keeps records over a restart */
+void
+ngx_http_opensandbox_state_load(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
+
+/* Keeps the file at most a second behind, in the worker that calls it. */
+void
+ngx_http_opensandbox_state_start(ngx_http_opensandbox_zone_t *zone,
+                                 ngx_log_t                   *log);
+
+/* Writes the last changes, if this worker is the one. */
+void
+ngx_http_opensandbox_state_stop(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
+
+
 /* _declare.c: opensandbox_sandbox ID { ... } */
 char *
 ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -239,8 +267,8 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r);
 
 
 /* _status.c: opensandbox_status */
-char *
-ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t
+ngx_http_opensandbox_status_handler(ngx_http_request_t *r);
 
 
 /* _renew.c: opensandbox_renew_intent */

@@ -91,6 +91,7 @@ ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data)
 
     zone->pool->data = shared;
     zone->shared = shared;
+    zone->fresh = 1;
 
     return NGX_OK;
 }

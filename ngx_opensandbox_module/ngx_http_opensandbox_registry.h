@@ -49,6 +49,9 @@ typedef struct {
     ngx_slab_pool_t               *pool;
     ngx_http_opensandbox_shared_t *shared;
     ngx_str_t                      state;
+
+    /* nothing has been in it yet */
+    ngx_uint_t fresh;
 } ngx_http_opensandbox_zone_t;
 
 

@@ -1,0 +1,53 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# A mistake in the configuration is named with its file and line.
+
+use strict;
+use warnings;
+use Test::More tests => 24;
+use Harness;
+use Ingress;
+
+my $file = scratch() . '/sandboxes.conf';
+
+sub mistake
+{
+	my ($text, $error, $what) = @_;
+	write_file($file, "\n$text\n");
+	like(config_error(http => "include $file;"), qr/$error.*\Q$file\E:\d/s, $what);
+}
+
+sub block { return "opensandbox_sandbox sb { $_[0] }" }
+
+mistake(block(''), 'endpoint is missing', 'no endpoint');
+mistake(block('endpoint 300.1.1.1;'), 'neither an address', 'a bad address');
+mistake(block('endpoint ::1;'), 'neither an address', 'a bare IPv6 address');
+mistake(block('endpoint 10.0.0.1:80;'), 'neither', 'an address with a port');
+mistake(block('endpoint 1.1.1.1; endpoint 1.1.1.1;'), 'duplicate', 'twice');
+mistake(block('endpoint 1.1.1.1; expose 0;'), '"expose"', 'port 0');
+mistake(block('endpoint 1.1.1.1; expose 70000;'), '"expose"', 'port 70000');
+mistake(block('endpoint 1.1.1.1; colour red;'), 'unknown directive', 'a new word');
+mistake(block('endpoint 1.1.1.1; ready maybe;'), 'invalid value', 'no flag');
+mistake(block('endpoint 1.1.1.1; port_map 80 1.1.1.1;'), '"port_map"', 'no port');
+mistake(block('endpoint 1.1.1.1; expires_at noon;'), '"expires_at"', 'no time');
+mistake(block('endpoint;'), 'number of arguments', 'no value');
+mistake('opensandbox_sandbox a_b { endpoint 1.1.1.1; }', 'invalid sandbox id',
+    'a bad id');
+mistake(block('endpoint 1.1.1.1;') . block('endpoint 1.1.1.1;'),
+    'duplicate sandbox', 'two of one id');
+mistake('opensandbox_access_keys kk=eA==;', 'a key is', 'a long key id');
+mistake('opensandbox_access_keys k=!;', 'not base64', 'a bad secret');
+mistake('opensandbox_access_keys k=eA== k=eA==;', 'duplicate key', 'two keys');
+mistake('upstream x { server 1.1.1.1; opensandbox; }', 'from the zone', 'a server');
+mistake('opensandbox_zone two:1m;', 'duplicate', 'two zones');
+
+like(config_error(zone => 'opensandbox_zone x;'), qr/invalid zone/, 'no size');
+like(config_error(zone => 'opensandbox_zone x:1k;'), qr/too small/, 'a tiny zone');
+like(config_error(zone => ''), qr/opensandbox_zone" is missing/, 'no zone');
+like(config_error(server => 'location / { opensandbox up; }'), qr/invalid mode/,
+    'an unknown mode');
+is(config_error(http => block("endpoint 1.1.1.1; expose 80 90-95;\n"
+    . 'port_map 80 [::1]:81; ready off; access_token x;'
+    . 'expires_at 2030-01-01T00:00:00+01:00; host_header a.test:80;')), '',
+    'a good block passes');
