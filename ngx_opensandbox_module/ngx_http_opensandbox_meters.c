@@ -23,8 +23,6 @@ static ngx_int_t
 ngx_http_opensandbox_meters_handler(ngx_http_request_t *r);
 static void
 ngx_http_opensandbox_meters_api(ngx_http_request_t *r);
-static ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_meters_ctx(ngx_http_request_t *r);
 static ngx_uint_t
 ngx_http_opensandbox_meters_alive(ngx_http_opensandbox_slot_t *slot);
 
@@ -157,7 +155,7 @@ ngx_http_opensandbox_meters_handler(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    ctx = ngx_http_opensandbox_meters_ctx(r);
+    ctx = ngx_http_opensandbox_known_ctx(r);
     if (ctx == NULL) {
         return NGX_OK;
     }
@@ -204,25 +202,6 @@ ngx_http_opensandbox_meters_api(ngx_http_request_t *r)
     }
 
     ngx_http_opensandbox_meters()->api[i][class - 2]++;
-}
-
-
-/* The context that routing made, if it did; none is made to be counted. */
-
-static ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_meters_ctx(ngx_http_request_t *r)
-{
-    ngx_http_opensandbox_ctx_t      *ctx;
-    ngx_http_opensandbox_loc_conf_t *olcf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
-    if (ctx) {
-        return ctx;
-    }
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    return olcf->mode == 0 ? ngx_http_opensandbox_ctx(r) : NULL;
 }
 
 

@@ -90,9 +90,6 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      ngx_conf_set_str_array_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_opensandbox_loc_conf_t, api_tokens), NULL},
 
-    {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-     ngx_http_opensandbox_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
-
     {ngx_string("opensandbox_renew_intent"),
      NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1234, ngx_http_opensandbox_renew_intent,
      NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
@@ -787,11 +784,11 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    ngx_http_opensandbox_meters_init_process(omcf->zone, cycle->log);
-
     if (omcf->zone->state.len && ngx_worker == 0) {
         ngx_http_opensandbox_state_start(omcf->zone, cycle->log);
     }
+
+    ngx_http_opensandbox_meters_init_process(omcf->zone, cycle->log);
 
     return ngx_http_opensandbox_renew_init_process(omcf->renew, cycle);
 }

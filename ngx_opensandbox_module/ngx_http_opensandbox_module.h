@@ -259,8 +259,8 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r);
 
 
 /* _status.c: opensandbox_status */
-char *
-ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t
+ngx_http_opensandbox_status_handler(ngx_http_request_t *r);
 
 
 /* _renew.c: opensandbox_renew_intent */

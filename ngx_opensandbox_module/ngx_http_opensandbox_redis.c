@@ -166,8 +166,11 @@ ngx_http_opensandbox_redis_push(ngx_str_t *intent)
     ngx_http_opensandbox_redis_copy(redis, text, len);
     ngx_http_opensandbox_redis_copy(redis, intent->data, intent->len);
     ngx_http_opensandbox_redis_copy(redis, (u_char *) "\r\n", 2);
-    ngx_http_opensandbox_redis_copy(redis, redis->conf->trim.data,
-                                    redis->conf->trim.len);
+
+    if (redis->conf->trim.len) {
+        ngx_http_opensandbox_redis_copy(redis, redis->conf->trim.data,
+                                        redis->conf->trim.len);
+    }
 
     redis->lens[(redis->head + redis->n) % NGX_HTTP_OPENSANDBOX_REDIS_QUEUE] =
         (uint32_t) (redis->last - start);
