@@ -165,9 +165,12 @@ static void on_flush(uv_check_t *handle)
 	TAILQ_CONCAT(&replies, &front->replies, in_list);
 	if (front->learned) {
 		front->learned = false;
-		if (front->owner.commit(front->owner.arg) != 0)
+		if (front->owner.commit(front->owner.arg) != 0) {
 			TAILQ_FOREACH(query, &replies, in_list)
-		query_uncommitted(query);
+			{
+				query_uncommitted(query);
+			}
+		}
 	}
 	send_replies(front, &replies);
 	now = uv_hrtime();

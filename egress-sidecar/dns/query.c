@@ -92,6 +92,7 @@ void query_free(struct front *front, struct query *query)
 	if (query->origin.client)
 		client_answered(query);
 	free(query->block);
+	query->block = NULL;
 	front->n_queries--;
 	if (front->n_spare < FRONT_SPARE_QUERIES) {
 		TAILQ_INSERT_HEAD(&front->spare, query, in_list);
