@@ -121,8 +121,8 @@ static void send_replies(struct front *front, struct query_list *replies)
 	int fd = -1;
 
 	memset(message, 0, sizeof(message));
-	TAILQ_FOREACH(query, replies, in_list)
-	{
+	for (query = TAILQ_FIRST(replies); query;
+	     query = TAILQ_NEXT(query, in_list)) {
 		struct msghdr *h;
 
 		if (!query->reply)
@@ -165,9 +165,11 @@ static void on_flush(uv_check_t *handle)
 	TAILQ_CONCAT(&replies, &front->replies, in_list);
 	if (front->learned) {
 		front->learned = false;
-		if (front->owner.commit(front->owner.arg) != 0)
-			TAILQ_FOREACH(query, &replies, in_list)
-		query_uncommitted(query);
+		if (front->owner.commit(front->owner.arg) != 0) {
+			query = TAILQ_FIRST(&replies);
+			for (; query; query = TAILQ_NEXT(query, in_list))
+				query_uncommitted(query);
+		}
 	}
 	send_replies(front, &replies);
 	now = uv_hrtime();

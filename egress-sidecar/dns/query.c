@@ -91,8 +91,8 @@ void query_free(struct front *front, struct query *query)
 {
 	if (query->origin.client)
 		client_answered(query);
-	/* The analyzer loses track of the lists that hold queries. */
-	free(query->block); /* NOLINT(clang-analyzer-unix.Malloc) */
+	free(query->block);
+	query->block = NULL;
 	front->n_queries--;
 	if (front->n_spare < FRONT_SPARE_QUERIES) {
 		TAILQ_INSERT_HEAD(&front->spare, query, in_list);

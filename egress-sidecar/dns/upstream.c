@@ -443,6 +443,12 @@ void resolvers_cancel(struct resolver_question *question)
 
 void upstream_end_all(struct resolvers *r)
 {
-	while (r->oldest)
-		question_end(r->oldest, RESOLVER_CANCELED, NULL, 0);
+	struct resolver_question *q = r->oldest;
+
+	while (q) {
+		struct resolver_question *newer = q->newer;
+
+		question_end(q, RESOLVER_CANCELED, NULL, 0);
+		q = newer;
+	}
 }

@@ -90,7 +90,8 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 	(void)events;
 	memset(message, 0, sizeof(message));
 	for (size_t i = 0; i < UDP_BATCH; i++) {
-		iov[i] = (struct iovec){buffer[i], READ_SIZE};
+		iov[i].iov_base = &buffer[i];
+		iov[i].iov_len = READ_SIZE;
 		message[i].msg_hdr.msg_iov = &iov[i];
 		message[i].msg_hdr.msg_iovlen = 1;
 	}
