@@ -32,7 +32,7 @@ ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
 ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
-ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t
 ngx_http_opensandbox_init_module(ngx_cycle_t *cycle);
 static ngx_int_t
@@ -81,8 +81,13 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
          NGX_CONF_TAKE2,
      ngx_http_opensandbox_public, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+     ngx_http_opensandbox_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_opensandbox_status_handler},
+
     {ngx_string("opensandbox_api"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-     ngx_http_opensandbox_api, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_opensandbox_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_opensandbox_api_handler},
 
     {ngx_string("opensandbox_api_token"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -271,35 +276,12 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
     ngx_http_opensandbox_ctx_t      *ctx;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+    ctx = ngx_http_opensandbox_known_ctx(r);
     if (ctx) {
         return ctx;
     }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (r->internal || r->filter_finalize) {
-
-        /* an internal redirect has cleared the contexts */
-
-        for (cln = r->pool->cleanup; cln; cln = cln->next) {
-            if (cln->handler == ngx_http_opensandbox_cleanup) {
-                break;
-            }
-        }
-
-        ctx = cln ? cln->data : NULL;
-
-        if (ctx && ctx->strayed && olcf->mode) {
-            ctx->strayed = 0;
-            ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
-            return ctx;
-        }
-
-        if (ctx && olcf->mode == 0) {
-            return ctx;
-        }
-    }
 
     if (olcf->mode == 0) {
         return NULL;
@@ -322,6 +304,40 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
     ngx_http_opensandbox_read_route(r, olcf, ctx);
 
     return ctx;
+}
+
+
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    if (ctx || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* an internal redirect has cleared the contexts */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_opensandbox_cleanup) {
+            ctx = cln->data;
+            break;
+        }
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (ctx && ctx->strayed && olcf->mode) {
+        ctx->strayed = 0;
+        ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+        return ctx;
+    }
+
+    return olcf->mode ? NULL : ctx;
 }
 
 
@@ -681,7 +697,7 @@ ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
-ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_core_loc_conf_t         *clcf;
     ngx_http_opensandbox_main_conf_t *omcf;
@@ -691,7 +707,7 @@ ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    clcf->handler = ngx_http_opensandbox_api_handler;
+    clcf->handler = (ngx_http_handler_pt) cmd->post;
 
     return NGX_CONF_OK;
 }

@@ -127,6 +127,10 @@ typedef struct {
 ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_ctx(ngx_http_request_t *r);
 
+/* The same, NULL too if the route has not been read yet. */
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_known_ctx(ngx_http_request_t *r);
+
 /* Gives r->unparsed_uri the client's own text back. */
 void
 ngx_http_opensandbox_restore_uri(ngx_http_request_t         *r,
@@ -158,6 +162,10 @@ ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
 
 
 /* _variables.c */
+
+/* "uri", "header", "host", or nothing. */
+const char *
+ngx_http_opensandbox_mode_text(ngx_uint_t mode);
 
 /* The Host header for the sandbox; NGX_OK or NGX_ERROR. */
 ngx_int_t
