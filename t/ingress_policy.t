@@ -136,4 +136,109 @@ same(json(api($g, 'GET', '/sb'))->{policy}, $big, '  is kept whole');
 same((grep { $_->{id} eq 'sb' } @{ json(api($g, 'GET', ''))->{sandboxes} })
     [0]->{policy}, $big, '  and listed');
 
+# The endpoint for sidecars.
+sub policy
+{
+	my ($id, @headers) = @_;
+	return get($g->{port}, "/v1/sandboxes/$id/policy", @headers);
+}
+
+sub tag { return $_[0]{headers}{etag}[0] // '' }
+
+my $a = policy('EARLY');
+is($a->{status}, 200, 'a policy is served');
+is($a->{headers}{'content-type'}[0], 'application/json', '  as JSON');
+same(json($a), $dev, '  the document alone');
+like(tag($a), qr/^"[0-9a-f]{32}"$/, '  with a strong tag');
+is(tag(policy('early')), tag($a), '  that stays');
+isnt(tag(policy('late')), tag($a), '  and differs for another');
+same(json(policy('bare')), $none, 'no policy: deny all');
+is(policy('none')->{status}, 404, 'an unknown sandbox');
+for my $match (tag($a), 'W/' . tag($a), '"x", ' . tag($a), '*') {
+	my $b = policy('early', "If-None-Match: $match",
+	    'If-Modified-Since: Mon, 01 Jan 2001 00:00:00 GMT');
+	is($b->{status}, 304, "not modified: $match");
+	is(tag($b), tag($a), '  with the tag');
+	is($b->{body}, '', '  without a body');
+}
+is(policy('early', 'If-None-Match: "x"')->{status}, 200, 'another tag');
+is(request($g->{port}, 'HEAD', '/v1/sandboxes/early/policy')->{status}, 200,
+    'HEAD');
+$a = request($g->{port}, 'PUT', '/v1/sandboxes/early/policy', '{}');
+is($a->{status}, 405, 'it is not written there');
+is($a->{headers}{allow}[0], 'GET, HEAD', '  and says so');
+
+# Those who have the present policy wait for the next.
+sub wait_policy
+{
+	my ($id, $etag, $prefer) = @_;
+	my $socket = connect_to($g->{port});
+	print $socket "GET /v1/sandboxes/$id/policy HTTP/1.1\r\n"
+	    . "Host: localhost\r\nIf-None-Match: $etag\r\n"
+	    . 'Prefer: ' . ($prefer // 'wait=60') . "\r\n\r\n";
+	return $socket;
+}
+
+# No answer is there yet. By then another request has been answered.
+sub held
+{
+	my ($socket, $what) = @_;
+	api($g, 'GET', '/bare') for 1 .. 8;
+	ok(!IO::Select->new($socket)->can_read(0.3), $what);
+}
+
+$a = policy('sb', 'Prefer: wait=60');
+is($a->{status}, 200, 'without a tag there is no wait');
+my $s = wait_policy('sb', tag($a));
+my $other = wait_policy('early', tag(policy('early')));
+held($s, 'with the tag there is');
+api($g, 'PATCH', '/sb', { ready => JSON::PP::true });
+api($g, 'PUT', '/unrelated', { endpoint => '127.0.0.1' });
+held($s, 'other changes do not end it');
+api($g, 'PATCH', '/sb', { policy => $open });
+my $b = read_answer($s);
+is($b->{status}, 200, 'a change does');
+same(json($b), $open, '  with the new policy');
+isnt(tag($b), tag($a), '  and its tag');
+is($b->{headers}{'preference-applied'}[0], 'wait', '  and says that it waited');
+print $s "GET /v1/sandboxes/sb/policy HTTP/1.1\r\nHost: localhost\r\n\r\n";
+is(tag(read_answer($s)), tag($b), 'the connection goes on');
+held($other, 'the other still waits');
+$s = wait_policy('sb', tag($b), 'respond-async, wait=1');
+$b = read_answer($s);
+is($b->{status}, 304, 'no change: not modified at the end');
+is($b->{headers}{'preference-applied'}[0], 'wait', '  after the wait');
+for my $prefer ('wait=0', 'wait=x', 'wait', 'waiting=9', 'wait=-1') {
+	$b = read_answer(wait_policy('sb', tag($b), $prefer));
+	is($b->{status}, 304, "$prefer is no wait");
+	ok(!$b->{headers}{'preference-applied'}, '  and says so');
+}
+$s = wait_policy('sb', tag($b));
+held($s, 'a wait');
+api($g, 'DELETE', '/sb');
+is(read_answer($s)->{status}, 404, '  ends with the sandbox');
+$s = wait_policy('late', tag(policy('late')));
+held($s, 'a client that waits');
+close $s;
+ok(alive($g->{pid}), '  may go');
+
+# A change of an include.
+$s = wait_policy('late', tag(policy('late')));
+held($s, 'a wait before a reload');
+write_file($part, "deny 10.0.0.0/8;\n");
+reload($g);
+$b = read_answer($other);
+$dev->{egress} = [grep { $_->{target} ne '*.b.test' } @{ $dev->{egress} }];
+is($b->{status}, 200, 'a change of an include ends the wait');
+same(json($b), $dev, '  with the new policy');
+is(read_answer($s)->{status}, 304, 'the reload ends that of another, too');
+same(json(policy('early')), $dev, 'new workers serve the same');
+ok(wait_for(sub {
+	my $gone = () = read_file("$g->{prefix}/error.log")
+	    =~ /worker process \d+ exited with code 0/g;
+	return $gone >= 2;
+}, 10), 'the old workers have gone');
+unlike(read_file("$g->{prefix}/error.log"), qr/exited on signal|open socket/,
+    'nothing was left open');
+
 done_testing();
