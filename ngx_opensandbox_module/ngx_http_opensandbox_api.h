@@ -16,6 +16,7 @@ typedef struct {
     json_t                           *body; /* NULL without one */
     const char                       *allow;
     ngx_http_opensandbox_fault_t      fault;
+    ngx_uint_t                        held; /* it finalizes itself */
 } ngx_http_opensandbox_call_t;
 
 
@@ -38,6 +39,10 @@ ngx_http_opensandbox_api_bulk(ngx_http_opensandbox_call_t *call);
 ngx_int_t
 ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
                                   ngx_str_t                   *port);
+
+/* Sets call->held if the request is to finalize itself later. */
+ngx_int_t
+ngx_http_opensandbox_api_policy(ngx_http_opensandbox_call_t *call);
 
 /* The answer with a JSON body; takes the object over.  NULL is a 500. */
 ngx_int_t

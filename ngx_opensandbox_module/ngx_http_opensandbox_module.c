@@ -50,6 +50,10 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
      ngx_http_opensandbox_sandbox_block, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("opensandbox_policy"),
+     NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
+     ngx_http_opensandbox_policy_block, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+
     {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS,
      ngx_http_opensandbox_upstream, 0, 0, NULL},
 
@@ -252,7 +256,7 @@ ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
     record = (ngx_http_opensandbox_record_t *) buf;
 
-    if (ngx_http_opensandbox_registry_get(omcf->zone, &ctx->id, record) !=
+    if (ngx_http_opensandbox_registry_route(omcf->zone, &ctx->id, record) !=
         NGX_OK) {
         return NGX_HTTP_OPENSANDBOX_NOT_FOUND;
     }
@@ -385,6 +389,18 @@ ngx_http_opensandbox_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&omcf->declared, cf->pool, 16,
                        sizeof(ngx_http_opensandbox_record_t *)) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&omcf->policies, cf->pool, 4,
+                       sizeof(ngx_http_opensandbox_policy_t)) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&omcf->policy_uses, cf->pool, 4,
+                       sizeof(ngx_http_opensandbox_policy_use_t)) != NGX_OK)
     {
         return NULL;
     }
@@ -744,6 +760,10 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_opensandbox_handler;
+
+    if (ngx_http_opensandbox_policy_resolve(cf, omcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (ngx_http_opensandbox_meters_init(cf) != NGX_OK) {
         return NGX_ERROR;

@@ -49,12 +49,32 @@ typedef struct {
 } ngx_http_opensandbox_secret_t;
 
 
+/* an opensandbox_policy block: its document as JSON text */
+typedef struct {
+    ngx_str_t name;
+    ngx_str_t text;
+} ngx_http_opensandbox_policy_t;
+
+
+/* a declared record that names a policy, and where it does */
+typedef struct {
+    ngx_uint_t declared;
+    ngx_str_t  name;
+    ngx_str_t  file;
+    ngx_uint_t line;
+} ngx_http_opensandbox_policy_use_t;
+
+
 typedef struct {
     ngx_http_opensandbox_zone_t *zone;
     ngx_array_t                  keys;
     /* ngx_http_opensandbox_secret_t */
     ngx_array_t declared;
     /* ngx_http_opensandbox_record_t * */
+    ngx_array_t policies;
+    /* ngx_http_opensandbox_policy_t */
+    ngx_array_t policy_uses;
+    /* ngx_http_opensandbox_policy_use_t */
 
     /* a directive that needs the zone has been seen */
     ngx_uint_t used;
@@ -259,6 +279,23 @@ ngx_http_opensandbox_state_stop(ngx_http_opensandbox_zone_t *zone,
 char *
 ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
                                    void *conf);
+
+
+/* _policy.c: opensandbox_policy NAME { ... } */
+char *
+ngx_http_opensandbox_policy_block(ngx_conf_t *cf, ngx_command_t *cmd,
+                                  void *conf);
+
+/* Notes that the next record to be declared names a policy. */
+ngx_int_t
+ngx_http_opensandbox_policy_use(ngx_conf_t                       *cf,
+                                ngx_http_opensandbox_main_conf_t *omcf,
+                                ngx_str_t                        *name);
+
+/* Gives declared records the policies that they name. */
+ngx_int_t
+ngx_http_opensandbox_policy_resolve(ngx_conf_t                       *cf,
+                                    ngx_http_opensandbox_main_conf_t *omcf);
 
 
 /* _api.c: the content handler of opensandbox_api */

@@ -11,7 +11,7 @@
  */
 
 
-#define NGX_HTTP_OPENSANDBOX_LIST_SIZE 32768
+#define NGX_HTTP_OPENSANDBOX_LIST_SIZE 65536
 
 
 static void
@@ -118,6 +118,37 @@ ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
     ngx_http_opensandbox_registry_unlock(zone);
 
     return node ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
+                                    ngx_str_t                     *id,
+                                    ngx_http_opensandbox_record_t *buf)
+{
+    uint32_t                     hash;
+    ngx_http_opensandbox_node_t *node;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+
+    ngx_http_opensandbox_registry_lock(zone);
+
+    node = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
+
+    if (node) {
+        ngx_memcpy(buf, &node->record, node->record.lean);
+    }
+
+    ngx_http_opensandbox_registry_unlock(zone);
+
+    if (node == NULL) {
+        return NGX_DECLINED;
+    }
+
+    buf->size = buf->lean;
+    buf->policy.len = 0;
+
+    return NGX_OK;
 }
 
 

@@ -55,11 +55,18 @@ typedef struct {
 } ngx_http_opensandbox_zone_t;
 
 
-/* room for any record */
+/* room for any record without its policy */
 typedef union {
     ngx_http_opensandbox_record_t record;
     u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_SIZE];
 } ngx_http_opensandbox_copy_t;
+
+
+/* room for any record */
+typedef union {
+    ngx_http_opensandbox_record_t record;
+    u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_MAX];
+} ngx_http_opensandbox_whole_t;
 
 
 /* a record on its way into the registry */
@@ -80,13 +87,22 @@ ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data);
 
 /*
  * Copies a sandbox's record into the buffer, which has room for
- * NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes.  The id is in lower case.  Returns
+ * NGX_HTTP_OPENSANDBOX_RECORD_MAX bytes.  The id is in lower case.  Returns
  * NGX_OK, or NGX_DECLINED if there is none.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_str_t                     *id,
                                   ngx_http_opensandbox_record_t *buf);
+
+/*
+ * The same without the policy, which no request needs; the buffer has room for
+ * NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes.
+ */
+ngx_int_t
+ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
+                                    ngx_str_t                     *id,
+                                    ngx_http_opensandbox_record_t *buf);
 
 /*
  * Inserts or replaces records, all or none.  Sets their generations.  Returns
@@ -125,7 +141,7 @@ ngx_http_opensandbox_registry_renew(ngx_http_opensandbox_zone_t *zone,
  * Copies the records that follow the id "after" in byte order, as many of at
  * most limit as fit into the buffer, one behind the other at multiples of
  * eight bytes.  Returns their number; 0 means that there are no more, since
- * the buffer has room for NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes at least.
+ * the buffer has room for NGX_HTTP_OPENSANDBOX_RECORD_MAX bytes at least.
  */
 ngx_uint_t
 ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
