@@ -241,4 +241,12 @@ ok(wait_for(sub {
 unlike(read_file("$g->{prefix}/error.log"), qr/exited on signal|open socket/,
     'nothing was left open');
 
+# The state file keeps policies of the API, however long.
+$g = gateway(zone => 'opensandbox_zone s:4m state=%PREFIX%/state;');
+api($g, 'PUT', '/sb', { endpoint => '127.0.0.1', policy => $big });
+$a = policy('sb');
+restart($g);
+is(tag(policy('sb')), tag($a), 'a policy outlives a restart');
+same(json(policy('sb')), $big, '  whole');
+
 done_testing();
