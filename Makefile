@@ -5,7 +5,8 @@
 #   make test     everything: unit tests, then system tests
 #   make check    layout, clang-tidy, cppcheck, unit tests
 #   make fuzz     TIME=10: libFuzzer on what reads bytes from outside
-#   make bench    ratios against peers, measured in one run
+#   make bench    ratios against peers, measured in one run; bench-ingress and
+#                 bench-egress: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
@@ -63,10 +64,12 @@ include egress-sidecar/build.mk
 include t/unit/build.mk
 include t/fuzz/build.mk
 include t/tools/build.mk
+include t/bench/build.mk
 
 all: $(MODULE) $(SIDECAR)
 
-.PHONY: deps test demo check bench install clean format unit system
+.PHONY: deps test demo check bench bench-ingress bench-egress install clean
+.PHONY: format unit system
 
 deps:
 	@scripts/install-deps
@@ -92,8 +95,19 @@ check: deps
 	@scripts/check
 
 bench: deps
-	@$(MAKE) --no-print-directory all
-	@scripts/bench
+	@$(MAKE) --no-print-directory all bench-tools
+	@BUILD=$(abspath $(B)) scripts/bench
+
+bench-egress: deps
+	@$(MAKE) --no-print-directory $(SIDECAR) bench-tools
+	@BUILD=$(abspath $(B)) scripts/bench t/bench/egress
+
+.PHONY: bench-tools
+bench-tools: $(BENCH_TOOLS)
+
+bench-ingress: deps
+	@$(MAKE) --no-print-directory $(MODULE)
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i

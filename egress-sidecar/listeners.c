@@ -62,7 +62,7 @@ static int listener(int netns, int family, int type, uint16_t port)
 
 static int bound_port(int fd, uint16_t *port)
 {
-	struct sockaddr_in sin;
+	struct sockaddr_in sin = {.sin_port = 0};
 	socklen_t len = sizeof(sin);
 
 	if (getsockname(fd, (struct sockaddr *)&sin, &len) < 0)

@@ -122,7 +122,7 @@ static int read_arguments(struct settings *s, int argc, char **argv)
 	long_options(options);
 	opterr = 0;
 	optind = 1;
-	while (!err && (c = getopt_long(argc, argv, ":", options, NULL)) >= 0) {
+	while (!err && (c = getopt_long(argc, argv, ":", options, NULL)) > 0) {
 		if (c == OPTION_HELP) {
 			help();
 			return 1;

@@ -123,6 +123,10 @@ ngx_http_opensandbox_api_body_handler(ngx_http_request_t *r)
 
     json_decref(call.body);
 
+    if (call.held) {
+        return;
+    }
+
     ngx_http_finalize_request(r, rc);
 }
 
@@ -279,6 +283,15 @@ ngx_http_opensandbox_api_sandbox(ngx_http_opensandbox_call_t *call,
         rest->len -= 10;
 
         return ngx_http_opensandbox_api_endpoint(call, rest);
+    }
+
+    if (rest->len == 6 && ngx_strncmp(rest->data, "policy", 6) == 0) {
+
+        if (!(call->request->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
+            return ngx_http_opensandbox_api_not_allowed(call);
+        }
+
+        return ngx_http_opensandbox_api_policy(call);
     }
 
     if (rest->len) {

@@ -16,6 +16,7 @@ typedef struct {
     json_t                           *body; /* NULL without one */
     const char                       *allow;
     ngx_http_opensandbox_fault_t      fault;
+    ngx_uint_t                        held; /* it finalizes itself */
 } ngx_http_opensandbox_call_t;
 
 
@@ -39,6 +40,10 @@ ngx_int_t
 ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
                                   ngx_str_t                   *port);
 
+/* Sets call->held if the request is to finalize itself later. */
+ngx_int_t
+ngx_http_opensandbox_api_policy(ngx_http_opensandbox_call_t *call);
+
 /* The answer with a JSON body; takes the object over.  NULL is a 500. */
 ngx_int_t
 ngx_http_opensandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
@@ -49,6 +54,8 @@ ngx_int_t
 ngx_http_opensandbox_api_fault(ngx_http_opensandbox_call_t *call,
                                ngx_uint_t status, const char *code);
 
+ngx_int_t
+ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call);
 ngx_int_t
 ngx_http_opensandbox_api_unknown(ngx_http_opensandbox_call_t *call);
 ngx_int_t

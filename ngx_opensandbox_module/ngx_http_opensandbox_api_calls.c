@@ -7,11 +7,9 @@
 #define NGX_HTTP_OPENSANDBOX_PAGE_MAX 1000
 #define NGX_HTTP_OPENSANDBOX_BULK_MAX 100000
 #define NGX_HTTP_OPENSANDBOX_TRIES    16
-#define NGX_HTTP_OPENSANDBOX_CHUNK    16384
+#define NGX_HTTP_OPENSANDBOX_CHUNK    65536
 
 
-static ngx_int_t
-ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call);
 static ngx_int_t
 ngx_http_opensandbox_api_full(ngx_http_opensandbox_call_t *call);
 static ngx_uint_t
@@ -27,7 +25,7 @@ ngx_http_opensandbox_bulk_records(ngx_http_opensandbox_call_t   *call,
 ngx_int_t
 ngx_http_opensandbox_api_get(ngx_http_opensandbox_call_t *call)
 {
-    ngx_http_opensandbox_copy_t copy;
+    ngx_http_opensandbox_whole_t copy;
 
     if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
                                           &copy.record) != NGX_OK)
@@ -75,7 +73,7 @@ ngx_http_opensandbox_api_patch(ngx_http_opensandbox_call_t *call)
     json_t                        *merged;
     ngx_int_t                      rc;
     ngx_uint_t                     tries;
-    ngx_http_opensandbox_copy_t    copy;
+    ngx_http_opensandbox_whole_t   copy;
     ngx_http_opensandbox_record_t *record;
 
     if (!json_is_object(call->body)) {
@@ -371,7 +369,7 @@ ngx_http_opensandbox_bulk_records(ngx_http_opensandbox_call_t   *call,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call)
 {
     ngx_http_opensandbox_fault(&call->fault, "id", "there is no sandbox %.*s",

@@ -3,9 +3,252 @@
 #include "ngx_http_opensandbox_api.h"
 
 
+typedef struct {
+    ngx_str_t  route_header; /* its value */
+    ngx_uint_t port;
+    ngx_str_t  expires; /* base 36, empty without a signature */
+    ngx_str_t  signature;
+
+    /* of a refusal, next to the call's fault */
+    ngx_uint_t  status;
+    const char *code;
+    u_char      space[NGX_HTTP_OPENSANDBOX_EXPIRES_LEN +
+                 NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN];
+} ngx_http_opensandbox_link_t;
+
+
+static ngx_int_t
+ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
+                               ngx_http_opensandbox_link_t *link);
+static u_char *
+ngx_http_opensandbox_base36(u_char *p, uint64_t value);
+static ngx_int_t
+ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
+                              ngx_http_opensandbox_loc_conf_t *olcf,
+                              ngx_http_opensandbox_link_t     *link,
+                              ngx_str_t                       *url);
+
+
 ngx_int_t
 ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
                                   ngx_str_t                   *port)
 {
-    return ngx_http_opensandbox_api_unknown(call);
+    json_t                          *headers;
+    ngx_int_t                        rc;
+    ngx_str_t                        url, token;
+    ngx_http_opensandbox_copy_t      copy;
+    ngx_http_opensandbox_link_t      link;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(call->request,
+                                        ngx_http_opensandbox_module);
+
+    ngx_memzero(&link, sizeof(ngx_http_opensandbox_link_t));
+
+    if (olcf->public_mode == 0) {
+        ngx_http_opensandbox_fault(&call->fault, "",
+                                   "the gateway has no public address");
+        return ngx_http_opensandbox_api_fault(
+            call, NGX_HTTP_SERVICE_UNAVAILABLE, "no_public_address");
+    }
+
+    link.port = ngx_http_opensandbox_parse_port(port);
+
+    if (link.port == 0) {
+        ngx_http_opensandbox_fault(&call->fault, "port",
+                                   "a port is a number from 1 to 65535");
+        return ngx_http_opensandbox_api_fault(call, NGX_HTTP_BAD_REQUEST,
+                                              "bad_argument");
+    }
+
+    if (ngx_http_opensandbox_registry_route(call->zone, &call->id,
+                                            &copy.record) != NGX_OK)
+    {
+        return ngx_http_opensandbox_api_missing(call);
+    }
+
+    if (ngx_http_opensandbox_record_place(&copy.record, link.port) == NULL) {
+        ngx_http_opensandbox_fault(&call->fault, "port",
+                                   "the sandbox does not expose this port");
+        return ngx_http_opensandbox_api_fault(call, NGX_HTTP_FORBIDDEN,
+                                              "not_exposed");
+    }
+
+    ngx_str_null(&url);
+
+    rc = ngx_http_opensandbox_link_sign(call, &link);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_opensandbox_link_url(call, olcf, &link, &url);
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_opensandbox_api_fault(call, link.status, link.code);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    headers = json_object();
+
+    if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+        (void) json_object_set_new(headers, "OpenSandbox-Ingress-To",
+                                   json_stringn((char *) link.route_header.data,
+                                                link.route_header.len));
+    }
+
+    if (copy.record.secure && link.signature.len == 0) {
+        token = ngx_http_opensandbox_text(&copy.record, &copy.record.token);
+        (void) json_object_set_new(
+            headers, "OpenSandbox-Secure-Access",
+            json_stringn((char *) token.data, token.len));
+    }
+
+    return ngx_http_opensandbox_api_send(call->request, NGX_HTTP_OK,
+                                         json_pack("{s:s%,s:o}", "endpoint",
+                                                   (char *) url.data, url.len,
+                                                   "headers", headers));
+}
+
+
+/* Reads "expires" and "signature"; NGX_DECLINED refuses the call. */
+
+static ngx_int_t
+ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
+                               ngx_http_opensandbox_link_t *link)
+{
+    u_char    *p, *last;
+    time_t     expires;
+    ngx_str_t  value;
+    ngx_uint_t long_form;
+
+    if (ngx_http_arg(call->request, (u_char *) "expires", 7, &value) != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    expires = ngx_atotm(value.data, value.len);
+
+    if (expires < ngx_time()) {
+        ngx_http_opensandbox_fault(&call->fault, "expires",
+                                   "\"expires\" is a time to come, in unix "
+                                   "seconds");
+        link->status = NGX_HTTP_BAD_REQUEST;
+        link->code = "bad_argument";
+        return NGX_DECLINED;
+    }
+
+    if (call->conf->keys.nelts == 0) {
+        ngx_http_opensandbox_fault(&call->fault, "",
+                                   "the gateway has no keys to sign with");
+        link->status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        link->code = "no_keys";
+        return NGX_DECLINED;
+    }
+
+    long_form = ngx_http_arg(call->request, (u_char *) "signature", 9,
+                             &value) == NGX_OK &&
+                value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0;
+
+    p = ngx_http_opensandbox_base36(link->space, (uint64_t) expires);
+
+    link->expires.data = link->space;
+    link->expires.len = (size_t) (p - link->space);
+
+    last = ngx_http_opensandbox_sign(p, call->conf->keys.elts, &call->id,
+                                     link->port, &link->expires, long_form);
+    if (last == NULL) {
+        return NGX_ERROR;
+    }
+
+    link->signature.data = p;
+    link->signature.len = (size_t) (last - p);
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_http_opensandbox_base36(u_char *p, uint64_t value)
+{
+    u_char     buf[NGX_HTTP_OPENSANDBOX_EXPIRES_LEN];
+    ngx_uint_t n;
+
+    n = sizeof(buf);
+
+    do {
+        buf[--n] = "0123456789abcdefghijklmnopqrstuvwxyz"[value % 36];
+        value /= 36;
+    } while (value);
+
+    return ngx_cpymem(p, buf + n, sizeof(buf) - n);
+}
+
+
+/* Writes the route as text and as an address; NGX_DECLINED as above. */
+
+static ngx_int_t
+ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
+                              ngx_http_opensandbox_loc_conf_t *olcf,
+                              ngx_http_opensandbox_link_t *link, ngx_str_t *url)
+{
+    size_t      scheme;
+    u_char     *p, *host, *name;
+    ngx_str_t   base;
+    const char *mark;
+
+    base = olcf->public_base;
+
+    p = ngx_pnalloc(call->request->pool, 2 * (base.len + 256));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    name = p + base.len + 256;
+    mark = link->signature.len ? "-" : "";
+
+    link->route_header.data = name;
+    link->route_header.len =
+        (size_t) (ngx_sprintf(name, "%V-%ui%s%V%s%V", &call->id, link->port,
+                              mark, &link->expires, mark, &link->signature) -
+                  name);
+
+    host = (u_char *) ngx_strstr(base.data, "://");
+    scheme = host ? (size_t) (host + 3 - base.data) : 0;
+
+    url->data = p;
+
+    if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+        p = ngx_sprintf(p, "%V", &base);
+
+    } else if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HOST) {
+
+        /* RFC 1035, 2.3.4; and a dot would begin another label */
+
+        if (link->route_header.len > 63 ||
+            memchr(call->id.data, '.', call->id.len)) {
+            ngx_http_opensandbox_fault(&call->fault, "id",
+                                       "the route does not fit in a label of "
+                                       "a host name");
+            link->status = NGX_HTTP_BAD_REQUEST;
+            link->code = "bad_argument";
+            return NGX_DECLINED;
+        }
+
+        p = ngx_cpymem(p, base.data, scheme);
+        p = ngx_sprintf(p, "%V.%s", &link->route_header, base.data + scheme);
+
+    } else {
+        mark = link->signature.len ? "/" : "";
+
+        p = ngx_sprintf(p, "%V/%V%s/%ui%s%V%s%V", &base, &call->id,
+                        ngx_strchr(base.data + scheme, '/') ? "/port" : "",
+                        link->port, mark, &link->expires, mark,
+                        &link->signature);
+    }
+
+    url->len = (size_t) (p - url->data);
+
+    return NGX_OK;
 }

@@ -7,6 +7,9 @@
 typedef struct {
     ngx_str_t id;
     json_t   *object;
+    ngx_str_t policy;
+
+    ngx_http_opensandbox_main_conf_t *conf;
 } ngx_http_opensandbox_block_t;
 
 
@@ -42,6 +45,7 @@ static ngx_http_opensandbox_line_t ngx_http_opensandbox_lines[] = {
     {"access_token", "accessToken", 1, 1, ngx_http_opensandbox_line_text},
     {"expires_at", "expiresAt", 1, 1, ngx_http_opensandbox_line_text},
     {"host_header", "hostHeader", 1, 1, ngx_http_opensandbox_line_text},
+    {"policy", "policy", 1, 1, ngx_http_opensandbox_line_text},
     {NULL, NULL, 0, 0, NULL}};
 
 
@@ -71,6 +75,9 @@ ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
                            &value[1]);
         return NGX_CONF_ERROR;
     }
+
+    block.conf = omcf;
+    ngx_str_null(&block.policy);
 
     block.id = value[1];
     ngx_strlow(block.id.data, block.id.data, block.id.len);
@@ -150,6 +157,24 @@ ngx_http_opensandbox_block_line(ngx_conf_t *cf, ngx_command_t *dummy,
 
     if (ngx_strcmp(value[0].data, "include") == 0 && n == 1) {
         return ngx_conf_include(cf, dummy, conf);
+    }
+
+    if (ngx_strcmp(value[0].data, "policy") == 0 && n == 1) {
+
+        if (block->policy.len) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" directive is duplicate", &value[0]);
+            return NGX_CONF_ERROR;
+        }
+
+        block->policy = value[1];
+
+        if (ngx_http_opensandbox_policy_use(cf, block->conf, &value[1]) !=
+            NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        return NGX_CONF_OK;
     }
 
     for (line = ngx_http_opensandbox_lines; line->name; line++) {

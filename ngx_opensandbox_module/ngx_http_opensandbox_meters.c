@@ -23,10 +23,6 @@ static ngx_int_t
 ngx_http_opensandbox_meters_handler(ngx_http_request_t *r);
 static void
 ngx_http_opensandbox_meters_api(ngx_http_request_t *r);
-static ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_meters_ctx(ngx_http_request_t *r);
-static ngx_int_t
-ngx_http_opensandbox_meters_header_filter(ngx_http_request_t *r);
 static ngx_uint_t
 ngx_http_opensandbox_meters_alive(ngx_http_opensandbox_slot_t *slot);
 
@@ -44,8 +40,6 @@ static ngx_http_opensandbox_slot_t  ngx_http_opensandbox_no_slot;
 static ngx_http_opensandbox_slot_t *ngx_http_opensandbox_slot =
     &ngx_http_opensandbox_no_slot;
 
-static ngx_http_output_header_filter_pt ngx_http_next_header_filter;
-
 
 ngx_int_t
 ngx_http_opensandbox_meters_init(ngx_conf_t *cf)
@@ -61,9 +55,6 @@ ngx_http_opensandbox_meters_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_opensandbox_meters_handler;
-
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_opensandbox_meters_header_filter;
 
     return NGX_OK;
 }
@@ -164,17 +155,12 @@ ngx_http_opensandbox_meters_handler(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    ctx = ngx_http_opensandbox_meters_ctx(r);
+    ctx = ngx_http_opensandbox_known_ctx(r);
     if (ctx == NULL) {
         return NGX_OK;
     }
 
     meters = ngx_http_opensandbox_meters();
-
-    if (ctx->metered) {
-        ctx->metered = 0;
-        meters->tunnels--;
-    }
 
     /* nginx may have answered before the route was followed */
 
@@ -216,46 +202,6 @@ ngx_http_opensandbox_meters_api(ngx_http_request_t *r)
     }
 
     ngx_http_opensandbox_meters()->api[i][class - 2]++;
-}
-
-
-/* The context that routing made, if it did; none is made to be counted. */
-
-static ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_meters_ctx(ngx_http_request_t *r)
-{
-    ngx_http_opensandbox_ctx_t      *ctx;
-    ngx_http_opensandbox_loc_conf_t *olcf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
-    if (ctx) {
-        return ctx;
-    }
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    return olcf->mode == 0 ? ngx_http_opensandbox_ctx(r) : NULL;
-}
-
-
-static ngx_int_t
-ngx_http_opensandbox_meters_header_filter(ngx_http_request_t *r)
-{
-    ngx_http_opensandbox_ctx_t    *ctx;
-    ngx_http_opensandbox_meters_t *meters;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
-
-    if (ctx && r == r->main && r->upstream && r->upstream->upgrade &&
-        !ctx->metered) {
-        ctx->metered = 1;
-
-        meters = ngx_http_opensandbox_meters();
-        meters->tunnels++;
-        meters->upgrades++;
-    }
-
-    return ngx_http_next_header_filter(r);
 }
 
 

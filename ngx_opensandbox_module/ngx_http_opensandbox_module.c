@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "ngx_http_opensandbox_meters.h"
+#include "ngx_http_opensandbox_renew.h"
 
 
 static ngx_int_t
@@ -21,6 +21,8 @@ static void *
 ngx_http_opensandbox_create_loc_conf(ngx_conf_t *cf);
 static char *
 ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+static ngx_uint_t
+ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name);
 static char *
 ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
@@ -28,11 +30,15 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
 ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
-ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *
+ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t
 ngx_http_opensandbox_init_module(ngx_cycle_t *cycle);
 static ngx_int_t
 ngx_http_opensandbox_init_process(ngx_cycle_t *cycle);
+static void
+ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t ngx_http_opensandbox_commands[] = {
@@ -43,6 +49,10 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
     {ngx_string("opensandbox_sandbox"),
      NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
      ngx_http_opensandbox_sandbox_block, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+
+    {ngx_string("opensandbox_policy"),
+     NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
+     ngx_http_opensandbox_policy_block, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS,
      ngx_http_opensandbox_upstream, 0, 0, NULL},
@@ -70,8 +80,18 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      ngx_conf_set_msec_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_opensandbox_loc_conf_t, tunnel_timeout), NULL},
 
+    {ngx_string("opensandbox_public"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_TAKE2,
+     ngx_http_opensandbox_public, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
+    {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+     ngx_http_opensandbox_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_opensandbox_status_handler},
+
     {ngx_string("opensandbox_api"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-     ngx_http_opensandbox_api, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_opensandbox_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_opensandbox_api_handler},
 
     {ngx_string("opensandbox_api_token"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -79,8 +99,9 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      ngx_conf_set_str_array_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_opensandbox_loc_conf_t, api_tokens), NULL},
 
-    {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-     ngx_http_opensandbox_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+    {ngx_string("opensandbox_renew_intent"),
+     NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1234, ngx_http_opensandbox_renew_intent,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     ngx_null_command};
 
@@ -110,7 +131,7 @@ ngx_module_t ngx_http_opensandbox_module = {
     ngx_http_opensandbox_init_process, /* init process */
     NULL,                              /* init thread */
     NULL,                              /* exit thread */
-    NULL,                              /* exit process */
+    ngx_http_opensandbox_exit_process, /* exit process */
     NULL,                              /* exit master */
     NGX_MODULE_V1_PADDING};
 
@@ -191,6 +212,8 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
         return (ngx_int_t) ngx_http_opensandbox_http_status(ctx->status);
     }
 
+    ngx_http_opensandbox_renew(r, ctx);
+
     if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
 
         /* until the proxy has made its request, see restore_uri() */
@@ -233,7 +256,7 @@ ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
     record = (ngx_http_opensandbox_record_t *) buf;
 
-    if (ngx_http_opensandbox_registry_get(omcf->zone, &ctx->id, record) !=
+    if (ngx_http_opensandbox_registry_route(omcf->zone, &ctx->id, record) !=
         NGX_OK) {
         return NGX_HTTP_OPENSANDBOX_NOT_FOUND;
     }
@@ -257,35 +280,12 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
     ngx_http_opensandbox_ctx_t      *ctx;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+    ctx = ngx_http_opensandbox_known_ctx(r);
     if (ctx) {
         return ctx;
     }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (r->internal || r->filter_finalize) {
-
-        /* an internal redirect has cleared the contexts */
-
-        for (cln = r->pool->cleanup; cln; cln = cln->next) {
-            if (cln->handler == ngx_http_opensandbox_cleanup) {
-                break;
-            }
-        }
-
-        ctx = cln ? cln->data : NULL;
-
-        if (ctx && ctx->strayed && olcf->mode) {
-            ctx->strayed = 0;
-            ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
-            return ctx;
-        }
-
-        if (ctx && olcf->mode == 0) {
-            return ctx;
-        }
-    }
 
     if (olcf->mode == 0) {
         return NULL;
@@ -308,6 +308,40 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
     ngx_http_opensandbox_read_route(r, olcf, ctx);
 
     return ctx;
+}
+
+
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    if (ctx || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* an internal redirect has cleared the contexts */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_opensandbox_cleanup) {
+            ctx = cln->data;
+            break;
+        }
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (ctx && ctx->strayed && olcf->mode) {
+        ctx->strayed = 0;
+        ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+        return ctx;
+    }
+
+    return olcf->mode ? NULL : ctx;
 }
 
 
@@ -359,6 +393,18 @@ ngx_http_opensandbox_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    if (ngx_array_init(&omcf->policies, cf->pool, 4,
+                       sizeof(ngx_http_opensandbox_policy_t)) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&omcf->policy_uses, cf->pool, 4,
+                       sizeof(ngx_http_opensandbox_policy_use_t)) != NGX_OK)
+    {
+        return NULL;
+    }
+
     return omcf;
 }
 
@@ -404,6 +450,11 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_conf_merge_uint_value(conf->host_endpoint, prev->host_endpoint, 0);
     }
 
+    if (conf->public_mode == 0) {
+        conf->public_mode = prev->public_mode;
+        conf->public_base = prev->public_base;
+    }
+
     ngx_conf_merge_msec_value(conf->wait, prev->wait, 0);
     ngx_conf_merge_msec_value(conf->tunnel_timeout, prev->tunnel_timeout,
                               3600000);
@@ -431,21 +482,9 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    for (i = 0; ngx_http_opensandbox_modes[i].name.len; i++) {
-        if (ngx_http_opensandbox_modes[i].name.len == value[1].len &&
-            ngx_strcmp(ngx_http_opensandbox_modes[i].name.data,
-                       value[1].data) == 0)
-        {
-            olcf->mode = ngx_http_opensandbox_modes[i].value;
-            break;
-        }
-    }
+    olcf->mode = ngx_http_opensandbox_mode_value(cf, &value[1]);
 
     if (olcf->mode == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid mode \"%V\", it must be \"uri\", "
-                           "\"header\", \"host\" or \"any\"",
-                           &value[1]);
         return NGX_CONF_ERROR;
     }
 
@@ -493,6 +532,63 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
                            &value[i]);
         return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name)
+{
+    ngx_uint_t i;
+
+    for (i = 0; ngx_http_opensandbox_modes[i].name.len; i++) {
+        if (ngx_http_opensandbox_modes[i].name.len == name->len &&
+            ngx_strcmp(ngx_http_opensandbox_modes[i].name.data, name->data) ==
+                0)
+        {
+            return ngx_http_opensandbox_modes[i].value;
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid mode \"%V\", it must be \"uri\", "
+                       "\"header\", \"host\" or \"any\"",
+                       name);
+    return 0;
+}
+
+
+static char *
+ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_opensandbox_loc_conf_t *olcf = conf;
+
+    ngx_str_t *value;
+
+    if (olcf->public_mode) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    olcf->public_mode = ngx_http_opensandbox_mode_value(cf, &value[1]);
+
+    if (olcf->public_mode == 0) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_ANY) {
+        return "needs one mode";
+    }
+
+    olcf->public_base = value[2];
+
+    while (olcf->public_base.len &&
+           olcf->public_base.data[olcf->public_base.len - 1] == '/')
+    {
+        olcf->public_base.data[--olcf->public_base.len] = '\0';
     }
 
     return NGX_CONF_OK;
@@ -617,7 +713,7 @@ ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
-ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_core_loc_conf_t         *clcf;
     ngx_http_opensandbox_main_conf_t *omcf;
@@ -627,7 +723,7 @@ ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    clcf->handler = ngx_http_opensandbox_api_handler;
+    clcf->handler = (ngx_http_handler_pt) cmd->post;
 
     return NGX_CONF_OK;
 }
@@ -665,6 +761,10 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
 
     *h = ngx_http_opensandbox_handler;
 
+    if (ngx_http_opensandbox_policy_resolve(cf, omcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_opensandbox_meters_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -685,6 +785,10 @@ ngx_http_opensandbox_init_module(ngx_cycle_t *cycle)
 
     if (omcf == NULL || omcf->zone == NULL) {
         return NGX_OK;
+    }
+
+    if (omcf->zone->fresh && omcf->zone->state.len && !ngx_test_config) {
+        ngx_http_opensandbox_state_load(omcf->zone, cycle->log);
     }
 
     if (ngx_http_opensandbox_registry_declare(omcf->zone, omcf->declared.elts,
@@ -716,7 +820,27 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    if (omcf->zone->state.len && ngx_worker == 0) {
+        ngx_http_opensandbox_state_start(omcf->zone, cycle->log);
+    }
+
     ngx_http_opensandbox_meters_init_process(omcf->zone, cycle->log);
 
-    return NGX_OK;
+    return ngx_http_opensandbox_renew_init_process(omcf->renew, cycle);
+}
+
+
+static void
+ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    omcf =
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
+
+    if (omcf && omcf->zone && omcf->zone->state.len) {
+        ngx_http_opensandbox_state_stop(omcf->zone, cycle->log);
+    }
+
+    ngx_http_opensandbox_redis_exit();
 }

@@ -38,11 +38,31 @@ typedef enum {
 } ngx_http_opensandbox_status_e;
 
 
+typedef struct ngx_http_opensandbox_renew_conf_s
+    ngx_http_opensandbox_renew_conf_t;
+
+
 /* a key of opensandbox_access_keys */
 typedef struct {
     u_char    id;
     ngx_str_t secret;
 } ngx_http_opensandbox_secret_t;
+
+
+/* an opensandbox_policy block: its document as JSON text */
+typedef struct {
+    ngx_str_t name;
+    ngx_str_t text;
+} ngx_http_opensandbox_policy_t;
+
+
+/* a declared record that names a policy, and where it does */
+typedef struct {
+    ngx_uint_t declared;
+    ngx_str_t  name;
+    ngx_str_t  file;
+    ngx_uint_t line;
+} ngx_http_opensandbox_policy_use_t;
 
 
 typedef struct {
@@ -51,9 +71,15 @@ typedef struct {
     /* ngx_http_opensandbox_secret_t */
     ngx_array_t declared;
     /* ngx_http_opensandbox_record_t * */
+    ngx_array_t policies;
+    /* ngx_http_opensandbox_policy_t */
+    ngx_array_t policy_uses;
+    /* ngx_http_opensandbox_policy_use_t */
 
     /* a directive that needs the zone has been seen */
     ngx_uint_t used;
+
+    ngx_http_opensandbox_renew_conf_t *renew; /* NULL without */
 } ngx_http_opensandbox_main_conf_t;
 
 
@@ -66,6 +92,10 @@ typedef struct {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
+
+    /* of the address that clients use */
+    ngx_uint_t public_mode;
+    ngx_str_t  public_base;
 } ngx_http_opensandbox_loc_conf_t;
 
 
@@ -107,7 +137,6 @@ typedef struct {
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
-    unsigned metered : 1; /* counted as an open tunnel */
 } ngx_http_opensandbox_ctx_t;
 
 
@@ -117,6 +146,10 @@ typedef struct {
  */
 ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_ctx(ngx_http_request_t *r);
+
+/* The same, NULL too if the route has not been read yet. */
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_known_ctx(ngx_http_request_t *r);
 
 /* Gives r->unparsed_uri the client's own text back. */
 void
@@ -149,6 +182,10 @@ ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
 
 
 /* _variables.c */
+
+/* "uri", "header", "host", or nothing. */
+const char *
+ngx_http_opensandbox_mode_text(ngx_uint_t mode);
 
 /* The Host header for the sandbox; NGX_OK or NGX_ERROR. */
 ngx_int_t
@@ -222,10 +259,43 @@ void
 ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx);
 
 
+/* _state.c: the file that keeps records over a restart */
+void
+ngx_http_opensandbox_state_load(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
+
+/* Keeps the file at most a second behind, in the worker that calls it. */
+void
+ngx_http_opensandbox_state_start(ngx_http_opensandbox_zone_t *zone,
+                                 ngx_log_t                   *log);
+
+/* Writes the last changes, if this worker is the one. */
+void
+ngx_http_opensandbox_state_stop(ngx_http_opensandbox_zone_t *zone,
+                                ngx_log_t                   *log);
+
+
 /* _declare.c: opensandbox_sandbox ID { ... } */
 char *
 ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
                                    void *conf);
+
+
+/* _policy.c: opensandbox_policy NAME { ... } */
+char *
+ngx_http_opensandbox_policy_block(ngx_conf_t *cf, ngx_command_t *cmd,
+                                  void *conf);
+
+/* Notes that the next record to be declared names a policy. */
+ngx_int_t
+ngx_http_opensandbox_policy_use(ngx_conf_t                       *cf,
+                                ngx_http_opensandbox_main_conf_t *omcf,
+                                ngx_str_t                        *name);
+
+/* Gives declared records the policies that they name. */
+ngx_int_t
+ngx_http_opensandbox_policy_resolve(ngx_conf_t                       *cf,
+                                    ngx_http_opensandbox_main_conf_t *omcf);
 
 
 /* _api.c: the content handler of opensandbox_api */
@@ -234,8 +304,24 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r);
 
 
 /* _status.c: opensandbox_status */
+ngx_int_t
+ngx_http_opensandbox_status_handler(ngx_http_request_t *r);
+
+
+/* _renew.c: opensandbox_renew_intent */
 char *
-ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
+                                  void *conf);
+
+/* Tells that a sandbox is in use, once in a while. */
+void
+ngx_http_opensandbox_renew(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx);
+
+/* Makes a worker ready to tell; conf may be NULL. */
+ngx_int_t
+ngx_http_opensandbox_renew_init_process(ngx_http_opensandbox_renew_conf_t *conf,
+                                        ngx_cycle_t *cycle);
 
 
 /* _reply.c: error bodies */

@@ -4,6 +4,7 @@
 #include "ngx_http_opensandbox_place.h"
 #include "ngx_http_opensandbox_route.h"
 #include "ngx_http_opensandbox_time.h"
+#include "policy/rules.h"
 
 
 #define NGX_HTTP_OPENSANDBOX_TEXT_LEN 255
@@ -13,6 +14,8 @@
 typedef struct {
     ngx_http_opensandbox_record_t *record;
     ngx_http_opensandbox_fault_t  *fault;
+    ngx_pool_t                    *pool;
+    ngx_str_t                      policy;
     u_char space[NGX_HTTP_OPENSANDBOX_RECORD_SIZE] __attribute__((aligned(8)));
 } ngx_http_opensandbox_draft_t;
 
@@ -50,6 +53,10 @@ ngx_http_opensandbox_key_host(ngx_http_opensandbox_draft_t *draft,
                               const char *name, json_t *value);
 
 static ngx_int_t
+ngx_http_opensandbox_key_policy(ngx_http_opensandbox_draft_t *draft,
+                                const char *name, json_t *value);
+
+static ngx_int_t
 ngx_http_opensandbox_parse_range(json_t                       *value,
                                  ngx_http_opensandbox_range_t *range);
 static void *
@@ -72,6 +79,7 @@ static ngx_http_opensandbox_key_t ngx_http_opensandbox_keys[] = {
     {"accessToken", ngx_http_opensandbox_key_token},
     {"expiresAt", ngx_http_opensandbox_key_expires},
     {"hostHeader", ngx_http_opensandbox_key_host},
+    {"policy", ngx_http_opensandbox_key_policy},
     {NULL, NULL}};
 
 
@@ -99,6 +107,8 @@ ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
 
     draft.record = record;
     draft.fault = fault;
+    draft.pool = pool;
+    ngx_str_null(&draft.policy);
 
     ngx_memzero(record, sizeof(ngx_http_opensandbox_record_t));
 
@@ -146,13 +156,69 @@ ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
         return NULL;
     }
 
-    record = ngx_palloc(pool, draft.record->size);
+    record->lean = record->size;
 
-    if (record) {
-        ngx_memcpy(record, draft.space, draft.record->size);
+    return ngx_http_opensandbox_record_policy(pool, record, &draft.policy);
+}
+
+
+ngx_http_opensandbox_record_t *
+ngx_http_opensandbox_record_policy(ngx_pool_t                    *pool,
+                                   ngx_http_opensandbox_record_t *record,
+                                   ngx_str_t                     *policy)
+{
+    ngx_http_opensandbox_record_t *whole;
+
+    whole = ngx_palloc(pool, record->lean + policy->len);
+    if (whole == NULL) {
+        return NULL;
     }
 
-    return record;
+    ngx_memcpy(whole, record, record->lean);
+
+    whole->size = record->lean + policy->len;
+    whole->policy.offset = record->lean;
+    whole->policy.len = policy->len;
+
+    if (policy->len) {
+        ngx_memcpy((u_char *) whole + whole->lean, policy->data, policy->len);
+    }
+
+    return whole;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_policy_text(ngx_pool_t *pool, const struct rules *rules,
+                                 ngx_str_t *text)
+{
+    json_t   *document;
+    ngx_int_t rc;
+
+    document = rules_to_json(rules);
+    if (document == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = json_dumpb(document, NULL, 0, JSON_COMPACT);
+    rc = NGX_ERROR;
+
+    if (text->len > NGX_HTTP_OPENSANDBOX_POLICY_SIZE) {
+        rc = NGX_DECLINED;
+
+    } else if (text->len) {
+        text->data = ngx_pnalloc(pool, text->len);
+
+        if (text->data) {
+            (void) json_dumpb(document, (char *) text->data, text->len,
+                              JSON_COMPACT);
+            rc = NGX_OK;
+        }
+    }
+
+    json_decref(document);
+
+    return rc;
 }
 
 
@@ -238,6 +304,13 @@ ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
         text = ngx_http_opensandbox_text(record, &record->host);
         failed |= json_object_set_new(
             object, "hostHeader", json_stringn((char *) text.data, text.len));
+    }
+
+    if (record->policy.len) {
+        text = ngx_http_opensandbox_text(record, &record->policy);
+        failed |= json_object_set_new(
+            object, "policy",
+            json_loadb((char *) text.data, text.len, 0, NULL));
     }
 
     if (failed) {
@@ -679,6 +752,46 @@ ngx_http_opensandbox_key_host(ngx_http_opensandbox_draft_t *draft,
 
     return ngx_http_opensandbox_draft_text(draft, &draft->record->host, &text,
                                            name);
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_key_policy(ngx_http_opensandbox_draft_t *draft,
+                                const char *name, json_t *value)
+{
+    int                 error;
+    ngx_int_t           rc;
+    struct rules       *rules;
+    struct policy_error why;
+
+    if (!json_is_object(value)) {
+        ngx_http_opensandbox_fault(draft->fault, name, "a policy is an object");
+        return NGX_ERROR;
+    }
+
+    why.message[0] = '\0';
+
+    error =
+        rules_from_json(&rules, value, NGX_HTTP_OPENSANDBOX_POLICY_RULES, &why);
+    if (error) {
+        if (why.message[0]) {
+            ngx_http_opensandbox_fault(draft->fault, name, "%s", why.message);
+        }
+
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_opensandbox_policy_text(draft->pool, rules, &draft->policy);
+
+    rules_free(rules);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_opensandbox_fault(draft->fault, name,
+                                   "the policy is larger than %d bytes",
+                                   NGX_HTTP_OPENSANDBOX_POLICY_SIZE);
+    }
+
+    return rc == NGX_OK ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -9,8 +9,15 @@
 #include <jansson.h>
 
 
-/* the largest record, strings included; it must fit a stack buffer */
+/* the largest record, strings included, its policy not; it must fit a stack
+ * buffer */
 #define NGX_HTTP_OPENSANDBOX_RECORD_SIZE 4096
+
+/* a policy's text, and what a whole record may take; offsets have 16 bits */
+#define NGX_HTTP_OPENSANDBOX_POLICY_SIZE  49152
+#define NGX_HTTP_OPENSANDBOX_POLICY_RULES 4096
+#define NGX_HTTP_OPENSANDBOX_RECORD_MAX \
+    (NGX_HTTP_OPENSANDBOX_RECORD_SIZE + NGX_HTTP_OPENSANDBOX_POLICY_SIZE)
 
 /* connect(2) wants path and generation within sun_path */
 #define NGX_HTTP_OPENSANDBOX_UNIX_LEN 96
@@ -61,6 +68,7 @@ typedef struct {
     int64_t  expires; /* unix seconds, -1 never */
     uint32_t epoch;   /* of a declared record */
     uint16_t size;
+    uint16_t lean; /* the size without the policy, which stands last */
     uint16_t nranges;
     uint16_t ranges; /* offset */
     uint16_t nplaces;
@@ -74,7 +82,7 @@ typedef struct {
     ngx_http_opensandbox_text_t  id;
     ngx_http_opensandbox_text_t  token;
     ngx_http_opensandbox_text_t  host;
-    ngx_http_opensandbox_text_t  policy;
+    ngx_http_opensandbox_text_t  policy; /* JSON; empty without one */
     ngx_http_opensandbox_place_t endpoint;
 } ngx_http_opensandbox_record_t;
 
@@ -82,7 +90,7 @@ typedef struct {
 /* what is wrong with a record: the JSON key, and a sentence */
 typedef struct {
     char field[64];
-    char message[192];
+    char message[256];
 } ngx_http_opensandbox_fault_t;
 
 
@@ -96,6 +104,22 @@ ngx_http_opensandbox_record_t *
 ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
                                   ngx_str_t *id, ngx_uint_t partial,
                                   ngx_http_opensandbox_fault_t *fault);
+
+/* The record with another policy, in the pool; NULL if memory is short. */
+ngx_http_opensandbox_record_t *
+ngx_http_opensandbox_record_policy(ngx_pool_t                    *pool,
+                                   ngx_http_opensandbox_record_t *record,
+                                   ngx_str_t                     *policy);
+
+/*
+ * A policy's document as compact JSON text, in the pool; rules is the sidecar's
+ * own struct.  NGX_DECLINED if it is larger than a record can hold.
+ */
+struct rules;
+
+ngx_int_t
+ngx_http_opensandbox_policy_text(ngx_pool_t *pool, const struct rules *rules,
+                                 ngx_str_t *text);
 
 /* The record as a new JSON object, for the caller to release; or NULL. */
 json_t *

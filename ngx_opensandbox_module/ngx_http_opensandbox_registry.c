@@ -11,7 +11,7 @@
  */
 
 
-#define NGX_HTTP_OPENSANDBOX_LIST_SIZE 32768
+#define NGX_HTTP_OPENSANDBOX_LIST_SIZE 65536
 
 
 static void
@@ -91,6 +91,7 @@ ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data)
 
     zone->pool->data = shared;
     zone->shared = shared;
+    zone->fresh = 1;
 
     return NGX_OK;
 }
@@ -117,6 +118,37 @@ ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
     ngx_http_opensandbox_registry_unlock(zone);
 
     return node ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
+                                    ngx_str_t                     *id,
+                                    ngx_http_opensandbox_record_t *buf)
+{
+    uint32_t                     hash;
+    ngx_http_opensandbox_node_t *node;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+
+    ngx_http_opensandbox_registry_lock(zone);
+
+    node = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
+
+    if (node) {
+        ngx_memcpy(buf, &node->record, node->record.lean);
+    }
+
+    ngx_http_opensandbox_registry_unlock(zone);
+
+    if (node == NULL) {
+        return NGX_DECLINED;
+    }
+
+    buf->size = buf->lean;
+    buf->policy.len = 0;
+
+    return NGX_OK;
 }
 
 
@@ -265,6 +297,39 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
     ngx_slab_free(zone->pool, node);
 
     return NGX_OK;
+}
+
+
+time_t
+ngx_http_opensandbox_registry_renew(ngx_http_opensandbox_zone_t *zone,
+                                    ngx_str_t *id, time_t now,
+                                    time_t min_interval)
+{
+    time_t                       last;
+    uint32_t                     hash;
+    ngx_http_opensandbox_node_t *node;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+    last = now;
+
+    ngx_http_opensandbox_registry_lock(zone);
+
+    node = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
+
+    if (node) {
+        last = node->renewed;
+
+        /* the clock may have been set back */
+
+        if (last > now || now - last >= min_interval) {
+            node->renewed = now;
+            last = 0;
+        }
+    }
+
+    ngx_http_opensandbox_registry_unlock(zone);
+
+    return last;
 }
 
 
@@ -514,6 +579,7 @@ ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
     id = ngx_http_opensandbox_text(record, &record->id);
 
     node->next = NULL;
+    node->renewed = 0;
     node->hash = ngx_murmur_hash2(id.data, id.len);
     node->room = room - offsetof(ngx_http_opensandbox_node_t, record);
 
@@ -547,6 +613,7 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
 
     if (old) {
         shared->nready -= old->record.ready;
+        node->renewed = old->renewed;
         node->next = old->next;
         ngx_rbtree_delete(&shared->tree, &old->tree);
 

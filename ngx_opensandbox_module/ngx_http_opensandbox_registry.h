@@ -16,7 +16,8 @@ struct ngx_http_opensandbox_node_s {
     ngx_rbtree_node_t             tree;
     ngx_http_opensandbox_node_t  *next;
     uint32_t                      hash;
-    uint32_t                      room; /* bytes for the record */
+    uint32_t                      room;    /* bytes for the record */
+    time_t                        renewed; /* the last renew intent */
     ngx_http_opensandbox_record_t record;
 };
 
@@ -48,14 +49,24 @@ typedef struct {
     ngx_slab_pool_t               *pool;
     ngx_http_opensandbox_shared_t *shared;
     ngx_str_t                      state;
+
+    /* nothing has been in it yet */
+    ngx_uint_t fresh;
 } ngx_http_opensandbox_zone_t;
+
+
+/* room for any record without its policy */
+typedef union {
+    ngx_http_opensandbox_record_t record;
+    u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_SIZE];
+} ngx_http_opensandbox_copy_t;
 
 
 /* room for any record */
 typedef union {
     ngx_http_opensandbox_record_t record;
-    u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_SIZE];
-} ngx_http_opensandbox_copy_t;
+    u_char                        space[NGX_HTTP_OPENSANDBOX_RECORD_MAX];
+} ngx_http_opensandbox_whole_t;
 
 
 /* a record on its way into the registry */
@@ -76,13 +87,22 @@ ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data);
 
 /*
  * Copies a sandbox's record into the buffer, which has room for
- * NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes.  The id is in lower case.  Returns
+ * NGX_HTTP_OPENSANDBOX_RECORD_MAX bytes.  The id is in lower case.  Returns
  * NGX_OK, or NGX_DECLINED if there is none.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_str_t                     *id,
                                   ngx_http_opensandbox_record_t *buf);
+
+/*
+ * The same without the policy, which no request needs; the buffer has room for
+ * NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes.
+ */
+ngx_int_t
+ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
+                                    ngx_str_t                     *id,
+                                    ngx_http_opensandbox_record_t *buf);
 
 /*
  * Inserts or replaces records, all or none.  Sets their generations.  Returns
@@ -108,10 +128,20 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id);
 
 /*
+ * Notes that a renew intent is sent now, unless one was less than min_interval
+ * seconds ago: then returns its time.  Returns 0 if it is noted, now if there
+ * is no such record.
+ */
+time_t
+ngx_http_opensandbox_registry_renew(ngx_http_opensandbox_zone_t *zone,
+                                    ngx_str_t *id, time_t now,
+                                    time_t min_interval);
+
+/*
  * Copies the records that follow the id "after" in byte order, as many of at
  * most limit as fit into the buffer, one behind the other at multiples of
  * eight bytes.  Returns their number; 0 means that there are no more, since
- * the buffer has room for NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes at least.
+ * the buffer has room for NGX_HTTP_OPENSANDBOX_RECORD_MAX bytes at least.
  */
 ngx_uint_t
 ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,

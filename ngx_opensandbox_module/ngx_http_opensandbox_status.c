@@ -16,8 +16,6 @@ typedef struct {
 
 
 static ngx_int_t
-ngx_http_opensandbox_status_handler(ngx_http_request_t *r);
-static ngx_int_t
 ngx_http_opensandbox_status_format(ngx_http_request_t *r,
                                    ngx_uint_t         *prometheus);
 static void
@@ -42,28 +40,7 @@ static const char *ngx_http_opensandbox_renew_names[] = {"sent", "dropped",
                                                          "failed"};
 
 
-char *
-ngx_http_opensandbox_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_core_loc_conf_t         *clcf;
-    ngx_http_opensandbox_main_conf_t *omcf;
-
-    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
-    omcf->used = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->handler) {
-        return "is in a location that has a handler already";
-    }
-
-    clcf->handler = ngx_http_opensandbox_status_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
+ngx_int_t
 ngx_http_opensandbox_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                         rc;

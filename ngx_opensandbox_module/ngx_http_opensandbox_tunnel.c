@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "ngx_http_opensandbox_module.h"
+#include "ngx_http_opensandbox_meters.h"
 
 
 /*
@@ -71,6 +71,9 @@ ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
 
     ngx_queue_insert_tail(&ngx_http_opensandbox_tunnels, &ctx->queue);
 
+    ngx_http_opensandbox_meters()->tunnels++;
+    ngx_http_opensandbox_meters()->upgrades++;
+
     if (!ev->timer_set) {
 
         /* the record may have changed since it was read */
@@ -86,6 +89,8 @@ ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
 void
 ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx)
 {
+    ngx_http_opensandbox_meters()->tunnels--;
+
     ngx_queue_remove(&ctx->queue);
     ctx->tunnel = 0;
 }
@@ -137,7 +142,7 @@ ngx_http_opensandbox_tunnel_valid(ngx_http_opensandbox_zone_t *zone,
 {
     ngx_http_opensandbox_copy_t copy;
 
-    if (ngx_http_opensandbox_registry_get(zone, &ctx->id, &copy.record) !=
+    if (ngx_http_opensandbox_registry_route(zone, &ctx->id, &copy.record) !=
             NGX_OK ||
         copy.record.generation != ctx->record->generation)
     {

@@ -134,16 +134,8 @@ ngx_http_opensandbox_variable(ngx_http_request_t        *r,
         break;
 
     case NGX_HTTP_OPENSANDBOX_VAR_MODE:
-        if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
-            ngx_str_set(&value, "uri");
-
-        } else if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
-            ngx_str_set(&value, "header");
-
-        } else if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HOST) {
-            ngx_str_set(&value, "host");
-        }
-
+        value.data = (u_char *) ngx_http_opensandbox_mode_text(ctx->mode);
+        value.len = ngx_strlen(value.data);
         break;
 
     default: /* NGX_HTTP_OPENSANDBOX_VAR_STATUS */
@@ -154,6 +146,26 @@ ngx_http_opensandbox_variable(ngx_http_request_t        *r,
     ngx_http_opensandbox_set(v, &value);
 
     return NGX_OK;
+}
+
+
+const char *
+ngx_http_opensandbox_mode_text(ngx_uint_t mode)
+{
+    switch (mode) {
+
+    case NGX_HTTP_OPENSANDBOX_MODE_URI:
+        return "uri";
+
+    case NGX_HTTP_OPENSANDBOX_MODE_HEADER:
+        return "header";
+
+    case NGX_HTTP_OPENSANDBOX_MODE_HOST:
+        return "host";
+
+    default:
+        return "";
+    }
 }
 
 

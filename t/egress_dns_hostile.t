@@ -94,6 +94,10 @@ my @answers = tcp_questions($w, framed(map { pack('n', $_)
     . substr($plain, 2) } 1 .. 20), 20);
 is_deeply([sort { $a <=> $b } map { hex substr $_, 0, 4 } @answers],
     [1 .. 20], 'twenty questions on one connection');
+@answers = tcp_questions($w, framed(map { pack('n6', $_, 0x0100, 1, 0, 0, 0)
+    . chr(4) . sprintf('n%03d', $_) . "\4many\4test\0$in_a" } 1 .. 300), 300);
+is_deeply([sort { $a <=> $b } map { hex substr $_, 0, 4 } @answers],
+    [1 .. 300], 'three hundred that each need a resolver');
 @answers = tcp_questions($w, framed($denied, $plain), 2);
 is_deeply([sort map { substr $_, 0, 8 } @answers], ['00078183', '12348180'],
     'a denied and an allowed one');
@@ -146,7 +150,11 @@ like(question($w, $plain, 2), qr/^12348180000100010000/,
 my ($rss) = map { /VmRSS:\s+(\d+)/ ? $1 : () }
     map { read_file("/proc/$_/status") } sort { $a <=> $b }
     workers($pid);
-cmp_ok($rss, '<', 32 * 1024, "memory is bounded: $rss kB");
+SKIP: {
+	skip 'a sanitizer has its own idea of memory', 1
+	    if build_dir() =~ m{/san$};
+	cmp_ok($rss, '<', 32 * 1024, "memory is bounded: $rss kB");
+}
 like(read_file(scratch() . '/sidecar.log'),
     qr/too many new names a second below a wildcard/, 'it was logged');
 

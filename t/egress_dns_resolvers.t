@@ -33,6 +33,9 @@ my $number = 0;
 sub with
 {
 	my ($upstream, $env, $code) = @_;
+
+	# A client's port that an earlier sidecar answered still leads there.
+	capture('ip', 'netns', 'exec', $w->{sandbox}, 'conntrack', '-F');
 	my $pid = sidecar($w, name => 'sidecar-' . $number++, env => {
 		%rules, OPENSANDBOX_EGRESS_DNS_UPSTREAM => $upstream, %$env });
 
@@ -131,6 +134,18 @@ for my $lie (qw(id question port source garbage twice)) {
 	with(LAST, { OPENSANDBOX_EGRESS_DNS_UPSTREAM_TIMEOUT => '1' }, sub {
 		like(dig($w, '+timeout=8', 'good.test'), qr/status: SERVFAIL/,
 		    'a resolver that hangs over TCP: SERVFAIL in time');
+	});
+	stop($liar);
+	unlink $seen;
+}
+
+# One that does not know EDNS.
+{
+	my ($liar, $seen) = dns_liar($w, LAST, 'noedns');
+
+	with(LAST, {}, sub {
+		is(dig($w, '+short', 'good.test'), "203.0.113.20\n",
+		    'a resolver without EDNS is asked without');
 	});
 	stop($liar);
 	unlink $seen;

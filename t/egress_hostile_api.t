@@ -114,6 +114,22 @@ is(inside('127.0.0.1', '/healthz'), '000', 'join: loopback holds no API');
 is((api($w, 'GET', '/policy'))[0], 200, 'join: the host is served');
 is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}',
     'http://good.test/'))[1], '200', 'join: an allowed name opens');
+
+# A policy that lets the sandbox reach the host must not let it rewrite itself.
+is((api($w, 'PUT', '/policy', '{"defaultAction":"allow","egress":'
+    . '[{"action":"deny","target":"evil.test"}]}'))[0], 200,
+    'join: default allow');
+for my $address ('10.88.0.1', '[2001:db8:88::1]') {
+	is(inside($address, '/healthz'), '200', "join: $address is within reach");
+	is(inside($address, '/policy'), '403', "join: but not the policy");
+	is(inside($address, '/policy', '-X', $_, '--data', $open), '403',
+	    "join: nor may it $_ one") for qw(PUT POST PATCH DELETE);
+}
+is((api($w, 'GET', '/policy'))[2]{policy}{egress}[0]{target}, 'evil.test',
+    'join: it is what it was');
+is((capture('ip', 'netns', 'exec', $w->{host}, 'curl', '-s', '-o', '/dev/null',
+    '-w', '%{http_code}', 'http://10.88.0.1:18080/policy'))[1], '200',
+    'join: the host may ask at any of its addresses');
 is(stop($pid), 0, 'join: it ends well');
 
-done_testing(117);
+done_testing(132);

@@ -184,4 +184,14 @@ for my $how (qw(join sidecar)) {
 	is(stop($pid), 0, "$how: the sidecar ends well");
 }
 
-done_testing(228);
+TODO: {
+	local $TODO = 'frames of AF_XDP sockets pass no hook; the container must'
+	    . ' not have such sockets';
+	my $before = leaked($w);
+	my $word = hostile($w, ROOT, 'xdp', 'eth0', $own, EVIL, 7);
+
+	is(leaked($w) - $before, 0, 'a frame of an AF_XDP socket does not leave')
+	    or diag $word;
+}
+
+done_testing(229);

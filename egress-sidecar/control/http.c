@@ -21,7 +21,7 @@ struct http {
 	struct server *server;
 	struct sandbox *sandbox;
 	const struct settings *settings;
-	bool closed_inside;
+	bool inside;
 };
 
 int http_listen(const struct settings *settings)
@@ -76,7 +76,7 @@ static int address_of(const struct sockaddr *sa, struct address *a)
 
 /* Does the peer have one of this namespace's own addresses? When that cannot
  * be told, it does. */
-static bool from_inside(const struct sockaddr *sa)
+static bool from_here(const struct sockaddr *sa)
 {
 	struct address peer, own;
 	struct ifaddrs *list, *i;
@@ -113,11 +113,23 @@ static bool authorized(const struct http *http,
 	       same_secret(http->settings->token, given);
 }
 
+/* Who may be the sandbox: inside its namespace whoever is here, outside
+ * whoever is not, unless a token tells them apart. */
 static bool untrusted(void *arg, const struct sockaddr *peer)
 {
 	const struct http *http = arg;
 
-	return http->closed_inside && from_inside(peer);
+	if (http->inside)
+		return from_here(peer);
+	return !http->settings->token && !from_here(peer);
+}
+
+static void reply_stranger(const struct http *http, struct reply *reply)
+{
+	if (http->inside)
+		reply_text(reply, 403, "not from inside the sandbox");
+	else
+		reply_text(reply, 403, "without a token from here alone");
 }
 
 static void answer(void *arg, const struct server_request *request,
@@ -125,12 +137,14 @@ static void answer(void *arg, const struct server_request *request,
 {
 	struct http *http = arg;
 	bool entitled = authorized(http, request);
+	bool stranger = !entitled && untrusted(http, request->peer);
+	bool metrics = strcmp(request->path, "/metrics") == 0;
 
 	if (strcmp(request->path, "/healthz") == 0)
 		reply_health(reply, request->method);
-	else if (!entitled && untrusted(http, request->peer))
-		reply_text(reply, 403, "not from inside the sandbox");
-	else if (strcmp(request->path, "/metrics") == 0)
+	else if (stranger && (http->inside || !metrics))
+		reply_stranger(http, reply);
+	else if (metrics)
 		reply_metrics(reply, request->method, &http->sandbox, 1,
 			      http->settings);
 	else if (strcmp(request->path, "/policy") != 0)
@@ -146,7 +160,7 @@ static void answer(void *arg, const struct server_request *request,
 
 int http_open(struct http **out, uv_loop_t *loop, int listen_fd,
 	      struct sandbox *sandbox, const struct settings *settings,
-	      bool closed_inside)
+	      bool inside)
 {
 	struct http *http = calloc(1, sizeof(*http));
 	const struct server_settings server = {
@@ -162,7 +176,7 @@ int http_open(struct http **out, uv_loop_t *loop, int listen_fd,
 		return -ENOMEM;
 	http->sandbox = sandbox;
 	http->settings = settings;
-	http->closed_inside = closed_inside;
+	http->inside = inside;
 	err = server_open(&http->server, loop, &server);
 	if (err)
 		free(http);

@@ -15,13 +15,15 @@ struct http;
 int http_listen(const struct settings *settings);
 
 /*
- * Serve on listen_fd, which is borrowed. closed_inside: the interface shares
- * the sandbox's namespace, so whoever connects from one of its own addresses
- * gets nothing but /healthz unless it holds the token. 0 or -errno.
+ * Serve on listen_fd, which is borrowed. inside: the interface shares the
+ * sandbox's namespace, so whoever connects from one of its own addresses gets
+ * nothing but /healthz unless it holds the token. Else the sandbox is among
+ * those who connect from elsewhere: where no token is set they get /healthz
+ * and /metrics. 0 or -errno.
  */
 int http_open(struct http **out, uv_loop_t *loop, int listen_fd,
 	      struct sandbox *sandbox, const struct settings *settings,
-	      bool closed_inside);
+	      bool inside);
 void http_close(struct http *http);
 
 #endif

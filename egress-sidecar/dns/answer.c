@@ -488,7 +488,10 @@ static int read_with_room(struct answer **out, struct reading *rd, bool last,
 	if (rd->n <= FEW_RECORDS) {
 		rd->r = few;
 		rd->keep = few_kept;
-		return read_once(out, rd, last, again, again_len);
+		err = read_once(out, rd, last, again, again_len);
+		rd->r = NULL;
+		rd->keep = NULL;
+		return err;
 	}
 	rd->r = calloc(rd->n, sizeof(*rd->r) + sizeof(*rd->keep));
 	if (!rd->r)

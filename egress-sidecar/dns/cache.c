@@ -40,16 +40,30 @@ static size_t entry_bytes(const struct entry *e)
 	       2 * sizeof(void *);
 }
 
-static uint64_t key_hash(const struct cache_key *key)
+struct cache_key cache_key(const struct domain_name *name, uint16_t type,
+			   bool dnssec_ok, bool checking_disabled)
 {
-	return domain_name_hash(key->name) ^
-	       (uint64_t)key->type * UINT64_C(0x9e3779b97f4a7c15);
+	return (struct cache_key){
+		.name = name,
+		.hash = domain_name_hash(name) ^
+			(uint64_t)type * UINT64_C(0x9e3779b97f4a7c15),
+		.type = type,
+		.dnssec_ok = dnssec_ok,
+		.checking_disabled = checking_disabled,
+	};
 }
 
-static bool key_is(const struct entry *e, const struct cache_key *key,
-		   uint64_t hash)
+bool cache_key_equal(const struct cache_key *a, const struct cache_key *b)
 {
-	return e->hash == hash && e->type == key->type &&
+	return a->hash == b->hash && a->type == b->type &&
+	       a->dnssec_ok == b->dnssec_ok &&
+	       a->checking_disabled == b->checking_disabled &&
+	       domain_name_equal(a->name, b->name);
+}
+
+static bool key_is(const struct entry *e, const struct cache_key *key)
+{
+	return e->hash == key->hash && e->type == key->type &&
 	       e->dnssec_ok == key->dnssec_ok &&
 	       e->checking_disabled == key->checking_disabled &&
 	       e->name_len == key->name->len &&
@@ -89,12 +103,11 @@ static void drop(struct cache *c, struct entry *e)
 	free(e);
 }
 
-static struct entry *find(struct cache *c, const struct cache_key *key,
-			  uint64_t hash)
+static struct entry *find(struct cache *c, const struct cache_key *key)
 {
-	struct entry *e = c->n_buckets ? *place_of(c, hash) : NULL;
+	struct entry *e = c->n_buckets ? *place_of(c, key->hash) : NULL;
 
-	while (e && !key_is(e, key, hash))
+	while (e && !key_is(e, key))
 		e = e->next;
 	return e;
 }
@@ -144,7 +157,7 @@ void cache_free(struct cache *cache)
 const struct answer *cache_get(struct cache *cache, const struct cache_key *key,
 			       uint64_t now_ms, uint32_t *age_s, bool *refresh)
 {
-	struct entry *e = find(cache, key, key_hash(key));
+	struct entry *e = find(cache, key);
 	uint64_t life;
 
 	*refresh = false;
@@ -170,8 +183,7 @@ const struct answer *cache_get(struct cache *cache, const struct cache_key *key,
 void cache_put(struct cache *cache, const struct cache_key *key,
 	       struct answer *answer, uint64_t now_ms)
 {
-	uint64_t hash = key_hash(key);
-	struct entry *e = find(cache, key, hash);
+	struct entry *e = find(cache, key);
 	struct entry **at;
 
 	if (e)
@@ -182,7 +194,7 @@ void cache_put(struct cache *cache, const struct cache_key *key,
 	if (!e)
 		goto refused;
 	e->answer = answer;
-	e->hash = hash;
+	e->hash = key->hash;
 	e->stored_ms = now_ms;
 	e->ends_ms = now_ms + answer->ttl * UINT64_C(1000);
 	e->type = key->type;
@@ -196,7 +208,7 @@ void cache_put(struct cache *cache, const struct cache_key *key,
 	}
 	while (cache->bytes + entry_bytes(e) > cache->bytes_max)
 		drop(cache, cache->oldest);
-	at = place_of(cache, hash);
+	at = place_of(cache, key->hash);
 	e->next = *at;
 	*at = e;
 	link_newest(cache, e);
@@ -209,7 +221,7 @@ refused:
 
 void cache_refresh_failed(struct cache *cache, const struct cache_key *key)
 {
-	struct entry *e = find(cache, key, key_hash(key));
+	struct entry *e = find(cache, key);
 
 	if (e)
 		e->refreshing = false;

@@ -18,13 +18,19 @@ enum {
 
 struct cache;
 
-/* What an answer depends on. */
+/* What an answer depends on; made by cache_key(). */
 struct cache_key {
 	const struct domain_name *name;
+	uint64_t hash;
 	uint16_t type;
 	bool dnssec_ok;
 	bool checking_disabled;
 };
+
+/* name is borrowed. */
+struct cache_key cache_key(const struct domain_name *name, uint16_t type,
+			   bool dnssec_ok, bool checking_disabled);
+bool cache_key_equal(const struct cache_key *a, const struct cache_key *b);
 
 /* bytes 0: the default. Allocates little until there are entries. */
 int cache_new(struct cache **out, size_t bytes);

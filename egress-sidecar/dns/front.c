@@ -121,8 +121,8 @@ static void send_replies(struct front *front, struct query_list *replies)
 	int fd = -1;
 
 	memset(message, 0, sizeof(message));
-	TAILQ_FOREACH(query, replies, in_list)
-	{
+	for (query = TAILQ_FIRST(replies); query;
+	     query = TAILQ_NEXT(query, in_list)) {
 		struct msghdr *h;
 
 		if (!query->reply)
@@ -158,17 +158,18 @@ static void on_flush(uv_check_t *handle)
 	struct query *query;
 	uint64_t now;
 
-	if (!uv_is_active((uv_handle_t *)&front->hurry))
-		return;
+	uv_check_stop(handle);
 	uv_idle_stop(&front->hurry);
 	/* Making room for a TCP client's next question may queue new ones. */
 	TAILQ_INIT(&replies);
 	TAILQ_CONCAT(&replies, &front->replies, in_list);
 	if (front->learned) {
 		front->learned = false;
-		if (front->owner.commit(front->owner.arg) != 0)
-			TAILQ_FOREACH(query, &replies, in_list)
-		query_uncommitted(query);
+		if (front->owner.commit(front->owner.arg) != 0) {
+			query = TAILQ_FIRST(&replies);
+			for (; query; query = TAILQ_NEXT(query, in_list))
+				query_uncommitted(query);
+		}
 	}
 	send_replies(front, &replies);
 	now = uv_hrtime();
@@ -186,8 +187,10 @@ static void on_hurry(uv_idle_t *handle)
 
 void front_hurry(struct front *front)
 {
-	if (!uv_is_active((uv_handle_t *)&front->hurry))
-		uv_idle_start(&front->hurry, on_hurry);
+	if (uv_is_active((uv_handle_t *)&front->hurry))
+		return;
+	uv_idle_start(&front->hurry, on_hurry);
+	uv_check_start(&front->flush, on_flush);
 }
 
 void front_handle_closed(struct front *front)
@@ -273,7 +276,6 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 	uv_idle_init(loop, &front->hurry);
 	front->flush.data = front->hurry.data = front;
 	front->handles = 2;
-	uv_check_start(&front->flush, on_flush);
 	err = listen_all(front);
 	if (err) {
 		/* The caller keeps its sockets. */

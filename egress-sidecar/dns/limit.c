@@ -15,8 +15,8 @@ static void fill(struct limit *limit, uint64_t now_ms)
 	uint64_t most = (uint64_t)limit->rate * 1000 * LIMIT_BURST_SECONDS;
 	uint64_t passed = now_ms - limit->last_ms;
 
-	if (passed > LIMIT_BURST_SECONDS * 1000)
-		passed = LIMIT_BURST_SECONDS * 1000;
+	if (passed > LIMIT_BURST_SECONDS * UINT64_C(1000))
+		passed = LIMIT_BURST_SECONDS * UINT64_C(1000);
 	limit->milli += passed * limit->rate;
 	if (limit->milli > most)
 		limit->milli = most;

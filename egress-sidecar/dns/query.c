@@ -92,6 +92,7 @@ void query_free(struct front *front, struct query *query)
 	if (query->origin.client)
 		client_answered(query);
 	free(query->block);
+	query->block = NULL;
 	front->n_queries--;
 	if (front->n_spare < FRONT_SPARE_QUERIES) {
 		TAILQ_INSERT_HEAD(&front->spare, query, in_list);
@@ -157,44 +158,51 @@ static size_t reply_limit(const struct query *query)
 /* What one answer's addresses come to. */
 struct verdicts {
 	bool keep[ANSWER_ADDRESSES_MAX];
-	struct admitted_ports ports;
 	size_t n_kept;
-	size_t n_refused;
+	struct admitted_ports ports; /* of the address judged last */
 };
 
-/* Say which addresses the policy lets in. ports is that of the last one that
- * is limited to some; it is a matter of the name, so all share it. */
-static void judge(struct front *front, const struct query *query,
-		  const struct answer *answer, const struct policy *policy,
-		  struct verdicts *v)
+static bool is_admitted(enum admission verdict)
 {
-	bool audit = front->settings.audit;
+	return verdict == ADMIT || verdict == ADMIT_PORTS;
+}
 
-	v->n_kept = v->n_refused = 0;
+static enum admission judge(struct front *front, const struct query *query,
+			    const struct policy *policy,
+			    const struct address *a, struct verdicts *v)
+{
+	return policy_admission(policy, &query->question.name, a,
+				front->owner.private_ok, &v->ports);
+}
+
+/* Which addresses the client would be told, without learning any. */
+static void preview(struct front *front, const struct query *query,
+		    const struct answer *answer, const struct policy *policy,
+		    struct verdicts *v)
+{
+	v->n_kept = 0;
 	for (size_t i = 0; i < answer->n_addresses; i++) {
 		struct address a;
-		enum admission verdict;
 
 		answer_address(answer, i, &a);
-		verdict = policy_admission(policy, &query->question.name, &a,
-					   front->owner.private_ok, &v->ports);
-		v->keep[i] =
-			audit || verdict == ADMIT || verdict == ADMIT_PORTS;
+		v->keep[i] = front->settings.audit ||
+			     is_admitted(judge(front, query, policy, &a, v));
 		v->n_kept += v->keep[i];
 	}
 }
 
-/* Have the kept addresses learned; fills the query's list of addresses.
- * Returns the TTL that the client may be told. */
+/* Judge the addresses and have the admitted ones learned; fills the query's
+ * list of them. Returns the TTL that the client may be told, seconds. */
 static uint32_t learn(struct front *front, struct query *query,
 		      const struct answer *answer, const struct policy *policy,
 		      uint32_t age_s, struct verdicts *v)
 {
+	struct front_owner *owner = &front->owner;
 	struct address *admitted = (struct address *)query->block;
 	struct address *refused = admitted + answer->n_addresses;
-	const struct domain_name *name = &query->question.name;
 	uint32_t least = ANSWER_TTL_MAX;
 
+	v->n_kept = 0;
 	for (size_t i = 0; i < answer->n_addresses; i++) {
 		enum admission verdict;
 		struct address a;
@@ -202,29 +210,27 @@ static uint32_t learn(struct front *front, struct query *query,
 
 		ttl = ttl > age_s ? ttl - age_s : 0;
 		answer_address(answer, i, &a);
-		verdict = policy_admission(policy, name, &a,
-					   front->owner.private_ok, &v->ports);
-		if ((verdict == ADMIT || verdict == ADMIT_PORTS) &&
-		    front->owner.learn(front->owner.arg, name, &a,
-				       verdict == ADMIT_PORTS ? &v->ports
-							      : NULL,
-				       &ttl) == 0) {
-			front->learned = true;
+		verdict = judge(front, query, policy, &a, v);
+		v->keep[i] =
+			is_admitted(verdict) &&
+			owner->learn(owner->arg, &query->question.name, &a,
+				     verdict == ADMIT_PORTS ? &v->ports : NULL,
+				     &ttl) == 0;
+		if (v->keep[i]) {
 			*admitted++ = a;
-			query->n_admitted++;
 			if (ttl < least)
 				least = ttl;
-			continue;
+		} else {
+			*--refused = a;
+			v->keep[i] = front->settings.audit;
 		}
-		*--refused = a;
-		query->n_refused++;
-		if (v->keep[i] && !front->settings.audit) {
-			v->keep[i] = false;
-			v->n_kept--;
-		}
+		v->n_kept += v->keep[i];
 	}
-	/* n_admitted + n_refused is the whole array: they meet. */
+	/* Admitted from the front, refused from the back: they meet. */
 	assert(admitted == refused);
+	query->n_admitted = (size_t)(admitted - query->addresses);
+	query->n_refused = answer->n_addresses - query->n_admitted;
+	front->learned |= query->n_admitted > 0;
 	front->counts.refused_addresses += query->n_refused;
 	return least;
 }
@@ -260,8 +266,8 @@ static void write_reply(struct front *front, struct query *query,
 		query->error = "out of memory";
 		return;
 	}
-	judge(front, query, answer, policy, &v);
 	if (most > limit) {
+		preview(front, query, answer, policy, &v);
 		set_fate(&fate, answer, &v, ANSWER_TTL_MAX);
 		query->reply_len =
 			answer_write(answer, &query->question, &fate, limit,
@@ -275,25 +281,37 @@ static void write_reply(struct front *front, struct query *query,
 					query->reply, &truncated);
 }
 
-/* An answer is there: judge the name by the policy of now, then give it. */
-static void give(struct front *front, struct query *query,
-		 const struct answer *answer, uint32_t age_s,
-		 enum answer_path path)
+/* A question that was let through, until its rule was revoked. */
+static void deny_late(struct front *front, struct query *query,
+		      const struct decision *decision)
 {
-	const struct policy *policy = front->owner.policy(front->owner.arg);
-	struct question *q = &query->question;
-	struct decision decision;
+	const struct question *q = &query->question;
 	struct text text;
 
-	policy_match_name(policy, &q->name, &decision);
-	if (decision.action == POLICY_DENY && !front->settings.audit) {
-		front->counts.denied++;
-		query->denied = true;
-		front->owner.denied(front->owner.arg, &q->name, q->type,
-				    &decision, &query->origin.peer.any);
-		refuse(query, RCODE_NXDOMAIN, EDE_BLOCKED,
-		       denial_text(&text, &decision));
-		queue_reply(front, query);
+	front->counts.denied++;
+	query->denied = true;
+	front->owner.denied(front->owner.arg, &q->name, q->type, decision,
+			    &query->origin.peer.any);
+	refuse(query, RCODE_NXDOMAIN, EDE_BLOCKED,
+	       denial_text(&text, decision));
+	queue_reply(front, query);
+}
+
+/* An answer is there: judge the name by the policy of now, then give it.
+ * decision is what that policy says, or NULL: find out. */
+static void give(struct front *front, struct query *query,
+		 const struct answer *answer, uint32_t age_s,
+		 enum answer_path path, const struct decision *decision)
+{
+	const struct policy *policy = front->owner.policy(front->owner.arg);
+	struct decision now;
+
+	if (!decision) {
+		policy_match_name(policy, &query->question.name, &now);
+		decision = &now;
+	}
+	if (decision->action == POLICY_DENY && !front->settings.audit) {
+		deny_late(front, query, decision);
 		return;
 	}
 	if (path == PATH_CACHED)
@@ -312,33 +330,23 @@ static void give(struct front *front, struct query *query,
 
 static struct cache_key key_of(const struct question *q)
 {
-	return (struct cache_key){.name = &q->name,
-				  .type = q->type,
-				  .dnssec_ok = q->dnssec_ok,
-				  .checking_disabled =
-					  (q->flags3 & FLAG3_CD) != 0};
+	return cache_key(&q->name, q->type, q->dnssec_ok,
+			 (q->flags3 & FLAG3_CD) != 0);
 }
 
-static struct cache_key lookup_key(const struct lookup *lookup)
+static struct lookup_list *bucket_of(struct front *front,
+				     const struct cache_key *key)
 {
-	return (struct cache_key){.name = &lookup->name,
-				  .type = lookup->type,
-				  .dnssec_ok = lookup->dnssec_ok,
-				  .checking_disabled =
-					  lookup->checking_disabled};
+	return &front->lookups[key->hash % FRONT_LOOKUP_BUCKETS];
 }
 
 static struct lookup *lookup_find(struct front *front,
-				  const struct cache_key *key, uint64_t hash)
+				  const struct cache_key *key)
 {
 	struct lookup *lookup;
 
-	LIST_FOREACH (lookup, &front->lookups[hash % FRONT_LOOKUP_BUCKETS],
-		      in_bucket)
-		if (lookup->hash == hash && lookup->type == key->type &&
-		    lookup->dnssec_ok == key->dnssec_ok &&
-		    lookup->checking_disabled == key->checking_disabled &&
-		    domain_name_equal(&lookup->name, key->name))
+	LIST_FOREACH (lookup, bucket_of(front, key), in_bucket)
+		if (cache_key_equal(&lookup->key, key))
 			break;
 	return lookup;
 }
@@ -368,7 +376,6 @@ static void on_asked(void *arg, enum resolver_result result,
 {
 	struct lookup *lookup = arg;
 	struct front *front = lookup->front;
-	struct cache_key key = lookup_key(lookup);
 	enum answer_path path = PATH_FRESH;
 	struct answer *answer = NULL;
 	struct query *query;
@@ -377,8 +384,8 @@ static void on_asked(void *arg, enum resolver_result result,
 
 	LIST_REMOVE(lookup, in_bucket);
 	if (result == RESOLVER_ANSWERED) {
-		int err = answer_read(&answer, &lookup->name, lookup->type,
-				      lookup->dnssec_ok, message, len);
+		int err = answer_read(&answer, &lookup->name, lookup->key.type,
+				      lookup->key.dnssec_ok, message, len);
 
 		if (err)
 			why = read_error_text(err);
@@ -390,16 +397,17 @@ static void on_asked(void *arg, enum resolver_result result,
 	while ((query = TAILQ_FIRST(&lookup->waiting))) {
 		TAILQ_REMOVE(&lookup->waiting, query, in_list);
 		if (answer)
-			give(front, query, answer, 0, path);
+			give(front, query, answer, 0, path, NULL);
 		else
 			fail(front, query, ede, why);
 		path = PATH_SHARED;
 	}
 	if (answer && (answer->rcode == RCODE_NOERROR ||
 		       answer->rcode == RCODE_NXDOMAIN)) {
-		cache_put(front->cache, &key, answer, uv_now(front->loop));
+		cache_put(front->cache, &lookup->key, answer,
+			  uv_now(front->loop));
 	} else {
-		cache_refresh_failed(front->cache, &key);
+		cache_refresh_failed(front->cache, &lookup->key);
 		free(answer);
 	}
 	free(lookup);
@@ -407,7 +415,7 @@ static void on_asked(void *arg, enum resolver_result result,
 
 /* Ask a resolver, on behalf of nobody yet. 0, -ENOMEM, -EAGAIN. */
 static int lookup_start(struct front *front, const struct question *q,
-			uint64_t hash, struct lookup **out)
+			const struct cache_key *key, struct lookup **out)
 {
 	uint8_t message[QUESTION_UPSTREAM_MAX];
 	size_t len = question_upstream(q, message);
@@ -417,11 +425,9 @@ static int lookup_start(struct front *front, const struct question *q,
 	if (!lookup)
 		return -ENOMEM;
 	lookup->front = front;
-	lookup->hash = hash;
 	lookup->name = q->name;
-	lookup->type = q->type;
-	lookup->dnssec_ok = q->dnssec_ok;
-	lookup->checking_disabled = (q->flags3 & FLAG3_CD) != 0;
+	lookup->key = *key;
+	lookup->key.name = &lookup->name;
 	TAILQ_INIT(&lookup->waiting);
 	err = resolvers_ask(front->resolvers, message, len, on_asked, lookup,
 			    &lookup->asked);
@@ -429,8 +435,7 @@ static int lookup_start(struct front *front, const struct question *q,
 		free(lookup);
 		return err;
 	}
-	LIST_INSERT_HEAD(&front->lookups[hash % FRONT_LOOKUP_BUCKETS], lookup,
-			 in_bucket);
+	LIST_INSERT_HEAD(bucket_of(front, key), lookup, in_bucket);
 	*out = lookup;
 	return 0;
 }
@@ -439,11 +444,10 @@ static int lookup_start(struct front *front, const struct question *q,
 static void refresh(struct front *front, const struct question *q,
 		    const struct cache_key *key)
 {
-	uint64_t hash = domain_name_hash(&q->name);
 	struct lookup *lookup;
 
-	if (!lookup_find(front, key, hash) &&
-	    lookup_start(front, q, hash, &lookup) != 0)
+	if (!lookup_find(front, key) &&
+	    lookup_start(front, q, key, &lookup) != 0)
 		cache_refresh_failed(front->cache, key);
 }
 
@@ -467,12 +471,11 @@ static bool over_limit(struct front *front, const struct question *q,
 
 /* Wait for a resolver, along with those who ask the same. */
 static void wait_for_lookup(struct front *front, struct query *query,
+			    const struct cache_key *key,
 			    const struct decision *decision)
 {
 	const struct question *q = &query->question;
-	struct cache_key key = key_of(q);
-	uint64_t hash = domain_name_hash(&q->name);
-	struct lookup *lookup = lookup_find(front, &key, hash);
+	struct lookup *lookup = lookup_find(front, key);
 
 	if (!lookup && over_limit(front, q, decision)) {
 		front->counts.failed++;
@@ -481,7 +484,7 @@ static void wait_for_lookup(struct front *front, struct query *query,
 		queue_reply(front, query);
 		return;
 	}
-	if (!lookup && lookup_start(front, q, hash, &lookup) != 0) {
+	if (!lookup && lookup_start(front, q, key, &lookup) != 0) {
 		fail(front, query, EDE_OTHER, "too many questions under way");
 		return;
 	}
@@ -509,10 +512,10 @@ static size_t begin_allowed(struct front *front, const struct origin *origin,
 	answer = cache_get(front->cache, &key, uv_now(front->loop), &age_s,
 			   &hot);
 	if (!answer) {
-		wait_for_lookup(front, query, decision);
+		wait_for_lookup(front, query, &key, decision);
 		return 0;
 	}
-	give(front, query, answer, age_s, PATH_CACHED);
+	give(front, query, answer, age_s, PATH_CACHED, decision);
 	if (hot)
 		refresh(front, q, &key);
 	return 0;

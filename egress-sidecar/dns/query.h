@@ -68,11 +68,8 @@ struct lookup {
 	struct front *front;
 	struct resolver_question *asked;
 	struct query_list waiting; /* none: a cached answer is refreshed */
-	uint64_t hash;
 	struct domain_name name;
-	uint16_t type;
-	bool dnssec_ok;
-	bool checking_disabled;
+	struct cache_key key; /* borrows name */
 };
 LIST_HEAD(lookup_list, lookup);
 LIST_HEAD(client_list, tcp_client);

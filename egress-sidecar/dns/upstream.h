@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the three files behind resolvers.h share: resolvers.c leads questions
- * from resolver to resolver, upstream_udp.c and upstream_tcp.c carry single
- * attempts. Nobody else includes this.
+ * What the files behind resolvers.h share: resolvers.c keeps the list and its
+ * health, upstream.c leads questions from resolver to resolver, upstream_udp.c
+ * and upstream_tcp.c carry single attempts. Nobody else includes this.
  */
 #ifndef EGRESS_DNS_UPSTREAM_H
 #define EGRESS_DNS_UPSTREAM_H
@@ -55,6 +55,7 @@ struct resolver_question {
 	int8_t only; /* a probe: this resolver alone; -1: any */
 	bool over_tcp;
 	uint16_t len;
+	uint16_t question_end; /* in the message; an OPT record may follow */
 	uint8_t message[QUESTION_UPSTREAM_MAX];
 };
 
@@ -93,31 +94,41 @@ struct resolvers {
 	struct resolvers_counts counts;
 };
 
-/* resolvers.c, for the carriers: */
+/* upstream.c */
+
+/* Ask, as resolvers_ask() does; only: a probe of that resolver, -1: any. */
+int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
+		 int only, resolver_done done, void *arg,
+		 struct resolver_question **out);
+/* Call every question back with RESOLVER_CANCELED. */
+void upstream_end_all(struct resolvers *r);
 
 /* Unpredictable 16 bits. */
-uint16_t resolvers_random16(struct resolvers *r);
-/* Have upstream_udp_flush() called in this turn of the loop. */
-void resolvers_hurry(struct resolvers *r);
+uint16_t upstream_random16(struct resolvers *r);
 /* An id that is not in use on the attempt's carrier; enters the attempt. */
-void resolvers_enter(struct resolvers *r, struct attempt *a);
+void upstream_enter(struct resolvers *r, struct attempt *a);
 /* The live attempt that message answers (id, carrier, question section), or
  * NULL, and then it was counted as spoofed. */
-struct attempt *resolvers_match(struct resolvers *r,
-				const struct udp_socket *socket,
-				const struct tcp_link *link,
-				const uint8_t *message, size_t len);
+struct attempt *upstream_match(struct resolvers *r,
+			       const struct udp_socket *socket,
+			       const struct tcp_link *link,
+			       const uint8_t *message, size_t len);
 /* The attempt was answered: deliver, or go on over TCP or elsewhere. */
-void resolvers_answered(struct attempt *a, const uint8_t *message, size_t len);
+void upstream_answered(struct attempt *a, const uint8_t *message, size_t len);
 /* The carrier failed: go on with the next resolver, if there is one. */
-void resolvers_failed(struct attempt *a);
+void upstream_failed(struct attempt *a);
 /* Every live attempt on this carrier failed. */
-void resolvers_carrier_failed(struct resolvers *r,
-			      const struct udp_socket *socket,
-			      const struct tcp_link *link);
+void upstream_carrier_failed(struct resolvers *r,
+			     const struct udp_socket *socket,
+			     const struct tcp_link *link);
 /* A socket towards a resolver, marked; -errno. */
-int resolvers_socket(const struct resolvers *r, const struct resolver *to,
-		     int type);
+int upstream_socket(const struct resolvers *r, const struct resolver *to,
+		    int type);
+
+/* resolvers.c */
+
+/* Have upstream_udp_flush() called in this turn of the loop. */
+void resolvers_hurry(struct resolvers *r);
 /* A handle of the room was closed. */
 void resolvers_handle_closed(struct resolvers *r);
 

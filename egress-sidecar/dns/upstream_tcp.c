@@ -53,7 +53,7 @@ static void link_failed(struct tcp_link *l)
 	if (l->closing)
 		return;
 	link_close(l);
-	resolvers_carrier_failed(r, NULL, l);
+	upstream_carrier_failed(r, NULL, l);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *out)
@@ -83,9 +83,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 
 		if (l->filled - at - 2 < len)
 			break;
-		a = resolvers_match(l->resolvers, NULL, l, message, len);
+		a = upstream_match(l->resolvers, NULL, l, message, len);
 		if (a)
-			resolvers_answered(a, message, len);
+			upstream_answered(a, message, len);
 		at += 2 + len;
 	}
 	memmove(l->buffer, l->buffer + at, l->filled - at);
@@ -117,7 +117,7 @@ static struct tcp_link *link_open(struct resolvers *r, struct resolver *to,
 	memset(l, 0, offsetof(struct tcp_link, buffer));
 	l->resolvers = r;
 	l->to = to;
-	fd = resolvers_socket(r, to, SOCK_STREAM);
+	fd = upstream_socket(r, to, SOCK_STREAM);
 	*err = fd < 0 ? fd : uv_tcp_init(r->loop, &l->tcp);
 	if (*err) {
 		if (fd >= 0)
@@ -165,7 +165,7 @@ int upstream_tcp_send(struct resolvers *r, struct attempt *a)
 	a->socket = NULL;
 	a->link = to->link;
 	a->link->live++;
-	resolvers_enter(r, a);
+	upstream_enter(r, a);
 	wire_put16(w->bytes, q->len);
 	memcpy(w->bytes + 2, q->message, q->len);
 	wire_put16(w->bytes + 2, a->id);

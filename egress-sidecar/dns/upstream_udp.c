@@ -73,9 +73,9 @@ static void read_batch(struct udp_socket *s, uint8_t (*buffer)[READ_SIZE],
 			r->counts.spoofed++;
 			continue;
 		}
-		a = resolvers_match(r, s, NULL, buffer[i], message[i].msg_len);
+		a = upstream_match(r, s, NULL, buffer[i], message[i].msg_len);
 		if (a)
-			resolvers_answered(a, buffer[i], message[i].msg_len);
+			upstream_answered(a, buffer[i], message[i].msg_len);
 	}
 }
 
@@ -90,7 +90,8 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 	(void)events;
 	memset(message, 0, sizeof(message));
 	for (size_t i = 0; i < UDP_BATCH; i++) {
-		iov[i] = (struct iovec){buffer[i], READ_SIZE};
+		iov[i].iov_base = &buffer[i];
+		iov[i].iov_len = READ_SIZE;
 		message[i].msg_hdr.msg_iov = &iov[i];
 		message[i].msg_hdr.msg_iovlen = 1;
 	}
@@ -101,7 +102,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 			continue;
 		if (n < 0 && errno != EAGAIN)
 			/* ICMP said that nobody is there. */
-			resolvers_carrier_failed(s->resolvers, s, NULL);
+			upstream_carrier_failed(s->resolvers, s, NULL);
 		if (n <= 0)
 			break;
 		read_batch(s, buffer, message, (size_t)n);
@@ -121,7 +122,7 @@ static struct udp_socket *socket_open(struct resolvers *r, struct resolver *to,
 	s->resolvers = r;
 	s->to = to;
 	s->opened_ms = uv_now(r->loop);
-	s->fd = resolvers_socket(r, to, SOCK_DGRAM);
+	s->fd = upstream_socket(r, to, SOCK_DGRAM);
 	if (s->fd < 0) {
 		*err = s->fd;
 		goto failed;
@@ -156,7 +157,7 @@ static struct udp_socket *socket_for(struct resolvers *r, struct resolver *to,
 
 	if (to->current)
 		return to->current;
-	slot = &to->socket[resolvers_random16(r) % UDP_SOCKETS];
+	slot = &to->socket[upstream_random16(r) % UDP_SOCKETS];
 	if (*slot &&
 	    ((*slot)->uses >= UDP_SOCKET_USES ||
 	     uv_now(r->loop) - (*slot)->opened_ms >= UDP_SOCKET_AGE_MS))
@@ -177,7 +178,7 @@ int upstream_udp_send(struct resolvers *r, struct attempt *a)
 	s->uses++;
 	a->socket = s;
 	a->link = NULL;
-	resolvers_enter(r, a);
+	upstream_enter(r, a);
 	TAILQ_INSERT_TAIL(&r->pending, a, in_list);
 	a->list = &r->pending;
 	resolvers_hurry(r);
@@ -233,7 +234,7 @@ void upstream_udp_flush(struct resolvers *r)
 	for (size_t i = 0; i < r->settings.n; i++)
 		r->resolver[i].current = NULL;
 	while ((a = TAILQ_FIRST(&r->unsent)))
-		resolvers_failed(a);
+		upstream_failed(a);
 }
 
 void upstream_udp_release(struct attempt *a)

@@ -354,6 +354,16 @@ static int pair_set_ports(struct pair *pair, const struct admitted_ports *ports)
 	return 0;
 }
 
+/* The time to live of an answer that outlives every lease: what is left of the
+ * lease that is held, so that each such answer does not renew it, until half
+ * is gone. */
+static uint32_t capped_ttl(uint64_t held_ms, uint64_t now_ms)
+{
+	if (held_ms < now_ms + LEASE_CAP_S / 2 * (uint64_t)MS)
+		return LEASE_CAP_S - LEASE_SLACK_S;
+	return (uint32_t)((held_ms - now_ms) / MS) - LEASE_SLACK_S;
+}
+
 int lease_learn(struct lease_table *table, const struct domain_name *name,
 		const struct address *a, const struct admitted_ports *ports,
 		uint32_t *ttl_s, uint64_t now_ms, struct lease_element *element)
@@ -365,19 +375,18 @@ int lease_learn(struct lease_table *table, const struct domain_name *name,
 	uint32_t lease_s;
 	int ret;
 
-	if (*ttl_s > LEASE_CAP_S - LEASE_SLACK_S)
-		*ttl_s = LEASE_CAP_S - LEASE_SLACK_S;
-	lease_s = *ttl_s + LEASE_SLACK_S;
-	wanted_ms = now_ms + (uint64_t)lease_s * MS;
-	if (lease_s < LEASE_FLOOR_S)
-		lease_s = LEASE_FLOOR_S;
-
 	if (!e) {
 		ret = add_entry(table, a, now_ms, &e);
 		if (ret < 0)
 			return ret;
 	}
 	held = held_until(e, ports);
+	if (*ttl_s > LEASE_CAP_S - LEASE_SLACK_S)
+		*ttl_s = capped_ttl(held, now_ms);
+	lease_s = *ttl_s + LEASE_SLACK_S;
+	wanted_ms = now_ms + (uint64_t)lease_s * MS;
+	if (lease_s < LEASE_FLOOR_S)
+		lease_s = LEASE_FLOOR_S;
 	pair = find_pair(e, name);
 	if (!pair) {
 		ret = add_pair(table, e, name, &pair);

@@ -102,7 +102,7 @@ sub spawn
 	croak "fork: $!" unless defined $pid;
 	if ($pid == 0) {
 		setpgid(0, 0);
-		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+		$SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
 		$code->();
 		_exit(0);
 	}

@@ -15,7 +15,7 @@ use POSIX qw(_exit);
 use Time::HiRes qw(sleep time);
 use Harness;
 
-our @EXPORT = qw(gateway reload restart config_error backend echo exchange
+our @EXPORT = qw(gateway reload restart workers wait_closed config_error backend echo exchange
     request get api json connect_to read_answer);
 
 my $count = 0;
@@ -130,28 +130,36 @@ sub config_error
 sub reload
 {
 	my ($g, %o) = @_;
-	my $before = read_file("$g->{prefix}/error.log");
-	my $seen = () = $before =~ /start worker process \d/g;
+	my @old = workers($g);
 	configure($g, %o) if %o;
 	kill 'HUP', $g->{pid};
 	wait_for(sub {
-		my $now = read_file("$g->{prefix}/error.log");
-		my $started = () = $now =~ /start worker process \d/g;
-		return $started > $seen || $now =~ /\[emerg\]/;
+		my $log = read_file("$g->{prefix}/error.log");
+		return $log =~ /\[emerg\]/
+		    || !grep { $log !~ /\b$_#$_: gracefully shutting down/ } @old;
 	}, 10);
-	# A request on a new connection must reach a new worker.
-	wait_for(sub {
-		my $now = read_file("$g->{prefix}/error.log");
-		my $gone = () = $now =~ /gracefully shutting down/g;
-		return $gone;
-	}, 5);
+}
+
+# The process ids of its children.
+sub workers
+{
+	my ($g) = @_;
+	my (undef, $pids) = capture('pgrep', '-P', $g->{pid});
+	return split ' ', $pids;
+}
+
+# Returns when nothing listens on the gateway's port any more.
+sub wait_closed
+{
+	my ($g) = @_;
+	wait_for(sub { !IO::Socket::INET->new("127.0.0.1:$g->{port}") }, 5);
 }
 
 sub restart
 {
 	my ($g, $signal) = @_;
 	stop($g->{pid}, $signal || 'QUIT');
-	wait_for(sub { !IO::Socket::INET->new("127.0.0.1:$g->{port}") }, 5);
+	wait_closed($g);
 	launch($g);
 }
 

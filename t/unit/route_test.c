@@ -40,8 +40,7 @@ name(ngx_http_opensandbox_route_t *route, const char *value)
 }
 
 static ngx_int_t
-host(ngx_http_opensandbox_route_t *route, const char *value,
-     const char *domain)
+host(ngx_http_opensandbox_route_t *route, const char *value, const char *domain)
 {
     ngx_str_t h = text(value), d = text(domain);
 
@@ -138,8 +137,8 @@ a_uri_may_look_signed(void **state)
     is(r.signed_prefix, "/a/80/tdkt2o/0123abcdk");
     is(r.signed_rest, "/x?y");
 
-    assert_int_equal(
-        uri(&r, "/a/80/0/abcdefghijklmnopqrstuvwxyzk", ""), NGX_OK);
+    assert_int_equal(uri(&r, "/a/80/0/abcdefghijklmnopqrstuvwxyzk", ""),
+                     NGX_OK);
     is(r.signature, "abcdefghijklmnopqrstuvwxyzk");
     is(r.signed_rest, "");
 
@@ -176,11 +175,20 @@ static void
 a_malformed_name_is_an_error(void **state)
 {
     static const char *bad[] = {
-        "",         "a",          "a-",
-        "-80",      "a-0",        "a-65536",
-        "a-08080",  "a-+80",      "a-80-0123abcdk",
-        "a-80-x",   "a b-80",     "a-80-TD-0123abcdk",
-        "a/../-80", "a-80-01-0123abcdk",
+        "",
+        "a",
+        "a-",
+        "-80",
+        "a-0",
+        "a-65536",
+        "a-08080",
+        "a-+80",
+        "a-80-0123abcdk",
+        "a-80-x",
+        "a b-80",
+        "a-80-TD-0123abcdk",
+        "a/../-80",
+        "a-80-01-0123abcdk",
     };
 
     size_t                       i;

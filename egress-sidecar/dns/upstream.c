@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One question's way through the resolvers: attempt after attempt, until one
+ * is answered or the time is over.
+ */
+#include "upstream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	TICK_MS = 25,
+	WAIT_UNMEASURED_MS = 400, /* for a resolver that never answered */
+	WAIT_MIN_MS = 100,
+	WAIT_MAX_MS = 2000,
+	WAIT_TCP_MS = 2000,
+	FAILURES_DOWN = 3, /* in a row */
+	PROBE_TIMEOUT_MS = 2000
+};
+
+uint16_t upstream_random16(struct resolvers *r)
+{
+	uint16_t value;
+
+	if (r->random_left < sizeof(value)) {
+		/* Not interrupted up to 256 bytes, getrandom(2). */
+		if (getrandom(r->random, sizeof(r->random), 0) !=
+		    sizeof(r->random))
+			abort();
+		r->random_left = sizeof(r->random);
+	}
+	r->random_left -= sizeof(value);
+	memcpy(&value, r->random + r->random_left, sizeof(value));
+	return value;
+}
+
+static struct attempt **bucket_of(struct resolvers *r, uint16_t id)
+{
+	return &r->bucket[id % ATTEMPT_BUCKETS];
+}
+
+void upstream_enter(struct resolvers *r, struct attempt *a)
+{
+	struct attempt *other;
+
+	do {
+		a->id = upstream_random16(r);
+		other = *bucket_of(r, a->id);
+		while (other &&
+		       (other->id != a->id || other->socket != a->socket ||
+			other->link != a->link))
+			other = other->next;
+	} while (other);
+	a->next = *bucket_of(r, a->id);
+	*bucket_of(r, a->id) = a;
+	a->live = true;
+	a->question->n_live++;
+}
+
+/* The attempt is over, whatever came of it. */
+static void attempt_end(struct resolvers *r, struct attempt *a)
+{
+	struct attempt **at = bucket_of(r, a->id);
+
+	if (!a->live)
+		return;
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	a->live = false;
+	a->question->n_live--;
+	if (a->socket)
+		upstream_udp_release(a);
+	else
+		upstream_tcp_release(a);
+}
+
+static uint8_t fold(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+/* Does the message repeat our question (RFC 5452, 9.1)? Ours is in lower
+ * case; label lengths are below 'A' and fold to themselves. */
+static bool same_question(const struct resolver_question *q,
+			  const uint8_t *message, size_t len)
+{
+	size_t end = q->question_end;
+
+	if (len < end || !(message[2] & FLAG2_QR) ||
+	    wire_get16(message + 4) != 1)
+		return false;
+	for (size_t i = DNS_HEADER; i < end - 4; i++)
+		if (fold(message[i]) != q->message[i])
+			return false;
+	return memcmp(message + end - 4, q->message + end - 4, 4) == 0;
+}
+
+struct attempt *upstream_match(struct resolvers *r,
+			       const struct udp_socket *socket,
+			       const struct tcp_link *link,
+			       const uint8_t *message, size_t len)
+{
+	struct attempt *a = NULL;
+	uint16_t id;
+
+	if (len >= DNS_HEADER) {
+		id = wire_get16(message);
+		for (a = *bucket_of(r, id); a; a = a->next)
+			if (a->id == id && a->socket == socket &&
+			    a->link == link &&
+			    same_question(a->question, message, len))
+				break;
+	}
+	if (!a)
+		r->counts.spoofed++;
+	return a;
+}
+
+int upstream_socket(const struct resolvers *r, const struct resolver *to,
+		    int type)
+{
+	int fd = socket(to->address.ss_family,
+			type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	uint32_t mark = r->settings.mark;
+
+	if (fd < 0)
+		return -errno;
+	if (mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static void question_unlink(struct resolvers *r, struct resolver_question *q)
+{
+	for (size_t i = 0; i < q->n_attempts; i++)
+		attempt_end(r, &q->attempt[i]);
+	*(q->newer ? &q->newer->older : &r->newest) = q->older;
+	*(q->older ? &q->older->newer : &r->oldest) = q->newer;
+	if (--r->n_questions == 0)
+		uv_timer_stop(&r->tick);
+}
+
+static void question_end(struct resolver_question *q,
+			 enum resolver_result result, const uint8_t *message,
+			 size_t len)
+{
+	struct resolvers *r = q->resolvers;
+	resolver_done done = q->done;
+	void *arg = q->arg;
+
+	question_unlink(r, q);
+	free(q);
+	done(arg, result, message, len);
+}
+
+/* How long to wait for this resolver before another gets its turn. */
+static uint32_t wait_of(const struct resolver *to, unsigned n_attempts)
+{
+	uint32_t wait = to->rtt_ms ? to->rtt_ms * 4 : WAIT_UNMEASURED_MS;
+
+	if (wait < WAIT_MIN_MS)
+		wait = WAIT_MIN_MS;
+	wait <<= n_attempts / 2;
+	return wait < WAIT_MAX_MS ? wait : WAIT_MAX_MS;
+}
+
+static unsigned times_tried(const struct resolver_question *q, size_t resolver)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < q->n_attempts; i++)
+		n += q->attempt[i].resolver == resolver;
+	return n;
+}
+
+/* The least tried; among those one that is up; among those the first. */
+static size_t next_resolver(const struct resolvers *r,
+			    const struct resolver_question *q)
+{
+	size_t best = 0;
+
+	if (q->only >= 0)
+		return (size_t)q->only;
+	for (size_t i = 1; i < r->settings.n; i++) {
+		unsigned n = times_tried(q, i), least = times_tried(q, best);
+
+		if (n < least || (n == least && !r->resolver[i].down &&
+				  r->resolver[best].down))
+			best = i;
+	}
+	return best;
+}
+
+/* Ask the next resolver, or one of them by name. 0, or -errno: no attempt
+ * could be started. */
+static int attempt_start(struct resolvers *r, struct resolver_question *q,
+			 size_t resolver)
+{
+	struct attempt *a = &q->attempt[q->n_attempts];
+	struct resolver *to = &r->resolver[resolver];
+	uint64_t now = uv_now(r->loop);
+	uint32_t wait = q->over_tcp ? WAIT_TCP_MS : wait_of(to, q->n_attempts);
+
+	a->question = q;
+	a->resolver = (uint8_t)resolver;
+	a->sent_ms = now;
+	a->list = NULL;
+	a->live = false;
+	to->tried_ms = now;
+	q->n_attempts++;
+	q->retry_ms = now + wait;
+	return q->over_tcp ? upstream_tcp_send(r, a) : upstream_udp_send(r, a);
+}
+
+static bool may_go_on(const struct resolvers *r,
+		      const struct resolver_question *q)
+{
+	unsigned most = (unsigned)(q->only >= 0 ? 2 : 3 * r->settings.n);
+
+	return q->n_attempts < ATTEMPTS_MAX && q->n_attempts < most;
+}
+
+static bool untried_left(const struct resolvers *r,
+			 const struct resolver_question *q)
+{
+	for (size_t i = 0; i < r->settings.n; i++)
+		if (times_tried(q, i) == 0)
+			return q->only < 0;
+	return false;
+}
+
+static void go_on(struct resolvers *r, struct resolver_question *q)
+{
+	while (may_go_on(r, q)) {
+		size_t next = next_resolver(r, q);
+
+		if (q->n_attempts &&
+		    q->attempt[q->n_attempts - 1].resolver != next)
+			r->counts.failed_over++;
+		if (attempt_start(r, q, next) == 0)
+			return;
+	}
+	q->retry_ms = q->deadline_ms;
+	/* Nobody can be reached; said from the timer, not from within ask. */
+	if (!q->n_live)
+		q->retry_ms = q->deadline_ms = uv_now(r->loop);
+}
+
+static void no_answer(struct resolver *to)
+{
+	if (++to->failures >= FAILURES_DOWN)
+		to->down = true;
+}
+
+void upstream_failed(struct attempt *a)
+{
+	struct resolver_question *q = a->question;
+	struct resolvers *r = q->resolvers;
+
+	no_answer(&r->resolver[a->resolver]);
+	attempt_end(r, a);
+	if (untried_left(r, q) && may_go_on(r, q))
+		go_on(r, q);
+	else if (!q->n_live)
+		question_end(q, RESOLVER_UNREACHABLE, NULL, 0);
+}
+
+void upstream_carrier_failed(struct resolvers *r,
+			     const struct udp_socket *socket,
+			     const struct tcp_link *link)
+{
+	struct resolver_question *q = r->oldest;
+
+	while (q) {
+		struct resolver_question *newer = q->newer;
+		struct attempt *failed = NULL;
+
+		for (size_t i = 0; i < q->n_attempts; i++)
+			if (q->attempt[i].live &&
+			    q->attempt[i].socket == socket &&
+			    q->attempt[i].link == link)
+				failed = &q->attempt[i];
+		if (failed)
+			upstream_failed(failed);
+		q = newer;
+	}
+}
+
+static void alive(struct resolvers *r, const struct attempt *a)
+{
+	struct resolver *to = &r->resolver[a->resolver];
+	uint64_t now = uv_now(r->loop);
+	uint32_t took = (uint32_t)(now - a->sent_ms);
+
+	to->answered_ms = now;
+	to->failures = 0;
+	to->down = false;
+	if (took > WAIT_MAX_MS)
+		took = WAIT_MAX_MS;
+	to->rtt_ms = to->rtt_ms ? (7 * to->rtt_ms + took + 7) / 8 : took + 1;
+}
+
+/* Another resolver may do better: this one failed or would not. */
+static bool is_failure(const uint8_t *message)
+{
+	unsigned rcode = message[3] & FLAG3_RCODE;
+
+	return rcode != RCODE_NOERROR && rcode != RCODE_NXDOMAIN;
+}
+
+/* A resolver of old, which does not know EDNS (RFC 6891, 7). */
+static bool is_without_edns(const uint8_t *message)
+{
+	unsigned rcode = message[3] & FLAG3_RCODE;
+
+	return rcode == RCODE_FORMERR || rcode == RCODE_NOTIMP;
+}
+
+void upstream_answered(struct attempt *a, const uint8_t *message, size_t len)
+{
+	struct resolver_question *q = a->question;
+	struct resolvers *r = q->resolvers;
+	size_t resolver = a->resolver;
+
+	alive(r, a);
+	if (message[2] & FLAG2_TC && a->socket &&
+	    q->n_attempts < ATTEMPTS_MAX) {
+		attempt_end(r, a);
+		q->over_tcp = true;
+		r->counts.retried_tcp++;
+		if (attempt_start(r, q, resolver) != 0)
+			go_on(r, q);
+		return;
+	}
+	if (is_without_edns(message) && q->len > q->question_end &&
+	    q->n_attempts < ATTEMPTS_MAX) {
+		attempt_end(r, a);
+		q->len = q->question_end;
+		q->message[11] = 0;
+		if (attempt_start(r, q, resolver) != 0)
+			go_on(r, q);
+		return;
+	}
+	if (is_failure(message) && untried_left(r, q) && may_go_on(r, q)) {
+		attempt_end(r, a);
+		go_on(r, q);
+		return;
+	}
+	r->counts.answered++;
+	question_end(q, RESOLVER_ANSWERED, message, len);
+}
+
+/* Attempts that were waited for in vain, with no other sign of life. */
+static void count_silence(struct resolvers *r,
+			  const struct resolver_question *q)
+{
+	for (size_t i = 0; i < q->n_attempts; i++) {
+		const struct attempt *a = &q->attempt[i];
+
+		if (a->live &&
+		    r->resolver[a->resolver].answered_ms < a->sent_ms)
+			no_answer(&r->resolver[a->resolver]);
+	}
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct resolvers *r = timer->data;
+	struct resolver_question *q = r->oldest;
+	uint64_t now = uv_now(r->loop);
+
+	while (q) {
+		struct resolver_question *newer = q->newer;
+
+		if (now >= q->deadline_ms) {
+			enum resolver_result result =
+				q->n_live ? RESOLVER_TIMED_OUT
+					  : RESOLVER_UNREACHABLE;
+
+			count_silence(r, q);
+			if (result == RESOLVER_TIMED_OUT)
+				r->counts.timed_out++;
+			question_end(q, result, NULL, 0);
+		} else if (now >= q->retry_ms) {
+			count_silence(r, q);
+			go_on(r, q);
+		}
+		q = newer;
+	}
+}
+
+int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
+		 int only, resolver_done done, void *arg,
+		 struct resolver_question **out)
+{
+	struct resolver_question *q;
+	uint64_t now = uv_now(r->loop);
+
+	if (r->closing || r->n_questions >= QUESTIONS_MAX)
+		return -EAGAIN;
+	assert(len > DNS_HEADER && len <= QUESTION_UPSTREAM_MAX);
+	q = malloc(sizeof(*q));
+	if (!q)
+		return -ENOMEM;
+	q->resolvers = r;
+	q->done = done;
+	q->arg = arg;
+	q->deadline_ms =
+		now + (only >= 0 ? PROBE_TIMEOUT_MS : r->settings.timeout_ms);
+	q->n_attempts = q->n_live = 0;
+	q->only = (int8_t)only;
+	q->over_tcp = false;
+	q->len = (uint16_t)len;
+	q->question_end = (uint16_t)(len - DNS_OPT_FIXED);
+	memcpy(q->message, question, len);
+	q->newer = NULL;
+	q->older = r->newest;
+	*(r->newest ? &r->newest->newer : &r->oldest) = q;
+	r->newest = q;
+	if (r->n_questions++ == 0)
+		uv_timer_start(&r->tick, on_tick, TICK_MS, TICK_MS);
+	r->counts.asked++;
+	*out = q;
+	go_on(r, q);
+	return 0;
+}
+
+void resolvers_cancel(struct resolver_question *question)
+{
+	question_unlink(question->resolvers, question);
+	free(question);
+}
+
+void upstream_end_all(struct resolvers *r)
+{
+	struct resolver_question *q = r->oldest;
+
+	while (q) {
+		struct resolver_question *newer = q->newer;
+
+		question_end(q, RESOLVER_CANCELED, NULL, 0);
+		q = newer;
+	}
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_api.h"
+#include <openssl/sha.h>
+
+
+/*
+ * A sandbox's policy, for its sidecar.  Who has the present one may wait for
+ * the next: a timer looks whether any record has changed, and only then at
+ * the sandbox's own.
+ */
+
+
+#define NGX_HTTP_OPENSANDBOX_POLICY_TICK     100 /* milliseconds */
+#define NGX_HTTP_OPENSANDBOX_POLICY_WAIT_MAX 60  /* seconds */
+
+
+/* in quotes, 128 bits of a hash in hex */
+#define NGX_HTTP_OPENSANDBOX_ETAG_LEN 34
+
+
+/* a request that waits for another policy */
+typedef struct {
+    ngx_http_opensandbox_call_t call;
+    ngx_event_t                 tick;
+    ngx_msec_t                  deadline;
+    ngx_atomic_uint_t           changes;
+} ngx_http_opensandbox_watch_t;
+
+
+static ngx_int_t
+ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
+                                 ngx_str_t *text, ngx_str_t *etag);
+static ngx_uint_t
+ngx_http_opensandbox_policy_known(ngx_http_request_t *r, ngx_str_t *etag);
+static ngx_uint_t
+ngx_http_opensandbox_policy_wait(ngx_http_request_t *r);
+static ngx_int_t
+ngx_http_opensandbox_policy_watch(ngx_http_opensandbox_call_t *call,
+                                  ngx_uint_t seconds, ngx_uint_t changes);
+static void
+ngx_http_opensandbox_policy_tick(ngx_event_t *ev);
+static void
+ngx_http_opensandbox_policy_cleanup(void *data);
+static ngx_int_t
+ngx_http_opensandbox_policy_answer(ngx_http_request_t *r, ngx_str_t *text,
+                                   ngx_str_t *etag);
+
+
+static ngx_str_t ngx_http_opensandbox_policy_none =
+    ngx_string("{\"defaultAction\":\"deny\",\"egress\":[]}");
+
+
+ngx_int_t
+ngx_http_opensandbox_api_policy(ngx_http_opensandbox_call_t *call)
+{
+    ngx_int_t           rc;
+    ngx_str_t           text, etag;
+    ngx_uint_t          seconds;
+    ngx_atomic_uint_t   changes;
+    ngx_http_request_t *r;
+
+    r = call->request;
+
+    /* before the record is read, so that no change is missed */
+    changes = call->zone->shared->changes;
+
+    rc = ngx_http_opensandbox_policy_read(call, &text, &etag);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_opensandbox_api_missing(call);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (!ngx_http_opensandbox_policy_known(r, &etag)) {
+        return ngx_http_opensandbox_policy_answer(r, &text, &etag);
+    }
+
+    seconds = ngx_http_opensandbox_policy_wait(r);
+
+    if (seconds && !ngx_exiting) {
+        return ngx_http_opensandbox_policy_watch(call, seconds, changes);
+    }
+
+    return ngx_http_opensandbox_policy_answer(r, NULL, &etag);
+}
+
+
+/* Text and tag of the present policy; NGX_DECLINED without a sandbox. */
+
+static ngx_int_t
+ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
+                                 ngx_str_t *text, ngx_str_t *etag)
+{
+    u_char                      *p, hash[SHA256_DIGEST_LENGTH];
+    ngx_str_t                    policy;
+    ngx_pool_t                  *pool;
+    ngx_http_opensandbox_whole_t copy;
+
+    if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
+                                          &copy.record) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    policy = ngx_http_opensandbox_policy_none;
+
+    if (copy.record.policy.len) {
+        policy = ngx_http_opensandbox_text(&copy.record, &copy.record.policy);
+    }
+
+    pool = call->request->pool;
+
+    text->len = policy.len;
+    text->data = ngx_pstrdup(pool, &policy);
+    etag->data = ngx_pnalloc(pool, NGX_HTTP_OPENSANDBOX_ETAG_LEN);
+
+    if (text->data == NULL || etag->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    SHA256(policy.data, policy.len, hash);
+
+    p = etag->data;
+    *p++ = '"';
+    p = ngx_hex_dump(p, hash, 16);
+    *p++ = '"';
+
+    etag->len = p - etag->data;
+
+    return NGX_OK;
+}
+
+
+/* Whether If-None-Match holds the tag. */
+
+static ngx_uint_t
+ngx_http_opensandbox_policy_known(ngx_http_request_t *r, ngx_str_t *etag)
+{
+    u_char   *p, *last;
+    ngx_str_t list;
+
+    if (r->headers_in.if_none_match == NULL) {
+        return 0;
+    }
+
+    list = r->headers_in.if_none_match->value;
+
+    if (list.len == 1 && list.data[0] == '*') {
+        return 1;
+    }
+
+    last = list.data + list.len;
+
+    for (p = list.data; p + etag->len <= last; p++) {
+        if (ngx_memcmp(p, etag->data, etag->len) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* The seconds of "Prefer: wait=N", 0 without. */
+
+static ngx_uint_t
+ngx_http_opensandbox_policy_wait(ngx_http_request_t *r)
+{
+    static ngx_str_t prefer = ngx_string("prefer");
+
+    u_char          *p, *last, *end;
+    ngx_int_t        n;
+    ngx_uint_t       count;
+    ngx_table_elt_t *h;
+
+    h = ngx_http_opensandbox_header(r, &prefer, &count);
+
+    if (h == NULL) {
+        return 0;
+    }
+
+    p = h->value.data;
+    last = p + h->value.len;
+
+    for (; p < last; p = end + 1) {
+        end = ngx_strlchr(p, last, ',');
+        if (end == NULL) {
+            end = last;
+        }
+
+        while (p < end && *p == ' ') {
+            p++;
+        }
+
+        if (end - p < 6 || ngx_strncasecmp(p, (u_char *) "wait=", 5) != 0) {
+            continue;
+        }
+
+        p += 5;
+
+        for (n = 0; p < end && *p >= '0' && *p <= '9'; p++) {
+            n = ngx_min(n * 10 + *p - '0',
+                        NGX_HTTP_OPENSANDBOX_POLICY_WAIT_MAX);
+        }
+
+        return (p == end || *p == ' ' || *p == ';') ? n : 0;
+    }
+
+    return 0;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_policy_watch(ngx_http_opensandbox_call_t *call,
+                                  ngx_uint_t seconds, ngx_uint_t changes)
+{
+    static ngx_str_t applied = ngx_string("wait");
+
+    ngx_http_request_t           *r;
+    ngx_http_cleanup_t           *cln;
+    ngx_http_opensandbox_watch_t *watch;
+
+    r = call->request;
+
+    if (ngx_http_opensandbox_add_header(r, "Preference-Applied", &applied) !=
+        NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    watch = ngx_pcalloc(r->pool, sizeof(ngx_http_opensandbox_watch_t));
+    cln = ngx_http_cleanup_add(r, 0);
+
+    if (watch == NULL || cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_opensandbox_policy_cleanup;
+    cln->data = watch;
+
+    call->held = 1;
+
+    watch->call = *call;
+    watch->call.body = NULL;
+    watch->changes = changes;
+    watch->deadline = ngx_current_msec + seconds * 1000;
+
+    watch->tick.handler = ngx_http_opensandbox_policy_tick;
+    watch->tick.data = watch;
+    watch->tick.log = r->connection->log;
+
+    ngx_add_timer(&watch->tick, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_opensandbox_policy_tick(ngx_event_t *ev)
+{
+    ngx_http_opensandbox_watch_t *watch = ev->data;
+
+    ngx_int_t           rc;
+    ngx_str_t           text, etag;
+    ngx_uint_t          over;
+    ngx_connection_t   *c;
+    ngx_atomic_uint_t   changes;
+    ngx_http_request_t *r;
+
+    r = watch->call.request;
+    c = r->connection;
+
+    changes = watch->call.zone->shared->changes;
+    over = ngx_exiting ||
+           (ngx_msec_int_t) (watch->deadline - ngx_current_msec) <= 0;
+
+    if (changes == watch->changes && !over) {
+        ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
+        return;
+    }
+
+    watch->changes = changes;
+
+    rc = ngx_http_opensandbox_policy_read(&watch->call, &text, &etag);
+
+    if (rc == NGX_OK) {
+
+        if (!ngx_http_opensandbox_policy_known(r, &etag)) {
+            rc = ngx_http_opensandbox_policy_answer(r, &text, &etag);
+
+        } else if (over) {
+            rc = ngx_http_opensandbox_policy_answer(r, NULL, &etag);
+
+        } else {
+            ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
+            return;
+        }
+
+    } else if (rc == NGX_DECLINED) {
+        rc = ngx_http_opensandbox_api_missing(&watch->call);
+
+    } else {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_opensandbox_policy_cleanup(void *data)
+{
+    ngx_http_opensandbox_watch_t *watch = data;
+
+    if (watch->tick.timer_set) {
+        ngx_del_timer(&watch->tick);
+    }
+}
+
+
+/* Without a text, that there is no other than the client's. */
+
+static ngx_int_t
+ngx_http_opensandbox_policy_answer(ngx_http_request_t *r, ngx_str_t *text,
+                                   ngx_str_t *etag)
+{
+    json_t          *object;
+    ngx_table_elt_t *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    ngx_str_set(&h->key, "ETag");
+    h->value = *etag;
+
+    r->headers_out.etag = h;
+
+    /* that of nginx looks at dates as well */
+    r->disable_not_modified = 1;
+
+    if (ngx_exiting) {
+        r->keepalive = 0;
+    }
+
+    if (text == NULL) {
+        r->headers_out.status = NGX_HTTP_NOT_MODIFIED;
+        r->header_only = 1;
+
+        return ngx_http_send_header(r);
+    }
+
+    object = json_loadb((char *) text->data, text->len, 0, NULL);
+
+    return ngx_http_opensandbox_api_send(r, NGX_HTTP_OK, object);
+}

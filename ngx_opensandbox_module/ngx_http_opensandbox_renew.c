@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_renew.h"
+#include "ngx_http_opensandbox_time.h"
+
+
+#define NGX_HTTP_OPENSANDBOX_RENEW_URI_LEN 4096
+#define NGX_HTTP_OPENSANDBOX_RENEW_SEEN    16384
+
+
+/* what this worker knows of a sandbox: no intent is due before then */
+typedef struct {
+    uint64_t hash;
+    time_t   until;
+} ngx_http_opensandbox_seen_t;
+
+
+static ngx_uint_t
+ngx_http_opensandbox_renew_due(ngx_http_opensandbox_zone_t *zone, ngx_str_t *id,
+                               time_t min_interval);
+static ngx_http_opensandbox_seen_t *
+ngx_http_opensandbox_renew_seen(ngx_str_t *id);
+static u_char *
+ngx_http_opensandbox_renew_uri(u_char *p, ngx_str_t *uri);
+static char *
+ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
+                               ngx_http_opensandbox_renew_conf_t *conf);
+static ngx_int_t
+ngx_http_opensandbox_renew_hello(ngx_conf_t *cf, ngx_str_t *user,
+                                 ngx_str_t *password, ngx_str_t *db,
+                                 ngx_http_opensandbox_renew_conf_t *conf);
+static u_char *
+ngx_http_opensandbox_renew_bulk(u_char *p, ngx_str_t *text);
+
+
+static ngx_http_opensandbox_seen_t *ngx_http_opensandbox_seen;
+
+
+void
+ngx_http_opensandbox_renew(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx)
+{
+    u_char                           *p;
+    size_t                            size;
+    ngx_str_t                         uri, intent;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
+    if (omcf->renew == NULL || ngx_http_opensandbox_seen == NULL ||
+        ngx_http_opensandbox_renew_seen(&ctx->id)->until > ngx_time())
+    {
+        return;
+    }
+
+    uri = ctx->rest.len ? ctx->rest : r->unparsed_uri;
+    uri.len = ngx_min(uri.len, NGX_HTTP_OPENSANDBOX_RENEW_URI_LEN);
+
+    /* a byte takes six at most, as in \u0001 */
+
+    size = sizeof("{\"sandbox_id\":\"\",\"observed_at\":\"\",\"port\":65535,"
+                  "\"request_uri\":\"\"}") +
+           ctx->id.len + sizeof("1970-01-01T00:00:00Z") + 6 * uri.len;
+
+    if (!ngx_http_opensandbox_redis_room(size)) {
+        ngx_http_opensandbox_meters()
+            ->renews[NGX_HTTP_OPENSANDBOX_RENEW_DROPPED]++;
+        return;
+    }
+
+    if (!ngx_http_opensandbox_renew_due(omcf->zone, &ctx->id,
+                                        omcf->renew->min_interval))
+    {
+        return;
+    }
+
+    intent.data = ngx_pnalloc(r->pool, size);
+    if (intent.data == NULL) {
+        return;
+    }
+
+    p = ngx_sprintf(intent.data, "{\"sandbox_id\":\"%V\",\"observed_at\":\"",
+                    &ctx->id);
+    p = ngx_http_opensandbox_time_print(p, ngx_time());
+    p = ngx_sprintf(p, "\",\"port\":%ui,\"request_uri\":\"", ctx->route.port);
+    p = ngx_http_opensandbox_renew_uri(p, &uri);
+    p = ngx_cpymem(p, "\"}", 2);
+
+    intent.len = p - intent.data;
+
+    ngx_http_opensandbox_redis_push(&intent);
+}
+
+
+/* Whether no worker has sent one for a while; if so, this one does now. */
+
+static ngx_uint_t
+ngx_http_opensandbox_renew_due(ngx_http_opensandbox_zone_t *zone, ngx_str_t *id,
+                               time_t min_interval)
+{
+    time_t                       last;
+    ngx_http_opensandbox_seen_t *seen;
+
+    last =
+        ngx_http_opensandbox_registry_renew(zone, id, ngx_time(), min_interval);
+
+    seen = ngx_http_opensandbox_renew_seen(id);
+    seen->until = (last ? last : ngx_time()) + min_interval;
+
+    return last == 0;
+}
+
+
+static ngx_http_opensandbox_seen_t *
+ngx_http_opensandbox_renew_seen(ngx_str_t *id)
+{
+    uint64_t                     hash;
+    ngx_http_opensandbox_seen_t *seen;
+
+    hash = (uint64_t) ngx_murmur_hash2(id->data, id->len) << 32 |
+           ngx_crc32_short(id->data, id->len);
+
+    seen = &ngx_http_opensandbox_seen[hash % NGX_HTTP_OPENSANDBOX_RENEW_SEEN];
+
+    if (seen->hash != hash) {
+        seen->hash = hash;
+        seen->until = 0;
+    }
+
+    return seen;
+}
+
+
+/* As a JSON string: a byte that is not ASCII is told as it is in a URI. */
+
+static u_char *
+ngx_http_opensandbox_renew_uri(u_char *p, ngx_str_t *uri)
+{
+    size_t i;
+
+    for (i = 0; i < uri->len; i++) {
+
+        if (uri->data[i] & 0x80) {
+            p = ngx_sprintf(p, "%%%02Xd", (int) uri->data[i]);
+
+        } else {
+            p = (u_char *) ngx_escape_json(p, &uri->data[i], 1);
+        }
+    }
+
+    return p;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_renew_init_process(ngx_http_opensandbox_renew_conf_t *conf,
+                                        ngx_cycle_t *cycle)
+{
+    ngx_http_opensandbox_seen = NULL;
+
+    if (conf == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_opensandbox_redis_init(conf, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_opensandbox_seen =
+        ngx_pcalloc(cycle->pool, NGX_HTTP_OPENSANDBOX_RENEW_SEEN *
+                                     sizeof(ngx_http_opensandbox_seen_t));
+
+    return ngx_http_opensandbox_seen ? NGX_OK : NGX_ERROR;
+}
+
+
+char *
+ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
+                                  void *conf)
+{
+    ngx_http_opensandbox_main_conf_t *omcf = conf;
+
+    u_char                            *p;
+    char                              *error;
+    ngx_int_t                          n;
+    ngx_str_t                         *value, text, key, end, lpush, ltrim;
+    ngx_uint_t                         i;
+    ngx_http_opensandbox_renew_conf_t *rcf;
+
+    if (omcf->renew) {
+        return "is duplicate";
+    }
+
+    rcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_opensandbox_renew_conf_t));
+    if (rcf == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    omcf->renew = rcf;
+    omcf->used = 1;
+
+    rcf->min_interval = 60;
+    ngx_str_set(&key, "opensandbox:renew:intent");
+    ngx_str_null(&end);
+
+    value = cf->args->elts;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "min_interval=", 13) == 0) {
+            text.data = value[i].data + 13;
+            text.len = value[i].len - 13;
+
+            rcf->min_interval = ngx_parse_time(&text, 1);
+
+            if (rcf->min_interval != (time_t) NGX_ERROR) {
+                continue;
+            }
+
+        } else if (ngx_strncmp(value[i].data, "queue=", 6) == 0) {
+            key.data = value[i].data + 6;
+            key.len = value[i].len - 6;
+
+            if (key.len) {
+                continue;
+            }
+
+        } else if (ngx_strncmp(value[i].data, "max_len=", 8) == 0) {
+            n = ngx_atoi(value[i].data + 8, value[i].len - 8);
+
+            if (n > 0) {
+                end.data = ngx_pnalloc(cf->pool, NGX_INT_T_LEN);
+                if (end.data == NULL) {
+                    return NGX_CONF_ERROR;
+                }
+
+                end.len = ngx_sprintf(end.data, "%i", n - 1) - end.data;
+                continue;
+            }
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                           &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    error = ngx_http_opensandbox_renew_url(cf, &value[1], rcf);
+    if (error) {
+        return error;
+    }
+
+    p = ngx_pnalloc(cf->pool, 2 * key.len + 256);
+    if (p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_str_set(&lpush, "LPUSH");
+    ngx_str_set(&ltrim, "LTRIM");
+
+    rcf->push.data = p;
+    p = ngx_cpymem(p, "*3\r\n", 4);
+    p = ngx_http_opensandbox_renew_bulk(p, &lpush);
+    p = ngx_http_opensandbox_renew_bulk(p, &key);
+    rcf->push.len = p - rcf->push.data;
+    rcf->answers = 1;
+
+    if (end.len) {
+        rcf->trim.data = p;
+        p = ngx_cpymem(p, "*4\r\n", 4);
+        p = ngx_http_opensandbox_renew_bulk(p, &ltrim);
+        p = ngx_http_opensandbox_renew_bulk(p, &key);
+        p = ngx_cpymem(p, "$1\r\n0\r\n", 7);
+        p = ngx_http_opensandbox_renew_bulk(p, &end);
+        rcf->trim.len = p - rcf->trim.data;
+        rcf->answers = 2;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* redis://[[user]:password@]host[:port][/db] */
+
+static char *
+ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
+                               ngx_http_opensandbox_renew_conf_t *conf)
+{
+    u_char    *p, *last, *at, *src, *dst;
+    ngx_str_t  part[3], *user, *password, *db;
+    ngx_url_t  url;
+    ngx_uint_t i;
+
+    static ngx_str_t scheme = ngx_string("redis://");
+
+    user = &part[0];
+    password = &part[1];
+    db = &part[2];
+    ngx_memzero(part, sizeof(part));
+
+    if (text->len <= scheme.len ||
+        ngx_strncasecmp(text->data, scheme.data, scheme.len) != 0)
+    {
+        return "needs a URL \"redis://[[user]:password@]host[:port][/db]\"";
+    }
+
+    ngx_memzero(&url, sizeof(ngx_url_t));
+
+    url.url.data = text->data + scheme.len;
+    url.url.len = text->len - scheme.len;
+    url.default_port = 6379;
+    last = text->data + text->len;
+
+    at = NULL;
+
+    for (p = url.url.data; p < last; p++) {
+        if (*p == '@') {
+            at = p;
+        }
+    }
+
+    if (at) {
+        p = ngx_strlchr(url.url.data, at, ':');
+        if (p == NULL) {
+            return "has a user without a password in its URL";
+        }
+
+        user->data = url.url.data;
+        user->len = p - user->data;
+        password->data = p + 1;
+        password->len = at - password->data;
+
+        url.url.data = at + 1;
+        url.url.len = last - url.url.data;
+    }
+
+    p = ngx_strlchr(url.url.data, last, '/');
+
+    if (p) {
+        db->data = p + 1;
+        db->len = last - db->data;
+        url.url.len = p - url.url.data;
+
+        if (db->len && ngx_atoi(db->data, db->len) == NGX_ERROR) {
+            return "has a database in its URL that is not a number";
+        }
+    }
+
+    /* in place: decoded, they are not longer */
+
+    for (i = 0; i < 2; i++) {
+        src = part[i].data;
+        dst = src;
+        ngx_unescape_uri(&dst, &src, part[i].len, 0);
+        part[i].len = dst - part[i].data;
+    }
+
+    if (ngx_parse_url(cf->pool, &url) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in \"%V\"",
+                           url.err ? url.err : "error", &url.url);
+        return NGX_CONF_ERROR;
+    }
+
+    conf->addrs = url.addrs;
+    conf->naddrs = url.naddrs;
+
+    return ngx_http_opensandbox_renew_hello(cf, user, password, db, conf) ==
+                   NGX_OK
+               ? NULL
+               : NGX_CONF_ERROR;
+}
+
+
+/* The last greeting is a PONG: Redis is neither loading nor closed to us. */
+
+static ngx_int_t
+ngx_http_opensandbox_renew_hello(ngx_conf_t *cf, ngx_str_t *user,
+                                 ngx_str_t *password, ngx_str_t *db,
+                                 ngx_http_opensandbox_renew_conf_t *conf)
+{
+    u_char *p;
+
+    p = ngx_pnalloc(cf->pool, user->len + password->len + db->len + 256);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->hello.data = p;
+
+    if (password->len) {
+        p = ngx_sprintf(p, "*%d\r\n$4\r\nAUTH\r\n", user->len ? 3 : 2);
+
+        if (user->len) {
+            p = ngx_http_opensandbox_renew_bulk(p, user);
+        }
+
+        p = ngx_http_opensandbox_renew_bulk(p, password);
+        conf->greetings++;
+    }
+
+    if (db->len) {
+        p = ngx_cpymem(p, "*2\r\n$6\r\nSELECT\r\n", 16);
+        p = ngx_http_opensandbox_renew_bulk(p, db);
+        conf->greetings++;
+    }
+
+    p = ngx_cpymem(p, "*1\r\n$4\r\nPING\r\n", 14);
+    conf->greetings++;
+
+    conf->hello.len = p - conf->hello.data;
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_http_opensandbox_renew_bulk(u_char *p, ngx_str_t *text)
+{
+    return ngx_sprintf(p, "$%uz\r\n%V\r\n", text->len, text);
+}

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# DNS alone, or watching without refusing; and the always-files, which precede
+# every policy and are read again when they change.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Path qw(make_path);
+use Test::More;
+use Harness;
+use World;
+
+my @web = ('curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}');
+my $rules = { OPENSANDBOX_EGRESS_RULES =>
+	'{"egress":[{"action":"allow","target":"good.test"}]}' };
+
+my $w = world();
+world_dns($w);
+world_web($w, 'internet', GOOD, 80, 'good');
+world_web($w, 'internet', EVIL, 80, 'evil');
+
+sub code   { return (sees($w, @web, "http://$_[0]/"))[1] }
+sub status { return (sees($w, @web, "http://$_[0]/"))[0] }
+
+# Audit: nothing is refused, everything is told.
+my $pid = sidecar($w, env => $rules, args => ['--audit'], name => 'audit');
+is(code('good.test'), '200', 'audit: allowed opens');
+is(code('evil.test'), '200', 'audit: denied opens too');
+is(code(EVIL), '200', 'audit: and so does a raw address');
+my $log = sub { read_file(scratch() . '/audit.log') };
+ok(wait_for(sub { $log->() =~ /egress\.denied.*"target\.host":"evil\.test"/ }),
+    'audit: the name is in the log');
+ok(wait_for(sub { $log->() =~
+	/egress\.denied.*would be refused.*203\.0\.113\.66/ }),
+    'audit: so is the packet');
+stop($pid);
+
+# DNS alone: names are judged, packets are not.
+$pid = sidecar($w, env => $rules, args => ['--mode', 'dns'], name => 'dns');
+is((api($w, 'GET', '/policy'))[2]{enforcementMode}, 'dns',
+    'dns: the API says so');
+is(code('good.test'), '200', 'dns: allowed opens');
+is(status('evil.test'), 6, 'dns: denied does not resolve');
+is(code(EVIL), '200', 'dns: a raw address opens');
+stop($pid);
+
+# Always-files, in a folder that appears while we run.
+my $always = scratch() . '/egress/rules';
+$pid = sidecar($w, env => $rules, args => ['--always-dir', $always],
+    name => 'always');
+is(code('good.test'), '200', 'always: no folder, no rules');
+make_path($always);
+write_file("$always/deny.always", "# not even this\ngood.test\n");
+ok(wait_for(sub { status('good.test') == 6 }),
+    'always: a file that appears denies');
+write_file("$always/allow.always", "evil.test\ngood.test\n");
+ok(wait_for(sub { code('evil.test') eq '200' }), 'always: another allows');
+is(status('good.test'), 6, 'always: deny goes before allow');
+write_file("$always/deny.always", "good.test\nno good\n");
+ok(wait_for(sub { read_file(scratch() . '/always.log') =~
+	/update_failed.*deny\.always.*2/ }), 'always: a mistake is reported');
+is(status('good.test'), 6, 'always: and changes nothing');
+unlink "$always/deny.always";
+ok(wait_for(sub { code('good.test') eq '200' }),
+    'always: a file that goes is no more');
+write_file("$always/log_skip.always", "quiet.test\n");
+sleep 1;
+sees($w, 'dig', '+time=2', '@10.88.0.1', $_) for qw(quiet.test loud.test);
+ok(wait_for(sub { read_file(scratch() . '/always.log') =~ /loud\.test/ }),
+    'always: a name is logged');
+unlike(read_file(scratch() . '/always.log'), qr/quiet\.test/,
+    'always: a silenced one is not');
+stop($pid);
+
+# And back to the whole.
+$pid = sidecar($w, env => $rules, name => 'whole');
+is(code('good.test'), '200', 'whole: allowed opens');
+is(status(EVIL), 7, 'whole: a raw address is refused again');
+stop($pid);
+
+done_testing(20);

@@ -1,0 +1,75 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# The API tells the address of a port as clients reach it, signed on request;
+# that address works.
+
+use strict;
+use warnings;
+use Test::More tests => 15;
+use Harness;
+use Ingress;
+
+my $echo = echo('box');
+my %modes = (
+	uri    => 'uri localhost/sandboxes/',
+	short  => 'uri https://gw.test',
+	host   => 'host https://box.test',
+	header => 'header gw.test',
+);
+my $g = gateway(
+	http => <<"EOT",
+opensandbox_access_keys k=c2VjcmV0;
+opensandbox_sandbox safe { endpoint 127.0.0.1; expose $echo; access_token tok; }
+opensandbox_sandbox open.1 { endpoint 127.0.0.1; }
+EOT
+	server => join("\n", 'location /v1/ { opensandbox_api; }',
+	    'location / { opensandbox any; include %CONF%/opensandbox-proxy.conf; }',
+	    map { "location /$_/ { rewrite ^/$_(/.*) \$1 break; opensandbox_api; "
+		. "opensandbox_public $modes{$_}; }" } sort keys %modes));
+my $port = $g->{port};
+my $later = time + 1000;
+
+sub endpoint
+{
+	my ($mode, $id, $p, $query) = @_;
+	return get($port, "/$mode/v1/sandboxes/$id/endpoints/$p" . ($query // ''));
+}
+
+sub address { return json(endpoint(@_)) }
+
+is_deeply(address('uri', 'open.1', 80),
+    { endpoint => 'localhost/sandboxes/open.1/port/80', headers => {} },
+    'a URI with the configured prefix');
+is(address('short', 'open.1', 80)->{endpoint}, 'https://gw.test/open.1/80',
+    'or in the short form');
+is_deeply(address('host', 'safe', $echo), {
+    endpoint => "https://safe-$echo.box.test",
+    headers  => { 'OpenSandbox-Secure-Access' => 'tok' } },
+    'a host, with the token that a client must send');
+is_deeply(address('header', 'open.1', 80), { endpoint => 'gw.test',
+    headers => { 'OpenSandbox-Ingress-To' => 'open.1-80' } },
+    'or the gateway, with the routing header');
+
+my $signed = address('uri', 'safe', $echo, "?expires=$later");
+like($signed->{endpoint}, qr{/port/$echo/[0-9a-z]+/[0-9a-f]{8}k$},
+    'with an expiry it is signed');
+is_deeply($signed->{headers}, {}, 'and needs no token');
+my ($path) = $signed->{endpoint} =~ m{(/.*)};
+is(get($port, "$path/")->{status}, 200, 'it opens the sandbox');
+$signed = address('uri', 'safe', $echo, "?expires=$later&signature=long");
+($path) = $signed->{endpoint} =~ m{(/.*)};
+like($path, qr{/[a-z2-7]{26}k$}, 'a long signature can be asked for');
+is(get($port, "$path/")->{status}, 200, 'and opens it too');
+$signed = address('host', 'safe', $echo, "?expires=$later");
+my ($host) = $signed->{endpoint} =~ m{//(.*)};
+is(get($port, '/', "Host: $host")->{status}, 200, 'so does a signed host');
+
+is(endpoint('uri', 'safe', $echo, '?expires=1')->{status}, 400,
+    'an expiry in the past is refused');
+is(endpoint('uri', 'safe', $echo, '?expires=soon')->{status}, 400,
+    'and one that is no number');
+is(endpoint('uri', 'none', 80)->{status}, 404, 'an unknown sandbox is a 404');
+is(endpoint('uri', 'safe', 1)->{status}, 403, 'a port not exposed is a 403');
+is(endpoint('host', 'open.1', 80)->{status}, 400,
+    'an id with a dot does not fit in a label');
