@@ -56,7 +56,7 @@ my $hold = spawn('holder', sub {
 	syscall(308, fileno($fh), 0x40000000) == 0 or die "setns: $!";
 	require IO::Socket::INET;
 	my @held = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1:18080',
-		Timeout => 1) } 1 .. 400;
+		Timeout => 1) } 1 .. 300;
 	write_file(scratch() . '/held', scalar grep { $_ } @held);
 	for my $s (grep { $_ } @held) {
 		syswrite $s, "PUT /policy HTTP/1.1\r\nHost: x\r\nContent-Le";

@@ -102,8 +102,11 @@ for my $case (
 	    "$name is refused, and logged");
 	is(in_force(), rules('two.test', 'three.test'), '  the last one stays');
 	ok(asked(1, $from), '  the gateway is asked on');
+	$from = received('gateway');
+	script('gateway', { etag => "\"$name again\"", %$bad });
+	ok(asked(1, $from), '  and gives it again under another tag');
 	is(scalar(logged('egress.update_failed')), $failures + 1,
-	    '  and it is logged once');
+	    '  but it is logged once');
 }
 script('gateway', answer('3', 'three.test'));
 becomes('a good one is taken again', 'three.test');
