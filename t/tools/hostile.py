@@ -36,6 +36,8 @@ import time
 SO_MARK = 36
 PACKET_QDISC_BYPASS = 20
 WAIT = 1.5
+# A connection that must open is waited for longer: the machine may be busy.
+PATIENCE = 10
 
 
 def family_of(address):
@@ -312,7 +314,7 @@ def forge(source, allowed, port):
 def hold(address, port, seconds, source_port="0"):
     """Keep a connection busy; print what became of it."""
     s = socket.socket(family_of(address), socket.SOCK_STREAM)
-    s.settimeout(WAIT)
+    s.settimeout(PATIENCE)
     try:
         s.connect((address, int(port)))
         print("connected", flush=True)
@@ -330,7 +332,7 @@ def hold(address, port, seconds, source_port="0"):
 def idle(address, port, seconds):
     """Keep a connection and say nothing."""
     s = socket.socket(family_of(address), socket.SOCK_STREAM)
-    s.settimeout(WAIT)
+    s.settimeout(PATIENCE)
     s.connect((address, int(port)))
     print("connected", flush=True)
     s.settimeout(float(seconds))
