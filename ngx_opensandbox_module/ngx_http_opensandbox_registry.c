@@ -22,6 +22,11 @@ static void
 ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone);
 static void
 ngx_http_opensandbox_registry_end(ngx_http_opensandbox_zone_t *zone);
+static ngx_int_t
+ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
+                                   ngx_str_t                     *id,
+                                   ngx_http_opensandbox_record_t *buf,
+                                   ngx_uint_t                     lean);
 static ngx_http_opensandbox_node_t **
 ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
                                    ngx_str_t *id, uint32_t hash);
@@ -102,22 +107,7 @@ ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_str_t                     *id,
                                   ngx_http_opensandbox_record_t *buf)
 {
-    uint32_t                     hash;
-    ngx_http_opensandbox_node_t *node;
-
-    hash = ngx_murmur_hash2(id->data, id->len);
-
-    ngx_http_opensandbox_registry_lock(zone);
-
-    node = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
-
-    if (node) {
-        ngx_memcpy(buf, &node->record, node->record.size);
-    }
-
-    ngx_http_opensandbox_registry_unlock(zone);
-
-    return node ? NGX_OK : NGX_DECLINED;
+    return ngx_http_opensandbox_registry_copy(zone, id, buf, 0);
 }
 
 
@@ -125,6 +115,25 @@ ngx_int_t
 ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
                                     ngx_str_t                     *id,
                                     ngx_http_opensandbox_record_t *buf)
+{
+    if (ngx_http_opensandbox_registry_copy(zone, id, buf, 1) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    buf->size = buf->lean;
+    buf->policy.len = 0;
+
+    return NGX_OK;
+}
+
+
+/* The record, or with lean all of it but the policy. */
+
+static ngx_int_t
+ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
+                                   ngx_str_t                     *id,
+                                   ngx_http_opensandbox_record_t *buf,
+                                   ngx_uint_t                     lean)
 {
     uint32_t                     hash;
     ngx_http_opensandbox_node_t *node;
@@ -136,19 +145,13 @@ ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
     node = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
 
     if (node) {
-        ngx_memcpy(buf, &node->record, node->record.lean);
+        ngx_memcpy(buf, &node->record,
+                   lean ? node->record.lean : node->record.size);
     }
 
     ngx_http_opensandbox_registry_unlock(zone);
 
-    if (node == NULL) {
-        return NGX_DECLINED;
-    }
-
-    buf->size = buf->lean;
-    buf->policy.len = 0;
-
-    return NGX_OK;
+    return node ? NGX_OK : NGX_DECLINED;
 }
 
 
