@@ -6,11 +6,11 @@
 
 use strict;
 use warnings;
-use Digest::SHA qw(sha256_hex hmac_sha256);
 use MIME::Base64 qw(encode_base64);
 use Test::More tests => 28;
 use Harness;
 use Ingress;
+use Links;
 
 my $echo = echo('box');
 my $secret = "a secret\0with a NUL";
@@ -24,36 +24,11 @@ EOT
 my $g = gateway(%config);
 my $port = $g->{port};
 
-sub base36
-{
-	my ($n) = @_;
-	my $text = '';
-	do {
-		$text = (0 .. 9, 'a' .. 'z')[$n % 36] . $text;
-		$n = int($n / 36);
-	} while ($n);
-	return $text;
-}
-
-sub signature
-{
-	my ($id, $p, $expires) = @_;
-	my $text = "v1\nshort\n$id\n$p\n$expires\n";
-	return substr(sha256_hex(pack('N/a* N/a*', $secret, $text)), 0, 8) . 'k';
-}
-
-sub long_signature
-{
-	my ($id, $p, $expires) = @_;
-	my $bits = unpack 'B*', hmac_sha256("v2\nlong\n$id\n$p\n$expires\n", $secret);
-	return join('', map { ('a' .. 'z', 2 .. 7)[oct "0b$_"] }
-	    (substr $bits, 0, 130) =~ /(.{5})/g) . 'k';
-}
-
 my $later = base36(time + 1000);
 my $past = base36(time - 10);
-my $sign = signature('safe', $echo, $later);
-my $long = long_signature('safe', $echo, $later);
+my $signer = "k=$secret";
+my $sign = short_signature($signer, 'safe', $echo, $later);
+my $long = long_signature($signer, 'long', 'safe', $echo, $later);
 my $base = "/sandboxes/safe/port/$echo";
 
 # The token
@@ -83,9 +58,9 @@ is(get($port, '/', "Host: safe-$echo-$later-$sign.box.test")->{status}, 200,
 is(get($port, '/', "Host: SAFE-$echo-$later-$long.box.test")->{status}, 200,
     'with a long signature too');
 for (
-	["$later/" . signature('open', $echo, $later), 'for another sandbox'],
-	["$later/" . signature('safe', $echo + 1, $later), 'for another port'],
-	["$past/" . signature('safe', $echo, $past), 'that has expired'],
+	["$later/" . short_signature($signer, 'open', $echo, $later), 'for another sandbox'],
+	["$later/" . short_signature($signer, 'safe', $echo + 1, $later), 'for another port'],
+	["$past/" . short_signature($signer, 'safe', $echo, $past), 'that has expired'],
 	[base36(time + 2000) . "/$sign", 'with another expiry'],
 	["$later/" . substr($sign, 0, 8) . 'b', 'by another key'],
 	["$later/" . substr($sign, 0, 8) . 'z', 'by an unknown key'],
