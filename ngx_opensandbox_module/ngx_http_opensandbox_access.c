@@ -11,7 +11,7 @@ static ngx_http_opensandbox_status_e
 ngx_http_opensandbox_credential(ngx_http_request_t         *r,
                                 ngx_http_opensandbox_ctx_t *ctx);
 static ngx_http_opensandbox_status_e
-ngx_http_opensandbox_verify(ngx_http_request_t         *r,
+ngx_http_opensandbox_signed(ngx_http_request_t         *r,
                             ngx_http_opensandbox_ctx_t *ctx);
 static u_char *
 ngx_http_opensandbox_base32(u_char *p, u_char *src, ngx_uint_t digits);
@@ -74,24 +74,26 @@ ngx_http_opensandbox_credential(ngx_http_request_t         *r,
         return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
     }
 
-    if (ctx->route.signature.len == 0) {
-        ctx->reason = "no credential";
+    if (ngx_http_opensandbox_link_read(r, ctx) == NGX_ERROR) {
         return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
     }
 
-    return ngx_http_opensandbox_verify(r, ctx);
+    if (ctx->route.signature.len == 0) {
+        ctx->reason = ngx_http_opensandbox_cookie_admit(r, ctx);
+
+        return ctx->reason ? NGX_HTTP_OPENSANDBOX_UNAUTHORIZED
+                           : NGX_HTTP_OPENSANDBOX_OK;
+    }
+
+    return ngx_http_opensandbox_signed(r, ctx);
 }
 
 
 static ngx_http_opensandbox_status_e
-ngx_http_opensandbox_verify(ngx_http_request_t         *r,
+ngx_http_opensandbox_signed(ngx_http_request_t         *r,
                             ngx_http_opensandbox_ctx_t *ctx)
 {
-    u_char                            buf[NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN];
-    u_char                           *last;
-    ngx_str_t                         signature;
-    ngx_uint_t                        i;
-    ngx_http_opensandbox_secret_t    *key;
+    ngx_uint_t                        form;
     ngx_http_opensandbox_main_conf_t *omcf;
 
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
@@ -100,37 +102,19 @@ ngx_http_opensandbox_verify(ngx_http_request_t         *r,
         return NGX_HTTP_OPENSANDBOX_NO_KEYS;
     }
 
-    signature = ctx->route.signature;
-    key = omcf->keys.elts;
+    form = ctx->route.signature.len == NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN
+               ? NGX_HTTP_OPENSANDBOX_LONG
+               : NGX_HTTP_OPENSANDBOX_SHORT;
 
-    for (i = 0; i < omcf->keys.nelts; i++) {
-        if (key[i].id == signature.data[signature.len - 1]) {
-            break;
-        }
-    }
-
-    if (i == omcf->keys.nelts) {
-        ctx->reason = "signed with an unknown key";
+    ctx->reason = ngx_http_opensandbox_verify(
+        omcf, ctx, form, &ctx->route.expires, &ctx->route.signature);
+    if (ctx->reason) {
         return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
     }
 
-    last = ngx_http_opensandbox_sign(
-        buf, &key[i], &ctx->id, ctx->route.port, &ctx->route.expires,
-        signature.len == NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN);
-
-    if (last == NULL || last - buf != (ssize_t) signature.len ||
-        CRYPTO_memcmp(buf, signature.data, signature.len) != 0)
+    if (ngx_http_opensandbox_cookie_offer(r, ctx) != NGX_OK ||
+        ngx_http_opensandbox_use_signed(r, ctx) != NGX_OK)
     {
-        ctx->reason = "wrong signature";
-        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
-    }
-
-    if (ngx_http_opensandbox_parse_expires(&ctx->route.expires) < ngx_time()) {
-        ctx->reason = "the signature has expired";
-        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
-    }
-
-    if (ngx_http_opensandbox_use_signed(r, ctx) != NGX_OK) {
         ctx->reason = "no memory";
         return NGX_HTTP_OPENSANDBOX_NOT_READY;
     }
@@ -139,22 +123,75 @@ ngx_http_opensandbox_verify(ngx_http_request_t         *r,
 }
 
 
+const char *
+ngx_http_opensandbox_verify(ngx_http_opensandbox_main_conf_t *omcf,
+                            ngx_http_opensandbox_ctx_t *ctx, ngx_uint_t form,
+                            ngx_str_t *expires, ngx_str_t *signature)
+{
+    u_char  buf[NGX_HTTP_OPENSANDBOX_LONG_SIG_LEN];
+    u_char *last;
+
+    ngx_http_opensandbox_secret_t *key;
+
+    key = ngx_http_opensandbox_key(omcf, signature);
+
+    if (key == NULL) {
+        return "signed with an unknown key";
+    }
+
+    last = ngx_http_opensandbox_sign(buf, key, form, &ctx->id, ctx->route.port,
+                                     expires);
+
+    if (last == NULL || last - buf != (ssize_t) signature->len ||
+        CRYPTO_memcmp(buf, signature->data, signature->len) != 0)
+    {
+        return "wrong signature";
+    }
+
+    if (ngx_http_opensandbox_parse_expires(expires) < ngx_time()) {
+        return "the signature has expired";
+    }
+
+    return NULL;
+}
+
+
+ngx_http_opensandbox_secret_t *
+ngx_http_opensandbox_key(ngx_http_opensandbox_main_conf_t *omcf,
+                         ngx_str_t                        *signature)
+{
+    ngx_uint_t                     i;
+    ngx_http_opensandbox_secret_t *key;
+
+    key = omcf->keys.elts;
+
+    for (i = 0; i < omcf->keys.nelts; i++) {
+        if (key[i].id == signature->data[signature->len - 1]) {
+            return &key[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 u_char *
 ngx_http_opensandbox_sign(u_char *buf, ngx_http_opensandbox_secret_t *key,
-                          ngx_str_t *id, ngx_uint_t port, ngx_str_t *expires,
-                          ngx_uint_t long_form)
+                          ngx_uint_t form, ngx_str_t *id, ngx_uint_t port,
+                          ngx_str_t *expires)
 {
     u_char      be32[4], hash[SHA256_DIGEST_LENGTH], text[256];
     size_t      len;
     unsigned    n;
     EVP_MD_CTX *md;
 
-    len =
-        ngx_snprintf(text, sizeof(text), "%s\n%V\n%ui\n%V\n",
-                     long_form ? "v2\nlong" : "v1\nshort", id, port, expires) -
-        text;
+    static const char *forms[] = {"v1\nshort", "v2\nlong", "v2\ncookie"};
 
-    if (long_form) {
+    len = ngx_snprintf(text, sizeof(text), "%s\n%V\n%ui\n%V\n", forms[form], id,
+                       port, expires) -
+          text;
+
+    if (form != NGX_HTTP_OPENSANDBOX_SHORT) {
         if (HMAC(EVP_sha256(), key->secret.data, (int) key->secret.len, text,
                  len, hash, &n) == NULL)
         {

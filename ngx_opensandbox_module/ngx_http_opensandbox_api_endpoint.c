@@ -8,6 +8,7 @@ typedef struct {
     ngx_uint_t port;
     ngx_str_t  expires; /* base 36, empty without a signature */
     ngx_str_t  signature;
+    ngx_uint_t browser; /* is for one */
 
     /* of a refusal, next to the call's fault */
     ngx_uint_t  status;
@@ -17,6 +18,10 @@ typedef struct {
 } ngx_http_opensandbox_link_t;
 
 
+static ngx_int_t
+ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t     *call,
+                               ngx_http_opensandbox_loc_conf_t *olcf,
+                               ngx_http_opensandbox_link_t     *link);
 static ngx_int_t
 ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
                                ngx_http_opensandbox_link_t *link);
@@ -76,7 +81,19 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 
     ngx_str_null(&url);
 
-    rc = ngx_http_opensandbox_link_sign(call, &link);
+    rc = ngx_http_opensandbox_link_kind(call, olcf, &link);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_opensandbox_link_sign(call, &link);
+    }
+
+    if (rc == NGX_OK && link.browser && !copy.record.secure) {
+
+        /* whoever has the address may enter: there is nothing to sign */
+
+        ngx_str_null(&link.expires);
+        ngx_str_null(&link.signature);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_opensandbox_link_url(call, olcf, &link, &url);
@@ -112,7 +129,46 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 }
 
 
-/* Reads "expires" and "signature"; NGX_DECLINED refuses the call. */
+/* Reads "link"; NGX_DECLINED refuses the call. */
+
+static ngx_int_t
+ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t     *call,
+                               ngx_http_opensandbox_loc_conf_t *olcf,
+                               ngx_http_opensandbox_link_t     *link)
+{
+    ngx_str_t   value;
+    const char *fault;
+
+    if (ngx_http_arg(call->request, (u_char *) "link", 4, &value) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    link->browser = 1;
+
+    if (value.len != 7 || ngx_strncmp(value.data, "browser", 7) != 0) {
+        fault = "\"link\" may be \"browser\"";
+
+    } else if (ngx_http_arg(call->request, (u_char *) "expires", 7, &value) !=
+               NGX_OK)
+    {
+        fault = "a link for a browser needs \"expires\"";
+
+    } else if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+        fault = "a browser cannot send a routing header";
+
+    } else {
+        return NGX_OK;
+    }
+
+    ngx_http_opensandbox_fault(&call->fault, "link", fault);
+    link->status = NGX_HTTP_BAD_REQUEST;
+    link->code = "bad_argument";
+
+    return NGX_DECLINED;
+}
+
+
+/* Reads "expires" and "signature"; NGX_DECLINED as above. */
 
 static ngx_int_t
 ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
@@ -121,7 +177,7 @@ ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
     u_char    *p, *last;
     time_t     expires;
     ngx_str_t  value;
-    ngx_uint_t long_form;
+    ngx_uint_t form;
 
     if (ngx_http_arg(call->request, (u_char *) "expires", 7, &value) != NGX_OK)
     {
@@ -147,17 +203,23 @@ ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
         return NGX_DECLINED;
     }
 
-    long_form = ngx_http_arg(call->request, (u_char *) "signature", 9,
-                             &value) == NGX_OK &&
-                value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0;
+    form = NGX_HTTP_OPENSANDBOX_SHORT;
+
+    if (link->browser ||
+        (ngx_http_arg(call->request, (u_char *) "signature", 9, &value) ==
+             NGX_OK &&
+         value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0))
+    {
+        form = NGX_HTTP_OPENSANDBOX_LONG;
+    }
 
     p = ngx_http_opensandbox_base36(link->space, (uint64_t) expires);
 
     link->expires.data = link->space;
     link->expires.len = (size_t) (p - link->space);
 
-    last = ngx_http_opensandbox_sign(p, call->conf->keys.elts, &call->id,
-                                     link->port, &link->expires, long_form);
+    last = ngx_http_opensandbox_sign(p, call->conf->keys.elts, form, &call->id,
+                                     link->port, &link->expires);
     if (last == NULL) {
         return NGX_ERROR;
     }
@@ -194,8 +256,9 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
                               ngx_http_opensandbox_link_t *link, ngx_str_t *url)
 {
     size_t      scheme;
-    u_char     *p, *host, *name;
+    u_char     *p, *last, *host, *name;
     ngx_str_t   base;
+    ngx_uint_t  below; /* the signature is in the path of the host */
     const char *mark;
 
     base = olcf->public_base;
@@ -208,11 +271,18 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
     name = p + base.len + 256;
     mark = link->signature.len ? "-" : "";
 
+    below = link->browser && link->signature.len &&
+            olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HOST;
+
+    last = ngx_sprintf(name, "%V-%ui", &call->id, link->port);
+
+    if (!below) {
+        last = ngx_sprintf(last, "%s%V%s%V", mark, &link->expires, mark,
+                           &link->signature);
+    }
+
     link->route_header.data = name;
-    link->route_header.len =
-        (size_t) (ngx_sprintf(name, "%V-%ui%s%V%s%V", &call->id, link->port,
-                              mark, &link->expires, mark, &link->signature) -
-                  name);
+    link->route_header.len = (size_t) (last - name);
 
     host = (u_char *) ngx_strstr(base.data, "://");
     scheme = host ? (size_t) (host + 3 - base.data) : 0;
@@ -238,6 +308,11 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
 
         p = ngx_cpymem(p, base.data, scheme);
         p = ngx_sprintf(p, "%V.%s", &link->route_header, base.data + scheme);
+
+        if (below) {
+            p = ngx_sprintf(p, "/.opensandbox/%V/%V/", &link->expires,
+                            &link->signature);
+        }
 
     } else {
         mark = link->signature.len ? "/" : "";

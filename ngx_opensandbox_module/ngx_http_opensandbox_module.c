@@ -5,11 +5,16 @@
 
 static ngx_int_t
 ngx_http_opensandbox_handler(ngx_http_request_t *r);
+static ngx_int_t
+ngx_http_opensandbox_pass(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx);
 static ngx_uint_t
 ngx_http_opensandbox_alive(ngx_http_request_t *r);
 static ngx_http_opensandbox_status_e
 ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_former_ctx(ngx_http_request_t *r);
 static void
 ngx_http_opensandbox_cleanup(void *data);
 
@@ -62,6 +67,11 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
 
     {ngx_string("opensandbox_access_keys"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
      ngx_http_opensandbox_access_keys, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+
+    {ngx_string("opensandbox_access_cookie"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_TAKE12,
+     ngx_http_opensandbox_access_cookie, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_host"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -151,7 +161,6 @@ static ngx_http_complex_value_t ngx_http_opensandbox_alive_body = {
 static ngx_int_t
 ngx_http_opensandbox_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                        rc;
     ngx_http_opensandbox_ctx_t      *ctx;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
@@ -186,8 +195,31 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
         return NGX_DONE;
     }
 
+    return ngx_http_opensandbox_pass(r, ctx);
+}
+
+
+/* To the sandbox, or to what is said instead. */
+
+static ngx_int_t
+ngx_http_opensandbox_pass(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_int_t rc;
+
     if (ctx->status == NGX_HTTP_OPENSANDBOX_OK && ctx->record == NULL) {
         ctx->status = ngx_http_opensandbox_resolve(r, ctx);
+    }
+
+    /* whatever becomes of the request, nobody else is to see its cookie */
+
+    if (ngx_http_opensandbox_cookie_cut(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK && ctx->link) {
+        ngx_http_finalize_request(r, ngx_http_opensandbox_link_follow(r, ctx));
+        return NGX_DONE;
     }
 
     if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
@@ -277,7 +309,7 @@ ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t              *cln;
-    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_ctx_t      *ctx, *former;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
     ctx = ngx_http_opensandbox_known_ctx(r);
@@ -291,6 +323,8 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
+    former = r->internal ? ngx_http_opensandbox_former_ctx(r) : NULL;
+
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_opensandbox_ctx_t));
     if (cln == NULL) {
         return NULL;
@@ -299,6 +333,7 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
     ctx = cln->data;
     ngx_memzero(ctx, sizeof(ngx_http_opensandbox_ctx_t));
 
+    ctx->former = former;
     ctx->http_version = r->http_version;
 
     cln->handler = ngx_http_opensandbox_cleanup;
@@ -314,7 +349,6 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t              *cln;
     ngx_http_opensandbox_ctx_t      *ctx;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
@@ -326,13 +360,7 @@ ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
 
     /* an internal redirect has cleared the contexts */
 
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_opensandbox_cleanup) {
-            ctx = cln->data;
-            break;
-        }
-    }
-
+    ctx = ngx_http_opensandbox_former_ctx(r);
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (ctx && ctx->strayed && olcf->mode) {
@@ -342,6 +370,21 @@ ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
     }
 
     return olcf->mode ? NULL : ctx;
+}
+
+
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_former_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_opensandbox_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -432,6 +475,7 @@ ngx_http_opensandbox_create_loc_conf(ngx_conf_t *cf)
     olcf->wait = NGX_CONF_UNSET_MSEC;
     olcf->tunnel_timeout = NGX_CONF_UNSET_MSEC;
     olcf->api_tokens = NGX_CONF_UNSET_PTR;
+    olcf->cookie = NGX_CONF_UNSET_UINT;
 
     return olcf;
 }
@@ -448,6 +492,12 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->host_endpoint == NGX_CONF_UNSET_UINT) {
         conf->host = prev->host;
         ngx_conf_merge_uint_value(conf->host_endpoint, prev->host_endpoint, 0);
+    }
+
+    if (conf->cookie == NGX_CONF_UNSET_UINT) {
+        conf->cookie_secure = prev->cookie_secure;
+        ngx_conf_merge_uint_value(conf->cookie, prev->cookie,
+                                  NGX_HTTP_OPENSANDBOX_COOKIE_LAX);
     }
 
     if (conf->public_mode == 0) {
@@ -503,7 +553,7 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             }
 
             if (prefix.len == 0 || prefix.data[0] != '/' ||
-                strpbrk((char *) prefix.data, "%?# "))
+                strpbrk((char *) prefix.data, "%?#; "))
             {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "invalid prefix \"%V\", it must be a path",

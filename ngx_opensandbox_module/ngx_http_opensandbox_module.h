@@ -19,6 +19,18 @@
 #define NGX_HTTP_OPENSANDBOX_MODE_ANY    0x0007
 
 
+/* the forms of a signature, no two of which can stand for each other */
+#define NGX_HTTP_OPENSANDBOX_SHORT  0
+#define NGX_HTTP_OPENSANDBOX_LONG   1
+#define NGX_HTTP_OPENSANDBOX_COOKIE 2
+
+/* opensandbox_access_cookie */
+#define NGX_HTTP_OPENSANDBOX_COOKIE_OFF    0
+#define NGX_HTTP_OPENSANDBOX_COOKIE_LAX    1
+#define NGX_HTTP_OPENSANDBOX_COOKIE_STRICT 2
+#define NGX_HTTP_OPENSANDBOX_COOKIE_NONE   3
+
+
 /* what became of a request, in the order of the table in _reply.c */
 typedef enum {
     NGX_HTTP_OPENSANDBOX_OK = 0,
@@ -92,6 +104,8 @@ typedef struct {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
+    ngx_uint_t                cookie;
+    ngx_uint_t                cookie_secure;
 
     /* of the address that clients use */
     ngx_uint_t public_mode;
@@ -99,8 +113,10 @@ typedef struct {
 } ngx_http_opensandbox_loc_conf_t;
 
 
+typedef struct ngx_http_opensandbox_ctx_s ngx_http_opensandbox_ctx_t;
+
 /* one request's way through the rooms */
-typedef struct {
+struct ngx_http_opensandbox_ctx_s {
     ngx_uint_t                    mode;
     ngx_http_opensandbox_status_e status;
     const char                   *reason;
@@ -120,6 +136,12 @@ typedef struct {
 
     ngx_chain_t *body;
 
+    /* the value of a Set-Cookie header that the answer is to have */
+    ngx_str_t cookie;
+
+    /* of the location that an error page or a redirect has left */
+    ngx_http_opensandbox_ctx_t *former;
+
     /* of a tunnel, and of a request that is held */
     ngx_http_request_t          *request;
     ngx_queue_t                  queue;
@@ -137,7 +159,11 @@ typedef struct {
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
-} ngx_http_opensandbox_ctx_t;
+
+    /* the route's signature and rest are of a link for browsers */
+    unsigned link : 1;
+    unsigned cookied : 1;
+};
 
 
 /*
@@ -175,6 +201,18 @@ ngx_table_elt_t *
 ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
                             ngx_uint_t *n);
 
+/*
+ * The next header of that name from *i of *part on, which are left behind it;
+ * NULL at the end.
+ */
+ngx_table_elt_t *
+ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i,
+                                 ngx_str_t *name);
+
+/* The URI as the client sent it, or as a rewrite made it; encoded. */
+ngx_int_t
+ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri);
+
 /* Makes what looked like a signature, and is one, part of the prefix. */
 ngx_int_t
 ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
@@ -202,15 +240,25 @@ ngx_http_opensandbox_status_e
 ngx_http_opensandbox_access(ngx_http_request_t         *r,
                             ngx_http_opensandbox_ctx_t *ctx);
 
-
 /*
- * Writes the signature of a route: 9 bytes, or 27 if long_form.  The expiry is
- * in base 36.  Returns the end, NULL without a key.
+ * Writes a signature: 9 bytes in the short form, or 27.  The expiry is in base
+ * 36.  Returns the end, NULL without memory.
  */
 u_char *
 ngx_http_opensandbox_sign(u_char *buf, ngx_http_opensandbox_secret_t *key,
-                          ngx_str_t *id, ngx_uint_t port, ngx_str_t *expires,
-                          ngx_uint_t long_form);
+                          ngx_uint_t form, ngx_str_t *id, ngx_uint_t port,
+                          ngx_str_t *expires);
+
+/* What is wrong with a signature for the route's sandbox; NULL if nothing. */
+const char *
+ngx_http_opensandbox_verify(ngx_http_opensandbox_main_conf_t *omcf,
+                            ngx_http_opensandbox_ctx_t *ctx, ngx_uint_t form,
+                            ngx_str_t *expires, ngx_str_t *signature);
+
+/* The key that a signature names, or NULL. */
+ngx_http_opensandbox_secret_t *
+ngx_http_opensandbox_key(ngx_http_opensandbox_main_conf_t *omcf,
+                         ngx_str_t                        *signature);
 
 char *
 ngx_http_opensandbox_access_keys(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -219,6 +267,59 @@ ngx_http_opensandbox_access_keys(ngx_conf_t *cf, ngx_command_t *cmd,
 /* Whether two strings are equal, in a time that does not depend on where. */
 ngx_uint_t
 ngx_http_opensandbox_equal(ngx_str_t *one, ngx_str_t *two);
+
+
+/* _cookie.c: what a signed route leaves in a browser */
+
+/* Whether a cookie admits to the route's sandbox: NULL, or what is wrong. */
+const char *
+ngx_http_opensandbox_cookie_admit(ngx_http_request_t         *r,
+                                  ngx_http_opensandbox_ctx_t *ctx);
+
+/* Makes ctx->cookie, where a browser has opened a signed route. */
+ngx_int_t
+ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
+                                  ngx_http_opensandbox_ctx_t *ctx);
+
+/* Takes the cookie out of a request, before the sandbox sees it. */
+ngx_int_t
+ngx_http_opensandbox_cookie_cut(ngx_http_request_t *r);
+
+/* Drops what a sandbox's answer does to the cookie. */
+void
+ngx_http_opensandbox_cookie_guard(ngx_http_request_t *r);
+
+char *
+ngx_http_opensandbox_access_cookie(ngx_conf_t *cf, ngx_command_t *cmd,
+                                   void *conf);
+
+
+/* _link.c: how a browser gets the cookie of a host */
+
+/*
+ * Takes a link's signature into the route, and sets ctx->link.  NGX_OK;
+ * NGX_DECLINED if the URI is none; NGX_ERROR with ctx->reason set.
+ */
+ngx_int_t
+ngx_http_opensandbox_link_read(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx);
+
+/* Answers a link that was verified. */
+ngx_int_t
+ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _origin.c: which page a browser asks for */
+
+/* Whether a browser opens a page, rather than asks for a part of one. */
+ngx_uint_t
+ngx_http_opensandbox_navigation(ngx_http_request_t *r);
+
+/* Why a page that asks may not use the cookie; NULL if it may. */
+const char *
+ngx_http_opensandbox_foreign(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx);
 
 
 /* _balancer.c: upstream { opensandbox; } */
@@ -331,6 +432,10 @@ ngx_uint_t
 ngx_http_opensandbox_http_status(ngx_http_opensandbox_status_e status);
 ngx_str_t *
 ngx_http_opensandbox_status_name(ngx_http_opensandbox_status_e status);
+
+/* Whether Accept prefers a page to JSON. */
+ngx_uint_t
+ngx_http_opensandbox_wants_html(ngx_http_request_t *r);
 
 /* Adds a response header; the value must live as long as the request. */
 ngx_int_t

@@ -19,6 +19,9 @@ typedef struct {
 static ngx_int_t
 ngx_http_opensandbox_header_filter(ngx_http_request_t *r);
 static ngx_int_t
+ngx_http_opensandbox_relay(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx);
+static ngx_int_t
 ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in);
 static ngx_uint_t
 ngx_http_opensandbox_garbage(ngx_http_request_t         *r,
@@ -33,8 +36,6 @@ static ngx_chain_t *
 ngx_http_opensandbox_reply_body(ngx_http_request_t         *r,
                                 ngx_http_opensandbox_ctx_t *ctx,
                                 ngx_uint_t                  html);
-static ngx_uint_t
-ngx_http_opensandbox_wants_html(ngx_http_request_t *r);
 static ngx_uint_t
 ngx_http_opensandbox_quality(u_char *p, u_char *last);
 
@@ -174,31 +175,50 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
             return NGX_ERROR;
         }
 
-        return ngx_http_next_header_filter(r);
-    }
-
-    if (ngx_http_opensandbox_garbage(r, ctx)) {
+    } else if (ngx_http_opensandbox_garbage(r, ctx)) {
         r->http_version = ctx->http_version;
         ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
 
         return ngx_http_filter_finalize_request(r, &ngx_http_opensandbox_module,
                                                 NGX_HTTP_BAD_GATEWAY);
+
+    } else if (r->upstream && ctx->peer.sockaddr &&
+               ngx_http_opensandbox_relay(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    if (r->upstream && ctx->peer.sockaddr) {
+    if (ctx->cookie.len) {
 
-        if (ctx->prefix.len && ngx_http_opensandbox_rewrite(r, ctx) != NGX_OK) {
+        if (ngx_http_opensandbox_add_header(r, "Set-Cookie", &ctx->cookie) !=
+            NGX_OK) {
             return NGX_ERROR;
         }
 
-        if (r->upstream->upgrade && !ctx->tunnel &&
-            ngx_http_opensandbox_tunnel_open(r, ctx) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        ctx->cookie.len = 0;
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* What the sandbox says of itself is not what its client is to read. */
+
+static ngx_int_t
+ngx_http_opensandbox_relay(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_http_opensandbox_cookie_guard(r);
+
+    if (ctx->prefix.len && ngx_http_opensandbox_rewrite(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (r->upstream->upgrade && !ctx->tunnel) {
+        return ngx_http_opensandbox_tunnel_open(r, ctx);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -392,9 +412,7 @@ ngx_http_opensandbox_reply_body(ngx_http_request_t         *r,
 }
 
 
-/* Whether Accept prefers a page to JSON. */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_opensandbox_wants_html(ngx_http_request_t *r)
 {
     u_char          *p, *last, *end;

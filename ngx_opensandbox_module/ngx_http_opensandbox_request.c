@@ -11,8 +11,6 @@ ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
                               ngx_http_opensandbox_loc_conf_t *olcf,
                               ngx_http_opensandbox_ctx_t      *ctx);
 static ngx_int_t
-ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri);
-static ngx_int_t
 ngx_http_opensandbox_rest(ngx_http_request_t *r, ngx_str_t *rest);
 
 
@@ -148,9 +146,7 @@ ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
 }
 
 
-/* The text that the client sent; what a rewrite made of it, encoded. */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri)
 {
     size_t  escape;
@@ -267,33 +263,41 @@ ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_table_elt_t *h, *found;
 
     *n = 0;
+    i = 0;
     found = NULL;
-
     part = &r->headers_in.headers.part;
-    h = part->elts;
 
-    for (i = 0; /* void */; i++) {
+    while ((h = ngx_http_opensandbox_next_header(&part, &i, name)) != NULL) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
+        if (found == NULL) {
+            found = h;
         }
 
-        if (h[i].key.len == name->len &&
-            ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0)
-        {
-            if (found == NULL) {
-                found = &h[i];
-            }
-
-            (*n)++;
-        }
+        (*n)++;
     }
 
     return found;
+}
+
+
+ngx_table_elt_t *
+ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i,
+                                 ngx_str_t *name)
+{
+    ngx_table_elt_t *h;
+
+    for (; *part; *part = (*part)->next, *i = 0) {
+
+        while (*i < (*part)->nelts) {
+            h = (ngx_table_elt_t *) (*part)->elts + (*i)++;
+
+            if (h->key.len == name->len &&
+                ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
+            {
+                return h;
+            }
+        }
+    }
+
+    return NULL;
 }

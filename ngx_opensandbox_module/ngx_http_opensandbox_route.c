@@ -13,6 +13,9 @@ static ngx_uint_t
 ngx_http_opensandbox_is_signature(ngx_str_t *text);
 static void
 ngx_http_opensandbox_route_signed(ngx_http_opensandbox_route_t *route);
+static ngx_int_t
+ngx_http_opensandbox_cut_signature(ngx_http_opensandbox_route_t *route,
+                                   ngx_str_t                    *rest);
 static void
 ngx_http_opensandbox_cut(ngx_str_t *rest, ngx_str_t *segment);
 static ngx_int_t
@@ -151,6 +154,29 @@ ngx_http_opensandbox_route_host(ngx_http_opensandbox_route_t *route,
     }
 
     return ngx_http_opensandbox_route_name(route, &label);
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_route_link(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t                    *uri)
+{
+    ngx_str_t rest, segment;
+
+    rest = *uri;
+
+    ngx_http_opensandbox_cut(&rest, &segment);
+
+    if (segment.len != sizeof(".opensandbox") - 1 ||
+        ngx_strncmp(segment.data, ".opensandbox", segment.len) != 0 ||
+        ngx_http_opensandbox_cut_signature(route, &rest) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    route->rest = rest;
+
+    return NGX_OK;
 }
 
 
@@ -316,25 +342,39 @@ ngx_http_opensandbox_is_signature(ngx_str_t *text)
 static void
 ngx_http_opensandbox_route_signed(ngx_http_opensandbox_route_t *route)
 {
-    ngx_str_t rest, expires, signature;
+    ngx_str_t rest;
 
     rest = route->rest;
 
-    ngx_http_opensandbox_cut(&rest, &expires);
-    ngx_http_opensandbox_cut(&rest, &signature);
+    if (ngx_http_opensandbox_cut_signature(route, &rest) == NGX_OK) {
+        route->signed_prefix.data = route->prefix.data;
+        route->signed_prefix.len = (size_t) (rest.data - route->prefix.data);
+        route->signed_rest = rest;
+    }
+}
+
+
+/* Cuts "/{expires}/{signature}" off the front into the route. */
+
+static ngx_int_t
+ngx_http_opensandbox_cut_signature(ngx_http_opensandbox_route_t *route,
+                                   ngx_str_t                    *rest)
+{
+    ngx_str_t expires, signature;
+
+    ngx_http_opensandbox_cut(rest, &expires);
+    ngx_http_opensandbox_cut(rest, &signature);
 
     if (!ngx_http_opensandbox_is_signature(&signature) ||
         ngx_http_opensandbox_parse_expires(&expires) < 0)
     {
-        return;
+        return NGX_DECLINED;
     }
 
     route->expires = expires;
     route->signature = signature;
 
-    route->signed_prefix.data = route->prefix.data;
-    route->signed_prefix.len = (size_t) (rest.data - route->prefix.data);
-    route->signed_rest = rest;
+    return NGX_OK;
 }
 
 

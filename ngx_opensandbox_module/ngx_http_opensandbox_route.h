@@ -67,6 +67,15 @@ ngx_int_t
 ngx_http_opensandbox_route_host(ngx_http_opensandbox_route_t *route,
                                 ngx_str_t *host, ngx_str_t *domain);
 
+/*
+ * Reads "/.opensandbox/{expires}/{signature}/rest", a link at a host that has
+ * no signature, into expires, signature and rest, and leaves the others alone.
+ * Returns NGX_OK, or NGX_DECLINED for any other URI.
+ */
+ngx_int_t
+ngx_http_opensandbox_route_link(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t                    *uri);
+
 /* Whether the text is a sandbox id: 1 to 63 of [A-Za-z0-9.-]. */
 ngx_uint_t
 ngx_http_opensandbox_valid_id(ngx_str_t *text);

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Exporter 'import';
 use Carp qw(croak);
+use Digest::SHA qw(sha1_base64);
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP qw(decode_json encode_json);
@@ -16,7 +17,7 @@ use Time::HiRes qw(sleep time);
 use Harness;
 
 our @EXPORT = qw(gateway reload restart workers wait_closed config_error backend echo exchange
-    request get api json connect_to read_answer);
+    request get api json connect_to read_answer websocket);
 
 my $count = 0;
 
@@ -233,6 +234,26 @@ sub echo
 			    . length($body) . "\r\n\r\n$body";
 		}
 	}, %o);
+}
+
+# The server's side of a WebSocket (RFC 6455) whose handshake has been read:
+# sends back each message, of at most 125 bytes.
+sub websocket
+{
+	my ($socket, $head) = @_;
+	my ($key) = $head =~ /^Sec-WebSocket-Key: (\S+)/mi;
+	my $accept = sha1_base64($key . '258EAFA5-E914-47DA-95CA-C5AB0DC85B11');
+	print $socket "HTTP/1.1 101 Switching Protocols\r\n"
+	    . "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+	    . "Sec-WebSocket-Accept: $accept=\r\n\r\n";
+	while (read($socket, my $start, 6) == 6) {
+		my ($kind, $length) = unpack 'CC', $start;
+		$length &= 127;
+		read($socket, my $data, $length);
+		$data ^= substr substr($start, 2) x 32, 0, $length;
+		print $socket pack('CC', $kind, $length), $data;
+		return if ($kind & 15) == 8;
+	}
 }
 
 sub connect_to

@@ -151,6 +151,53 @@ a_uri_may_look_signed(void **state)
 }
 
 static void
+a_link_is_of_a_host(void **state)
+{
+    static const char *bad[] = {
+        "/",
+        "/.opensandbox",
+        "/.opensandbox/",
+        "/.opensandbox/tdkt2o",
+        "/.opensandbox/tdkt2o/0123abcd",
+        "/.opensandbox/tdkt2o/0123ABCDk/x",
+        "/.opensandbox/01/0123abcdk/x",
+        "/.opensandbox//0123abcdk/x",
+        "/.opensandbox?/tdkt2o/0123abcdk/x",
+        "/.opensandboxes/tdkt2o/0123abcdk/x",
+        "/%2eopensandbox/tdkt2o/0123abcdk/x",
+        "//.opensandbox/tdkt2o/0123abcdk/x",
+        ".opensandbox/tdkt2o/0123abcdk/x",
+        "",
+    };
+
+    size_t                       i;
+    ngx_str_t                    u;
+    ngx_http_opensandbox_route_t r;
+
+    (void) state;
+
+    assert_int_equal(name(&r, "a-80"), NGX_OK);
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        u = text(bad[i]);
+        assert_int_equal(ngx_http_opensandbox_route_link(&r, &u), NGX_DECLINED);
+        assert_int_equal(r.signature.len, 0);
+    }
+
+    u = text("/.opensandbox/tdkt2o/0123abcdk//x%2f?y");
+    assert_int_equal(ngx_http_opensandbox_route_link(&r, &u), NGX_OK);
+    is(r.id, "a");
+    assert_int_equal(r.port, 80);
+    is(r.expires, "tdkt2o");
+    is(r.signature, "0123abcdk");
+    is(r.rest, "//x%2f?y");
+
+    u = text("/.opensandbox/0/abcdefghijklmnopqrstuvwxyzk?y");
+    assert_int_equal(ngx_http_opensandbox_route_link(&r, &u), NGX_OK);
+    is(r.rest, "?y");
+}
+
+static void
 a_name_is_split_from_the_right(void **state)
 {
     ngx_http_opensandbox_route_t r;
@@ -249,6 +296,7 @@ main(void)
         cmocka_unit_test(a_malformed_uri_is_an_error),
         cmocka_unit_test(an_id_has_at_most_63_characters),
         cmocka_unit_test(a_uri_may_look_signed),
+        cmocka_unit_test(a_link_is_of_a_host),
         cmocka_unit_test(a_name_is_split_from_the_right),
         cmocka_unit_test(a_malformed_name_is_an_error),
         cmocka_unit_test(a_host_is_read_from_its_first_label),

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_module.h"
+
+
+/*
+ * A signed host is another origin than the sandbox's own, so that a cookie set
+ * there would be of no use here.  "/.opensandbox/{expires}/{signature}/rest"
+ * at the sandbox's own host sets the cookie and goes on to "/rest".
+ */
+
+
+static ngx_int_t
+ngx_http_opensandbox_link_target(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx,
+                                 const char *before, ngx_str_t *value);
+
+
+ngx_int_t
+ngx_http_opensandbox_link_read(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_str_t                        uri;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_OFF ||
+        ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_HOST || ctx->route.signature.len)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_opensandbox_request_uri(r, &uri) != NGX_OK) {
+        ctx->reason = "no memory";
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_opensandbox_route_link(&ctx->route, &uri) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
+        ctx->reason = "a link is opened by GET";
+        return NGX_ERROR;
+    }
+
+    ctx->link = 1;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_int_t                        rc;
+    ngx_str_t                        value;
+    ngx_uint_t                       strict;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    static ngx_str_t no_store = ngx_string("no-store");
+    static ngx_str_t no_referrer = ngx_string("no-referrer");
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    /*
+     * A redirect still counts as the site's that has the link, and a strict
+     * cookie would stay behind; a page that refreshes is of this site.
+     */
+
+    strict = (olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_STRICT);
+
+    rc = ngx_http_opensandbox_link_target(r, ctx, strict ? "0; url=" : "",
+                                          &value);
+
+    if (rc != NGX_OK ||
+        ngx_http_opensandbox_add_header(r, strict ? "Refresh" : "Location",
+                                        &value) != NGX_OK ||
+        ngx_http_opensandbox_add_header(r, "Cache-Control", &no_store) !=
+            NGX_OK ||
+        ngx_http_opensandbox_add_header(r, "Referrer-Policy", &no_referrer) !=
+            NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (strict) {
+        ngx_str_set(&r->headers_out.content_type, "text/html");
+        r->headers_out.content_type_len = r->headers_out.content_type.len;
+    }
+
+    r->headers_out.status = strict ? NGX_HTTP_OK : NGX_HTTP_SEE_OTHER;
+    r->headers_out.content_length_n = 0;
+    r->header_only = 1;
+
+    return ngx_http_send_header(r);
+}
+
+
+/*
+ * The rest, as a path of this host: what begins with two slashes, or what a
+ * browser takes for them, would be another host's name (RFC 3986, 4.2).
+ */
+
+static ngx_int_t
+ngx_http_opensandbox_link_target(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx,
+                                 const char *before, ngx_str_t *value)
+{
+    ngx_str_t  *rest;
+    const char *root;
+
+    rest = &ctx->route.rest;
+
+    if (rest->len == 0 || rest->data[0] != '/') {
+        root = "/";
+
+    } else if (rest->len > 1 && (rest->data[1] == '/' || rest->data[1] == '\\'))
+    {
+        root = "/.";
+
+    } else {
+        root = "";
+    }
+
+    value->data = ngx_pnalloc(r->pool, rest->len + 16);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len =
+        (size_t) (ngx_sprintf(value->data, "%s%s%V", before, root, rest) -
+                  value->data);
+
+    return NGX_OK;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_module.h"
+
+
+/*
+ * A browser sends its cookies whatever page asks, so a cookie admits a page of
+ * the sandbox only.  Which page asks is told by headers that a page cannot set:
+ * Sec-Fetch-Site (W3C Fetch Metadata) where the browser has it, else Origin
+ * (RFC 6454); and, where sandboxes share an origin, by Referer.
+ */
+
+
+static ngx_uint_t
+ngx_http_opensandbox_is(ngx_table_elt_t *h, const char *value);
+static ngx_uint_t
+ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
+                               ngx_str_t *path);
+static ngx_uint_t
+ngx_http_opensandbox_other_sandbox(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t                  *referer);
+
+
+static ngx_str_t ngx_http_opensandbox_fetch_mode = ngx_string("sec-fetch-mode");
+static ngx_str_t ngx_http_opensandbox_fetch_site = ngx_string("sec-fetch-site");
+static ngx_str_t ngx_http_opensandbox_origin = ngx_string("origin");
+static ngx_str_t ngx_http_opensandbox_referer = ngx_string("referer");
+
+
+ngx_uint_t
+ngx_http_opensandbox_navigation(ngx_http_request_t *r)
+{
+    ngx_uint_t       n;
+    ngx_table_elt_t *mode;
+
+    if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
+        return 0;
+    }
+
+    mode = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_fetch_mode, &n);
+
+    if (mode) {
+        return ngx_http_opensandbox_is(mode, "navigate");
+    }
+
+    return ngx_http_opensandbox_header(r, &ngx_http_opensandbox_fetch_site,
+                                       &n) == NULL &&
+           ngx_http_opensandbox_header(r, &ngx_http_opensandbox_origin, &n) ==
+               NULL &&
+           ngx_http_opensandbox_wants_html(r);
+}
+
+
+const char *
+ngx_http_opensandbox_foreign(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_str_t        path;
+    ngx_uint_t       n;
+    ngx_table_elt_t *site, *origin, *referer;
+
+    /* SameSite has decided about links from elsewhere: they are but opened */
+
+    if (ngx_http_opensandbox_navigation(r)) {
+        return NULL;
+    }
+
+    site = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_fetch_site, &n);
+    origin = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_origin, &n);
+
+    if (site) {
+        if (!ngx_http_opensandbox_is(site, "same-origin") &&
+            !ngx_http_opensandbox_is(site, "none"))
+        {
+            return "the cookie does not admit pages of another origin";
+        }
+
+    } else if (origin &&
+               !ngx_http_opensandbox_same_host(r, &origin->value, &path)) {
+        return "the cookie does not admit pages of another origin";
+    }
+
+    referer = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_referer, &n);
+
+    if (referer && ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI &&
+        ngx_http_opensandbox_other_sandbox(r, ctx, &referer->value))
+    {
+        return "the cookie does not admit pages of another sandbox";
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_opensandbox_is(ngx_table_elt_t *h, const char *value)
+{
+    return h->value.len == ngx_strlen(value) &&
+           ngx_strncmp(h->value.data, value, h->value.len) == 0;
+}
+
+
+/* Whether a URL is of the host that the client asked for; and its path. */
+
+static ngx_uint_t
+ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
+                               ngx_str_t *path)
+{
+    u_char   *p, *last;
+    ngx_str_t host, client;
+
+    last = url->data + url->len;
+
+    p = ngx_strnstr(url->data, "://", url->len);
+    if (p == NULL) {
+        return 0;
+    }
+
+    host.data = p + 3;
+
+    for (p = host.data; p < last && *p != '/'; p++) { /* void */
+    }
+
+    host.len = (size_t) (p - host.data);
+
+    path->data = p;
+    path->len = (size_t) (last - p);
+
+    client = ngx_http_opensandbox_client_host(r);
+
+    return host.len == client.len &&
+           ngx_strncasecmp(host.data, client.data, host.len) == 0;
+}
+
+
+/* Another port of the same sandbox is not another one. */
+
+static ngx_uint_t
+ngx_http_opensandbox_other_sandbox(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t                  *referer)
+{
+    ngx_str_t                        path;
+    ngx_http_opensandbox_route_t     route;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (!ngx_http_opensandbox_same_host(r, referer, &path) ||
+        ngx_http_opensandbox_route_uri(&route, &path, &olcf->prefix) != NGX_OK)
+    {
+        return 0;
+    }
+
+    return route.id.len != ctx->id.len ||
+           ngx_strncasecmp(route.id.data, ctx->id.data, ctx->id.len) != 0;
+}
