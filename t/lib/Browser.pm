@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+package Browser;
+
+# A Chromium without a window, driven through WebDriver (W3C). Every host name
+# is 127.0.0.1 to it, and every certificate good.
+
+use strict;
+use warnings;
+use Carp qw(croak);
+use JSON::PP qw(decode_json encode_json);
+use Harness;
+use Ingress;
+
+sub available
+{
+	return -x '/usr/bin/chromedriver' && -x '/usr/bin/chromium';
+}
+
+sub new
+{
+	my ($class) = @_;
+	my $port = free_port();
+	my $self = bless { port => $port, path => '' }, $class;
+	$self->{pid} = start(
+		name => 'chromedriver',
+		cmd  => ['/usr/bin/chromedriver', "--port=$port"],
+		env  => { HOME => scratch(), TMPDIR => scratch() });
+	wait_port($port, 20) or croak 'chromedriver did not start';
+	my $session = $self->call('POST', '/session', {
+		capabilities => { alwaysMatch => {
+			acceptInsecureCerts   => JSON::PP::true,
+			'goog:chromeOptions' => { args => ['headless=new',
+				'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage',
+				'disable-background-networking',
+				'host-resolver-rules=MAP * 127.0.0.1'] },
+		} } });
+	$self->{path} = "/session/$session->{sessionId}";
+	return $self;
+}
+
+# The value of the answer; dies with WebDriver's error.
+sub call
+{
+	my ($self, $method, $path, $data) = @_;
+	my $answer = request($self->{port}, $method, "$self->{path}$path",
+	    $data ? encode_json($data) : undef,
+	    "Host: 127.0.0.1:$self->{port}", 'Content-Type: application/json');
+	my $value = eval { decode_json($answer->{body})->{value} };
+	croak "$method $path: $answer->{body}" if $answer->{status} != 200;
+	return $value;
+}
+
+sub open_page
+{
+	my ($self, $url) = @_;
+	$self->call('POST', '/url', { url => $url });
+}
+
+sub address { return $_[0]->call('GET', '/url') }
+
+# The body of an async function, run in the page; what it returns.
+sub script
+{
+	my ($self, $body, @args) = @_;
+	return $self->call('POST', '/execute/async', { args => \@args,
+		script => 'const done = arguments[arguments.length - 1];'
+		    . "(async (...args) => { $body })(...arguments)"
+		    . '.then(done, (e) => done("error: " + e));' });
+}
+
+sub quit
+{
+	my ($self) = @_;
+	eval { $self->call('DELETE', '') };
+	stop($self->{pid});
+}
+
+1;
