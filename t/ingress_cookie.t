@@ -94,7 +94,7 @@ my $host = "Host: safe-$box.box.test";
 my $a = get($port, "$base/$link/?Set-Cookie%3a%20a=b", @browser);
 is($a->{status}, 200, 'a browser opens a signed link');
 my ($own) = grep { /^$name=/ } cookies($a);
-like($own, qr{^$name=\Q$good\E; Path=\Q$base\E; Max-Age=(?:1000|99\d); HttpOnly; SameSite=Lax$},
+like($own, qr{^$name=\Q$good\E; Path=\Q$base\E; Max-Age=(?:1000|\d{1,3}); HttpOnly; SameSite=Lax$},
     'and gets one cookie, for the sandbox and port alone');
 is(scalar cookies($a), 2, 'beside the one of the sandbox');
 is((grep { /^a=b/ } cookies($a))[0], 'a=b', 'which stays as it was');
@@ -198,8 +198,9 @@ sub seen
 	return \@lines;
 }
 is_deeply(seen("$base/", $cookie), [], 'the sandbox does not see it');
-is_deeply(seen("$base/", "Cookie: $name=$good; a=b;  c=\"d\"; __Host-$name=x"),
-    ['Cookie: a=b;  c="d"'], 'and sees the others as they were');
+is_deeply(seen("$base/", "Cookie: $name=$good; a=b;  c=\"d\"; "
+    . "__Host-$name=x; ${name}s=1"), ["Cookie: a=b;  c=\"d\"; ${name}s=1"],
+    'and sees the others as they were');
 is_deeply(seen("$base/", "Cookie: a=b; $name=$good;c"), ['Cookie: a=b;c'],
     'also around it');
 is_deeply(seen("$base/", 'Cookie: a=b', $cookie, 'Cookie: c=d;'),
