@@ -265,7 +265,7 @@ ngx_http_opensandbox_cookie_next(ngx_str_t *text, ngx_str_t *pair)
 
     *pair = *text;
 
-    p = ngx_strlchr(text->data, text->data + text->len, ';');
+    p = memchr(text->data, ';', text->len);
 
     if (p == NULL) {
         ngx_str_null(text);

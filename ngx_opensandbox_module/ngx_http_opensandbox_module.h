@@ -202,8 +202,8 @@ ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
                             ngx_uint_t *n);
 
 /*
- * The next header of that name from *i of *part on, which are left behind it;
- * NULL at the end.
+ * The next header of that lower case name from *i of *part on, which are left
+ * behind it; NULL at the end.
  */
 ngx_table_elt_t *
 ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i,

@@ -284,20 +284,33 @@ ngx_table_elt_t *
 ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i,
                                  ngx_str_t *name)
 {
+    u_char           first;
+    ngx_uint_t       n;
+    ngx_list_part_t *p;
     ngx_table_elt_t *h;
 
-    for (; *part; *part = (*part)->next, *i = 0) {
+    n = *i;
+    first = name->data[0];
 
-        while (*i < (*part)->nelts) {
-            h = (ngx_table_elt_t *) (*part)->elts + (*i)++;
+    for (p = *part; p; p = p->next, n = 0) {
 
-            if (h->key.len == name->len &&
-                ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
+        h = p->elts;
+
+        for (/* void */; n < p->nelts; n++) {
+
+            if (h[n].key.len == name->len &&
+                (h[n].key.data[0] | 0x20) == first &&
+                ngx_strncasecmp(h[n].key.data, name->data, name->len) == 0)
             {
-                return h;
+                *part = p;
+                *i = n + 1;
+
+                return &h[n];
             }
         }
     }
+
+    *part = NULL;
 
     return NULL;
 }
