@@ -168,6 +168,18 @@ ngx_str_t
 ngx_http_opensandbox_client_host(ngx_http_request_t *r);
 
 /*
+ * The next header of a list (of ngx_table_elt_t), NULL behind the last.  Starts
+ * at the list's first part with *i = 0; both then belong to the walk.
+ */
+ngx_table_elt_t *
+ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i);
+
+/* The next request header of that lower case name, in such a walk. */
+ngx_table_elt_t *
+ngx_http_opensandbox_next_named(ngx_list_part_t **part, ngx_uint_t *i,
+                                ngx_str_t *name);
+
+/*
  * The first request header of that lower case name, or NULL; *n is how many
  * there are.
  */

@@ -264,36 +264,51 @@ ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
 {
     ngx_uint_t       i;
     ngx_list_part_t *part;
-    ngx_table_elt_t *h, *found;
+    ngx_table_elt_t *h, *first;
 
-    *n = 0;
-    found = NULL;
-
+    i = 0;
     part = &r->headers_in.headers.part;
-    h = part->elts;
 
-    for (i = 0; /* void */; i++) {
+    first = ngx_http_opensandbox_next_named(&part, &i, name);
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == name->len &&
-            ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0)
-        {
-            if (found == NULL) {
-                found = &h[i];
-            }
-
-            (*n)++;
-        }
+    for (h = first, *n = 0; h; (*n)++) {
+        h = ngx_http_opensandbox_next_named(&part, &i, name);
     }
 
-    return found;
+    return first;
+}
+
+
+ngx_table_elt_t *
+ngx_http_opensandbox_next_named(ngx_list_part_t **part, ngx_uint_t *i,
+                                ngx_str_t *name)
+{
+    ngx_table_elt_t *h;
+
+    do {
+        h = ngx_http_opensandbox_next_header(part, i);
+    } while (h && (h->key.len != name->len ||
+                   ngx_memcmp(h->lowcase_key, name->data, name->len) != 0));
+
+    return h;
+}
+
+
+ngx_table_elt_t *
+ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i)
+{
+    ngx_table_elt_t *h;
+
+    while (*i >= (*part)->nelts) {
+        if ((*part)->next == NULL) {
+            return NULL;
+        }
+
+        *part = (*part)->next;
+        *i = 0;
+    }
+
+    h = (*part)->elts;
+
+    return &h[(*i)++];
 }

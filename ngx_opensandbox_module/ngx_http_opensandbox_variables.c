@@ -246,6 +246,8 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
 
+    static ngx_str_t connection = ngx_string("connection");
+
     ngx_str_null(&value);
     found = 0;
 
@@ -253,30 +255,13 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
 
         /* there can be several; nginx keeps but one in headers_in */
 
+        i = 0;
         part = &r->headers_in.headers.part;
-        h = part->elts;
 
-        for (i = 0; /* void */; i++) {
-
-            if (i >= part->nelts) {
-                if (part->next == NULL) {
-                    break;
-                }
-
-                part = part->next;
-                h = part->elts;
-                i = 0;
-            }
-
-            if (h[i].key.len == sizeof("Connection") - 1 &&
-                ngx_strncmp(h[i].lowcase_key, "connection", h[i].key.len) ==
-                    0 &&
-                ngx_http_opensandbox_has_token(&h[i].value, "upgrade"))
-            {
-                found = 1;
-                break;
-            }
-        }
+        do {
+            h = ngx_http_opensandbox_next_named(&part, &i, &connection);
+            found = h && ngx_http_opensandbox_has_token(&h->value, "upgrade");
+        } while (h && !found);
     }
 
     if (found) {
