@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_module.h"
+#include "ngx_http_opensandbox_socket.h"
 
 
 /*
@@ -29,6 +30,12 @@ ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data);
 static void
 ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
                                ngx_uint_t state);
+static void
+ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
+                            ngx_http_opensandbox_ctx_t *ctx);
+static void
+ngx_http_opensandbox_not_connected(ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_err_t                   err);
 #if (NGX_HTTP_SSL)
 static ngx_int_t
 ngx_http_opensandbox_set_session(ngx_peer_connection_t *pc, void *data);
@@ -142,8 +149,96 @@ static void
 ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
                                ngx_uint_t state)
 {
+    ngx_err_t                   err = ngx_errno;
+    ngx_http_opensandbox_ctx_t *ctx = data;
+
     if (pc->tries) {
         pc->tries--;
+    }
+
+    if (!(state & NGX_PEER_FAILED)) {
+        return;
+    }
+
+    if (pc->connection) {
+        ngx_http_opensandbox_failed(pc, ctx);
+
+    } else {
+
+        /* connect() has just failed; nothing has set errno since */
+
+        ngx_http_opensandbox_not_connected(ctx, err);
+    }
+}
+
+
+/*
+ * What went wrong with a connection.  nginx has taken the socket's error, and
+ * the log has it; what it was shows all the same.
+ */
+
+static void
+ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
+                            ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_connection_t *c;
+
+    c = pc->connection;
+
+    ctx->failure = NULL;
+
+    if (c->read->eof) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
+
+    } else if (c->read->error || c->write->error) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
+        ctx->failure = "the connection was reset";
+
+#if (NGX_HTTP_SSL)
+    } else if (c->ssl && !c->ssl->handshaked) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+        ctx->failure = "the TLS handshake failed";
+#endif
+
+    } else if (ctx->request->upstream->request_sent) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+
+    } else if (ngx_http_opensandbox_socket_heard(c->fd)) {
+
+        /* the one segment was a reset */
+
+        ngx_http_opensandbox_not_connected(ctx, NGX_ECONNREFUSED);
+
+    } else {
+        ngx_http_opensandbox_not_connected(ctx, NGX_EHOSTUNREACH);
+    }
+}
+
+
+static void
+ngx_http_opensandbox_not_connected(ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_err_t                   err)
+{
+    u_char *p;
+
+    enum {
+        size = 128
+    };
+
+    ctx->failure = NULL;
+
+    if (err == NGX_ECONNREFUSED) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_REFUSED;
+        return;
+    }
+
+    ctx->failed = NGX_HTTP_OPENSANDBOX_UNREACHABLE;
+
+    p = ngx_pcalloc(ctx->request->pool, size);
+
+    if (p) {
+        (void) ngx_strerror(err, p, size - 1);
+        ctx->failure = (char *) p;
     }
 }
 

@@ -31,6 +31,7 @@ typedef enum {
     NGX_HTTP_OPENSANDBOX_NO_KEYS,
     NGX_HTTP_OPENSANDBOX_UNRESOLVED,
     NGX_HTTP_OPENSANDBOX_REFUSED,
+    NGX_HTTP_OPENSANDBOX_UNREACHABLE,
     NGX_HTTP_OPENSANDBOX_DROPPED,
     NGX_HTTP_OPENSANDBOX_BAD_ANSWER,
     NGX_HTTP_OPENSANDBOX_SLOW,
@@ -113,6 +114,10 @@ typedef struct {
     ngx_http_opensandbox_record_t *record;
     ngx_http_opensandbox_place_t  *place;
     ngx_addr_t                     peer;
+
+    /* the last attempt that failed, while nginx may make another */
+    ngx_http_opensandbox_status_e failed;
+    const char                   *failure;
 
     /* the client's URI, while r->unparsed_uri holds the rest alone */
     ngx_str_t  uri;

@@ -73,10 +73,14 @@ static ngx_http_opensandbox_answer_t ngx_http_opensandbox_answers[] = {
      "Wait a moment, then load this page again.", 1},
 
     {ngx_string("refused"), 502,
-     "sandbox %V refuses connections to port %ui: nothing listens there, or "
-     "the sandbox cannot be reached",
+     "sandbox %V refuses connections to port %ui: nothing listens there",
      "Check that the program in the sandbox runs and listens on this port, "
      "on all addresses and not on localhost alone.",
+     1},
+
+    {ngx_string("unreachable"), 502, "sandbox %V cannot be reached on port %ui",
+     "Check that the sandbox still runs. Its address, a route to it or a "
+     "firewall before it may be wrong.",
      1},
 
     {ngx_string("dropped"), 502,
@@ -254,18 +258,11 @@ ngx_http_opensandbox_diagnose(ngx_http_request_t         *r,
 
     if (r->err_status == NGX_HTTP_GATEWAY_TIME_OUT) {
         ctx->status = NGX_HTTP_OPENSANDBOX_SLOW;
+        ctx->reason = u->request_sent ? NULL : "it took no connection";
 
-    } else if (r->err_status != NGX_HTTP_BAD_GATEWAY) {
-        return;
-
-    } else if (u->state->connect_time == (ngx_msec_t) -1) {
-        ctx->status = NGX_HTTP_OPENSANDBOX_REFUSED;
-
-    } else if (u->state->bytes_received == 0) {
-        ctx->status = NGX_HTTP_OPENSANDBOX_DROPPED;
-
-    } else {
-        ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+    } else if (r->err_status == NGX_HTTP_BAD_GATEWAY) {
+        ctx->status = ctx->failed;
+        ctx->reason = ctx->failure;
     }
 }
 
