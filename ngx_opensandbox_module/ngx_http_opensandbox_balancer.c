@@ -119,7 +119,9 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
     pc->data = ctx;
     pc->get = ngx_http_opensandbox_get_peer;
     pc->free = ngx_http_opensandbox_free_peer;
-    pc->tries = 1;
+    pc->tries = ctx->nresolved ? ctx->nresolved : 1;
+
+    ctx->attempts = 0;
 
 #if (NGX_HTTP_SSL)
     pc->set_session = ngx_http_opensandbox_set_session;
@@ -134,6 +136,12 @@ static ngx_int_t
 ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_opensandbox_ctx_t *ctx = data;
+
+    if (ctx->attempts++ &&
+        ngx_http_opensandbox_next_peer(ctx->request, ctx) == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
 
     pc->sockaddr = ctx->peer.sockaddr;
     pc->socklen = ctx->peer.socklen;
@@ -339,4 +347,19 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
     default: /* NGX_HTTP_OPENSANDBOX_PLACE_NAME: resolved before */
         return ctx->peer.sockaddr ? NGX_OK : NGX_ERROR;
     }
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (ctx->nresolved < 2) {
+        return NGX_DECLINED;
+    }
+
+    ctx->current = (ctx->current + 1) % ctx->nresolved;
+    ctx->place = &ctx->resolved[ctx->current];
+
+    return ngx_http_opensandbox_peer(r, ctx);
 }

@@ -352,8 +352,8 @@ ngx_http_opensandbox_cleanup(void *data)
 {
     ngx_http_opensandbox_ctx_t *ctx = data;
 
-    if (ctx->tunnel) {
-        ngx_http_opensandbox_tunnel_close(ctx);
+    if (ctx->watched) {
+        ngx_http_opensandbox_stream_close(ctx);
     }
 
     ngx_http_opensandbox_release(ctx);

@@ -115,6 +115,12 @@ typedef struct {
     ngx_http_opensandbox_place_t  *place;
     ngx_addr_t                     peer;
 
+    /* the addresses of a host name; NULL for other places */
+    ngx_http_opensandbox_place_t *resolved;
+    ngx_uint_t                    nresolved;
+    ngx_uint_t                    current;
+    ngx_uint_t                    attempts;
+
     /* the last attempt that failed, while nginx may make another */
     ngx_http_opensandbox_status_e failed;
     const char                   *failure;
@@ -125,15 +131,15 @@ typedef struct {
 
     ngx_chain_t *body;
 
-    /* of a tunnel, and of a request that is held */
-    ngx_http_request_t          *request;
-    ngx_queue_t                  queue;
-    ngx_resolver_ctx_t          *resolver;
-    ngx_http_opensandbox_place_t resolved;
-    ngx_peer_connection_t        probe;
-    ngx_event_t                  pause;
-    ngx_msec_t                   deadline;
+    /* of a stream, and of a request that is held */
+    ngx_http_request_t   *request;
+    ngx_queue_t           queue;
+    ngx_resolver_ctx_t   *resolver;
+    ngx_peer_connection_t probe;
+    ngx_event_t           pause;
+    ngx_msec_t            deadline;
 
+    unsigned watched : 1;
     unsigned tunnel : 1;
     unsigned probed : 1;
 
@@ -247,6 +253,11 @@ ngx_int_t
 ngx_http_opensandbox_peer(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx);
 
+/* Makes ctx->peer the host name's next address, if it has another. */
+ngx_int_t
+ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx);
+
 
 /* _rewrite.c: brings what a sandbox answers under the URI's prefix */
 ngx_int_t
@@ -254,12 +265,20 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
 
 
-/* _tunnel.c: upgraded connections, from the switch to the request's end */
+/*
+ * _tunnel.c: upgraded connections and event streams, from the answer's header
+ * to the request's end
+ */
 ngx_int_t
 ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
 void
-ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx);
+ngx_http_opensandbox_stream_open(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+
+/* Of either. */
+void
+ngx_http_opensandbox_stream_close(ngx_http_opensandbox_ctx_t *ctx);
 
 
 /*

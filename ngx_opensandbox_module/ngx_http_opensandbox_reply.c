@@ -21,6 +21,8 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r);
 static ngx_int_t
 ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in);
 static ngx_uint_t
+ngx_http_opensandbox_event_stream(ngx_http_request_t *r);
+static ngx_uint_t
 ngx_http_opensandbox_garbage(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
 static void
@@ -195,10 +197,17 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
             return NGX_ERROR;
         }
 
-        if (r->upstream->upgrade && !ctx->tunnel &&
-            ngx_http_opensandbox_tunnel_open(r, ctx) != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (ctx->watched) {
+            return ngx_http_next_header_filter(r);
+        }
+
+        if (r->upstream->upgrade) {
+            if (ngx_http_opensandbox_tunnel_open(r, ctx) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+        } else if (ngx_http_opensandbox_event_stream(r)) {
+            ngx_http_opensandbox_stream_open(r, ctx);
         }
     }
 
@@ -222,6 +231,30 @@ ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     return ngx_http_next_body_filter(r, in);
+}
+
+
+/* Whether the answer is server-sent events, which have no end of their own. */
+
+static ngx_uint_t
+ngx_http_opensandbox_event_stream(ngx_http_request_t *r)
+{
+    u_char    ch;
+    ngx_str_t type;
+
+    static ngx_str_t events = ngx_string("text/event-stream");
+
+    type = r->headers_out.content_type;
+
+    if (type.len < events.len ||
+        ngx_strncasecmp(type.data, events.data, events.len) != 0)
+    {
+        return 0;
+    }
+
+    ch = type.len > events.len ? type.data[events.len] : ';';
+
+    return ch == ';' || ch == ' ' || ch == '\t';
 }
 
 
