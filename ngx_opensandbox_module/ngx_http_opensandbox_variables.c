@@ -11,6 +11,10 @@ ngx_http_opensandbox_host_variable(ngx_http_request_t        *r,
                                    ngx_http_variable_value_t *v,
                                    uintptr_t                  data);
 static ngx_int_t
+ngx_http_opensandbox_endpoint_host(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t                  *host);
+static ngx_int_t
 ngx_http_opensandbox_client_host_variable(ngx_http_request_t        *r,
                                           ngx_http_variable_value_t *v,
                                           uintptr_t                  data);
@@ -201,9 +205,8 @@ ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
         return NGX_OK;
     }
 
-    if (ctx && olcf->host_endpoint) {
-        *host = ctx->peer.name;
-        return NGX_OK;
+    if (ctx && ctx->place && olcf->host_endpoint) {
+        return ngx_http_opensandbox_endpoint_host(r, ctx, host);
     }
 
     if (olcf->host) {
@@ -211,6 +214,44 @@ ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
     }
 
     *host = ngx_http_opensandbox_client_host(r);
+
+    return NGX_OK;
+}
+
+
+/* The name that was looked up rather than what it led to. */
+
+static ngx_int_t
+ngx_http_opensandbox_endpoint_host(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t                  *host)
+{
+    ngx_str_t                     name;
+    ngx_http_opensandbox_place_t *place;
+
+    place = ctx->place;
+
+    if (place->kind == NGX_HTTP_OPENSANDBOX_PLACE_UNIX) {
+        ngx_str_set(host, "localhost");
+        return NGX_OK;
+    }
+
+    if (ctx->resolved == NULL) {
+        *host = ctx->peer.name;
+        return NGX_OK;
+    }
+
+    name = ngx_http_opensandbox_text(ctx->record, &place->text);
+
+    host->data = ngx_pnalloc(r->pool, name.len + 1 + NGX_INT_T_LEN);
+    if (host->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    host->len =
+        ngx_sprintf(host->data, "%V:%ui", &name,
+                    place->port ? (ngx_uint_t) place->port : ctx->route.port) -
+        host->data;
 
     return NGX_OK;
 }
