@@ -215,10 +215,14 @@ ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
 
         /* the one segment was a reset */
 
-        ngx_http_opensandbox_not_connected(ctx, NGX_ECONNREFUSED);
+        ctx->failed = NGX_HTTP_OPENSANDBOX_REFUSED;
 
     } else {
-        ngx_http_opensandbox_not_connected(ctx, NGX_EHOSTUNREACH);
+
+        /* there was an ICMP message instead */
+
+        ctx->failed = NGX_HTTP_OPENSANDBOX_UNREACHABLE;
+        ctx->failure = "the network, or a firewall, rejects the connection";
     }
 }
 
