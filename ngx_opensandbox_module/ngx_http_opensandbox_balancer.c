@@ -9,8 +9,13 @@
  * address.  Every address here ends in the generation of its record, in bytes
  * that connect(2) does not look at, so that a connection is never handed to a
  * later sandbox at the same address: in sin_zero, behind sockaddr_in6, or
- * behind the NUL of a socket's path.
+ * behind the NUL of a socket's path.  The number of a location that speaks TLS
+ * is there too, or a connection would be shared with one that speaks plain
+ * HTTP, or checks certificates.
  */
+
+
+#define NGX_HTTP_OPENSANDBOX_TLS_SHIFT 48
 
 
 typedef struct {
@@ -100,6 +105,9 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
 {
     ngx_peer_connection_t      *pc;
     ngx_http_opensandbox_ctx_t *ctx;
+#if (NGX_HTTP_SSL)
+    ngx_http_opensandbox_loc_conf_t *olcf;
+#endif
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
 
@@ -124,6 +132,16 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
     ctx->attempts = 0;
 
 #if (NGX_HTTP_SSL)
+    if (r->upstream->ssl) {
+        olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+        ctx->tls = olcf->number;
+
+        if (ngx_http_opensandbox_peer(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
     pc->set_session = ngx_http_opensandbox_set_session;
     pc->save_session = ngx_http_opensandbox_save_session;
 #endif
@@ -195,18 +213,20 @@ ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
 
     ctx->failure = NULL;
 
+#if (NGX_HTTP_SSL)
+    if (c->ssl && !ctx->request->upstream->request_sent) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+        ctx->failure = "the TLS handshake failed";
+        return;
+    }
+#endif
+
     if (c->read->eof) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
 
     } else if (c->read->error || c->write->error) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
         ctx->failure = "the connection was reset";
-
-#if (NGX_HTTP_SSL)
-    } else if (c->ssl && !c->ssl->handshaked) {
-        ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
-        ctx->failure = "the TLS handshake failed";
-#endif
 
     } else if (ctx->request->upstream->request_sent) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
@@ -286,7 +306,8 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
     ngx_http_opensandbox_sockaddr_in6_t *sin6;
 
     place = ctx->place;
-    generation = ctx->record->generation;
+    generation = ctx->record->generation +
+                 ((uint64_t) ctx->tls << NGX_HTTP_OPENSANDBOX_TLS_SHIFT);
     port = place->port ? place->port : ctx->route.port;
 
     text = ngx_http_opensandbox_text(ctx->record, &place->text);

@@ -480,6 +480,8 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
     omcf->used = 1;
 
+    olcf->number = ++omcf->locations;
+
     value = cf->args->elts;
 
     olcf->mode = ngx_http_opensandbox_mode_value(cf, &value[1]);

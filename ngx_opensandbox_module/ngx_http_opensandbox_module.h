@@ -77,6 +77,8 @@ typedef struct {
     ngx_array_t policy_uses;
     /* ngx_http_opensandbox_policy_use_t */
 
+    ngx_uint_t locations;
+
     /* a directive that needs the zone has been seen */
     ngx_uint_t used;
 
@@ -86,6 +88,7 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t                mode;
+    ngx_uint_t                number; /* 1 for the first location */
     ngx_str_t                 prefix;
     ngx_str_t                 domain;
     ngx_http_complex_value_t *host;
@@ -114,6 +117,9 @@ typedef struct {
     ngx_http_opensandbox_record_t *record;
     ngx_http_opensandbox_place_t  *place;
     ngx_addr_t                     peer;
+
+    /* the location's number, if it speaks TLS to its sandboxes */
+    ngx_uint_t tls;
 
     /* the addresses of a host name; NULL for other places */
     ngx_http_opensandbox_place_t *resolved;
