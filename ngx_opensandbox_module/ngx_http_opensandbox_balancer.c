@@ -131,6 +131,8 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
 
     ctx->attempts = 0;
 
+    ngx_http_opensandbox_interim(r, ctx);
+
 #if (NGX_HTTP_SSL)
     if (r->upstream->ssl) {
         olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);

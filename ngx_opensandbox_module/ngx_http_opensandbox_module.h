@@ -137,6 +137,10 @@ typedef struct {
 
     ngx_chain_t *body;
 
+    /* the proxy's own, see _interim.c */
+    ngx_int_t (*process_header)(ngx_http_request_t *r);
+    ngx_int_t (*reinit_request)(ngx_http_request_t *r);
+
     /* of a stream, and of a request that is held */
     ngx_http_request_t   *request;
     ngx_queue_t           queue;
@@ -222,6 +226,10 @@ ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
                                   ngx_http_opensandbox_ctx_t *ctx,
                                   ngx_str_t                  *host);
 
+/* Whether the client asks for another protocol, and Connection says so. */
+ngx_uint_t
+ngx_http_opensandbox_upgrading(ngx_http_request_t *r);
+
 ngx_int_t
 ngx_http_opensandbox_add_variables(ngx_conf_t *cf);
 
@@ -263,6 +271,12 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
 ngx_int_t
 ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
                                ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _interim.c: keeps a sandbox's 1xx answers from being taken for the answer */
+void
+ngx_http_opensandbox_interim(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx);
 
 
 /* _rewrite.c: brings what a sandbox answers under the URI's prefix */

@@ -282,30 +282,11 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
                                       ngx_http_variable_value_t *v,
                                       uintptr_t                  data)
 {
-    ngx_str_t        value;
-    ngx_uint_t       i, found;
-    ngx_list_part_t *part;
-    ngx_table_elt_t *h;
-
-    static ngx_str_t connection = ngx_string("connection");
+    ngx_str_t value;
 
     ngx_str_null(&value);
-    found = 0;
 
-    if (r->headers_in.upgrade) {
-
-        /* there can be several; nginx keeps but one in headers_in */
-
-        i = 0;
-        part = &r->headers_in.headers.part;
-
-        do {
-            h = ngx_http_opensandbox_next_named(&part, &i, &connection);
-            found = h && ngx_http_opensandbox_has_token(&h->value, "upgrade");
-        } while (h && !found);
-    }
-
-    if (found) {
+    if (ngx_http_opensandbox_upgrading(r)) {
         if (data) {
             ngx_str_set(&value, "upgrade");
 
@@ -317,6 +298,38 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
     ngx_http_opensandbox_set(v, &value);
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_upgrading(ngx_http_request_t *r)
+{
+    ngx_uint_t       i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    static ngx_str_t connection = ngx_string("connection");
+
+    if (r->headers_in.upgrade == NULL) {
+        return 0;
+    }
+
+    /* there can be several; nginx keeps but one in headers_in */
+
+    i = 0;
+    part = &r->headers_in.headers.part;
+
+    for (;;) {
+        h = ngx_http_opensandbox_next_named(&part, &i, &connection);
+
+        if (h == NULL) {
+            return 0;
+        }
+
+        if (ngx_http_opensandbox_has_token(&h->value, "upgrade")) {
+            return 1;
+        }
+    }
 }
 
 
