@@ -285,7 +285,7 @@ sub read_content
 		read $socket, $a->{body}, $length->[0];
 	} elsif ($chunked) {
 		while (defined(my $size = <$socket>)) {
-			my $n = hex $size;
+			my $n = hex($size =~ s/\s+//gr);
 			read($socket, my $chunk, $n + 2);
 			last if $n == 0;
 			$a->{body} .= substr $chunk, 0, $n;
