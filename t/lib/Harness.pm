@@ -364,6 +364,22 @@ $SIG{$_} = sub { exit 130 } for qw(INT TERM HUP PIPE);
 	my $number = $prctl{ (POSIX::uname())[4] };
 	syscall($number, 1, 15, 0, 0, 0) if $number;
 }
-END { cleanup() }
+
+# What a sanitizer said of a program of ours, whichever test noticed.
+sub sanitizer_reports
+{
+	return '' if $$ != $owner || !$scratch;
+	return join '', grep { /: runtime error: |Sanitizer/ }
+	    map { split /^/, read_file($_) } glob "$scratch/*.log";
+}
+
+END {
+	my $reports = sanitizer_reports();
+	cleanup();
+	if ($reports) {
+		print STDERR $reports;
+		$? ||= 1;
+	}
+}
 
 1;
