@@ -9,11 +9,11 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More tests => 11;
 use Harness;
+use Ingress;
 
 my $readme = read_file(root() . '/README.md');
 my $dir = scratch();
 my $root = root();
-my $nginx = $ENV{NGINX} ? "$ENV{NGINX}/usr/sbin/nginx" : 'nginx';
 
 my ($whole, @rest) = $readme =~ /```nginx\n(.*?)```/gs;
 ok($whole, 'the README shows a whole gateway');
@@ -26,8 +26,12 @@ $whole =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$root/conf/nginx/$1}g;
 $whole =~ s{/etc/nginx/opensandbox\.d}{$dir/opensandbox.d};
 write_file("$dir/nginx.conf", "pid $dir/nginx.pid;\nerror_log $dir/error.log;\n"
 	. $whole);
-my ($status, $out) = capture($nginx, '-e', "$dir/error.log", '-p', $dir,
-    '-t', '-c', "$dir/nginx.conf");
+my ($status, $out) = do {
+	my $env = Ingress::nginx_env();
+	local @ENV{ keys %$env } = values %$env;
+	capture(Ingress::nginx_binary(), '-e', "$dir/error.log", '-p', $dir, '-t',
+	    '-c', "$dir/nginx.conf");
+};
 is($status, 0, 'nginx takes it, with the sandboxes and policies shown')
     or diag $out;
 
