@@ -2,7 +2,8 @@
 #
 #   make          build/ngx_http_opensandbox_module.so, build/egress-sidecar
 #   make demo     the main job on real traffic, for a newcomer
-#   make test     everything: unit tests, then system tests
+#   make test     everything: unit tests, then system tests; with SAN=1, under
+#                 AddressSanitizer and UndefinedBehaviorSanitizer
 #   make check    layout, clang-tidy, cppcheck, unit tests
 #   make fuzz     TIME=10: libFuzzer on what reads bytes from outside
 #   make bench    ratios against peers, measured in one run; bench-ingress and

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_module.h"
+#include "ngx_http_opensandbox_socket.h"
 
 
 /*
@@ -8,8 +9,13 @@
  * address.  Every address here ends in the generation of its record, in bytes
  * that connect(2) does not look at, so that a connection is never handed to a
  * later sandbox at the same address: in sin_zero, behind sockaddr_in6, or
- * behind the NUL of a socket's path.
+ * behind the NUL of a socket's path.  The number of a location that speaks TLS
+ * is there too, or a connection would be shared with one that speaks plain
+ * HTTP, or checks certificates.
  */
+
+
+#define NGX_HTTP_OPENSANDBOX_TLS_SHIFT 48
 
 
 typedef struct {
@@ -29,6 +35,12 @@ ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data);
 static void
 ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
                                ngx_uint_t state);
+static void
+ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
+                            ngx_http_opensandbox_ctx_t *ctx);
+static void
+ngx_http_opensandbox_not_connected(ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_err_t                   err);
 #if (NGX_HTTP_SSL)
 static ngx_int_t
 ngx_http_opensandbox_set_session(ngx_peer_connection_t *pc, void *data);
@@ -93,6 +105,9 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
 {
     ngx_peer_connection_t      *pc;
     ngx_http_opensandbox_ctx_t *ctx;
+#if (NGX_HTTP_SSL)
+    ngx_http_opensandbox_loc_conf_t *olcf;
+#endif
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
 
@@ -112,9 +127,23 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
     pc->data = ctx;
     pc->get = ngx_http_opensandbox_get_peer;
     pc->free = ngx_http_opensandbox_free_peer;
-    pc->tries = 1;
+    pc->tries = ctx->nresolved ? ctx->nresolved : 1;
+
+    ctx->attempts = 0;
+
+    ngx_http_opensandbox_interim(r, ctx);
 
 #if (NGX_HTTP_SSL)
+    if (r->upstream->ssl) {
+        olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+        ctx->tls = olcf->number;
+
+        if (ngx_http_opensandbox_peer(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
     pc->set_session = ngx_http_opensandbox_set_session;
     pc->save_session = ngx_http_opensandbox_save_session;
 #endif
@@ -127,6 +156,12 @@ static ngx_int_t
 ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_opensandbox_ctx_t *ctx = data;
+
+    if (ctx->attempts++ &&
+        ngx_http_opensandbox_next_peer(ctx->request, ctx) == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
 
     pc->sockaddr = ctx->peer.sockaddr;
     pc->socklen = ctx->peer.socklen;
@@ -142,8 +177,102 @@ static void
 ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
                                ngx_uint_t state)
 {
+    ngx_err_t                   err = ngx_errno;
+    ngx_http_opensandbox_ctx_t *ctx = data;
+
     if (pc->tries) {
         pc->tries--;
+    }
+
+    if (!(state & NGX_PEER_FAILED)) {
+        return;
+    }
+
+    if (pc->connection) {
+        ngx_http_opensandbox_failed(pc, ctx);
+
+    } else {
+
+        /* connect() has just failed; nothing has set errno since */
+
+        ngx_http_opensandbox_not_connected(ctx, err);
+    }
+}
+
+
+/*
+ * What went wrong with a connection.  nginx has taken the socket's error, and
+ * the log has it; what it was shows all the same.
+ */
+
+static void
+ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
+                            ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_connection_t *c;
+
+    c = pc->connection;
+
+    ctx->failure = NULL;
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl && !ctx->request->upstream->request_sent) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+        ctx->failure = "the TLS handshake failed";
+        return;
+    }
+#endif
+
+    if (c->read->eof) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
+
+    } else if (c->read->error || c->write->error) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
+        ctx->failure = "the connection was reset";
+
+    } else if (ctx->request->upstream->request_sent) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+
+    } else if (ngx_http_opensandbox_socket_heard(c->fd)) {
+
+        /* the one segment was a reset */
+
+        ctx->failed = NGX_HTTP_OPENSANDBOX_REFUSED;
+
+    } else {
+
+        /* there was an ICMP message instead */
+
+        ctx->failed = NGX_HTTP_OPENSANDBOX_UNREACHABLE;
+        ctx->failure = "the network, or a firewall, rejects the connection";
+    }
+}
+
+
+static void
+ngx_http_opensandbox_not_connected(ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_err_t                   err)
+{
+    u_char *p;
+
+    enum {
+        size = 128
+    };
+
+    ctx->failure = NULL;
+
+    if (err == NGX_ECONNREFUSED) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_REFUSED;
+        return;
+    }
+
+    ctx->failed = NGX_HTTP_OPENSANDBOX_UNREACHABLE;
+
+    p = ngx_pcalloc(ctx->request->pool, size);
+
+    if (p) {
+        (void) ngx_strerror(err, p, size - 1);
+        ctx->failure = (char *) p;
     }
 }
 
@@ -179,7 +308,8 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
     ngx_http_opensandbox_sockaddr_in6_t *sin6;
 
     place = ctx->place;
-    generation = ctx->record->generation;
+    generation = ctx->record->generation +
+                 ((uint64_t) ctx->tls << NGX_HTTP_OPENSANDBOX_TLS_SHIFT);
     port = place->port ? place->port : ctx->route.port;
 
     text = ngx_http_opensandbox_text(ctx->record, &place->text);
@@ -244,4 +374,19 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
     default: /* NGX_HTTP_OPENSANDBOX_PLACE_NAME: resolved before */
         return ctx->peer.sockaddr ? NGX_OK : NGX_ERROR;
     }
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (ctx->nresolved < 2) {
+        return NGX_DECLINED;
+    }
+
+    ctx->current = (ctx->current + 1) % ctx->nresolved;
+    ctx->place = &ctx->resolved[ctx->current];
+
+    return ngx_http_opensandbox_peer(r, ctx);
 }

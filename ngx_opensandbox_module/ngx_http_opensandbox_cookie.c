@@ -113,7 +113,7 @@ ngx_http_opensandbox_cookie_find(ngx_http_request_t         *r,
     latest = -1;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_opensandbox_next_header(
+    while ((h = ngx_http_opensandbox_next_named(
                 &part, &i, &ngx_http_opensandbox_cookie_header)) != NULL)
     {
         text = h->value;
@@ -328,7 +328,7 @@ ngx_http_opensandbox_cookie_cut(ngx_http_request_t *r)
     empty = 0;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_opensandbox_next_header(
+    while ((h = ngx_http_opensandbox_next_named(
                 &part, &i, &ngx_http_opensandbox_cookie_header)) != NULL)
     {
         rc = ngx_http_opensandbox_cookie_strip(r, &h->value);
@@ -458,7 +458,7 @@ ngx_http_opensandbox_cookie_guard(ngx_http_request_t *r)
     i = 0;
     part = &r->headers_out.headers.part;
 
-    while ((h = ngx_http_opensandbox_next_header(&part, &i, &name)) != NULL) {
+    while ((h = ngx_http_opensandbox_next_named(&part, &i, &name)) != NULL) {
 
         p = h->value.data;
         last = p + h->value.len;

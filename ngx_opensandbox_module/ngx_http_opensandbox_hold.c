@@ -18,6 +18,10 @@ ngx_http_opensandbox_look_up(ngx_http_request_t         *r,
 static void
 ngx_http_opensandbox_looked_up(ngx_resolver_ctx_t *rctx);
 static ngx_int_t
+ngx_http_opensandbox_keep(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx,
+                          ngx_resolver_ctx_t         *rctx);
+static ngx_int_t
 ngx_http_opensandbox_probe(ngx_http_request_t         *r,
                            ngx_http_opensandbox_ctx_t *ctx);
 static void
@@ -140,13 +144,10 @@ ngx_http_opensandbox_look_up(ngx_http_request_t         *r,
 static void
 ngx_http_opensandbox_looked_up(ngx_resolver_ctx_t *rctx)
 {
-    ngx_uint_t                   i;
-    ngx_connection_t            *c;
-    ngx_http_request_t          *r;
-    struct sockaddr_in          *sin;
-    struct sockaddr_in6         *sin6;
-    ngx_http_opensandbox_ctx_t  *ctx;
-    ngx_http_opensandbox_place_t place;
+    ngx_uint_t                  async;
+    ngx_connection_t           *c;
+    ngx_http_request_t         *r;
+    ngx_http_opensandbox_ctx_t *ctx;
 
     r = rctx->data;
     c = r->connection;
@@ -156,34 +157,64 @@ ngx_http_opensandbox_looked_up(ngx_resolver_ctx_t *rctx)
         ctx->status = NGX_HTTP_OPENSANDBOX_UNRESOLVED;
         ctx->reason = ngx_resolver_strerror(rctx->state);
 
-    } else {
-        place = *ctx->place;
-        i = rctx->naddrs > 1 ? (ngx_uint_t) ngx_random() % rctx->naddrs : 0;
-
-        if (rctx->addrs[i].sockaddr->sa_family == AF_INET6) {
-            sin6 = (struct sockaddr_in6 *) rctx->addrs[i].sockaddr;
-            place.kind = NGX_HTTP_OPENSANDBOX_PLACE_INET6;
-            ngx_memcpy(place.addr, &sin6->sin6_addr, sizeof(struct in6_addr));
-
-        } else {
-            sin = (struct sockaddr_in *) rctx->addrs[i].sockaddr;
-            place.kind = NGX_HTTP_OPENSANDBOX_PLACE_INET;
-            ngx_memcpy(place.addr, &sin->sin_addr, sizeof(struct in_addr));
-        }
-
-        ctx->resolved = place;
-        ctx->place = &ctx->resolved;
+    } else if (ngx_http_opensandbox_keep(r, ctx, rctx) != NGX_OK) {
+        ctx->status = NGX_HTTP_OPENSANDBOX_UNRESOLVED;
+        ctx->reason = "no memory";
     }
 
-    i = rctx->async;
+    async = rctx->async;
 
     ngx_resolve_name_done(rctx);
     ctx->resolver = NULL;
 
-    if (i) {
+    if (async) {
         ngx_http_opensandbox_resume(r);
         ngx_http_run_posted_requests(c);
     }
+}
+
+
+/* Copies the addresses of a name, in the order that the resolver chose. */
+
+static ngx_int_t
+ngx_http_opensandbox_keep(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx,
+                          ngx_resolver_ctx_t         *rctx)
+{
+    ngx_uint_t                    i;
+    struct sockaddr_in           *sin;
+    struct sockaddr_in6          *sin6;
+    ngx_http_opensandbox_place_t *place;
+
+    place = ngx_palloc(r->pool,
+                       rctx->naddrs * sizeof(ngx_http_opensandbox_place_t));
+    if (place == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < rctx->naddrs; i++) {
+
+        /* a port of port_map stays */
+        place[i] = *ctx->place;
+
+        if (rctx->addrs[i].sockaddr->sa_family == AF_INET6) {
+            sin6 = (struct sockaddr_in6 *) rctx->addrs[i].sockaddr;
+            place[i].kind = NGX_HTTP_OPENSANDBOX_PLACE_INET6;
+            ngx_memcpy(place[i].addr, &sin6->sin6_addr,
+                       sizeof(struct in6_addr));
+
+        } else {
+            sin = (struct sockaddr_in *) rctx->addrs[i].sockaddr;
+            place[i].kind = NGX_HTTP_OPENSANDBOX_PLACE_INET;
+            ngx_memcpy(place[i].addr, &sin->sin_addr, sizeof(struct in_addr));
+        }
+    }
+
+    ctx->place = place;
+    ctx->resolved = place;
+    ctx->nresolved = rctx->naddrs;
+
+    return NGX_OK;
 }
 
 
@@ -308,6 +339,8 @@ ngx_http_opensandbox_probe_again(ngx_http_request_t         *r,
         ngx_http_opensandbox_resume(r);
         return;
     }
+
+    (void) ngx_http_opensandbox_next_peer(r, ctx);
 
     if (ngx_http_opensandbox_probe(r, ctx) == NGX_OK) {
         ngx_http_opensandbox_resume(r);

@@ -90,6 +90,7 @@ ngx_http_opensandbox_meters_init_process(ngx_http_opensandbox_zone_t *zone,
     if (slot && slot->pid != ngx_pid) {
         slot->pid = ngx_pid;
         slot->meters.tunnels = 0;
+        slot->meters.streams = 0;
     }
 
     ngx_shmtx_unlock(&zone->pool->mutex);
@@ -117,7 +118,7 @@ void
 ngx_http_opensandbox_meters_sum(ngx_http_opensandbox_zone_t   *zone,
                                 ngx_http_opensandbox_meters_t *sum)
 {
-    uint64_t                    *from, *to, tunnels;
+    uint64_t                    *from, *to, tunnels, streams;
     ngx_uint_t                   i;
     ngx_http_opensandbox_slot_t *slot;
 
@@ -125,6 +126,7 @@ ngx_http_opensandbox_meters_sum(ngx_http_opensandbox_zone_t   *zone,
 
     to = (uint64_t *) sum;
     tunnels = 0;
+    streams = 0;
 
     for (slot = zone->shared->slots; slot; slot = slot->next) {
         from = (uint64_t *) &slot->meters;
@@ -136,10 +138,12 @@ ngx_http_opensandbox_meters_sum(ngx_http_opensandbox_zone_t   *zone,
 
         if (ngx_http_opensandbox_meters_alive(slot)) {
             tunnels += slot->meters.tunnels;
+            streams += slot->meters.streams;
         }
     }
 
     sum->tunnels = tunnels;
+    sum->streams = streams;
 }
 
 

@@ -22,7 +22,7 @@ typedef enum {
 } ngx_http_opensandbox_renew_e;
 
 
-/* what is counted; all but tunnels only grows */
+/* what is counted; all but what is open only grows */
 typedef struct {
     uint64_t requests[NGX_HTTP_OPENSANDBOX_METER_MODES]
                      [NGX_HTTP_OPENSANDBOX_STATUSES];
@@ -31,6 +31,7 @@ typedef struct {
     uint64_t renews[NGX_HTTP_OPENSANDBOX_RENEWS];
     uint64_t upgrades;
     uint64_t tunnels; /* open now */
+    uint64_t streams; /* open now: event streams */
 } ngx_http_opensandbox_meters_t;
 
 

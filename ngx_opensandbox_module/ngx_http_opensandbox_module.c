@@ -395,8 +395,8 @@ ngx_http_opensandbox_cleanup(void *data)
 {
     ngx_http_opensandbox_ctx_t *ctx = data;
 
-    if (ctx->tunnel) {
-        ngx_http_opensandbox_tunnel_close(ctx);
+    if (ctx->watched) {
+        ngx_http_opensandbox_stream_close(ctx);
     }
 
     ngx_http_opensandbox_release(ctx);
@@ -529,6 +529,8 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
     omcf->used = 1;
+
+    olcf->number = ++omcf->locations;
 
     value = cf->args->elts;
 

@@ -43,6 +43,7 @@ typedef enum {
     NGX_HTTP_OPENSANDBOX_NO_KEYS,
     NGX_HTTP_OPENSANDBOX_UNRESOLVED,
     NGX_HTTP_OPENSANDBOX_REFUSED,
+    NGX_HTTP_OPENSANDBOX_UNREACHABLE,
     NGX_HTTP_OPENSANDBOX_DROPPED,
     NGX_HTTP_OPENSANDBOX_BAD_ANSWER,
     NGX_HTTP_OPENSANDBOX_SLOW,
@@ -88,6 +89,8 @@ typedef struct {
     ngx_array_t policy_uses;
     /* ngx_http_opensandbox_policy_use_t */
 
+    ngx_uint_t locations;
+
     /* a directive that needs the zone has been seen */
     ngx_uint_t used;
 
@@ -97,6 +100,7 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t                mode;
+    ngx_uint_t                number; /* 1 for the first location */
     ngx_str_t                 prefix;
     ngx_str_t                 domain;
     ngx_http_complex_value_t *host;
@@ -130,6 +134,19 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_http_opensandbox_place_t  *place;
     ngx_addr_t                     peer;
 
+    /* the location's number, if it speaks TLS to its sandboxes */
+    ngx_uint_t tls;
+
+    /* the addresses of a host name; NULL for other places */
+    ngx_http_opensandbox_place_t *resolved;
+    ngx_uint_t                    nresolved;
+    ngx_uint_t                    current;
+    ngx_uint_t                    attempts;
+
+    /* the last attempt that failed, while nginx may make another */
+    ngx_http_opensandbox_status_e failed;
+    const char                   *failure;
+
     /* the client's URI, while r->unparsed_uri holds the rest alone */
     ngx_str_t  uri;
     ngx_uint_t http_version;
@@ -142,15 +159,19 @@ struct ngx_http_opensandbox_ctx_s {
     /* of the location that an error page or a redirect has left */
     ngx_http_opensandbox_ctx_t *former;
 
-    /* of a tunnel, and of a request that is held */
-    ngx_http_request_t          *request;
-    ngx_queue_t                  queue;
-    ngx_resolver_ctx_t          *resolver;
-    ngx_http_opensandbox_place_t resolved;
-    ngx_peer_connection_t        probe;
-    ngx_event_t                  pause;
-    ngx_msec_t                   deadline;
+    /* the proxy's own, see _interim.c */
+    ngx_int_t (*process_header)(ngx_http_request_t *r);
+    ngx_int_t (*reinit_request)(ngx_http_request_t *r);
 
+    /* of a stream, and of a request that is held */
+    ngx_http_request_t   *request;
+    ngx_queue_t           queue;
+    ngx_resolver_ctx_t   *resolver;
+    ngx_peer_connection_t probe;
+    ngx_event_t           pause;
+    ngx_msec_t            deadline;
+
+    unsigned watched : 1;
     unsigned tunnel : 1;
     unsigned probed : 1;
 
@@ -194,20 +215,24 @@ ngx_str_t
 ngx_http_opensandbox_client_host(ngx_http_request_t *r);
 
 /*
+ * The next header of a list (of ngx_table_elt_t), NULL behind the last.  Starts
+ * at the list's first part with *i = 0; both then belong to the walk.
+ */
+ngx_table_elt_t *
+ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i);
+
+/* The next header of that lower case name, in such a walk. */
+ngx_table_elt_t *
+ngx_http_opensandbox_next_named(ngx_list_part_t **part, ngx_uint_t *i,
+                                ngx_str_t *name);
+
+/*
  * The first request header of that lower case name, or NULL; *n is how many
  * there are.
  */
 ngx_table_elt_t *
 ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
                             ngx_uint_t *n);
-
-/*
- * The next header of that lower case name from *i of *part on, which are left
- * behind it; NULL at the end.
- */
-ngx_table_elt_t *
-ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i,
-                                 ngx_str_t *name);
 
 /* The URI as the client sent it, or as a rewrite made it; encoded. */
 ngx_int_t
@@ -230,6 +255,10 @@ ngx_int_t
 ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
                                   ngx_http_opensandbox_ctx_t *ctx,
                                   ngx_str_t                  *host);
+
+/* Whether the client asks for another protocol, and Connection says so. */
+ngx_uint_t
+ngx_http_opensandbox_upgrading(ngx_http_request_t *r);
 
 ngx_int_t
 ngx_http_opensandbox_add_variables(ngx_conf_t *cf);
@@ -331,6 +360,17 @@ ngx_int_t
 ngx_http_opensandbox_peer(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx);
 
+/* Makes ctx->peer the host name's next address, if it has another. */
+ngx_int_t
+ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _interim.c: keeps a sandbox's 1xx answers from being taken for the answer */
+void
+ngx_http_opensandbox_interim(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx);
+
 
 /* _rewrite.c: brings what a sandbox answers under the URI's prefix */
 ngx_int_t
@@ -338,12 +378,20 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
 
 
-/* _tunnel.c: upgraded connections, from the switch to the request's end */
+/*
+ * _tunnel.c: upgraded connections and event streams, from the answer's header
+ * to the request's end
+ */
 ngx_int_t
 ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
 void
-ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx);
+ngx_http_opensandbox_stream_open(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+
+/* Of either. */
+void
+ngx_http_opensandbox_stream_close(ngx_http_opensandbox_ctx_t *ctx);
 
 
 /*

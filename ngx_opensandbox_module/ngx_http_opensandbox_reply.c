@@ -24,6 +24,8 @@ ngx_http_opensandbox_relay(ngx_http_request_t         *r,
 static ngx_int_t
 ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in);
 static ngx_uint_t
+ngx_http_opensandbox_event_stream(ngx_http_request_t *r);
+static ngx_uint_t
 ngx_http_opensandbox_garbage(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
 static void
@@ -74,10 +76,14 @@ static ngx_http_opensandbox_answer_t ngx_http_opensandbox_answers[] = {
      "Wait a moment, then load this page again.", 1},
 
     {ngx_string("refused"), 502,
-     "sandbox %V refuses connections to port %ui: nothing listens there, or "
-     "the sandbox cannot be reached",
+     "sandbox %V refuses connections to port %ui: nothing listens there",
      "Check that the program in the sandbox runs and listens on this port, "
      "on all addresses and not on localhost alone.",
+     1},
+
+    {ngx_string("unreachable"), 502, "sandbox %V cannot be reached on port %ui",
+     "Check that the sandbox still runs. Its address, a route to it or a "
+     "firewall before it may be wrong.",
      1},
 
     {ngx_string("dropped"), 502,
@@ -214,8 +220,16 @@ ngx_http_opensandbox_relay(ngx_http_request_t         *r,
         return NGX_ERROR;
     }
 
-    if (r->upstream->upgrade && !ctx->tunnel) {
+    if (ctx->watched) {
+        return NGX_OK;
+    }
+
+    if (r->upstream->upgrade) {
         return ngx_http_opensandbox_tunnel_open(r, ctx);
+    }
+
+    if (ngx_http_opensandbox_event_stream(r)) {
+        ngx_http_opensandbox_stream_open(r, ctx);
     }
 
     return NGX_OK;
@@ -238,6 +252,30 @@ ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     return ngx_http_next_body_filter(r, in);
+}
+
+
+/* Whether the answer is server-sent events, which have no end of their own. */
+
+static ngx_uint_t
+ngx_http_opensandbox_event_stream(ngx_http_request_t *r)
+{
+    u_char    ch;
+    ngx_str_t type;
+
+    static ngx_str_t events = ngx_string("text/event-stream");
+
+    type = r->headers_out.content_type;
+
+    if (type.len < events.len ||
+        ngx_strncasecmp(type.data, events.data, events.len) != 0)
+    {
+        return 0;
+    }
+
+    ch = type.len > events.len ? type.data[events.len] : ';';
+
+    return ch == ';' || ch == ' ' || ch == '\t';
 }
 
 
@@ -274,18 +312,11 @@ ngx_http_opensandbox_diagnose(ngx_http_request_t         *r,
 
     if (r->err_status == NGX_HTTP_GATEWAY_TIME_OUT) {
         ctx->status = NGX_HTTP_OPENSANDBOX_SLOW;
+        ctx->reason = u->request_sent ? NULL : "it took no connection";
 
-    } else if (r->err_status != NGX_HTTP_BAD_GATEWAY) {
-        return;
-
-    } else if (u->state->connect_time == (ngx_msec_t) -1) {
-        ctx->status = NGX_HTTP_OPENSANDBOX_REFUSED;
-
-    } else if (u->state->bytes_received == 0) {
-        ctx->status = NGX_HTTP_OPENSANDBOX_DROPPED;
-
-    } else {
-        ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+    } else if (r->err_status == NGX_HTTP_BAD_GATEWAY) {
+        ctx->status = ctx->failed;
+        ctx->reason = ctx->failure;
     }
 }
 

@@ -260,29 +260,24 @@ ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
 {
     ngx_uint_t       i;
     ngx_list_part_t *part;
-    ngx_table_elt_t *h, *found;
+    ngx_table_elt_t *h, *first;
 
-    *n = 0;
     i = 0;
-    found = NULL;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_opensandbox_next_header(&part, &i, name)) != NULL) {
+    first = ngx_http_opensandbox_next_named(&part, &i, name);
 
-        if (found == NULL) {
-            found = h;
-        }
-
-        (*n)++;
+    for (h = first, *n = 0; h; (*n)++) {
+        h = ngx_http_opensandbox_next_named(&part, &i, name);
     }
 
-    return found;
+    return first;
 }
 
 
 ngx_table_elt_t *
-ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i,
-                                 ngx_str_t *name)
+ngx_http_opensandbox_next_named(ngx_list_part_t **part, ngx_uint_t *i,
+                                ngx_str_t *name)
 {
     u_char           first;
     ngx_uint_t       n;
@@ -313,4 +308,24 @@ ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i,
     *part = NULL;
 
     return NULL;
+}
+
+
+ngx_table_elt_t *
+ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i)
+{
+    ngx_table_elt_t *h;
+
+    while (*i >= (*part)->nelts) {
+        if ((*part)->next == NULL) {
+            return NULL;
+        }
+
+        *part = (*part)->next;
+        *i = 0;
+    }
+
+    h = (*part)->elts;
+
+    return &h[(*i)++];
 }

@@ -34,52 +34,42 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
 
+    i = 0;
     part = &r->headers_out.headers.part;
-    h = part->elts;
 
-    for (i = 0; /* void */; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NGX_OK;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
+    while ((h = ngx_http_opensandbox_next_header(&part, &i)) != NULL) {
 
         rc = NGX_OK;
 
-        if (h[i].hash == 0) {
+        if (h->hash == 0) {
             continue;
         }
 
-        switch (h[i].key.len) {
+        switch (h->key.len) {
 
         case sizeof("Refresh") - 1:
-            if (ngx_strncasecmp(h[i].key.data, (u_char *) "Refresh", 7) == 0) {
-                rc = ngx_http_opensandbox_rewrite_refresh(r, ctx, &h[i].value);
+            if (ngx_strncasecmp(h->key.data, (u_char *) "Refresh", 7) == 0) {
+                rc = ngx_http_opensandbox_rewrite_refresh(r, ctx, &h->value);
             }
             break;
 
         case sizeof("Location") - 1:
-            if (ngx_strncasecmp(h[i].key.data, (u_char *) "Location", 8) == 0) {
-                rc = ngx_http_opensandbox_rewrite_url(r, ctx, &h[i].value, 0);
+            if (ngx_strncasecmp(h->key.data, (u_char *) "Location", 8) == 0) {
+                rc = ngx_http_opensandbox_rewrite_url(r, ctx, &h->value, 0);
             }
             break;
 
         case sizeof("Set-Cookie") - 1:
-            if (ngx_strncasecmp(h[i].key.data, (u_char *) "Set-Cookie", 10) ==
-                0) {
-                rc = ngx_http_opensandbox_rewrite_cookie(r, ctx, &h[i].value);
+            if (ngx_strncasecmp(h->key.data, (u_char *) "Set-Cookie", 10) == 0)
+            {
+                rc = ngx_http_opensandbox_rewrite_cookie(r, ctx, &h->value);
             }
             break;
 
         case sizeof("Content-Location") - 1:
-            if (ngx_strncasecmp(h[i].key.data, (u_char *) "Content-Location",
+            if (ngx_strncasecmp(h->key.data, (u_char *) "Content-Location",
                                 16) == 0) {
-                rc = ngx_http_opensandbox_rewrite_url(r, ctx, &h[i].value, 0);
+                rc = ngx_http_opensandbox_rewrite_url(r, ctx, &h->value, 0);
             }
             break;
         }
@@ -88,6 +78,8 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
             return rc;
         }
     }
+
+    return NGX_OK;
 }
 
 

@@ -217,6 +217,8 @@ ngx_http_opensandbox_status_json(u_char *p, u_char *last,
 
     p = ngx_slprintf(p, last, "},\"tunnels\":{\"open\":%uL,\"total\":%uL}",
                      status->meters.tunnels, status->meters.upgrades);
+    p = ngx_slprintf(p, last, ",\"eventStreams\":{\"open\":%uL}",
+                     status->meters.streams);
 
     p = ngx_slprintf(p, last, ",\"changes\":%ui,\"api\":{", status->changes);
 
@@ -288,6 +290,12 @@ ngx_http_opensandbox_status_prometheus(u_char *p, u_char *last,
                                            "counter", "Upgraded connections.");
     p = ngx_slprintf(p, last, "opensandbox_tunnels_opened_total %uL\n",
                      status->meters.upgrades);
+
+    p = ngx_http_opensandbox_status_metric(
+        p, last, "event_streams", "gauge",
+        "Answers of server-sent events that are open.");
+    p = ngx_slprintf(p, last, "opensandbox_event_streams %uL\n",
+                     status->meters.streams);
 
     p = ngx_http_opensandbox_status_metric(
         p, last, "record_changes_total", "counter",

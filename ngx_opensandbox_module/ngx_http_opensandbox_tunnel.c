@@ -4,8 +4,9 @@
 
 
 /*
- * The tunnels of this worker.  While there is one, a timer looks whether any
- * record has changed, and ends those whose sandbox is gone or another.
+ * The tunnels and event streams of this worker.  While there is one, a timer
+ * looks whether any record has changed, and ends those whose sandbox is gone or
+ * another.  Other answers come to their end.
  */
 
 
@@ -13,12 +14,15 @@
 
 
 static void
+ngx_http_opensandbox_watch(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx);
+static void
 ngx_http_opensandbox_tunnel_tick(ngx_event_t *ev);
 static ngx_uint_t
 ngx_http_opensandbox_tunnel_valid(ngx_http_opensandbox_zone_t *zone,
                                   ngx_http_opensandbox_ctx_t  *ctx);
 static void
-ngx_http_opensandbox_tunnel_end(ngx_http_request_t *r);
+ngx_http_opensandbox_tunnel_end(ngx_http_opensandbox_ctx_t *ctx);
 
 
 static ngx_queue_t       ngx_http_opensandbox_tunnels;
@@ -31,13 +35,10 @@ ngx_int_t
 ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_event_t                      *ev;
-    ngx_http_upstream_conf_t         *conf;
-    ngx_http_opensandbox_loc_conf_t  *olcf;
-    ngx_http_opensandbox_main_conf_t *omcf;
+    ngx_http_upstream_conf_t        *conf;
+    ngx_http_opensandbox_loc_conf_t *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
     /* the location's time-outs are for requests */
 
@@ -53,6 +54,36 @@ ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
 
     r->upstream->conf = conf;
 
+    ctx->tunnel = 1;
+
+    ngx_http_opensandbox_meters()->tunnels++;
+    ngx_http_opensandbox_meters()->upgrades++;
+
+    ngx_http_opensandbox_watch(r, ctx);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_opensandbox_stream_open(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_http_opensandbox_meters()->streams++;
+
+    ngx_http_opensandbox_watch(r, ctx);
+}
+
+
+static void
+ngx_http_opensandbox_watch(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_event_t                      *ev;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
     ev = &ngx_http_opensandbox_tunnel_event;
 
     if (ngx_http_opensandbox_tunnels.next == NULL) {
@@ -67,12 +98,9 @@ ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
     }
 
     ctx->request = r;
-    ctx->tunnel = 1;
+    ctx->watched = 1;
 
     ngx_queue_insert_tail(&ngx_http_opensandbox_tunnels, &ctx->queue);
-
-    ngx_http_opensandbox_meters()->tunnels++;
-    ngx_http_opensandbox_meters()->upgrades++;
 
     if (!ev->timer_set) {
 
@@ -81,18 +109,21 @@ ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
 
         ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_TUNNEL_TICK);
     }
-
-    return NGX_OK;
 }
 
 
 void
-ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx)
+ngx_http_opensandbox_stream_close(ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_http_opensandbox_meters()->tunnels--;
+    if (ctx->tunnel) {
+        ngx_http_opensandbox_meters()->tunnels--;
+
+    } else {
+        ngx_http_opensandbox_meters()->streams--;
+    }
 
     ngx_queue_remove(&ctx->queue);
-    ctx->tunnel = 0;
+    ctx->watched = 0;
 }
 
 
@@ -128,7 +159,7 @@ ngx_http_opensandbox_tunnel_tick(ngx_event_t *ev)
                          ctx->record->expires <= ngx_time())) &&
             !ngx_http_opensandbox_tunnel_valid(omcf->zone, ctx))
         {
-            ngx_http_opensandbox_tunnel_end(ctx->request);
+            ngx_http_opensandbox_tunnel_end(ctx);
         }
     }
 
@@ -155,17 +186,26 @@ ngx_http_opensandbox_tunnel_valid(ngx_http_opensandbox_zone_t *zone,
 }
 
 
-/* nginx takes it for the end that both sides would make. */
+/*
+ * nginx takes it for the end that both sides would make.  An event stream's
+ * client may have others on its connection (HTTP/2); nginx tells it.
+ */
 
 static void
-ngx_http_opensandbox_tunnel_end(ngx_http_request_t *r)
+ngx_http_opensandbox_tunnel_end(ngx_http_opensandbox_ctx_t *ctx)
 {
+    ngx_http_request_t *r;
+
+    r = ctx->request;
+
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "opensandbox: the tunnel's sandbox is gone");
+                  "opensandbox: the sandbox of this stream is gone");
 
     if (r->upstream->peer.connection) {
         (void) shutdown(r->upstream->peer.connection->fd, SHUT_RDWR);
     }
 
-    (void) shutdown(r->connection->fd, SHUT_RDWR);
+    if (ctx->tunnel) {
+        (void) shutdown(r->connection->fd, SHUT_RDWR);
+    }
 }

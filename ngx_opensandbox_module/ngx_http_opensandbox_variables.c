@@ -11,6 +11,10 @@ ngx_http_opensandbox_host_variable(ngx_http_request_t        *r,
                                    ngx_http_variable_value_t *v,
                                    uintptr_t                  data);
 static ngx_int_t
+ngx_http_opensandbox_endpoint_host(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t                  *host);
+static ngx_int_t
 ngx_http_opensandbox_client_host_variable(ngx_http_request_t        *r,
                                           ngx_http_variable_value_t *v,
                                           uintptr_t                  data);
@@ -201,9 +205,8 @@ ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
         return NGX_OK;
     }
 
-    if (ctx && olcf->host_endpoint) {
-        *host = ctx->peer.name;
-        return NGX_OK;
+    if (ctx && ctx->place && olcf->host_endpoint) {
+        return ngx_http_opensandbox_endpoint_host(r, ctx, host);
     }
 
     if (olcf->host) {
@@ -211,6 +214,44 @@ ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
     }
 
     *host = ngx_http_opensandbox_client_host(r);
+
+    return NGX_OK;
+}
+
+
+/* The name that was looked up rather than what it led to. */
+
+static ngx_int_t
+ngx_http_opensandbox_endpoint_host(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t                  *host)
+{
+    ngx_str_t                     name;
+    ngx_http_opensandbox_place_t *place;
+
+    place = ctx->place;
+
+    if (place->kind == NGX_HTTP_OPENSANDBOX_PLACE_UNIX) {
+        ngx_str_set(host, "localhost");
+        return NGX_OK;
+    }
+
+    if (ctx->resolved == NULL) {
+        *host = ctx->peer.name;
+        return NGX_OK;
+    }
+
+    name = ngx_http_opensandbox_text(ctx->record, &place->text);
+
+    host->data = ngx_pnalloc(r->pool, name.len + 1 + NGX_INT_T_LEN);
+    if (host->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    host->len =
+        ngx_sprintf(host->data, "%V:%ui", &name,
+                    place->port ? (ngx_uint_t) place->port : ctx->route.port) -
+        host->data;
 
     return NGX_OK;
 }
@@ -241,45 +282,11 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
                                       ngx_http_variable_value_t *v,
                                       uintptr_t                  data)
 {
-    ngx_str_t        value;
-    ngx_uint_t       i, found;
-    ngx_list_part_t *part;
-    ngx_table_elt_t *h;
+    ngx_str_t value;
 
     ngx_str_null(&value);
-    found = 0;
 
-    if (r->headers_in.upgrade) {
-
-        /* there can be several; nginx keeps but one in headers_in */
-
-        part = &r->headers_in.headers.part;
-        h = part->elts;
-
-        for (i = 0; /* void */; i++) {
-
-            if (i >= part->nelts) {
-                if (part->next == NULL) {
-                    break;
-                }
-
-                part = part->next;
-                h = part->elts;
-                i = 0;
-            }
-
-            if (h[i].key.len == sizeof("Connection") - 1 &&
-                ngx_strncmp(h[i].lowcase_key, "connection", h[i].key.len) ==
-                    0 &&
-                ngx_http_opensandbox_has_token(&h[i].value, "upgrade"))
-            {
-                found = 1;
-                break;
-            }
-        }
-    }
-
-    if (found) {
+    if (ngx_http_opensandbox_upgrading(r)) {
         if (data) {
             ngx_str_set(&value, "upgrade");
 
@@ -291,6 +298,38 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
     ngx_http_opensandbox_set(v, &value);
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_upgrading(ngx_http_request_t *r)
+{
+    ngx_uint_t       i;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    static ngx_str_t connection = ngx_string("connection");
+
+    if (r->headers_in.upgrade == NULL) {
+        return 0;
+    }
+
+    /* there can be several; nginx keeps but one in headers_in */
+
+    i = 0;
+    part = &r->headers_in.headers.part;
+
+    for (;;) {
+        h = ngx_http_opensandbox_next_named(&part, &i, &connection);
+
+        if (h == NULL) {
+            return 0;
+        }
+
+        if (ngx_http_opensandbox_has_token(&h->value, "upgrade")) {
+            return 1;
+        }
+    }
 }
 
 

@@ -11,17 +11,9 @@ use JSON::PP;
 use Test::More;
 use Harness;
 use Receiver;
+use Sidecar;
 
-my $E = 'OPENSANDBOX_EGRESS';
 my $ns = netns('sb');
-my $json = JSON::PP->new->canonical;
-my $log = scratch() . '/sidecar.log';
-
-sub rules
-{
-	return $json->encode({ defaultAction => 'deny', egress => [
-		map { { action => 'allow', target => $_ } } @_] });
-}
 
 sub answer
 {
@@ -30,30 +22,9 @@ sub answer
 }
 
 my $url = receiver(undef, 'gateway', answer('1', 'one.test'));
-my $port = free_port();
-my @start = (name => 'sidecar', cmd => [build_dir() . '/egress-sidecar',
-	'--netns', $ns, '--policy-url', "$url/v1/sandboxes/sb-1/policy",
-	'--policy-token', 'secret', '--max-rules', '3'],
-	env => { "${E}_DNS_UPSTREAM" => '127.0.0.1',
-		"${E}_HTTP_ADDR" => "127.0.0.1:$port",
-		"${E}_POLICY_FILE" => scratch() . '/policy.json' });
-my $pid = start(@start);
-wait_port($port) or die read_file($log);
-
-sub in_force
-{
-	my (undef, $out) = capture('curl', '-s', '-m', '10',
-	    "http://127.0.0.1:$port/policy");
-	my $policy = eval { decode_json($out)->{policy} };
-	return $policy ? $json->encode($policy) : '';
-}
-
-sub becomes
-{
-	my ($name, @targets) = @_;
-	ok(wait_for(sub { in_force() eq rules(@targets) }, 30), $name)
-	    or diag in_force(), read_file($log);
-}
+my @follow = ($ns, "$url/v1/sandboxes/sb-1/policy", 'secret',
+	'--max-rules', '3');
+my $pid = follow(@follow);
 
 # Wait until the gateway has been asked n times more.
 sub asked
@@ -66,7 +37,7 @@ sub logged
 {
 	my ($event) = @_;
 	return grep { ($_->{event} // '') eq $event }
-	    map { eval { decode_json($_) } || () } split /\n/, read_file($log);
+	    map { eval { decode_json($_) } || () } split /\n/, sidecar_log();
 }
 
 becomes('the gateway\'s policy is in force', 'one.test');
@@ -146,8 +117,7 @@ becomes('and is replaced', 'last.test');
 # The gateway is away at the next start.
 is(stop($pid), 0, 'it ends');
 script('gateway', { status => 503 });
-$pid = start(@start);
-wait_port($port) or die read_file($log);
+$pid = follow(@follow);
 is(in_force(), rules('last.test'), 'the next start has the last policy');
 is(stop($pid), 0, 'it ends');
 

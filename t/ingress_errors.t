@@ -7,12 +7,23 @@
 
 use strict;
 use warnings;
-use Test::More tests => 41;
+use Socket qw(SOL_SOCKET SO_LINGER);
+use Test::More tests => 53;
 use Harness;
 use Ingress;
 
 my $closed = free_port();
 my $drops = backend(sub { my ($s) = @_; Ingress::read_head($s); });
+my $resets = backend(sub {
+	my ($s) = @_;
+	Ingress::read_head($s);
+	setsockopt $s, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0);
+});
+my $partial = backend(sub {
+	my ($s) = @_;
+	Ingress::read_head($s);
+	print $s "HTTP/1.1 200 OK\r\nX-Half";
+});
 my $garbage = backend(sub {
 	my ($s) = @_;
 	Ingress::read_head($s);
@@ -49,6 +60,7 @@ opensandbox_sandbox sb { endpoint 127.0.0.1; }
 opensandbox_sandbox narrow { endpoint 127.0.0.1; expose 1-2; }
 opensandbox_sandbox starting { endpoint 127.0.0.1; ready off; }
 opensandbox_sandbox old { endpoint 127.0.0.1; expires_at 2001-02-03T04:05:06Z; }
+opensandbox_sandbox unix { endpoint unix:/nonexistent/socket; }
 opensandbox_sandbox nowhere { endpoint no-such-host.test; }
 server {
     listen 127.0.0.1:$other;
@@ -74,13 +86,21 @@ for (
 	['narrow', 80, 403, 'not_exposed', 'a port that is not exposed'],
 	['starting', 80, 503, 'not_ready', 'a sandbox that is not ready'],
 	['old', 80, 410, 'expired', 'a sandbox past its end'],
-	['sb', $closed, 502, 'refused', 'a port where nothing listens'],
-	['sb', $drops, 502, 'dropped', 'a connection closed without an answer'],
+	['sb', $closed, 502, 'refused', 'a port where nothing listens',
+	    qr/refuses connections .*nothing listens/],
+	['unix', 1, 502, 'unreachable', 'a socket that is not there',
+	    qr/No such file or directory/],
+	['sb', $drops, 502, 'dropped', 'a connection closed without an answer',
+	    qr/before it answered$/],
+	['sb', $resets, 502, 'dropped', 'one that is reset',
+	    qr/the connection was reset/],
+	['sb', $partial, 502, 'dropped', 'one closed within a header'],
 	['sb', $garbage, 502, 'bad_answer', 'an answer that is not HTTP'],
 	['sb', $endless, 502, 'bad_answer', 'headers without end'],
-	['nowhere', 80, 502, 'unresolved', 'a host that cannot be looked up'],
+	['nowhere', 80, 502, 'unresolved', 'a host that cannot be looked up',
+	    qr/the gateway has no resolver/],
 ) {
-	my ($id, $p, $status, $code, $what) = @$_;
+	my ($id, $p, $status, $code, $what, $why) = @$_;
 	my $a = answer($id, $p);
 	my $told = json($a);
 	is($a->{status}, $status, "$what is a $status");
@@ -88,6 +108,7 @@ for (
 	    && $told->{port} == $p && $told->{message} =~ /\b$id\b/
 	    && $told->{message} =~ /\b$p\b/, "and told as \"$code\"")
 	    or diag($a->{head}, $a->{body});
+	like($told->{message}, $why, '  with the reason') if $why;
 }
 my $a = get($port, '/nothing');
 is_deeply([$a->{status}, json($a)->{code}], [400, 'bad_route'],
@@ -95,6 +116,7 @@ is_deeply([$a->{status}, json($a)->{code}], [400, 'bad_route'],
 $a = get($other, "/sandboxes/sb/port/$slow/");
 is_deeply([$a->{status}, json($a)->{code}], [504, 'slow'],
     'a sandbox that does not answer in time is a 504');
+unlike(json($a)->{message}, qr/took no connection/, 'though it was reached');
 ok(answer('starting', 80)->{headers}{'retry-after'},
     'what passes says when to try again');
 

@@ -7,16 +7,13 @@
 
 use strict;
 use warnings;
-use JSON::PP;
 use Test::More;
 use Harness;
 use Ingress;
+use Sidecar;
 
-my $json = JSON::PP->new->canonical;
 my $file = scratch() . '/names.conf';
 my $ns = netns('sb');
-my $port = free_port();
-my $log = scratch() . '/sidecar.log';
 
 sub include { write_file($file, join '', map { "allow $_;\n" } @_) }
 
@@ -25,36 +22,10 @@ my $g = gateway(http => "opensandbox_policy dev { default deny; include $file; }
     opensandbox_sandbox sb-1 { endpoint 127.0.0.1; policy dev; }",
     server => 'location /v1/ { opensandbox_api; opensandbox_api_token t0; }');
 
-my $pid = start(name => 'sidecar', cmd => [build_dir() . '/egress-sidecar',
-	'--netns', $ns, '--policy-url',
-	"http://127.0.0.1:$g->{port}/v1/sandboxes/sb-1/policy",
-	'--policy-token', 't0'],
-	env => { OPENSANDBOX_EGRESS_DNS_UPSTREAM => '127.0.0.1',
-		OPENSANDBOX_EGRESS_HTTP_ADDR => "127.0.0.1:$port" });
-wait_port($port) or die read_file($log);
+my $pid = follow($ns,
+	"http://127.0.0.1:$g->{port}/v1/sandboxes/sb-1/policy", 't0');
 
-sub rules
-{
-	return $json->encode({ defaultAction => 'deny', egress => [
-		map { { action => 'allow', target => $_ } } @_] });
-}
-
-sub in_force
-{
-	my (undef, $out) = capture('curl', '-s', '-m', '10',
-	    "http://127.0.0.1:$port/policy");
-	my $policy = eval { decode_json($out)->{policy} };
-	return $policy ? $json->encode($policy) : '';
-}
-
-sub becomes
-{
-	my ($name, @targets) = @_;
-	ok(wait_for(sub { in_force() eq rules(@targets) }, 20), $name)
-	    or diag in_force(), read_file($log);
-}
-
-sub updates { return () = read_file($log) =~ /"event":"egress\.updated"/g }
+sub updates { return () = sidecar_log() =~ /"event":"egress\.updated"/g }
 
 becomes('the include is in force', 'one.test');
 for my $n (1 .. 3) {
@@ -79,7 +50,7 @@ is(api($g, 'PATCH', '/sb-1', { policy => { egress =>
 becomes('is followed', 'api.test');
 
 stop($g->{pid}, 'QUIT');
-ok(wait_for(sub { read_file($log) =~ /policy URL failed/ }, 20),
+ok(wait_for(sub { sidecar_log() =~ /policy URL failed/ }, 20),
     'the gateway goes away');
 is(in_force(), rules('api.test'), 'the last policy stays');
 include('back.test');

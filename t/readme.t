@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The README's configuration is one that nginx takes, and its table of options
-# is the program's.
+# The README's configuration is one that nginx takes; its table of options is
+# the program's, and the tables of docs/ingress.md are the module's.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 6;
+use Test::More tests => 11;
 use Harness;
+use Ingress;
 
 my $readme = read_file(root() . '/README.md');
 my $dir = scratch();
 my $root = root();
-my $nginx = $ENV{NGINX} ? "$ENV{NGINX}/usr/sbin/nginx" : 'nginx';
 
 my ($whole, @rest) = $readme =~ /```nginx\n(.*?)```/gs;
 ok($whole, 'the README shows a whole gateway');
@@ -26,8 +26,12 @@ $whole =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$root/conf/nginx/$1}g;
 $whole =~ s{/etc/nginx/opensandbox\.d}{$dir/opensandbox.d};
 write_file("$dir/nginx.conf", "pid $dir/nginx.pid;\nerror_log $dir/error.log;\n"
 	. $whole);
-my ($status, $out) = capture($nginx, '-e', "$dir/error.log", '-p', $dir,
-    '-t', '-c', "$dir/nginx.conf");
+my ($status, $out) = do {
+	my $env = Ingress::nginx_env();
+	local @ENV{ keys %$env } = values %$env;
+	capture(Ingress::nginx_binary(), '-e', "$dir/error.log", '-p', $dir, '-t',
+	    '-c', "$dir/nginx.conf");
+};
 is($status, 0, 'nginx takes it, with the sandboxes and policies shown')
     or diag $out;
 
@@ -37,9 +41,54 @@ delete @said{qw(help version)};
 my %shown = map { $_ => 1 } $readme =~ /^\| `--([a-z0-9-]+)/mg;
 is_deeply([sort keys %shown], [sort keys %said],
     'every option is in its table, and no other');
-my @variables = $help =~ /^      (OPENSANDBOX_EGRESS_\w+)$/mg;
-is_deeply([grep { my $v = $_; $v =~ s/OPENSANDBOX_EGRESS/…/;
-	index($readme, "`$v`") < 0 } @variables], [], 'every variable too');
+my @wrong;
+while ($help =~ /^  (--\S+(?: \S+)?)\n((?:      .*\n)+)/mg) {
+	my ($option, $text) = ($1, $2);
+	next if $option =~ /^--(?:help|version)$/;
+	my $variable = $text =~ s/^ *OPENSANDBOX_EGRESS(_\w+)\n// ? "`…$1`" : '';
+	$text = join ' ', split ' ', $text;
+	s/\|/\\|/g for $option, $text;
+	push @wrong, $option
+	    if index($readme, "| `$option` | $variable | $text |\n") < 0;
+}
+is("@wrong", '', 'with its argument, variable, meaning and default');
+
+# The module's tables, against those that a user reads.
+my $docs = read_file("$root/docs/ingress.md");
+my $source = join '', map { read_file($_) }
+    glob "$root/ngx_opensandbox_module/*.c";
+my %contexts = (NGX_HTTP_MAIN_CONF => 'http', NGX_HTTP_SRV_CONF => 'server',
+	NGX_HTTP_LOC_CONF => 'location', NGX_HTTP_UPS_CONF => 'upstream');
+my (@declared, @documented, @bare);
+while ($source =~ /\{\s*ngx_string\("(opensandbox\w*)"\),\s*((?:NGX_\w+[\s|]*)+),/g) {
+	my ($name, $flags) = ($1, $2);
+	push @declared, "$name: " . join ', ', map { $contexts{$_} // () }
+	    $flags =~ /\w+/g;
+}
+while ($docs =~ /^\| `(opensandbox\w*)[^`]*` \| ([^|]*) \| ([^|]*) \|\s*(.*?) \|$/mg) {
+	push @documented, "$1: $2";
+	push @bare, $1 unless length $3 && length $4;
+}
+is_deeply([sort @documented], [sort @declared],
+    'every directive is documented with its contexts, and no other');
+is("@bare", '', 'each with a default and a meaning');
+my ($inside) = $docs =~ /^Inside of `opensandbox_sandbox`:(.*?)\n\n/ms;
+my ($lines) = $source =~ /ngx_http_opensandbox_lines\[\] = \{(.*?)\};/s;
+is_deeply([sort $inside =~ /`(\w+)/g], [sort 'include', $lines =~ /\{"(\w+)"/g],
+    'so is what a sandbox block holds');
+my ($vars) = $source =~ /ngx_http_opensandbox_vars\[\] = \{(.*?)\};/s;
+my ($listed) = $docs =~ /^Variables:(.*?)\n\n/ms;
+is_deeply([sort $listed =~ /`\$(\w+)`/g], [sort $vars =~ /ngx_string\("(\w+)"\)/g],
+    'every variable');
+my ($answers) = $source =~ /ngx_http_opensandbox_answers\[\] = \{(.*?)\n\};/s;
+my %told = $answers =~ /\{ngx_string\("(\w+)"\), (\d+),/g;
+delete $told{ok};
+my %status;
+while ($docs =~ /^\| (\d{3}) \| ((?:`\w+`(?:, )?)+) \|/mg) {
+	my ($code, $names) = ($1, $2);
+	$status{$_} = $code for $names =~ /`(\w+)`/g;
+}
+is_deeply(\%status, \%told, 'and every answer with its status');
 
 my ($policy) = $readme =~ /```json\n(.*?)```/s;
 write_file("$dir/policy.json", $policy);

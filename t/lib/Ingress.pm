@@ -87,7 +87,8 @@ EOT
 sub new_gateway
 {
 	my (%o) = @_;
-	my $g = { port => free_port(), prefix => scratch() . '/nginx' . ++$count };
+	my $g = { port => free_port(), prefix => scratch() . '/nginx' . ++$count,
+	    netns => $o{netns} };
 	mkdir $g->{prefix};
 	chmod 0777, $g->{prefix};
 	configure($g, %o);
@@ -101,14 +102,15 @@ sub launch
 		name => "nginx$count",
 		cmd  => [nginx_binary(), '-p', $g->{prefix}, '-c',
 		    "$g->{prefix}/nginx.conf"],
-		env => nginx_env());
-	wait_port($g->{port}, 10) or croak "nginx did not start: "
+		netns => $g->{netns}, env => nginx_env());
+	my $up = sub { wait_port($g->{port}, 10) };
+	($g->{netns} ? in_netns($g->{netns}, $up) : $up->()) or croak "nginx did not start: "
 	    . read_file("$g->{prefix}/error.log")
 	    . read_file(scratch() . "/nginx$count.log");
 }
 
-# gateway(http =>, server =>, zone =>, main =>, workers =>): a running nginx;
-# { port, prefix, pid }. %CONF% is the folder of the shipped configuration.
+# gateway(http =>, server =>, zone =>, main =>, workers =>, netns =>): a running
+# nginx; { port, prefix, pid, netns }. %CONF% is the folder of the shipped configuration.
 sub gateway
 {
 	my $g = new_gateway(@_);
@@ -304,7 +306,7 @@ sub read_content
 		read $socket, $a->{body}, $length->[0];
 	} elsif ($chunked) {
 		while (defined(my $size = <$socket>)) {
-			my $n = hex $size;
+			my $n = hex($size =~ s/\s+//gr);
 			read($socket, my $chunk, $n + 2);
 			last if $n == 0;
 			$a->{body} .= substr $chunk, 0, $n;
