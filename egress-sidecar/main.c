@@ -3,6 +3,8 @@
  * egress-sidecar: a subcommand, or read what is wanted and guard it until
  * asked to end.
  */
+#include "attach/cni.h"
+#include "attach/hook.h"
 #include "check.h"
 #include "guard.h"
 #include "learn/learn.h"
@@ -16,6 +18,8 @@ static const struct {
 } subcommands[] = {
 	{"check", check_main},
 	{"learn", learn_main},
+	{"cni", cni_main},
+	{"hook", hook_main},
 };
 
 int main(int argc, char **argv)

@@ -38,7 +38,10 @@ static void help(void)
 
 	puts("usage: egress-sidecar [OPTION...]\n"
 	     "       egress-sidecar check FILE [--query NAME|IP[:PORT]]\n"
-	     "       egress-sidecar learn [OPTION...]  (learn --help)\n\n"
+	     "       egress-sidecar learn [OPTION...]  (learn --help)\n"
+	     "       egress-sidecar hook [OPTION...]   (an OCI hook)\n"
+	     "       egress-sidecar cni                (a chained CNI plugin)"
+	     "\n\n"
 	     "Guards a sandbox's network: answers its DNS against a policy "
 	     "and lets packets\nthrough to what allowed names resolve to. "
 	     "Without --netns or --pid it guards the\nnamespace it runs in.\n\n"
