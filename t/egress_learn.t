@@ -164,6 +164,41 @@ like(read_file($log), qr/^\{"defaultAction": "deny", "egress": \[\n  \{"action":
     'the policy is on standard output');
 ok(!table(), '  and the namespace free');
 
+# A burst of connections is learned whole; what comes in is not learned.
+($pid, $log) = learn();
+in_netns($w->{sandbox}, sub {
+	require IO::Socket::INET;
+	for my $n (1 .. 250) {
+		my $s = IO::Socket::INET->new(Proto => 'udp', PeerPort => 123,
+		    PeerAddr => "198.51.100.$n") or next;
+		$s->send('x');
+	}
+});
+run('ip', '-n', $w->{internet}, 'route', 'replace', 'default', 'via',
+    '203.0.113.1');
+capture('ip', 'netns', 'exec', $w->{internet}, @web, 'http://10.88.0.5:7777/');
+stop($pid, 'TERM');
+my @burst = read_file($log) =~ /"target": "198\.51\.100\.\d+"/g;
+is(scalar @burst, 250, 'each of 250 at once') or diag read_file($log);
+unlike(read_file($log), qr/10\.88\.0\.5/, 'a connection inward is no traffic');
+
+# In the sandbox's own namespace
+$pid = start(name => 'own', netns => $w->{sandbox}, env => {
+	OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER },
+    cmd => [$program, 'learn', '--output', "$dir/own.json"]);
+wait_for(sub { read_file("$dir/own.log") =~ /^# watching/m });
+is(code('good.test'), '200', 'as a sidecar: a name opens');
+stop($pid, 'INT');
+is_deeply(targets(policy_of("$dir/own.json")), ['good.test'],
+    '  and is learned, our own queries are not')
+    or diag read_file("$dir/own.log");
+
+# Its end by force frees the sandbox as well.
+($pid, $log) = learn();
+ok(table(), 'watching');
+kill_now($pid);
+ok(wait_for(sub { !table() }), '  and killed: the namespace is free');
+
 # The log of a sidecar that audits, or that refuses
 $pid = sidecar($w, args => ['--audit'], name => 'audit');
 is(code('evil.test'), '200', 'audit: a name opens');
@@ -219,4 +254,4 @@ for my $case (
 	like($out, qr/\A[^\n]*$like[^\n]*\n\z/, '  said in one line');
 }
 
-done_testing(89);
+done_testing(95);

@@ -100,7 +100,9 @@ static struct seen_name *take_name(struct traffic *t, const char *text,
 	struct seen_name key = {.denied_by_rule = false}, *name;
 	const char *why;
 
-	if (domain_name_from_text(&key.name, text, &why) < 0) {
+	/* Digits and dots alone are no name in a policy either. */
+	if (domain_name_from_text(&key.name, text, &why) < 0 ||
+	    text[strspn(text, "0123456789.")] == '\0') {
 		t->no_host_names++;
 		return NULL;
 	}
@@ -247,17 +249,16 @@ static int take_event(struct traffic *t, const json_t *line, const char *event)
 	const char *direction = text_of(line, "direction");
 
 	t->suppressed += (uint64_t)json_integer_value(held);
-	if (strcmp(event, "egress.loaded") == 0)
-		t->loaded = true;
-	else if (strcmp(event, "egress.outbound") == 0 && host)
-		return take_lookup(t, line, host);
-	else if (strcmp(event, "egress.denied") != 0)
+	t->loaded |= strcmp(event, "egress.loaded") == 0;
+	if (strcmp(event, "egress.outbound") == 0)
+		return host ? take_lookup(t, line, host) : 0;
+	if (strcmp(event, "egress.denied") != 0)
 		return 0;
-	else if (ip && !(direction && strcmp(direction, "inbound") == 0))
-		return take_packet(t, line, ip);
-	else if (!ip && host)
-		return take_lookup(t, line, host);
-	return 0;
+	if (!ip)
+		return host ? take_lookup(t, line, host) : 0;
+	if (direction && strcmp(direction, "inbound") == 0)
+		return 0;
+	return take_packet(t, line, ip);
 }
 
 int traffic_take(struct traffic *t, const char *text, size_t len)

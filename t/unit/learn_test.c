@@ -196,7 +196,8 @@ static void ports_are_listed(void **state)
 								  ".t"
 								  "es"
 								  "t") "}"
-								       "," ALLOW("web.test") ",\"ports\":[443]}]");
+								       "," ALLOW(
+									       "web.test") ",\"ports\":[443]}]");
 	assert_non_null(strstr(report, "# 1 targets without ports"));
 }
 
@@ -308,10 +309,11 @@ static void other_lines_are_passed_over(void **state)
 	sent("203.0.113.3", "ip", 80);
 	sent("203.0.113.3", "tcp", 65536);
 	asked("\\\\032.test", "\"203.0.113.4\"");
+	asked("1.2.3.4.5", "\"203.0.113.1\"");
 	assert_string_equal(learned(NULL), "[" ALLOW("203.0.113.1") "}]");
 	assert_int_equal(traffic.unreadable, 6);
 	assert_non_null(strstr(report, "# 7 log lines were held back"));
-	assert_non_null(strstr(report, "# 1 lookups of names that no policy"));
+	assert_non_null(strstr(report, "# 2 lookups of names that no policy"));
 }
 
 static void one_sandbox_of_many(void **state)
