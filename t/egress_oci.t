@@ -16,7 +16,7 @@ for my $program (qw(/usr/sbin/runc /usr/bin/runc)) {
 	$ENV{RUNC} ||= $program if -x $program;
 }
 plan skip_all => 'no runc' if !$ENV{RUNC};
-plan tests => 32;
+plan tests => 38;
 
 my $dir = scratch();
 my $runc = $ENV{RUNC};
@@ -81,7 +81,7 @@ configure();
 push @containers, "$id-try";
 my ($status, $out) = runc('create', '--bundle', $bundle, "$id-try");
 if ($status != 0) {
-	SKIP: { skip "runc cannot make a container here: $out", 30 }
+	SKIP: { skip "runc cannot make a container here: $out", 36 }
 	exit 0;
 }
 runc('delete', '-f', "$id-try");
@@ -146,6 +146,21 @@ is(fetch(EVIL), 7, '  nor does its address open');
 is((runc('delete', '-f', $id))[0], 0, 'it ends');
 ok(wait_for(sub { (record($known))[0] == 404 }), '  and is forgotten');
 
+# A stopped container's namespace may live on: it is let go by name.
+sub hook
+{
+	write_file("$dir/state.json", $_[0]);
+	return capture('sh', '-c', 'exec "$@" <"$0"', "$dir/state.json",
+	    $hook{path}, @{ $hook{args} }[1 .. 3]);
+}
+is((capture('curl', '-s', '-m', '5', '--unix-socket', $socket, '-X', 'PUT',
+	'--data', encode_json({ netns => $w->{sandbox} }), '-o', '/dev/null',
+	'-w', '%{http_code}', 'http://agent/v1/sandboxes/osb-2'))[1], '201',
+    'a sandbox that is there');
+is((hook('{"id":"osb_2","status":"stopped"}'))[0], 0, '  has stopped');
+is((record('osb-2'))[0], 404, '  and is let go');
+is((hook('{"id":"osb_2","status":"stopped"}'))[0], 0, '  and again');
+
 # Mistakes
 $spec->{annotations}{'opensandbox.io/egress-policy'} = 'none';
 configure();
@@ -166,12 +181,13 @@ for my $case (
 	    'a process that is not there'],
 ) {
 	my ($text, $like, $name) = @$case;
-	write_file("$dir/state.json", $text);
-	($status, $out) = capture('sh', '-c', 'exec "$@" <"$0"',
-	    "$dir/state.json", $hook{path}, @{ $hook{args} }[1 .. 3]);
+	($status, $out) = hook($text);
 	is($status, 1, $name);
 	like($out, qr/\Aegress-sidecar hook: [^\n]*$like[^\n]*\n\z/, '  in one line');
 }
 is((capture(build_dir() . '/egress-sidecar', 'hook', '--frob'))[0], 2,
     'an unknown option');
 stop($agent);
+($status, $out) = hook('{"id":"x","status":"stopped"}');
+is($status, 0, 'an agent that is away holds up nobody who has stopped');
+like($out, qr/the agent at/, '  but is missed');
