@@ -8,7 +8,7 @@ SIDECAR_LIB  := $(B)/libegress.a
 SIDECAR_SRC  := $(sort $(wildcard egress-sidecar/*.c egress-sidecar/*/*.c))
 SIDECAR_OBJ  := $(SIDECAR_SRC:%.c=$(B)/obj/%.o)
 SIDECAR_LIBS := -lldns -ljansson -lmnl -lnftnl -luv -lmicrohttpd -lcurl \
-                -lcap-ng -lseccomp
+                -lcap-ng -lseccomp -lpsl
 
 $(B)/obj/egress-sidecar/%.o: egress-sidecar/%.c
 	@mkdir -p $(@D)

@@ -2,10 +2,10 @@
 #include "journal.h"
 
 #include "log.h"
+#include "protocol.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -14,22 +14,26 @@ enum {
 	LINES_BURST = 400,
 };
 
-void journal_init(struct journal *j, const char *sandbox_id)
+void journal_init(struct journal *j, const char *sandbox_id, bool whole)
 {
 	const struct journal_budget full = {.tokens = LINES_BURST};
 
 	j->sandbox_id = sandbox_id[0] ? sandbox_id : NULL;
 	j->names = j->answers = j->packets = j->kernel = full;
+	j->whole = whole;
 }
 
 /* May a line be written? */
-static bool budget_take(struct journal_budget *b, enum log_level level)
+static bool budget_take(const struct journal *j, struct journal_budget *b,
+			enum log_level level)
 {
 	struct timespec t;
 	uint64_t now, due;
 
 	if (!log_enabled(level))
 		return false;
+	if (j->whole)
+		return true;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 	due = (now - b->refilled_ms) * LINES_PER_SECOND / 1000;
@@ -103,7 +107,7 @@ void journal_denied_name(struct journal *j, const struct domain_name *name,
 	char text[DOMAIN_NAME_TEXT_MAX], from[INET6_ADDRSTRLEN];
 	json_t *held;
 
-	if (!budget_take(&j->names, LOG_INFO))
+	if (!budget_take(j, &j->names, LOG_INFO))
 		return;
 	held = budget_suppressed(&j->names);
 	log_event(LOG_INFO, "egress.denied", "name denied", "ssandbox_id",
@@ -115,36 +119,15 @@ void journal_denied_name(struct journal *j, const struct domain_name *name,
 	json_decref(held);
 }
 
-static const char *protocol_text(uint8_t protocol, char *out, size_t size)
-{
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return "tcp";
-	case IPPROTO_UDP:
-		return "udp";
-	case IPPROTO_ICMP:
-		return "icmp";
-	case IPPROTO_ICMPV6:
-		return "icmpv6";
-	case IPPROTO_SCTP:
-		return "sctp";
-	case IPPROTO_UDPLITE:
-		return "udplite";
-	default:
-		snprintf(out, size, "%u", protocol);
-		return out;
-	}
-}
-
 void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name)
 {
 	char text[DOMAIN_NAME_TEXT_MAX], from[ADDRESS_TEXT_MAX],
-		to[ADDRESS_TEXT_MAX], protocol[8];
+		to[ADDRESS_TEXT_MAX], protocol[PROTOCOL_TEXT_MAX];
 	json_t *held, *port = NULL;
 
-	if (!budget_take(&j->packets, LOG_INFO))
+	if (!budget_take(j, &j->packets, LOG_INFO))
 		return;
 	held = budget_suppressed(&j->packets);
 	if (packet->destination_port)
@@ -153,13 +136,14 @@ void journal_denied_packet(struct journal *j,
 		  packet->audit     ? "packet would be refused"
 		  : packet->inbound ? "inbound packet refused"
 				    : "packet refused",
+		  "sdirection", packet->inbound ? "inbound" : NULL,
 		  "ssandbox_id", j->sandbox_id, "starget.ip",
 		  address_to_text(&packet->destination, to), "jtarget.port",
 		  port, "sprotocol",
-		  protocol_text(packet->protocol, protocol, sizeof(protocol)),
-		  "starget.host", name ? domain_name_to_text(name, text) : NULL,
-		  "speer", address_to_text(&packet->source, from),
-		  "jsuppressed", held, NULL);
+		  protocol_to_text(packet->protocol, protocol), "starget.host",
+		  name ? domain_name_to_text(name, text) : NULL, "speer",
+		  address_to_text(&packet->source, from), "jsuppressed", held,
+		  NULL);
 	json_decref(held);
 	json_decref(port);
 }
@@ -173,7 +157,7 @@ void journal_answered(struct journal *j, const struct domain_name *name,
 	char text[DOMAIN_NAME_TEXT_MAX], from[INET6_ADDRSTRLEN];
 	json_t *ips, *cut, *held;
 
-	if (!budget_take(&j->answers, level))
+	if (!budget_take(j, &j->answers, level))
 		return;
 	held = budget_suppressed(&j->answers);
 	ips = address_list(admitted, n_admitted);
@@ -195,7 +179,7 @@ void journal_kernel_failure(struct journal *j, int err)
 {
 	json_t *held;
 
-	if (!budget_take(&j->kernel, LOG_ERROR))
+	if (!budget_take(j, &j->kernel, LOG_ERROR))
 		return;
 	held = budget_suppressed(&j->kernel);
 	log_event(LOG_ERROR, "egress.update_failed",

@@ -22,9 +22,10 @@ struct journal_budget {
 struct journal {
 	const char *sandbox_id; /* borrowed */
 	struct journal_budget names, answers, packets, kernel;
+	bool whole; /* no budgets: every line is wanted */
 };
 
-void journal_init(struct journal *j, const char *sandbox_id);
+void journal_init(struct journal *j, const char *sandbox_id, bool whole);
 
 /* egress.loaded, egress.updated or egress.update_failed (error, else NULL). */
 void journal_policy(const struct journal *j, const char *event,

@@ -138,12 +138,29 @@ static int on_commit(void *arg)
 	free(batch);
 	if (err)
 		journal_kernel_failure(&s->journal, err);
-	else if (now - s->swept_ms > SWEEP_MS) {
+	else if (now - s->swept_ms > SWEEP_MS && !s->shared->settings->audit) {
 		lease_table_sweep(s->leases, s->policy,
 				  s->shared->settings->private_ok, now);
 		s->swept_ms = now;
 	}
 	return err;
+}
+
+/* Is the log silenced for the name? Whoever learns wants all of it. */
+static bool log_skips(const struct sandbox *s, const struct domain_name *name)
+{
+	return !s->journal.whole && policy_log_skips(s->policy, name);
+}
+
+/* In audit a client is told refused addresses too: what it then sends there
+ * is logged with the name. They count as leases that have ended. */
+static void remember(struct sandbox *s, const struct domain_name *name,
+		     const struct address *refused, size_t n)
+{
+	uint64_t now = now_ms();
+
+	for (size_t i = 0; i < n; i++)
+		(void)lease_restore(s->leases, name, &refused[i], now, now);
 }
 
 static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
@@ -157,7 +174,7 @@ static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
 	if (s->shared->webhook)
 		webhook_send(s->shared->webhook,
 			     domain_name_to_text(name, text), s->place.id);
-	if (!policy_log_skips(s->policy, name))
+	if (!log_skips(s, name))
 		journal_denied_name(&s->journal, name, decision, peer);
 }
 
@@ -175,7 +192,9 @@ static void on_answered(void *arg, const struct domain_name *name,
 		i++;
 	s->counts.query_us_bucket[i]++;
 	s->counts.query_us_sum += elapsed_us;
-	if (!policy_log_skips(s->policy, name))
+	if (s->shared->settings->audit)
+		remember(s, name, refused, n_refused);
+	if (!log_skips(s, name))
 		journal_answered(&s->journal, name, admitted, n_admitted,
 				 refused, n_refused, error, peer);
 }
@@ -189,7 +208,7 @@ static void refused_packet(void *arg, const struct refused_packet *packet)
 		packet->inbound ? &packet->source : &packet->destination;
 	const struct domain_name *name = lease_last_name(s->leases, far);
 
-	if (!name || !policy_log_skips(s->policy, name))
+	if (!name || !log_skips(s, name))
 		journal_denied_packet(&s->journal, packet, name);
 }
 
@@ -238,6 +257,7 @@ static void filter_settings_fill(struct filter_settings *f,
 		.netns = s->place.netns,
 		.drop = from->drop,
 		.audit = from->audit,
+		.log_all = from->learn,
 		.dns_only = !from->nft,
 		.private_ok = from->private_ok,
 		.dns_port = dns_port,
@@ -359,7 +379,7 @@ int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
 	s->always = shared->always;
 	s->place = *place;
 	s->swept_ms = now_ms();
-	journal_init(&s->journal, s->place.id);
+	journal_init(&s->journal, s->place.id, shared->settings->learn);
 	err = sandbox_start(s, rules ? rules : none, message);
 	rules_free(none);
 	rules_free(rules);

@@ -215,7 +215,7 @@ static void worker_stop(struct worker *w)
 	pull_close(w->pull);
 	http_close(w->http);
 	agent_close(w->agent);
-	sandbox_close(w->sandbox, false);
+	sandbox_close(w->sandbox, w->service->settings->learn);
 	webhook_close(w->shared.webhook);
 	resolvers_close(w->shared.resolvers);
 	for (size_t i = 0; i < 3; i++)
@@ -230,7 +230,11 @@ static void on_signal(uv_signal_t *handle, int number)
 		always_reload(w);
 		return;
 	}
-	log_event(LOG_INFO, NULL, "stopping; the rules stay", NULL);
+	log_event(LOG_INFO, NULL,
+		  w->service->settings->learn
+			  ? "stopping; the namespace is released"
+			  : "stopping; the rules stay",
+		  NULL);
 	worker_stop(w);
 }
 

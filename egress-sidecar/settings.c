@@ -37,7 +37,11 @@ static void help(void)
 	char left[80];
 
 	puts("usage: egress-sidecar [OPTION...]\n"
-	     "       egress-sidecar check FILE [--query NAME|IP[:PORT]]\n\n"
+	     "       egress-sidecar check FILE [--query NAME|IP[:PORT]]\n"
+	     "       egress-sidecar learn [OPTION...]  (learn --help)\n"
+	     "       egress-sidecar hook [OPTION...]   (an OCI hook)\n"
+	     "       egress-sidecar cni                (a chained CNI plugin)"
+	     "\n\n"
 	     "Guards a sandbox's network: answers its DNS against a policy "
 	     "and lets packets\nthrough to what allowed names resolve to. "
 	     "Without --netns or --pid it guards the\nnamespace it runs in.\n\n"
@@ -196,7 +200,7 @@ static int one_place(struct settings *s)
 	return 0;
 }
 
-int settings_read(struct settings *s, int argc, char **argv)
+int settings_take(struct settings *s, int argc, char **argv)
 {
 	int err;
 
@@ -206,7 +210,18 @@ int settings_read(struct settings *s, int argc, char **argv)
 		err = read_arguments(s, argc, argv);
 	if (!err)
 		err = one_place(s);
-	if (!err && s->resolvers.n == 0)
+	if (err)
+		settings_free(s);
+	return err;
+}
+
+int settings_read(struct settings *s, int argc, char **argv)
+{
+	int err = settings_take(s, argc, argv);
+
+	if (err)
+		return err;
+	if (s->resolvers.n == 0)
 		err = read_resolv_conf(s);
 	if (err)
 		settings_free(s);

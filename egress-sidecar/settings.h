@@ -35,6 +35,8 @@ struct settings {
 	bool nft;   /* OPENSANDBOX_EGRESS_MODE dns+nft */
 	bool audit; /* --audit */
 	bool drop;  /* --deny-action drop */
+	bool learn; /* egress-sidecar learn: the log holds nothing back, and
+		       the end releases the namespace */
 
 	char *rules;            /* OPENSANDBOX_EGRESS_RULES, NULL: none */
 	const char *rules_from; /* the variable or option that gave them */
@@ -77,6 +79,8 @@ struct settings {
  * /etc/resolv.conf where neither names any.
  */
 int settings_read(struct settings *settings, int argc, char **argv);
+/* The same, with only those resolvers that the two name. */
+int settings_take(struct settings *settings, int argc, char **argv);
 void settings_free(struct settings *settings);
 
 #endif

@@ -89,20 +89,20 @@ like(curl("https://localhost:$wss/sandboxes/sb/port/$app/x"),
     qr/"target": "\/x"/, 'HTTP over TLS');
 like(curl("https://localhost:$wss/sandboxes/sb/port/$app/x"),
     qr/"X-Forwarded-Proto", "https"/, 'of which the sandbox is told');
-sub websocket
+sub secure_websocket
 {
 	my ($path, @headers) = @_;
 	local $ENV{SSL_CERT_FILE} = "$dir/front.pem";
 	return (capture(python(), tool('websocket.py'),
 		"wss://localhost:$wss$path", 'hello', @headers))[1];
 }
-is(websocket("/sandboxes/sb/port/$app/ws"), "hello\n",
+is(secure_websocket("/sandboxes/sb/port/$app/ws"), "hello\n",
     'a WebSocket over TLS, by URI');
-is(websocket('/ws', "OpenSandbox-Ingress-To:sb-$app"), "hello\n",
+is(secure_websocket('/ws', "OpenSandbox-Ingress-To:sb-$app"), "hello\n",
     'by header');
-is(websocket("/sandboxes/a/port/$tls/ws"), "hello\n",
+is(secure_websocket("/sandboxes/a/port/$tls/ws"), "hello\n",
     'to a sandbox that speaks TLS too');
-like(websocket("/sandboxes/none/port/$app/ws"), qr/HTTP 404/,
+like(secure_websocket("/sandboxes/none/port/$app/ws"), qr/HTTP 404/,
     'to one that is not there');
 
 # Sandboxes that speak TLS

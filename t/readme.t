@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The README's configuration is one that nginx takes; its table of options is
-# the program's, and the tables of docs/ingress.md are the module's.
+# the program's, and the tables of docs/ingress.md are the module's; every worked
+# example of docs/policy.md is answered as shown.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 11;
+use Test::More;
 use Harness;
 use Ingress;
 
@@ -96,3 +97,29 @@ write_file("$dir/policy.json", $policy);
     "$dir/policy.json", '--query', 'www.example.com');
 is($status, 0, 'its policy is one') or diag $out;
 like($out, qr/allow/, 'that decides as it says');
+
+# Each example: a policy, files that go with it, and a console. A paragraph's
+# files belong to the policy before it.
+my $program = build_dir() . '/egress-sidecar';
+my $example = '';
+my $n = 0;
+for (read_file(root() . '/docs/policy.md') =~ /^```(\S+\n.*?)^```$/msg) {
+	my ($kind, $text) = /\A(\S+)\n(.*)\z/s;
+	if ($kind eq 'json') {
+		$example = "$dir/example" . ++$n;
+		mkdir $example;
+		write_file("$example/policy.json", $text);
+	} elsif ($kind eq 'console') {
+		while ($text =~ /^\$ egress-sidecar (.*)\n((?:(?!\$ ).*\n)*)/mg) {
+			my ($command, $want) = ($1, $2);
+			my (undef, $got) = capture('sh', '-c',
+			    "cd '$example' && exec '$program' $command");
+			is($got, $want, "example $n: $command");
+		}
+	} else {
+		write_file("$example/$kind", $text);
+	}
+}
+cmp_ok($n, '>', 7, 'docs/policy.md has examples');
+
+done_testing(28);

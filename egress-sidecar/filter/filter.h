@@ -53,6 +53,7 @@ struct filter_settings {
 	const struct address_range *doh;
 	size_t n_doh;
 	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */
+	bool log_all;       /* every one of them, not so many a second */
 };
 
 /*
@@ -114,6 +115,10 @@ struct filter_counts {
 	uint64_t commits;
 };
 int filter_counts(struct filter *filter, struct filter_counts *counts);
+
+/* Are rules of this or an earlier process in force in the namespace (-1:
+ * ours)? 1, 0, or -errno. */
+int filter_exists(int netns);
 
 /* Remove the tables: the sandbox is released. */
 int filter_remove(struct filter *filter);

@@ -414,7 +414,8 @@ static void write_log(struct batch *b, const char *chain,
 	if (!s->log_group)
 		return;
 	rule_begin(b, chain);
-	rule_limit(b, LOG_PER_SECOND, LOG_BURST);
+	if (!s->log_all)
+		rule_limit(b, LOG_PER_SECOND, LOG_BURST);
 	rule_log(b, s->log_group, s->audit ? "audit" : "refused", LOG_BYTES);
 	rule_end(b);
 }

@@ -33,6 +33,18 @@ int takeover_table_exists(struct channel *c)
 	return ret == 0 ? 1 : ret == -ENOENT ? 0 : ret;
 }
 
+int filter_exists(int netns)
+{
+	struct channel c;
+	int ret = channel_open(&c, netns, NETLINK_NETFILTER);
+
+	if (ret < 0)
+		return ret;
+	ret = takeover_table_exists(&c);
+	channel_close(&c);
+	return ret;
+}
+
 struct reading {
 	struct lease_table *leases;
 	enum learned_set set;

@@ -170,6 +170,27 @@ static void queries_name_the_rule(void **state)
 			"admitted\n"},
 		{"[2001:db8::1]:443", "[2001:db8::1]:443: deny, by default\n"},
 		{"[2001:db8::1]", "[2001:db8::1]: deny, by default\n"},
+		{"a.example.com:443",
+		 "a.example.com:443 tcp: allow, by egress[2] (every name below "
+		 "example.com, ports tcp/443 tcp/8000-8010)\n"
+		 "a.example.com:443 udp: deny, by default\n"},
+		{"a.example.com:80", "a.example.com:80: deny, by default\n"},
+		{"example.com:443", "example.com:443: deny, by default\n"},
+		{"a.example.com=192.0.2.9",
+		 "a.example.com=192.0.2.9: admitted, ports tcp/443 "
+		 "tcp/8000-8010\n"},
+		{"a.example.com=10.1.2.3",
+		 "a.example.com=10.1.2.3: admitted\n"},
+		{"a.example.com=10.2.2.3",
+		 "a.example.com=10.2.2.3: cut from the answer: a rule before "
+		 "the name's denies the address\n"},
+		{"a.example.com=192.168.0.1",
+		 "a.example.com=192.168.0.1: cut from the answer: private, and "
+		 "no address rule allows it\n"},
+		{"a.example.com=169.254.169.254",
+		 "a.example.com=169.254.169.254: cut from the answer: a "
+		 "link-local address\n"},
+		{"b.test=192.0.2.9", "b.test=192.0.2.9: the name is denied\n"},
 	};
 
 	(void)state;
@@ -198,6 +219,10 @@ static void always_rules_come_first(void **state)
 	assert_int_equal(status, 0);
 	assert_string_equal(out, "a.example.com: deny, by deny.always[0] "
 				 "(every name below example.com)\n");
+	check_file(policy, "--always /nowhere");
+	assert_int_equal(status, 1);
+	assert_string_equal(err, "egress-sidecar check: --always: /nowhere: No "
+				 "such file or directory\n");
 	write_file("deny.always", "no target\n");
 	check_file(policy, words);
 	assert_int_equal(status, 1);
@@ -214,6 +239,41 @@ static void invalid_policies_are_told_in_a_line(void **state)
 		 "{\"action\":\"allow\",\"target\":\"a b\"}]}",
 		 "egress[1].target: \"a b\": a character that is not a letter, "
 		 "digit, '-', '_' or '.'"},
+		{"[]", "not a JSON object: an array"},
+		{"{\"defaultAction\":\"maybe\"}",
+		 "defaultAction: \"maybe\" is not \"allow\" or \"deny\""},
+		{"{\"egress\":{}}", "egress: not an array: an object"},
+		{"{\"egress\":[1]}", "egress[0]: not an object"},
+		{"{\"egress\":[{\"action\":\"pass\",\"target\":\"a\"}]}",
+		 "egress[0].action: \"pass\" is not \"allow\" or \"deny\""},
+		{"{\"egress\":[{\"action\":\"allow\"}]}",
+		 "egress[0].target: not a string: nothing"},
+		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a\",\"port\":"
+		 "1}]}",
+		 "egress[0]: unknown key \"port\""},
+		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a\","
+		 "\"ports\":[\"9-1\"]}]}",
+		 "egress[0].ports: an entry is not a port of 1 to 65535 or a "
+		 "range like \"8000-8010\""},
+		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a\","
+		 "\"protocol\":\"icmp\"}]}",
+		 "egress[0].protocol: not \"tcp\" or \"udp\""},
+		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a\","
+		 "\"priority\":\"x\"}]}",
+		 "egress[0].priority: not an integer of 32 bits"},
+		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"10.0.0.1/"
+		 "8\"}]}",
+		 "egress[0].target: \"10.0.0.1/8\": host bits are set below "
+		 "the prefix"},
+		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a.*.b\"}]}",
+		 "egress[0].target: \"a.*.b\": '*' may stand alone or be the "
+		 "whole first label"},
+		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"https://a/"
+		 "\"}]}",
+		 "egress[0].target: \"https://a/\": a URL; give its host name "
+		 "alone"},
+		{"{\"egress\":[],\"egress\":[]}",
+		 "line 1, column 21: duplicate object key near '\"egress\"'"},
 	};
 
 	(void)state;
@@ -237,6 +297,18 @@ static void wrong_usage_is_status_2(void **state)
 {
 	static const char *const words[] = {"", "--query a.test", "a b",
 					    "--nonsense a", "a --query"};
+	static const char *const queries[][2] = {
+		{"a..b", "an empty label"},
+		{"http://a.test/", "a URL; expected the name in it"},
+		{"10.0.0.0/8", "a range; expected an address of it"},
+		{"*.a.test", "a rule's target; expected a name below it"},
+		{"a.test:0", "the port is not 1 to 65535"},
+		{"a.test:443x", "the port is not 1 to 65535"},
+		{"a.test=b.test", "expected an IP address after '='"},
+		{"a..b=192.0.2.1", "an empty label"},
+		{"[::1]443", "a character that is not a letter, digit, '-', "
+			     "'_' or '.'"},
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -249,10 +321,18 @@ static void wrong_usage_is_status_2(void **state)
 	assert_int_equal(status, 2);
 	assert_string_equal(err, "egress-sidecar check: --query 1.2.3.4:0: "
 				 "the port is not 1 to 65535\n");
-	check_file(policy, "--query a..b");
-	assert_int_equal(status, 2);
-	check_file(policy, "--query [::1]443");
-	assert_int_equal(status, 2);
+	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+		char all[128], want[256];
+
+		snprintf(all, sizeof(all), "--query %s", queries[i][0]);
+		check_file(policy, all);
+		assert_int_equal(status, 2);
+		assert_string_equal(out, "");
+		snprintf(want, sizeof(want),
+			 "egress-sidecar check: --query %s: %s\n",
+			 queries[i][0], queries[i][1]);
+		assert_string_equal(err, want);
+	}
 	check("--help");
 	assert_int_equal(status, 0);
 	assert_non_null(strstr(out, "usage: "));

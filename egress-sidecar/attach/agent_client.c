@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent_client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	TIMEOUT_S = 10,
+	ANSWER_MAX = 2 << 20
+};
+
+struct answer {
+	char *text;
+	size_t len;
+};
+
+static size_t take_answer(char *data, size_t one, size_t n, void *arg)
+{
+	struct answer *a = arg;
+	char *wider;
+
+	(void)one;
+	if (n > ANSWER_MAX - a->len)
+		return 0;
+	wider = realloc(a->text, a->len + n + 1);
+	if (!wider)
+		return 0;
+	memcpy(wider + a->len, data, n);
+	a->text = wider;
+	a->len += n;
+	a->text[a->len] = '\0';
+	return n;
+}
+
+static int perform(struct agent_call *call, const char *method,
+		   const char *body, struct answer *answer, long *status)
+{
+	char url[AGENT_ID_SIZE + 64], why[CURL_ERROR_SIZE] = "";
+	CURL *curl = curl_easy_init();
+	CURLcode code;
+
+	if (!curl)
+		return -ENOMEM;
+	snprintf(url, sizeof(url), "http://agent/v1/sandboxes/%s", call->id);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, call->socket);
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	if (body)
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+	code = curl_easy_perform(curl);
+	if (code == CURLE_OK)
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+	else
+		snprintf(call->message, sizeof(call->message),
+			 "the agent at %.100s: %s", call->socket,
+			 why[0] ? why : curl_easy_strerror(code));
+	curl_easy_cleanup(curl);
+	return code == CURLE_OK ? 0 : -EAGAIN;
+}
+
+/* *json may be NULL: the answer is not wanted. */
+static int ask(struct agent_call *call, const char *method, const char *body,
+	       json_t **json)
+{
+	struct answer answer = {NULL, 0};
+	const char *message;
+	json_t *object;
+	long status = 0;
+	int err = perform(call, method, body, &answer, &status);
+
+	if (err) {
+		free(answer.text);
+		return err;
+	}
+	object = answer.text ? json_loads(answer.text, 0, NULL) : NULL;
+	free(answer.text);
+	if (status / 100 == 2) {
+		if (json)
+			*json = json_incref(object);
+		json_decref(object);
+		return 0;
+	}
+	message = json_string_value(json_object_get(object, "message"));
+	snprintf(call->message, sizeof(call->message), "the agent: %ld %.400s",
+		 status, message ? message : "without a reason");
+	json_decref(object);
+	return status == 404 ? -ENOENT : -EPROTO;
+}
+
+int agent_call_init(struct agent_call *call, const char *socket, const char *id)
+{
+	size_t i;
+
+	*call = (struct agent_call){.socket = socket};
+	for (i = 0; id[i] && i < sizeof(call->id) - 1; i++) {
+		char c = id[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		if (c == '_')
+			c = '-';
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+		    c != '.' && c != '-')
+			break;
+		call->id[i] = c;
+	}
+	if (i > 0 && (!id[i] || i == sizeof(call->id) - 1))
+		return 0;
+	snprintf(call->message, sizeof(call->message),
+		 "container id \"%.80s\": expected letters, digits, '.', '-', "
+		 "'_'",
+		 id);
+	return -EINVAL;
+}
+
+int agent_put(struct agent_call *call, json_t *place, json_t *policy)
+{
+	char *body;
+	int err;
+
+	if (policy)
+		json_object_set(place, "policy", policy);
+	body = json_dumps(place, JSON_COMPACT);
+	json_decref(place);
+	if (!body)
+		return -ENOMEM;
+	err = ask(call, "PUT", body, NULL);
+	free(body);
+	return err;
+}
+
+int agent_get(struct agent_call *call, json_t **record)
+{
+	*record = NULL;
+	return ask(call, "GET", NULL, record);
+}
+
+int agent_delete(struct agent_call *call)
+{
+	int err = ask(call, "DELETE", NULL, NULL);
+
+	return err == -ENOENT ? 0 : err;
+}
+
+json_t *policy_from_annotation(const json_t *text)
+{
+	const char *value = json_string_value(text);
+
+	return value ? json_loads(value,
+				  JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
+				  NULL)
+		     : NULL;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ask the agent on its unix socket, for those whom a container runtime runs. */
+#ifndef EGRESS_ATTACH_AGENT_CLIENT_H
+#define EGRESS_ATTACH_AGENT_CLIENT_H
+
+#include <jansson.h>
+
+#define AGENT_SOCKET_DEFAULT "/run/opensandbox/egress.sock"
+/* The annotation that holds a sandbox's policy, as JSON text. */
+#define POLICY_ANNOTATION "opensandbox.io/egress-policy"
+
+enum {
+	AGENT_MESSAGE_MAX = 512,
+	AGENT_ID_SIZE = 64
+};
+
+/* What is to be answered by the agent. */
+struct agent_call {
+	const char *socket;
+	char id[AGENT_ID_SIZE];
+	char message[AGENT_MESSAGE_MAX]; /* why it failed */
+};
+
+/* The runtime's id as the agent takes it: lower case, '_' as '-', cut at 63
+ * bytes. 0, or -EINVAL with a message. */
+int agent_call_init(struct agent_call *call, const char *socket,
+		    const char *id);
+
+/*
+ * Guard the sandbox at place ({"netns"} or {"pid"}, whose reference is taken)
+ * under policy (borrowed; NULL: deny all); see what is guarded under the id
+ * (*record a new reference); let it go, which succeeds where it is not known.
+ * 0, -EAGAIN where the agent is not to be reached, -ENOENT where it does not
+ * know the id, -EPROTO where it refuses.
+ */
+int agent_put(struct agent_call *call, json_t *place, json_t *policy);
+int agent_get(struct agent_call *call, json_t **record);
+int agent_delete(struct agent_call *call);
+
+/* A policy in a string of JSON: a new reference, NULL where it is none. */
+json_t *policy_from_annotation(const json_t *text);
+
+#endif

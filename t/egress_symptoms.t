@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The README's troubleshooting: each symptom is brought about, and the command
+# beside it, taken from the table, says what the table promises.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use JSON::PP;
+use Test::More tests => 27;
+use Harness;
+use World;
+
+my $dir = scratch();
+my $program = build_dir() . '/egress-sidecar';
+my $socket = "$dir/agent/egress.sock";
+my ($table) = read_file(root() . '/README.md')
+    =~ /^\| what you see \| command \| what it says \|\n\|---\|---\|---\|\n((?:\|.*\n)+)/m;
+my @commands = map { s/\\\|/|/gr }
+    map { (split /(?<!\\)\|/)[2] =~ /`(.+)`/ ? $1 : () } split /\n/, $table;
+my %untried = map { $_ => 1 } @commands;
+
+# The table's command that begins so, with words put in, run in a namespace.
+sub says
+{
+	my ($where, $command, %words) = @_;
+	my ($found) = ((grep { $_ eq $command } @commands),
+	    (grep { index($_, $command) == 0 } @commands));
+	BAIL_OUT("no such command in the table: $command") if !$found;
+	delete $untried{$found};
+	my $line = $found;
+	$line =~ s{\b$_\b}{$words{$_}}g for keys %words;
+	$line =~ s{^egress-sidecar}{$program};
+	$line =~ s{/run/opensandbox/egress\.sock}{$socket};
+	return (capture('ip', 'netns', 'exec', $where, 'sh', '-c', $line))[1];
+}
+
+my $w = world();
+my ($inside, $host) = @$w{qw(sandbox host)};
+world_dns($w, '--address=/good.test/' . GOOD, '--address=/db.test/10.0.0.5',
+    '--address=/ports.test/' . GOOD);
+world_web($w, 'internet', GOOD, 80, 'good');
+world_web($w, 'internet', EVIL, 80, 'evil');
+my $policy = write_file("$dir/policy.json", encode_json({ egress => [
+	(map { { action => 'allow', target => $_ } } qw(good.test db.test)),
+	{ action => 'allow', target => 'ports.test', ports => [443] }] }));
+my $closed = free_port();
+my $pid = sidecar($w, args => ['--policy-file', $policy, '--deny-webhook',
+	"http://127.0.0.1:$closed/hook"],
+    env => { OPENSANDBOX_EGRESS_DNS_UPSTREAM => "203.0.113.222," . RESOLVER });
+my $log = "$dir/sidecar.log";
+
+like(says($inside, 'dig NAME', NAME => 'evil.test'), qr/EDE: 15 \(Blocked\)/,
+    'a denied name');
+like(says($inside, 'dig NAME', NAME => 'db.test'), qr/EDE: 17 \(Filtered\)/,
+    'a name whose addresses are refused');
+like(says($host, 'egress-sidecar check POLICY --query NAME', POLICY => $policy,
+	NAME => 'evil.test'), qr/evil\.test: deny, by default/, 'its rule');
+my $check = says($host, 'egress-sidecar check POLICY --query NAME:PORT',
+    POLICY => $policy, NAME => 'ports.test', PORT => 80, IP => GOOD);
+like($check, qr/ports\.test:80: deny/, 'a port that is not allowed');
+like($check, qr/ports\.test=\S+: admitted, ports tcp\/443 udp\/443/,
+    '  and those that are');
+isnt((sees($w, 'curl', '-s', '-m', '5', 'http://ports.test/'))[0], 0,
+    'connecting to it is refused');
+ok(wait_for(sub { says($host, 'grep \'packet refused\'', LOG => $log) =~
+	/"target\.port":80.*"target\.host":"ports\.test"/ }),
+    '  which the log names');
+is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', 'http://good.test/'))[0],
+    0, 'an allowed name opens');
+like(says($inside, 'nft list set inet opensandbox learned4'),
+    qr/\Q${\GOOD}\E timeout \S+ expires \S+ comment "good\.test"/,
+    '  and is in the set');
+like(says($host, 'curl -s http://127.0.0.1:18080/metrics'),
+    qr/upstream_failovers_total [1-9]/, 'a resolver that is away is counted');
+like(says($host, 'dig @RESOLVER NAME', RESOLVER => RESOLVER,
+	NAME => 'good.test'), qr/status: NOERROR/, '  and asked directly');
+ok(wait_for(sub { says($host, 'grep \'deny webhook failed\'', LOG => $log)
+	=~ /"error":".+"/ }, 20), 'a webhook that is closed is in the log');
+like(says($host, 'curl -i -X POST', URL => "http://127.0.0.1:$closed/hook"),
+    qr/refused|Failed|couldn't/i, '  and does not answer');
+is((capture('ip', 'netns', 'exec', $host, 'curl', '-s', '-o', '/dev/null', '-w',
+	'%{http_code}', '-X', 'PUT', '--data', '{"egress":[{"action":"allow",'
+	. '"target":"a b"}]}', 'http://127.0.0.1:18080/policy'))[1], '400',
+    'a bad policy is rejected');
+write_file("$dir/bad.json", '{"egress":[{"action":"allow","target":"a b"}]}');
+like(says($host, 'egress-sidecar check POLICY', POLICY => "$dir/bad.json"),
+    qr/egress\[0\]\.target: "a b"/, '  and check says why');
+my (undef, $second) = capture('timeout', '20', 'ip', 'netns', 'exec', $host,
+    $program, '--netns', $inside, '--dns-upstream', RESOLVER);
+like($second, qr/HTTP_ADDR: :18080: Address already in use/,
+    'a second sidecar on the port');
+like(says($host, 'ss -ltnp'), qr/"egress-sidecar",pid=$pid\b/,
+    '  finds the first');
+stop($pid);
+is((sees($w, 'curl', '-s', '-m', '3', 'http://' . EVIL . '/'))[0], 7,
+    'an ended sidecar leaves its rules');
+like(says($inside, 'nft list tables'), qr/inet opensandbox/, '  in a table');
+says($inside, 'nft delete table inet opensandbox');
+is((sees($w, 'curl', '-s', '-m', '3', '-o', '/dev/null', 'http://' . EVIL . '/'))[0],
+    0, '  which can be deleted');
+
+$pid = sidecar($w, name => 'empty');
+like(says($host, 'curl -s http://127.0.0.1:18080/policy'),
+    qr/"mode":"deny_all"/, 'no policy denies all');
+stop($pid);
+
+my @weak = ('setpriv', '--bounding-set', '-net_admin', '--inh-caps',
+	'-net_admin');
+like((capture(@weak, $program, '--dns-upstream', RESOLVER))[1],
+    qr/CAP_NET_ADMIN is missing/, 'without its capability');
+my ($capsh) = grep { /^capsh/ } @commands;
+delete $untried{$capsh};
+unlike((capture(@weak, split ' ', $capsh))[1], qr/Bounding set =.*cap_net_admin/,
+    '  capsh shows that it is not there');
+
+like(says($host, 'curl --unix-socket /run/opensandbox/egress.sock http://agent/healthz'),
+    qr/Couldn't connect|Failed to connect/, 'an agent that is away');
+$pid = start(name => 'agent', netns => $host, env => {
+	OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER },
+    cmd => [$program, '--agent', '--agent-socket', $socket, '--agent-state',
+	"$dir/state"]);
+ok(wait_for(sub { says($host, 'curl --unix-socket /run/opensandbox/egress.sock http://agent/healthz')
+	=~ /ok/ }), '  and one that is there');
+like(says($host, 'curl --unix-socket /run/opensandbox/egress.sock http://agent/v1/sandboxes/ID',
+	ID => 'sb-9'), qr/not_found|404/, '  does not guard everything');
+stop($pid);
+is_deeply([sort keys %untried], [], 'each command of the table was run');
