@@ -121,7 +121,7 @@ void upstream_failed(struct attempt *a);
 void upstream_carrier_failed(struct resolvers *r,
 			     const struct udp_socket *socket,
 			     const struct tcp_link *link);
-/* A socket towards a resolver, marked; -errno. */
+/* A socket towards a resolver, to be connected; -errno. */
 int upstream_socket(const struct resolvers *r, const struct resolver *to,
 		    int type);
 
