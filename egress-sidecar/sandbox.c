@@ -314,6 +314,7 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 {
 	struct listeners own = {-1, -1, -1, -1, 0};
 	const struct listeners *l = s->place.listeners;
+	uint16_t dns_port;
 	int err;
 
 	err = policy_compile(&s->policy, rules, s->always);
@@ -322,7 +323,8 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 	if (err)
 		return fail(message, err, "policy: %s", strerror(-err));
 	if (!l) {
-		err = listeners_open(&own, s->place.netns);
+		(void)filter_dns_port(s->place.netns, &dns_port);
+		err = listeners_open(&own, s->place.netns, dns_port);
 		if (err)
 			return fail(message, err, "DNS listeners: %s",
 				    strerror(-err));

@@ -74,6 +74,7 @@ static int agent_socket_open(struct service_sockets *s,
 int service_sockets_open(struct service_sockets *s,
 			 const struct settings *settings)
 {
+	uint16_t dns_port;
 	int err;
 
 	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1};
@@ -93,7 +94,9 @@ int service_sockets_open(struct service_sockets *s,
 		service_sockets_close(s);
 		return err;
 	}
-	err = listeners_open(&s->listeners, s->netns);
+	/* What cannot be read now is for the filter to complain of. */
+	(void)filter_dns_port(s->netns, &dns_port);
+	err = listeners_open(&s->listeners, s->netns, dns_port);
 	if (err) {
 		log_fatal("DNS listeners in the sandbox's namespace: %s%s",
 			  strerror(-err),

@@ -46,7 +46,7 @@ sub copies
 {
 	my $rules = run_in($w->{sandbox}, 'nft', 'list', 'ruleset');
 	my $tables = () = $rules =~ /^table inet opensandbox /mg;
-	my $redirects = () = $rules =~ /tcp dport 53 redirect/g;
+	my $redirects = () = $rules =~ /tcp dport 53 .*redirect/g;
 
 	return "$tables table $redirects redirection";
 }

@@ -57,8 +57,8 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 			NF_IP_PRI_RAW, false, NULL);
 	batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
 			NF_IP_PRI_RAW, false, NULL);
-	batch_add_chain(b, "dns", "nat", NF_INET_LOCAL_OUT, PRIORITY_DNS, false,
-			NULL);
+	batch_add_chain(b, RULESET_DNS, "nat", NF_INET_LOCAL_OUT, PRIORITY_DNS,
+			false, NULL);
 	batch_add_chain(b, "postrouting", "filter", NF_INET_POST_ROUTING,
 			PRIORITY_LAST, false, NULL);
 	if (r->settings->dns_only)
@@ -198,18 +198,19 @@ static void write_redirection(struct batch *b, const struct filter_settings *s)
 	for (size_t f = 0; f < COUNT(families); f++) {
 		for (size_t i = 0; s->n_resolvers && i < COUNT(with_ports);
 		     i++) {
-			rule_begin(b, "dns");
+			rule_begin(b, RULESET_DNS);
 			is_ours(b, s);
 			rule_l4proto(b, with_ports[i]);
 			is_resolver(b, families[f], false);
 			rule_return(b);
 		}
-		skip_exempt(b, "dns", s, families[f], false);
+		skip_exempt(b, RULESET_DNS, s, families[f], false);
 	}
 	for (size_t i = 0; i < COUNT(with_ports); i++) {
-		rule_begin(b, "dns");
+		rule_begin(b, RULESET_DNS);
 		rule_l4proto(b, with_ports[i]);
 		rule_destination_port(b, PORT_DNS);
+		rule_set_ct_mark(b, RULESET_MARK_REDIRECTED);
 		rule_redirect(b, s->dns_port);
 	}
 }

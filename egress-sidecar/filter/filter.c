@@ -20,13 +20,6 @@ enum {
 	APPLY_TRIES = 3
 };
 
-/*
- * Conntrack marks: generations have the top bit clear, the mark of connections
- * that were let in has it set. That one is made from the settings that let
- * them in, so that a new process with the same settings knows them again.
- */
-#define MARK_INBOUND 0x80000000U
-
 static uint32_t hash(uint32_t h, const void *data, size_t len)
 {
 	const uint8_t *byte = data;
@@ -36,6 +29,8 @@ static uint32_t hash(uint32_t h, const void *data, size_t len)
 	return h;
 }
 
+/* Made from the settings that let connections in, so that a new process with
+ * the same settings knows them again. */
 static uint32_t inbound_mark(const struct filter_settings *s)
 {
 	uint32_t h = 2166136261U;
@@ -44,12 +39,13 @@ static uint32_t inbound_mark(const struct filter_settings *s)
 		h = hash(h, s->inbound[i].first.bytes, 16);
 		h = hash(h, s->inbound[i].last.bytes, 16);
 	}
-	return hash(h, &s->api_port, sizeof(s->api_port)) | MARK_INBOUND;
+	h = hash(h, &s->api_port, sizeof(s->api_port)) | RULESET_MARK_INBOUND;
+	return h == RULESET_MARK_REDIRECTED ? h + 1 : h;
 }
 
 static uint32_t next_generation(uint32_t generation)
 {
-	generation = (generation + 1) & ~MARK_INBOUND;
+	generation = (generation + 1) & ~RULESET_MARK_INBOUND;
 	return generation ? generation : 1;
 }
 
@@ -107,7 +103,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 		ret = -errno;
 		goto cleanup;
 	}
-	filter->generation &= ~MARK_INBOUND;
+	filter->generation &= ~RULESET_MARK_INBOUND;
 	filter->inbound_mark = inbound_mark(settings);
 	*why = "a netlink socket in the sandbox's network namespace";
 	ret = channel_open(&filter->channel, settings->netns,
@@ -225,14 +221,21 @@ static int follow_links(struct filter *filter)
 	return ret == -ENOENT ? 0 : ret;
 }
 
-/* Learn what an earlier process left, once. *existed: it left something. */
-static int take_over(struct filter *filter, uint64_t now_ms, bool *existed)
+/* Learn what an earlier process left, once. *existed: it left something;
+ * *moved: it sent DNS elsewhere than we do. */
+static int take_over(struct filter *filter, uint64_t now_ms, bool *existed,
+		     bool *moved)
 {
 	int ret = takeover_table_exists(&filter->channel);
+	uint16_t dns_port;
 
 	*existed = ret > 0;
 	if (ret <= 0)
 		return ret;
+	ret = takeover_dns_port(&filter->channel, &dns_port);
+	if (ret < 0)
+		return ret;
+	*moved = dns_port != filter->settings.dns_port;
 	lease_table_free(filter->inherited);
 	filter->inherited = NULL;
 	ret = lease_table_new(&filter->inherited);
@@ -259,11 +262,11 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 {
 	struct elements learned[LEARNED_SETS] = {{0}};
 	struct elements grace[LEARNED_SETS] = {{0}};
-	bool existed = true;
+	bool existed = true, moved = false;
 	int ret = 0;
 
 	if (!filter->applied)
-		ret = take_over(filter, now_ms, &existed);
+		ret = take_over(filter, now_ms, &existed, &moved);
 	if (ret == 0 && !filter->settings.dns_only)
 		ret = learned_judge(filter, policy, leases, now_ms, learned,
 				    grace);
@@ -281,6 +284,8 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		goto cleanup;
 	if (!existed && !filter->settings.dns_only)
 		takeover_forget_connections(&filter->channel);
+	if (moved)
+		takeover_forget_redirected(&filter->channel);
 	forget_inherited(filter, policy, now_ms);
 cleanup:
 	learned_free(learned);

@@ -56,6 +56,13 @@ struct filter_settings {
 };
 
 /*
+ * The port that the rules of an earlier process in the namespace (-1: ours)
+ * send DNS to, host order; 0: there are none. Whoever listens there again
+ * serves clients that keep their source port. 0 or -errno.
+ */
+int filter_dns_port(int netns, uint16_t *port);
+
+/*
  * Open the netlink socket in the namespace and find out what the kernel can
  * do. Changes nothing yet. On error *why says which feature or capability is
  * missing (constant). 0, -EPERM, -EOPNOTSUPP, or another -errno.

@@ -51,8 +51,13 @@ int takeover_table_exists(struct channel *c);
 /* Add what an earlier process has learned. 0 or -errno. */
 int takeover_read(struct channel *c, struct lease_table *leases,
 		  uint64_t now_ms);
+/* Where its rules send port 53, host order; 0: nowhere. 0 or -errno. */
+int takeover_dns_port(struct channel *c, uint16_t *port);
 /* Forget the connections from before there was a policy. Best effort. */
 void takeover_forget_connections(struct channel *c);
+/* Forget where port 53 was sent: what comes again from the same source port
+ * is sent anew. Best effort. */
+void takeover_forget_redirected(struct channel *c);
 
 /* Fill has_*, missing. 0, or what is missing that we cannot do without. */
 int probe_kernel(struct filter *filter, const char **why);

@@ -11,6 +11,14 @@
 
 #define RULESET_TABLE   "opensandbox"
 #define RULESET_REFUSED "refused" /* counter of refused packets */
+#define RULESET_DNS     "dns"     /* chain of the redirection */
+
+/*
+ * Conntrack marks. Generations have the top bit clear; connections that were
+ * let in have it set, and so has this one, of DNS that was redirected to us.
+ */
+#define RULESET_MARK_INBOUND    0x80000000U
+#define RULESET_MARK_REDIRECTED 0x80000001U
 
 /* Sets of learned addresses, by what their keys are. */
 enum learned_set {
