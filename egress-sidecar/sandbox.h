@@ -32,7 +32,8 @@ struct sandbox_place {
 	/* Sockets that outlive this process's worker; NULL: make some.
 	 * Borrowed; they outlive the sandbox. */
 	const struct listeners *listeners;
-	int netns;   /* taken over on success; -1: our own */
+	struct xdp_holds *xdp; /* the same; NULL: hold some for ourselves */
+	int netns;             /* taken over on success; -1: our own */
 	char id[64]; /* "" in sidecar mode without OPENSANDBOX_EGRESS_SANDBOX_ID
 		      */
 	char policy_file[4096]; /* "": none */

@@ -6,6 +6,7 @@
 #include "control/otlp.h"
 #include "control/pull.h"
 #include "control/webhook.h"
+#include "filter/xdp.h"
 #include "netns.h"
 #include "policy_file.h"
 #include "privileges.h"
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Everything that a worker holds. */
@@ -71,13 +73,31 @@ static int agent_socket_open(struct service_sockets *s,
 	return s->http;
 }
 
+/* Without them a worker's end would let a sandbox have AF_XDP. */
+static int xdp_sockets_open(struct service_sockets *s,
+			    const struct settings *settings)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	int err;
+
+	if (!settings->nft || settings->audit || settings->without & FILTER_XDP)
+		return 0;
+	(void)setrlimit(RLIMIT_MEMLOCK, &all);
+	err = filter_hold_xdp(&s->xdp, s->netns);
+	if (err) {
+		log_fatal("%s", strerror(-err));
+		service_sockets_close(s);
+	}
+	return err;
+}
+
 int service_sockets_open(struct service_sockets *s,
 			 const struct settings *settings)
 {
 	uint16_t dns_port;
 	int err;
 
-	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1};
+	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1, NULL};
 	if (settings->run == RUN_AGENT)
 		return agent_socket_open(s, settings);
 	if (settings->run == RUN_JOIN) {
@@ -102,13 +122,16 @@ int service_sockets_open(struct service_sockets *s,
 			  strerror(-err),
 			  err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
 		service_sockets_close(s);
+		return err;
 	}
-	return err;
+	return xdp_sockets_open(s, settings);
 }
 
 void service_sockets_close(struct service_sockets *s)
 {
 	listeners_close(&s->listeners);
+	xdp_free(s->xdp);
+	s->xdp = NULL;
 	if (s->http >= 0)
 		close(s->http);
 	if (s->netns >= 0)
@@ -284,6 +307,7 @@ static int sandbox_start(struct worker *w, struct rules *rules)
 	struct sandbox_place place = {
 		.netns = -1,
 		.listeners = &w->service->sockets->listeners,
+		.xdp = w->service->sockets->xdp,
 	};
 	char message[256];
 	int err;

@@ -253,15 +253,18 @@ static void restore(void *arg, const struct agent_record *record,
 		list_add(guards, g);
 }
 
-/* Each sandbox takes about ten descriptors. */
-static void descriptors_raise(void)
+/* Each sandbox takes about ten descriptors, and a page of memory for each
+ * queue of AF_XDP that is kept from it. */
+static void limits_raise(void)
 {
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	(void)setrlimit(RLIMIT_MEMLOCK, &all);
 }
 
 int guards_open(struct guards *guards, const struct sandbox_shared *shared)
@@ -270,7 +273,7 @@ int guards_open(struct guards *guards, const struct sandbox_shared *shared)
 	int err;
 
 	*guards = (struct guards){.shared = shared};
-	descriptors_raise();
+	limits_raise();
 	err = presences_open(&guards->presences, shared->loop, on_gone, guards);
 	if (!err)
 		err = agent_state_open(settings->agent_state);

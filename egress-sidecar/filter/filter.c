@@ -16,8 +16,16 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#define XDP_NOT_HELD                                                         \
+	"AF_XDP cannot be kept from the sandbox (it takes CAP_NET_RAW, and " \
+	"RLIMIT_MEMLOCK): with CAP_NET_RAW it can send frames past the policy"
+#define XDP_BUSY                                                         \
+	"AF_XDP: a socket that is not ours is bound to a device of the " \
+	"sandbox's: its frames pass by the policy"
+
 enum {
-	APPLY_TRIES = 3
+	APPLY_TRIES = 3,
+	XDP_SPARES = 8 /* queues of devices that come later */
 };
 
 static uint32_t hash(uint32_t h, const void *data, size_t len)
@@ -81,6 +89,54 @@ static int open_poll(struct filter *filter)
 	return links_follow(&filter->route);
 }
 
+int filter_hold_xdp(struct xdp_holds **out, int netns)
+{
+	struct channel route;
+	struct links links;
+	int ret = xdp_new(out, netns, XDP_SPARES);
+
+	if (ret < 0)
+		return ret;
+	ret = channel_open(&route, netns, NETLINK_ROUTE);
+	if (ret == 0)
+		ret = links_read(&links, &route);
+	if (ret == 0)
+		(void)xdp_hold(*out, netns, links.at, links.n_devices);
+	channel_close(&route);
+	return 0;
+}
+
+/* Hold the queues of AF_XDP. What that does not do is said once. */
+static int open_xdp(struct filter *filter)
+{
+	const struct filter_settings *s = &filter->settings;
+	struct links links;
+	int ret;
+
+	if (s->dns_only || s->audit)
+		return 0;
+	if (s->without & FILTER_XDP) {
+		probe_miss(filter, XDP_NOT_HELD);
+		return 0;
+	}
+	filter->xdp = s->xdp;
+	if (!filter->xdp) {
+		ret = xdp_new(&filter->own_xdp, s->netns, 0);
+		if (ret < 0)
+			return ret;
+		filter->xdp = filter->own_xdp;
+	}
+	ret = links_read(&links, &filter->route);
+	if (ret < 0)
+		return ret;
+	ret = xdp_hold(filter->xdp, s->netns, links.at, links.n_devices);
+	if (ret == -EBUSY)
+		probe_miss(filter, XDP_BUSY);
+	else if (ret < 0)
+		probe_miss(filter, XDP_NOT_HELD);
+	return 0;
+}
+
 int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why)
 {
@@ -126,6 +182,10 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	ret = open_poll(filter);
 	if (ret < 0)
 		goto cleanup;
+	*why = "the devices of the sandbox's network namespace";
+	ret = open_xdp(filter);
+	if (ret < 0)
+		goto cleanup;
 	*why = NULL;
 	*out = filter;
 	return 0;
@@ -161,7 +221,7 @@ static void keep_links(struct filter *filter, const struct links *links)
 {
 	filter->links = *links;
 	for (size_t i = 0; i < links->n_devices; i++)
-		filter->links.devices[i] = filter->links.name[i];
+		filter->links.devices[i] = filter->links.at[i].name;
 }
 
 static int try_apply(struct filter *filter, const struct policy *policy,
@@ -206,6 +266,9 @@ static int follow_links(struct filter *filter)
 	if (!filter->applied || filter->settings.dns_only)
 		return 0;
 	ret = links_read(&links, &filter->route);
+	if (ret == 0 && filter->xdp)
+		(void)xdp_hold(filter->xdp, filter->settings.netns, links.at,
+			       links.n_devices);
 	if (ret < 0 || links_same(&links, &filter->links))
 		return ret;
 	r.onlink = links.onlink;
@@ -444,6 +507,7 @@ void filter_close(struct filter *filter)
 	batch_free(&filter->batch);
 	learned_free(filter->pending);
 	lease_table_free(filter->inherited);
+	xdp_free(filter->own_xdp);
 	free(filter->doh);
 	free(filter);
 }

@@ -13,6 +13,15 @@
 #include <stdint.h>
 
 struct filter;
+struct xdp_holds;
+
+/* Kernel features that we can do without, at a price. */
+enum filter_feature {
+	FILTER_EGRESS_HOOK = 1,  /* netdev egress: frames of packet(7) */
+	FILTER_ROUTE_LOOKUP = 2, /* fib: sources of raw sockets */
+	FILTER_LOG = 4,          /* nflog: refused packets by name */
+	FILTER_XDP = 8,          /* AF_XDP: its queues are held */
+};
 
 enum {
 	FILTER_RESOLVERS_MAX = 16,
@@ -53,6 +62,11 @@ struct filter_settings {
 	const struct address_range *doh;
 	size_t n_doh;
 	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */
+	/* Bits of enum filter_feature: do as if the kernel had them not. */
+	unsigned without;
+	/* Holds of AF_XDP queues that outlive this filter; NULL: none do.
+	 * Borrowed. */
+	struct xdp_holds *xdp;
 };
 
 /*
@@ -61,6 +75,11 @@ struct filter_settings {
  * serves clients that keep their source port. 0 or -errno.
  */
 int filter_dns_port(int netns, uint16_t *port);
+
+/* Hold what AF_XDP sockets could be bound to in the namespace (-1: ours), from
+ * before there is a filter, for filter_settings.xdp: see filter/xdp.h. What
+ * cannot be held is for filter_missing() to tell. 0 or -errno. */
+int filter_hold_xdp(struct xdp_holds **out, int netns);
 
 /*
  * Open the netlink socket in the namespace and find out what the kernel can

@@ -6,6 +6,7 @@
 #include "links.h"
 #include "netlink.h"
 #include "ruleset.h"
+#include "xdp.h"
 
 enum {
 	MISSING_MAX = 8
@@ -26,6 +27,7 @@ struct filter {
 	struct links links;
 	struct lease_table *inherited; /* of an earlier process */
 	bool has_fib, has_egress;
+	struct xdp_holds *xdp, *own_xdp; /* NULL: not held */
 	const char *missing[MISSING_MAX + 1];
 	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
 	uint64_t learned, commits;
@@ -59,6 +61,8 @@ void takeover_forget_connections(struct channel *c);
  * is sent anew. Best effort. */
 void takeover_forget_redirected(struct channel *c);
 
+/* Note what is missing; line is a constant. */
+void probe_miss(struct filter *filter, const char *line);
 /* Fill has_*, missing. 0, or what is missing that we cannot do without. */
 int probe_kernel(struct filter *filter, const char **why);
 
