@@ -515,6 +515,12 @@ int sandbox_always(struct sandbox *s, const struct always_rules *always,
 	return sandbox_put(s, policy_rules(s->policy), always, message);
 }
 
+int sandbox_let_out(struct sandbox *s, const struct filter_peer *peers,
+		    size_t n)
+{
+	return filter_let_out(s->filter, peers, n);
+}
+
 void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
 {
 	size_t n;

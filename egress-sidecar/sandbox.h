@@ -69,6 +69,10 @@ int sandbox_replace(struct sandbox *sandbox, struct rules *rules,
 int sandbox_always(struct sandbox *sandbox, const struct always_rules *always,
 		   char *message);
 
+/* filter_let_out() of its packet filter. */
+int sandbox_let_out(struct sandbox *sandbox, const struct filter_peer *peers,
+		    size_t n);
+
 /* "deny_all", "allow_all" or "enforcing", as GET /policy shows it. */
 const char *sandbox_mode(const struct sandbox *sandbox);
 

@@ -5,6 +5,7 @@
 #include "control/http.h"
 #include "control/otlp.h"
 #include "control/pull.h"
+#include "control/way.h"
 #include "control/webhook.h"
 #include "filter/xdp.h"
 #include "netns.h"
@@ -29,6 +30,7 @@ struct worker {
 	uv_signal_t signals[3];
 	struct always_rules *always;
 	struct sandbox_shared shared;
+	struct way *way;         /* NULL: we are not where the sandbox is */
 	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
 	struct sandbox_list only;
 	const struct sandbox_list *list; /* it, or the agent's */
@@ -243,6 +245,7 @@ static void worker_stop(struct worker *w)
 	agent_close(w->agent);
 	sandbox_close(w->sandbox, false);
 	webhook_close(w->shared.webhook);
+	way_close(w->way);
 	resolvers_close(w->shared.resolvers);
 	for (size_t i = 0; i < 3; i++)
 		uv_close((uv_handle_t *)&w->signals[i], NULL);
@@ -276,6 +279,28 @@ static int signals_start(struct worker *w)
 
 /* Start-up, in order */
 
+static int let_out(void *arg, const struct filter_peer *peers, size_t n)
+{
+	const struct worker *w = arg;
+
+	return w->sandbox ? sandbox_let_out(w->sandbox, peers, n) : -EAGAIN;
+}
+
+/* In the sandbox's own namespace we need a way out of it. */
+static int way_start(struct worker *w)
+{
+	const struct settings *settings = w->service->settings;
+	const struct way_settings way = {
+		.loop = &w->loop,
+		.resolvers = w->shared.resolvers,
+		.mark = settings->resolvers.mark,
+		.let_out = let_out,
+		.arg = w,
+	};
+
+	return settings->run == RUN_SIDECAR ? way_open(&w->way, &way) : 0;
+}
+
 static int shared_start(struct worker *w)
 {
 	const struct settings *settings = w->service->settings;
@@ -292,9 +317,10 @@ static int shared_start(struct worker *w)
 			  strerror(-err));
 		return err;
 	}
-	if (settings->webhook_url[0])
+	err = way_start(w);
+	if (!err && settings->webhook_url[0])
 		err = webhook_open(&w->shared.webhook, &w->loop,
-				   settings->webhook_url);
+				   settings->webhook_url, w->way);
 	if (err)
 		log_fatal("OPENSANDBOX_EGRESS_DENY_WEBHOOK: %s",
 			  strerror(-err));
@@ -363,7 +389,7 @@ static int control_start(struct worker *w)
 	if (!err && settings->policy_url[0])
 		err = pull_open(&w->pull, &w->loop, w->sandbox,
 				settings->policy_url, settings->policy_token,
-				settings->max_rules);
+				settings->max_rules, w->way);
 	if (err)
 		log_fatal("HTTP: %s", strerror(-err));
 	return err;
@@ -399,7 +425,7 @@ static int worker_start(struct worker *w, struct rules *rules)
 		err = signals_start(w);
 	if (!err)
 		err = otlp_open(&w->otlp, &w->loop, w->list,
-				w->service->settings);
+				w->service->settings, w->way);
 	if (!err &&
 	    watch_open(&w->watch, &w->loop, w->service->settings->always_dir,
 		       always_reload, w))

@@ -248,7 +248,8 @@ static void otlp_free(struct otlp *o)
 }
 
 int otlp_open(struct otlp **out, uv_loop_t *loop,
-	      const struct sandbox_list *list, const struct settings *settings)
+	      const struct sandbox_list *list, const struct settings *settings,
+	      struct way *way)
 {
 	char *url = endpoint();
 	const char *why;
@@ -271,7 +272,7 @@ int otlp_open(struct otlp **out, uv_loop_t *loop,
 	if (why)
 		log_event(LOG_WARN, NULL, "metrics are not pushed", "serror",
 			  why, NULL);
-	err = why ? 0 : fetcher_open(&o->fetcher, loop);
+	err = why ? 0 : fetcher_open(&o->fetcher, loop, way);
 	if (why || err) {
 		otlp_free(o);
 		return err;

@@ -14,15 +14,17 @@
 #include "meters.h"
 
 struct otlp;
+struct way;
 
 /*
  * Start pushing what list holds at each time; list and settings must outlive
  * it. *out is NULL where no collector is named, and where what the variables
  * say cannot be used, which is logged: telemetry is never a reason not to
- * guard. 0 or -errno.
+ * guard. way as in fetcher_open(). 0 or -errno.
  */
 int otlp_open(struct otlp **out, uv_loop_t *loop,
-	      const struct sandbox_list *list, const struct settings *settings);
+	      const struct sandbox_list *list, const struct settings *settings,
+	      struct way *way);
 void otlp_close(struct otlp *otlp);
 
 /* Pure: the body of one push. resource holds the resource's attributes, an

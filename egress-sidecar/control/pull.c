@@ -203,7 +203,8 @@ static void pull_free(struct pull *p)
 }
 
 int pull_open(struct pull **out, uv_loop_t *loop, struct sandbox *sandbox,
-	      const char *url, const char *token, size_t max_rules)
+	      const char *url, const char *token, size_t max_rules,
+	      struct way *way)
 {
 	struct pull *p = calloc(1, sizeof(*p));
 	int err = 0;
@@ -222,7 +223,7 @@ int pull_open(struct pull **out, uv_loop_t *loop, struct sandbox *sandbox,
 		err = -ENOMEM;
 	}
 	if (!err)
-		err = fetcher_open(&p->fetcher, loop);
+		err = fetcher_open(&p->fetcher, loop, way);
 	if (err) {
 		pull_free(p);
 		return err;

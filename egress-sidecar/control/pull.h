@@ -11,11 +11,13 @@
 #include "../sandbox.h"
 
 struct pull;
+struct way;
 
 /* Start following url; token NULL: no Authorization. Both are copied, the
- * sandbox must outlive it. 0 or -errno. */
+ * sandbox must outlive it. way as in fetcher_open(). 0 or -errno. */
 int pull_open(struct pull **out, uv_loop_t *loop, struct sandbox *sandbox,
-	      const char *url, const char *token, size_t max_rules);
+	      const char *url, const char *token, size_t max_rules,
+	      struct way *way);
 void pull_close(struct pull *pull);
 
 struct pull_counts {

@@ -124,7 +124,8 @@ static void webhook_next(struct webhook *w)
 	uv_timer_start(&w->retry, on_retry, RETRY_FIRST_MS, 0);
 }
 
-int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url)
+int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url,
+		 struct way *way)
 {
 	struct webhook *w = calloc(1, sizeof(*w));
 	int err = w ? 0 : -ENOMEM;
@@ -133,7 +134,7 @@ int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url)
 		w->loop = loop;
 		w->last = &w->first;
 		w->url = strdup(url);
-		err = w->url ? fetcher_open(&w->fetcher, loop) : -ENOMEM;
+		err = w->url ? fetcher_open(&w->fetcher, loop, way) : -ENOMEM;
 	}
 	if (err) {
 		free(w ? w->url : NULL);

@@ -11,9 +11,11 @@
 #include <uv.h>
 
 struct webhook;
+struct way;
 
-/* 0 or -errno. */
-int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url);
+/* way as in fetcher_open(). 0 or -errno. */
+int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url,
+		 struct way *way);
 void webhook_close(struct webhook *webhook);
 
 /* Queue one denial; dropped and counted when the queue is full. */

@@ -48,7 +48,8 @@ static uint32_t inbound_mark(const struct filter_settings *s)
 		h = hash(h, s->inbound[i].last.bytes, 16);
 	}
 	h = hash(h, &s->api_port, sizeof(s->api_port)) | RULESET_MARK_INBOUND;
-	return h == RULESET_MARK_REDIRECTED ? h + 1 : h;
+	/* Others have the first few. */
+	return h <= RULESET_MARK_OURS ? h + RULESET_MARK_OURS : h;
 }
 
 static uint32_t next_generation(uint32_t generation)
@@ -236,6 +237,8 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.has_fib = filter->has_fib,
 		.learned = learned,
 		.grace = grace,
+		.peers = filter->peers,
+		.n_peers = filter->n_peers,
 	};
 	struct links links;
 	int ret;
@@ -408,6 +411,42 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		return ret;
 	filter->learned += learned;
 	filter->commits++;
+	return 0;
+}
+
+static bool same_peers(const struct filter *filter,
+		       const struct filter_peer *peers, size_t n)
+{
+	if (n != filter->n_peers)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].port != filter->peers[i].port ||
+		    address_compare(&peers[i].a, &filter->peers[i].a) != 0)
+			return false;
+	return true;
+}
+
+int filter_let_out(struct filter *filter, const struct filter_peer *peers,
+		   size_t n)
+{
+	const struct ruleset r = {.peers = peers, .n_peers = n};
+	int ret = 0;
+
+	if (n > FILTER_PEERS_MAX)
+		return -E2BIG;
+	if (!filter->settings.mark)
+		return -EINVAL;
+	if (same_peers(filter, peers, n))
+		return 0;
+	if (filter->applied) {
+		channel_begin(&filter->channel, &filter->batch);
+		ruleset_write_peers(&filter->batch, &r);
+		ret = channel_commit(&filter->channel, &filter->batch, true);
+	}
+	if (ret < 0)
+		return ret;
+	memcpy(filter->peers, peers, n * sizeof(*peers));
+	filter->n_peers = n;
 	return 0;
 }
 

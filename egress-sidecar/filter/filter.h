@@ -25,10 +25,12 @@ enum filter_feature {
 
 enum {
 	FILTER_RESOLVERS_MAX = 16,
+	FILTER_PEERS_MAX = 32,
 	FILTER_INBOUND_MAX = 64
 };
 
-struct filter_resolver {
+/* Somebody whom we speak to ourselves. */
+struct filter_peer {
 	struct address a;
 	uint16_t port; /* host order */
 };
@@ -45,7 +47,7 @@ struct filter_settings {
 			      reachable; the API itself judges who asks */
 	/* The hole for our own queries; n_resolvers 0 (join and agent mode):
 	 * there is none. mark is what our resolver sockets carry (SO_MARK). */
-	struct filter_resolver resolvers[FILTER_RESOLVERS_MAX];
+	struct filter_peer resolvers[FILTER_RESOLVERS_MAX];
 	size_t n_resolvers;
 	uint32_t mark;
 	uint32_t uid; /* and their owner */
@@ -107,6 +109,15 @@ int filter_apply(struct filter *filter, const struct policy *policy,
  * it. On error none of them is in. */
 int filter_learn(struct filter *filter, const struct lease_element *elements,
 		 size_t n);
+
+/*
+ * Let us, and nobody else, reach these n peers over TCP, and no others from
+ * now on: packets need the mark and owner of the settings. Connections of ours
+ * that are open live on. 0, -E2BIG (over FILTER_PEERS_MAX), -EINVAL (there is
+ * no mark), or another -errno, and then nothing has changed.
+ */
+int filter_let_out(struct filter *filter, const struct filter_peer *peers,
+		   size_t n);
 
 /* Reset the sockets in the sandbox whose peer the policy in force refuses
  * (sock_diag(7), SOCK_DESTROY), so that idle connections end too. Best effort:
