@@ -19,7 +19,8 @@ struct sandbox_shared {
 	uv_loop_t *loop;
 	struct resolvers *resolvers;
 	const struct settings *settings;
-	struct webhook *webhook;           /* NULL: none */
+	struct webhook *webhook; /* NULL: none */
+	struct outlets *outlets;
 	const struct always_rules *always; /* changed by sandbox_always() */
 };
 

@@ -23,6 +23,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum {
+	FLUSH_MS = 2000 /* for the last metrics, while the rest goes on */
+};
+
 /* Everything that a worker holds. */
 struct worker {
 	const struct service *service;
@@ -30,7 +34,8 @@ struct worker {
 	uv_signal_t signals[3];
 	struct always_rules *always;
 	struct sandbox_shared shared;
-	struct way *way;         /* NULL: we are not where the sandbox is */
+	struct outlets outlets;
+	bool stopping;
 	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
 	struct sandbox_list only;
 	const struct sandbox_list *list; /* it, or the agent's */
@@ -238,6 +243,7 @@ static int always_start(struct worker *w)
 
 static void worker_stop(struct worker *w)
 {
+	log_event(LOG_INFO, NULL, "stopping; the rules stay", NULL);
 	watch_close(w->watch);
 	otlp_close(w->otlp);
 	pull_close(w->pull);
@@ -245,10 +251,15 @@ static void worker_stop(struct worker *w)
 	agent_close(w->agent);
 	sandbox_close(w->sandbox, false);
 	webhook_close(w->shared.webhook);
-	way_close(w->way);
+	way_close(w->outlets.way);
 	resolvers_close(w->shared.resolvers);
 	for (size_t i = 0; i < 3; i++)
 		uv_close((uv_handle_t *)&w->signals[i], NULL);
+}
+
+static void on_flushed(void *arg)
+{
+	worker_stop(arg);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -259,8 +270,13 @@ static void on_signal(uv_signal_t *handle, int number)
 		always_reload(w);
 		return;
 	}
-	log_event(LOG_INFO, NULL, "stopping; the rules stay", NULL);
-	worker_stop(w);
+	/* Asked twice, we do not wait for anybody. */
+	if (w->stopping || !w->otlp) {
+		worker_stop(w);
+		return;
+	}
+	w->stopping = true;
+	otlp_flush(w->otlp, FLUSH_MS, on_flushed, w);
 }
 
 static int signals_start(struct worker *w)
@@ -298,7 +314,8 @@ static int way_start(struct worker *w)
 		.arg = w,
 	};
 
-	return settings->run == RUN_SIDECAR ? way_open(&w->way, &way) : 0;
+	return settings->run == RUN_SIDECAR ? way_open(&w->outlets.way, &way)
+					    : 0;
 }
 
 static int shared_start(struct worker *w)
@@ -307,9 +324,11 @@ static int shared_start(struct worker *w)
 	const char *why = NULL;
 	int err;
 
+	outlets_init(&w->outlets, &w->loop);
 	w->shared.loop = &w->loop;
 	w->shared.settings = settings;
 	w->shared.always = w->always;
+	w->shared.outlets = &w->outlets;
 	err = resolvers_open(&w->shared.resolvers, &w->loop,
 			     &settings->resolvers, &why);
 	if (err) {
@@ -319,8 +338,8 @@ static int shared_start(struct worker *w)
 	}
 	err = way_start(w);
 	if (!err && settings->webhook_url[0])
-		err = webhook_open(&w->shared.webhook, &w->loop,
-				   settings->webhook_url, w->way);
+		err = webhook_open(&w->shared.webhook, &w->outlets,
+				   settings->webhook_url);
 	if (err)
 		log_fatal("OPENSANDBOX_EGRESS_DENY_WEBHOOK: %s",
 			  strerror(-err));
@@ -384,12 +403,12 @@ static int control_start(struct worker *w)
 	const struct settings *settings = service->settings;
 	int err;
 
-	err = http_open(&w->http, &w->loop, service->sockets->http, w->sandbox,
-			settings, settings->run == RUN_SIDECAR);
+	err = http_open(&w->http, service->sockets->http, w->list, &w->shared,
+			settings->run == RUN_SIDECAR);
 	if (!err && settings->policy_url[0])
-		err = pull_open(&w->pull, &w->loop, w->sandbox,
+		err = pull_open(&w->pull, &w->outlets, w->sandbox,
 				settings->policy_url, settings->policy_token,
-				settings->max_rules, w->way);
+				settings->max_rules);
 	if (err)
 		log_fatal("HTTP: %s", strerror(-err));
 	return err;
@@ -424,8 +443,8 @@ static int worker_start(struct worker *w, struct rules *rules)
 	if (!err)
 		err = signals_start(w);
 	if (!err)
-		err = otlp_open(&w->otlp, &w->loop, w->list,
-				w->service->settings, w->way);
+		err = otlp_open(&w->otlp, &w->outlets, w->list,
+				w->service->settings);
 	if (!err &&
 	    watch_open(&w->watch, &w->loop, w->service->settings->always_dir,
 		       always_reload, w))

@@ -277,9 +277,8 @@ static void answer(void *arg, const struct server_request *request,
 		return;
 	}
 	if (strcmp(path, "/metrics") == 0) {
-		reply_metrics(reply, request->method, agent->guards.list.at,
-			      agent->guards.list.n,
-			      agent->guards.shared->settings);
+		reply_metrics(reply, request->method, &agent->guards.list,
+			      agent->guards.shared);
 		return;
 	}
 	if (strcmp(path, COLLECTION) == 0) {
