@@ -23,7 +23,7 @@ static bool same_address(const struct sockaddr_storage *a,
 	if (b->sa_family == AF_INET6)
 		return memcmp(&a6->sin6_addr, &b6->sin6_addr,
 			      sizeof(a6->sin6_addr)) == 0;
-	return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+	return memcmp(&a4->sin_addr, &b4->sin_addr, sizeof(a4->sin_addr)) == 0;
 }
 
 static bool is_loopback(const struct sockaddr_storage *a)
