@@ -78,12 +78,12 @@ static bool without_ipv6(int err)
 }
 
 /* One port for all four; -EADDRINUSE where another socket has it. */
-static int listeners_try(struct listeners *l, int netns)
+static int listeners_try(struct listeners *l, int netns, uint16_t port)
 {
 	int err;
 
 	*l = (struct listeners){-1, -1, -1, -1, 0};
-	l->udp4 = listener(netns, AF_INET, SOCK_DGRAM, 0);
+	l->udp4 = listener(netns, AF_INET, SOCK_DGRAM, port);
 	if (l->udp4 < 0)
 		return l->udp4;
 	err = bound_port(l->udp4, &l->port);
@@ -101,12 +101,12 @@ static int listeners_try(struct listeners *l, int netns)
 	return l->tcp6 < 0 ? l->tcp6 : 0;
 }
 
-int listeners_open(struct listeners *l, int netns)
+int listeners_open(struct listeners *l, int netns, uint16_t port)
 {
 	int err = -EADDRINUSE;
 
 	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE; i++) {
-		err = listeners_try(l, netns);
+		err = listeners_try(l, netns, i == 0 ? port : 0);
 		if (err)
 			listeners_close(l);
 	}

@@ -447,6 +447,33 @@ static int read_deny_action(struct settings *s, const char *value, char *why)
 	return 0;
 }
 
+static int add_without(struct settings *s, const char *word, char *why)
+{
+	static const struct {
+		const char *name;
+		enum filter_feature feature;
+	} known[] = {
+		{"egress-hook", FILTER_EGRESS_HOOK},
+		{"route-lookup", FILTER_ROUTE_LOOKUP},
+		{"packet-log", FILTER_LOG},
+		{"xdp", FILTER_XDP},
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if (strcmp(word, known[i].name) == 0) {
+			s->without |= known[i].feature;
+			return 0;
+		}
+	}
+	return expected(why, "egress-hook, route-lookup, packet-log or xdp");
+}
+
+static int read_without(struct settings *s, const char *value, char *why)
+{
+	s->without = 0;
+	return list_each(s, value, why, add_without);
+}
+
 static int read_always_dir(struct settings *s, const char *value, char *why)
 {
 	return text_into(s->always_dir, sizeof(s->always_dir) - 64, value, why);
@@ -509,6 +536,10 @@ const struct option_entry option_table[] = {
 	 "how packets are refused", read_deny_action},
 	{"audit", ENV("AUDIT"), NULL, "off",
 	 "log what would be refused, refuse nothing", read_audit},
+	{"without", ENV("WITHOUT"), "FEATURE,...", NULL,
+	 "do as if the kernel lacked egress-hook, route-lookup, packet-log or "
+	 "xdp",
+	 read_without},
 	{"deny-webhook", ENV("DENY_WEBHOOK"), "URL", NULL,
 	 "told of every denied name", read_webhook},
 	{"sandbox-id", ENV("SANDBOX_ID"), "ID", NULL,

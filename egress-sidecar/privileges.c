@@ -21,12 +21,15 @@ static int capabilities_drop(const struct settings *settings)
 {
 	const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED;
 	bool bounding = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	bool raw = capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW);
 
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_update(CAPNG_ADD, sets, CAP_NET_ADMIN);
 	if (settings->run == RUN_AGENT)
 		capng_updatev(CAPNG_ADD, sets, CAP_SYS_ADMIN, CAP_SYS_PTRACE,
 			      -1);
+	if (settings->run == RUN_AGENT && raw)
+		capng_update(CAPNG_ADD, sets, CAP_NET_RAW);
 	if (settings->policy_file[0] || settings->run == RUN_AGENT)
 		capng_update(CAPNG_ADD, sets, CAP_DAC_OVERRIDE);
 	return capng_apply(bounding ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS)

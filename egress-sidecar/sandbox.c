@@ -262,6 +262,8 @@ static void filter_settings_fill(struct filter_settings *f,
 		.private_ok = from->private_ok,
 		.dns_port = dns_port,
 		.log_group = SANDBOX_LOG_GROUP,
+		.without = from->without,
+		.xdp = s->place.xdp,
 		.doh = from->block_doh_443 ? from->doh : NULL,
 		.n_doh = from->block_doh_443 ? from->n_doh : 0,
 		.n_exempt = from->n_exempt,
@@ -334,6 +336,7 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 {
 	struct listeners own = {-1, -1, -1, -1, 0};
 	const struct listeners *l = s->place.listeners;
+	uint16_t dns_port;
 	int err;
 
 	err = policy_compile(&s->policy, rules, s->always);
@@ -342,7 +345,8 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 	if (err)
 		return fail(message, err, "policy: %s", strerror(-err));
 	if (!l) {
-		err = listeners_open(&own, s->place.netns);
+		(void)filter_dns_port(s->place.netns, &dns_port);
+		err = listeners_open(&own, s->place.netns, dns_port);
 		if (err)
 			return fail(message, err, "DNS listeners: %s",
 				    strerror(-err));
@@ -529,6 +533,12 @@ int sandbox_always(struct sandbox *s, const struct always_rules *always,
 		   char *message)
 {
 	return sandbox_put(s, policy_rules(s->policy), always, message);
+}
+
+int sandbox_let_out(struct sandbox *s, const struct filter_peer *peers,
+		    size_t n)
+{
+	return filter_let_out(s->filter, peers, n);
 }
 
 void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)

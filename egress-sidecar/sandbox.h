@@ -19,7 +19,8 @@ struct sandbox_shared {
 	uv_loop_t *loop;
 	struct resolvers *resolvers;
 	const struct settings *settings;
-	struct webhook *webhook;           /* NULL: none */
+	struct webhook *webhook; /* NULL: none */
+	struct outlets *outlets;
 	const struct always_rules *always; /* changed by sandbox_always() */
 };
 
@@ -32,7 +33,8 @@ struct sandbox_place {
 	/* Sockets that outlive this process's worker; NULL: make some.
 	 * Borrowed; they outlive the sandbox. */
 	const struct listeners *listeners;
-	int netns;   /* taken over on success; -1: our own */
+	struct xdp_holds *xdp; /* the same; NULL: hold some for ourselves */
+	int netns;             /* taken over on success; -1: our own */
 	char id[64]; /* "" in sidecar mode without OPENSANDBOX_EGRESS_SANDBOX_ID
 		      */
 	char policy_file[4096]; /* "": none */
@@ -67,6 +69,10 @@ int sandbox_replace(struct sandbox *sandbox, struct rules *rules,
  * The caller frees the old ones only after every sandbox has taken the new. */
 int sandbox_always(struct sandbox *sandbox, const struct always_rules *always,
 		   char *message);
+
+/* filter_let_out() of its packet filter. */
+int sandbox_let_out(struct sandbox *sandbox, const struct filter_peer *peers,
+		    size_t n);
 
 /* "deny_all", "allow_all" or "enforcing", as GET /policy shows it. */
 const char *sandbox_mode(const struct sandbox *sandbox);

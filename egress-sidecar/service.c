@@ -5,7 +5,9 @@
 #include "control/http.h"
 #include "control/otlp.h"
 #include "control/pull.h"
+#include "control/way.h"
 #include "control/webhook.h"
+#include "filter/xdp.h"
 #include "netns.h"
 #include "policy_file.h"
 #include "privileges.h"
@@ -18,7 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+enum {
+	FLUSH_MS = 2000 /* for the last metrics, while the rest goes on */
+};
 
 /* Everything that a worker holds. */
 struct worker {
@@ -27,6 +34,8 @@ struct worker {
 	uv_signal_t signals[3];
 	struct always_rules *always;
 	struct sandbox_shared shared;
+	struct outlets outlets;
+	bool stopping;
 	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
 	struct sandbox_list only;
 	const struct sandbox_list *list; /* it, or the agent's */
@@ -71,12 +80,31 @@ static int agent_socket_open(struct service_sockets *s,
 	return s->http;
 }
 
+/* Without them a worker's end would let a sandbox have AF_XDP. */
+static int xdp_sockets_open(struct service_sockets *s,
+			    const struct settings *settings)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	int err;
+
+	if (!settings->nft || settings->audit || settings->without & FILTER_XDP)
+		return 0;
+	(void)setrlimit(RLIMIT_MEMLOCK, &all);
+	err = filter_hold_xdp(&s->xdp, s->netns);
+	if (err) {
+		log_fatal("%s", strerror(-err));
+		service_sockets_close(s);
+	}
+	return err;
+}
+
 int service_sockets_open(struct service_sockets *s,
 			 const struct settings *settings)
 {
+	uint16_t dns_port;
 	int err;
 
-	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1};
+	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1, NULL};
 	if (settings->run == RUN_AGENT)
 		return agent_socket_open(s, settings);
 	if (settings->run == RUN_JOIN) {
@@ -93,19 +121,24 @@ int service_sockets_open(struct service_sockets *s,
 		service_sockets_close(s);
 		return err;
 	}
-	err = listeners_open(&s->listeners, s->netns);
+	/* What cannot be read now is for the filter to complain of. */
+	(void)filter_dns_port(s->netns, &dns_port);
+	err = listeners_open(&s->listeners, s->netns, dns_port);
 	if (err) {
 		log_fatal("DNS listeners in the sandbox's namespace: %s%s",
 			  strerror(-err),
 			  err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
 		service_sockets_close(s);
+		return err;
 	}
-	return err;
+	return xdp_sockets_open(s, settings);
 }
 
 void service_sockets_close(struct service_sockets *s)
 {
 	listeners_close(&s->listeners);
+	xdp_free(s->xdp);
+	s->xdp = NULL;
 	if (s->http >= 0)
 		close(s->http);
 	if (s->netns >= 0)
@@ -210,16 +243,28 @@ static int always_start(struct worker *w)
 
 static void worker_stop(struct worker *w)
 {
+	bool learn = w->service->settings->learn;
+
+	log_event(LOG_INFO, NULL,
+		  learn ? "stopping; the namespace is released"
+			: "stopping; the rules stay",
+		  NULL);
 	watch_close(w->watch);
 	otlp_close(w->otlp);
 	pull_close(w->pull);
 	http_close(w->http);
 	agent_close(w->agent);
-	sandbox_close(w->sandbox, w->service->settings->learn);
+	sandbox_close(w->sandbox, learn);
 	webhook_close(w->shared.webhook);
+	way_close(w->outlets.way);
 	resolvers_close(w->shared.resolvers);
 	for (size_t i = 0; i < 3; i++)
 		uv_close((uv_handle_t *)&w->signals[i], NULL);
+}
+
+static void on_flushed(void *arg)
+{
+	worker_stop(arg);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -230,12 +275,13 @@ static void on_signal(uv_signal_t *handle, int number)
 		always_reload(w);
 		return;
 	}
-	log_event(LOG_INFO, NULL,
-		  w->service->settings->learn
-			  ? "stopping; the namespace is released"
-			  : "stopping; the rules stay",
-		  NULL);
-	worker_stop(w);
+	/* Asked twice, we do not wait for anybody. */
+	if (w->stopping || !w->otlp) {
+		worker_stop(w);
+		return;
+	}
+	w->stopping = true;
+	otlp_flush(w->otlp, FLUSH_MS, on_flushed, w);
 }
 
 static int signals_start(struct worker *w)
@@ -254,15 +300,40 @@ static int signals_start(struct worker *w)
 
 /* Start-up, in order */
 
+static int let_out(void *arg, const struct filter_peer *peers, size_t n)
+{
+	const struct worker *w = arg;
+
+	return w->sandbox ? sandbox_let_out(w->sandbox, peers, n) : -EAGAIN;
+}
+
+/* In the sandbox's own namespace we need a way out of it. */
+static int way_start(struct worker *w)
+{
+	const struct settings *settings = w->service->settings;
+	const struct way_settings way = {
+		.loop = &w->loop,
+		.resolvers = w->shared.resolvers,
+		.mark = settings->resolvers.mark,
+		.let_out = let_out,
+		.arg = w,
+	};
+
+	return settings->run == RUN_SIDECAR ? way_open(&w->outlets.way, &way)
+					    : 0;
+}
+
 static int shared_start(struct worker *w)
 {
 	const struct settings *settings = w->service->settings;
 	const char *why = NULL;
 	int err;
 
+	outlets_init(&w->outlets, &w->loop);
 	w->shared.loop = &w->loop;
 	w->shared.settings = settings;
 	w->shared.always = w->always;
+	w->shared.outlets = &w->outlets;
 	err = resolvers_open(&w->shared.resolvers, &w->loop,
 			     &settings->resolvers, &why);
 	if (err) {
@@ -270,8 +341,9 @@ static int shared_start(struct worker *w)
 			  strerror(-err));
 		return err;
 	}
-	if (settings->webhook_url[0])
-		err = webhook_open(&w->shared.webhook, &w->loop,
+	err = way_start(w);
+	if (!err && settings->webhook_url[0])
+		err = webhook_open(&w->shared.webhook, &w->outlets,
 				   settings->webhook_url);
 	if (err)
 		log_fatal("OPENSANDBOX_EGRESS_DENY_WEBHOOK: %s",
@@ -285,6 +357,7 @@ static int sandbox_start(struct worker *w, struct rules *rules)
 	struct sandbox_place place = {
 		.netns = -1,
 		.listeners = &w->service->sockets->listeners,
+		.xdp = w->service->sockets->xdp,
 	};
 	char message[256];
 	int err;
@@ -335,10 +408,10 @@ static int control_start(struct worker *w)
 	const struct settings *settings = service->settings;
 	int err;
 
-	err = http_open(&w->http, &w->loop, service->sockets->http, w->sandbox,
-			settings, settings->run == RUN_SIDECAR);
+	err = http_open(&w->http, service->sockets->http, w->list, &w->shared,
+			settings->run == RUN_SIDECAR);
 	if (!err && settings->policy_url[0])
-		err = pull_open(&w->pull, &w->loop, w->sandbox,
+		err = pull_open(&w->pull, &w->outlets, w->sandbox,
 				settings->policy_url, settings->policy_token,
 				settings->max_rules);
 	if (err)
@@ -375,7 +448,7 @@ static int worker_start(struct worker *w, struct rules *rules)
 	if (!err)
 		err = signals_start(w);
 	if (!err)
-		err = otlp_open(&w->otlp, &w->loop, w->list,
+		err = otlp_open(&w->otlp, &w->outlets, w->list,
 				w->service->settings);
 	if (!err &&
 	    watch_open(&w->watch, &w->loop, w->service->settings->always_dir,

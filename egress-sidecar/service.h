@@ -14,6 +14,7 @@ struct service_sockets {
 	int netns;                  /* the sandbox's namespace, -1: our own */
 	struct listeners listeners; /* DNS, in the sandbox's namespace */
 	int http;                   /* the policy API, in our own */
+	struct xdp_holds *xdp;      /* queues of AF_XDP there, NULL: none */
 };
 
 struct service {

@@ -32,9 +32,10 @@ struct settings {
 	char netns[4096]; /* --netns */
 	pid_t pid;        /* --pid, 0: none */
 
-	bool nft;   /* OPENSANDBOX_EGRESS_MODE dns+nft */
-	bool audit; /* --audit */
-	bool drop;  /* --deny-action drop */
+	bool nft;         /* OPENSANDBOX_EGRESS_MODE dns+nft */
+	bool audit;       /* --audit */
+	bool drop;        /* --deny-action drop */
+	unsigned without; /* --without: bits of enum filter_feature */
 	bool learn; /* egress-sidecar learn: the log holds nothing back, and
 		       the end releases the namespace */
 

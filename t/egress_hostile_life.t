@@ -46,7 +46,7 @@ sub copies
 {
 	my $rules = run_in($w->{sandbox}, 'nft', 'list', 'ruleset');
 	my $tables = () = $rules =~ /^table inet opensandbox /mg;
-	my $redirects = () = $rules =~ /tcp dport 53 redirect/g;
+	my $redirects = () = $rules =~ /tcp dport 53 .*redirect/g;
 
 	return "$tables table $redirects redirection";
 }
@@ -176,6 +176,21 @@ ok(wait_for(sub { lookup('good.test') eq GOOD . "\n" }, 20),
     'and there is service, from the same worker or the next');
 is(stop($pid), 0, 'which ends well');
 
+# More news of devices than the socket holds, while the worker cannot look.
+$pid = sidecar($w, name => 'deaf', env => $rules);
+$worker = worker_of($pid);
+kill 'STOP', $worker;
+run('ip', '-n', $w->{sandbox}, '-b', write_file("$dir/addresses",
+	"addr add 10.77.0.1/32 dev eth0\naddr del 10.77.0.1/32 dev eth0\n" x 1000));
+veth($w->{sandbox}, 'late0', $w->{host}, 'late1');
+kill 'CONT', $worker;
+ok(wait_for(sub { run_in($w->{sandbox}, 'nft', 'list', 'table', 'netdev',
+	'opensandbox') =~ /late0/ }), 'a device that came meanwhile is guarded');
+is(worker_of($pid), $worker, 'by the same worker');
+is(lookup('good.test'), GOOD . "\n", 'which serves');
+is(hostile($w, NOBODY, 'tcp', EVIL, 7), 'ECONNREFUSED', 'and refuses');
+is(stop($pid), 0, 'and ends well');
+
 is(leaked($w), 0, 'no packet left in all that time');
 
-done_testing(72);
+done_testing(77);

@@ -15,7 +15,7 @@ use Hostile;
 use World;
 
 my @web = ('curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}');
-my ($own, $own6) = ('10.88.0.5', '2001:db8:88::5');
+my $own = '10.88.0.5';
 
 my $w = world();
 watch_cable($w);
@@ -31,66 +31,8 @@ world_web($w, 'internet', GOOD, 80, 'good');
 start(name => 'echo', netns => $w->{internet}, cmd => [python(),
 	root() . '/t/tools/hostile.py', 'echo', join(',', EVIL, EVIL6), 7, 600]);
 
-# What anybody can try: the name, what the caller may see, the words.
-my $no = qr/^(EPERM|EACCES|ECONNREFUSED|refused)$/;
-my $none = qr/^(EPERM|EACCES|EPROTONOSUPPORT|ESOCKTNOSUPPORT)$/;
-my @plain = (
-	['TCP', qr/^ECONNREFUSED$/, 'tcp', EVIL, 7],
-	['TCP over IPv6', qr/^(ECONNREFUSED|EACCES)$/, 'tcp', EVIL6, 7],
-	['TCP to an address that nobody has', qr/^ECONNREFUSED$/, 'tcp',
-		'198.51.100.7', 80],
-	['UDP', $no, 'udp', EVIL, 7],
-	['UDP over IPv6', $no, 'udp', EVIL6, 7],
-	['IPv4 over an IPv6 socket', $no, 'mapped', EVIL, 7],
-	['QUIC', $no, 'udp', EVIL, 443],
-	['DNS over QUIC', $no, 'udp', EVIL, 853],
-	['DNS over TLS', qr/^ECONNREFUSED$/, 'tcp', EVIL, 853],
-	['DNS over TLS to the resolver', qr/^ECONNREFUSED$/, 'tcp', RESOLVER,
-		853],
-	['another port of the resolver', $no, 'udp', RESOLVER, 5353],
-	['UDP-Lite', $none, 'lite', EVIL, 7],
-	['UDP-Lite over IPv6', $none, 'lite', EVIL6, 7],
-	['multicast', $no, 'udp', '224.0.0.251', 5353],
-	['multicast over IPv6', $no, 'udp', 'ff05::fb', 5353],
-	['the host', $no, 'udp', '10.88.0.1', 9],
-);
-# And what needs CAP_NET_RAW; a frame is "sent" as far as its sender knows.
-my @raw = (
-	['ICMP', $no, 'ping', EVIL],
-	['ICMPv6', $no, 'ping', EVIL6],
-	['SCTP', $no, 'proto', EVIL, 132],
-	['SCTP over IPv6', $no, 'proto', EVIL6, 132],
-	['DCCP', $no, 'proto', EVIL, 33],
-	['GRE', $no, 'proto', EVIL, 47],
-	['IP in IP', $no, 'proto', EVIL, 4],
-	['UDP from a raw socket', $no, 'proto', EVIL, 17],
-	['UDP-Lite from a raw socket', $no, 'proto', EVIL, 136],
-	['a protocol without a name', $no, 'proto', EVIL, 253],
-	['the same over IPv6', $no, 'proto', EVIL6, 253],
-	['an IP header of its own', $no, 'header', $own, EVIL, 7],
-	['a forged source', $no, 'header', '192.0.2.9', EVIL, 7],
-	['fragments', $no, 'fragments', $own, EVIL, 7],
-	['a frame', qr/./, 'frame', 'eth0', $own, EVIL, 7],
-	['an IPv6 frame', qr/./, 'frame', 'eth0', $own6, EVIL6, 7],
-	['a frame past the queue', qr/./, 'frame', 'eth0', $own, EVIL, 7,
-		'bypass'],
-	['a frame to an allowed address', qr/./, 'frame', 'eth0', $own, GOOD, 80],
-	['a thousand marks', qr/^refused$/, 'marks', EVIL, 7, 1000],
-);
-
-sub try_all
-{
-	my ($how, $who, @attempts) = @_;
-
-	for my $attempt (@attempts) {
-		my ($name, $word, @args) = @$attempt;
-		my $before = leaked($w);
-
-		like(hostile($w, $who, @args), $word,
-		    "$how, $who: $name gets nowhere");
-		is(leaked($w) - $before, 0, "$how, $who: $name does not leave");
-	}
-}
+my @plain = attempts_plain();
+my @raw = attempts_raw();
 
 # Without a sidecar all that the kernel supports does leave: the watch on the
 # cable sees it.
@@ -101,8 +43,8 @@ for my $attempt (@plain, @raw) {
 	my $word = hostile($w, ROOT, @args);
 
 	next if $name =~ /allowed|resolver/;
-	push @unsupported, $name if $word =~ /PROTONOSUPPORT/;
-	cmp_ok(leaked($w) - $before, $word =~ /PROTONOSUPPORT/ ? '>=' : '>', 0,
+	push @unsupported, $name if $word =~ /NOSUPPORT/;
+	cmp_ok(leaked($w) - $before, $word =~ /NOSUPPORT/ ? '>=' : '>', 0,
 	    "before the sidecar, $name leaves") or diag $word;
 }
 note 'not in this kernel: ', join ', ', @unsupported if @unsupported;
@@ -157,9 +99,9 @@ for my $how (qw(join sidecar)) {
 	is((sees($w, @web, '-4', 'http://good.test/'))[1], '200',
 	    "$how: the allowed neighbour opens");
 	my ($before, $resolver) = (leaked($w), leaked($w, 'resolver'));
-	try_all($how, NOBODY, @plain);
-	try_all($how, ROOT, @raw);
-	try_all($how, RAW, grep { $_->[0] =~ /ICMP|header|frame$|marks/ } @raw);
+	try_all($w, $how, NOBODY, @plain);
+	try_all($w, $how, ROOT, @raw);
+	try_all($w, $how, RAW, grep { $_->[0] =~ /ICMP|header|frame$|marks/ } @raw);
 	my @marks = marks_inside();
 	cmp_ok(scalar @marks, '>', 1, "$how: the rules name marks");
 	is(join(',', grep { hostile($w, ROOT, 'marks', EVIL, 7, 1, $_) ne
@@ -184,14 +126,4 @@ for my $how (qw(join sidecar)) {
 	is(stop($pid), 0, "$how: the sidecar ends well");
 }
 
-TODO: {
-	local $TODO = 'frames of AF_XDP sockets pass no hook; the container must'
-	    . ' not have such sockets';
-	my $before = leaked($w);
-	my $word = hostile($w, ROOT, 'xdp', 'eth0', $own, EVIL, 7);
-
-	is(leaked($w) - $before, 0, 'a frame of an AF_XDP socket does not leave')
-	    or diag $word;
-}
-
-done_testing(229);
+done_testing(233);

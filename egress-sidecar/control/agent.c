@@ -22,7 +22,7 @@ enum {
 	SANDBOXES_MAX = 8192,
 	LIST_MAX = 1000, /* in one answer */
 	BACKLOG = 128,
-	BODY_MAX = POLICY_BODY_MAX + AGENT_NETNS_MAX + 1024,
+	BODY_MAX = POLICY_BODY_MAX + AGENT_NETNS_MAX + AGENT_URL_MAX + 1024,
 };
 
 struct agent {
@@ -106,12 +106,12 @@ static void reply_place(struct reply *reply, const struct agent_place *place,
 }
 
 /* A guarded sandbox gets another policy. */
-static void replace_policy(struct guarded *g, struct rules *rules,
-			   struct reply *reply)
+static void replace_policy(struct guarded *g, const struct agent_record *record,
+			   struct rules *rules, struct reply *reply)
 {
 	char message[256];
 
-	if (sandbox_replace(g->sandbox, rules, message))
+	if (guards_replace(g, record, rules, message))
 		reply_fault(reply, 500, "internal", NULL, "%s", message);
 	else
 		reply_json(reply, 200, guarded_json(g, true));
@@ -156,7 +156,7 @@ static void put_at(struct agent *agent, struct agent_record *record,
 			    SANDBOXES_MAX);
 	} else if (there) {
 		close(netns);
-		replace_policy(old, rules, reply);
+		replace_policy(old, record, rules, reply);
 		return;
 	} else {
 		put_new(agent, record, netns, rules, old, reply);
@@ -277,9 +277,8 @@ static void answer(void *arg, const struct server_request *request,
 		return;
 	}
 	if (strcmp(path, "/metrics") == 0) {
-		reply_metrics(reply, request->method, agent->guards.list.at,
-			      agent->guards.list.n,
-			      agent->guards.shared->settings);
+		reply_metrics(reply, request->method, &agent->guards.list,
+			      agent->guards.shared);
 		return;
 	}
 	if (strcmp(path, COLLECTION) == 0) {

@@ -2,7 +2,8 @@
 /*
  * The host agent: an HTTP interface on a unix socket that says which
  * sandboxes to guard. /v1/sandboxes, /v1/sandboxes/{id} and the sidecar's
- * /policy below each; /healthz, /metrics.
+ * /policy below each; /healthz, /metrics. A sandbox with a policyUrl follows
+ * what that serves, as the sidecar does.
  *
  * A sandbox is closed before PUT is answered. It is kept in a folder, so that
  * the next worker, or the next agent, guards it again; it is forgotten on

@@ -49,14 +49,34 @@ static int pid_read(struct agent_place *place, const json_t *value,
 	return 0;
 }
 
+static int url_read(struct agent_place *place, const json_t *value,
+		    struct agent_fault *fault)
+{
+	const char *text = json_string_value(value);
+
+	if (!text || strlen(text) >= sizeof(place->policy_url) ||
+	    strlen(text) != json_string_length(value) ||
+	    (strncmp(text, "http://", 7) && strncmp(text, "https://", 8)))
+		return bad(fault, "policyUrl",
+			   "expected an http:// or https:// URL of less than "
+			   "%d bytes",
+			   AGENT_URL_MAX);
+	memcpy(place->policy_url, text, strlen(text) + 1);
+	return 0;
+}
+
 int agent_place_read(struct agent_place *place, const json_t *object,
 		     struct agent_fault *fault)
 {
 	const json_t *netns = json_object_get(object, "netns");
 	const json_t *pid = json_object_get(object, "pid");
+	const json_t *url = json_object_get(object, "policyUrl");
 
 	place->netns[0] = '\0';
 	place->pid = 0;
+	place->policy_url[0] = '\0';
+	if (url && url_read(place, url, fault))
+		return -EINVAL;
 	if (netns && pid)
 		return bad(fault, "pid", "expected netns or pid, not both");
 	if (netns)
@@ -68,13 +88,20 @@ int agent_place_read(struct agent_place *place, const json_t *object,
 
 json_t *agent_place_json(const struct agent_place *place)
 {
-	return place->netns[0] ? json_pack("{ss}", "netns", place->netns)
+	json_t *json = place->netns[0]
+			       ? json_pack("{ss}", "netns", place->netns)
 			       : json_pack("{si}", "pid", (int)place->pid);
+
+	if (place->policy_url[0])
+		json_object_set_new(json, "policyUrl",
+				    json_string(place->policy_url));
+	return json;
 }
 
 static int keys_check(const json_t *object, struct agent_fault *fault)
 {
-	static const char *const known[] = {"netns", "pid", "policy"};
+	static const char *const known[] = {"netns", "pid", "policy",
+					    "policyUrl"};
 	const char *key;
 	json_t *value;
 

@@ -9,13 +9,15 @@
 
 enum {
 	AGENT_ID_MAX = 63,
-	AGENT_NETNS_MAX = 4096
+	AGENT_NETNS_MAX = 4096,
+	AGENT_URL_MAX = 1024
 };
 
-/* Where a sandbox is: by netns or by pid. */
+/* Where a sandbox is, by netns or by pid, and its policy. */
 struct agent_place {
-	char netns[AGENT_NETNS_MAX]; /* name or absolute path, "": none */
-	pid_t pid;                   /* 0: none */
+	char netns[AGENT_NETNS_MAX];    /* name or absolute path, "": none */
+	pid_t pid;                      /* 0: none */
+	char policy_url[AGENT_URL_MAX]; /* "": what came with it */
 };
 
 /* field is a constant and names the key, NULL: the whole body. */
@@ -25,9 +27,9 @@ struct agent_fault {
 };
 
 /*
- * Read {"netns"|"pid","policy"}; unknown keys and wrong types are errors. No
- * policy, null and {} deny all. The caller frees *rules.
- * 0, -EINVAL, -E2BIG (rules over max_rules), -ENOMEM.
+ * Read {"netns"|"pid","policy","policyUrl"}; unknown keys and wrong types are
+ * errors. No policy, null and {} deny all. The caller frees *rules. 0, -EINVAL,
+ * -E2BIG (rules over max_rules), -ENOMEM.
  */
 int agent_request_read(struct agent_place *place, struct rules **rules,
 		       const char *body, size_t len, size_t max_rules,

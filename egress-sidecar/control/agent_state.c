@@ -61,11 +61,23 @@ static int file_put(const char *path, json_t *json)
 	return err;
 }
 
+int agent_state_place(const char *folder, const struct agent_record *record)
+{
+	char path[PATH_SIZE];
+	json_t *json = agent_place_json(&record->place);
+
+	json_object_set_new(json, "device",
+			    json_integer((json_int_t)record->identity[0]));
+	json_object_set_new(json, "inode",
+			    json_integer((json_int_t)record->identity[1]));
+	path_of(folder, record->id, PLACE, path);
+	return file_put(path, json);
+}
+
 int agent_state_save(const char *folder, const struct agent_record *record,
 		     const struct rules *rules)
 {
 	char path[PATH_SIZE];
-	json_t *json;
 	int err;
 
 	/* The place last: without it there is no record. */
@@ -73,13 +85,7 @@ int agent_state_save(const char *folder, const struct agent_record *record,
 	err = file_put(path, rules_to_json(rules));
 	if (err)
 		return err;
-	json = agent_place_json(&record->place);
-	json_object_set_new(json, "device",
-			    json_integer((json_int_t)record->identity[0]));
-	json_object_set_new(json, "inode",
-			    json_integer((json_int_t)record->identity[1]));
-	path_of(folder, record->id, PLACE, path);
-	err = file_put(path, json);
+	err = agent_state_place(folder, record);
 	if (err)
 		agent_state_forget(folder, record->id);
 	return err;

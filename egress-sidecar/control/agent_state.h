@@ -23,7 +23,9 @@ int agent_state_open(const char *folder);
 /* Where a sandbox's policy is; path holds 4096 bytes. */
 void agent_state_policy(const char *folder, const char *id, char *path);
 
-/* 0 or -errno. */
+/* Where it is alone. 0 or -errno, and then the old record is whole. */
+int agent_state_place(const char *folder, const struct agent_record *record);
+/* All of it. 0 or -errno. */
 int agent_state_save(const char *folder, const struct agent_record *record,
 		     const struct rules *rules);
 void agent_state_forget(const char *folder, const char *id);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch.h"
 
+#include "way.h"
+
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -17,12 +19,15 @@ struct fetcher {
 	CURLM *multi;
 	uv_loop_t *loop;
 	uv_timer_t timer;
+	struct way *way;
 };
 
 struct fetch {
 	struct fetcher *fetcher;
 	CURL *easy;
 	struct curl_slist *headers;
+	struct curl_slist *resolved;
+	struct way_ask *ask; /* not begun yet: the way is being found */
 	char *answer;
 	size_t len, max, header_len;
 	bool too_long;
@@ -41,9 +46,11 @@ struct watched {
 
 static void fetch_free(struct fetch *f)
 {
+	way_cancel(f->ask);
 	curl_multi_remove_handle(f->fetcher->multi, f->easy);
 	curl_easy_cleanup(f->easy);
 	curl_slist_free_all(f->headers);
+	curl_slist_free_all(f->resolved);
 	free(f->answer);
 	free(f->etag);
 	free(f);
@@ -157,13 +164,14 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 	return uv_poll_start(&w->poll, events, on_ready) ? -1 : 0;
 }
 
-int fetcher_open(struct fetcher **out, uv_loop_t *loop)
+int fetcher_open(struct fetcher **out, uv_loop_t *loop, struct way *way)
 {
 	struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
 
 	if (!fetcher)
 		return -ENOMEM;
 	fetcher->loop = loop;
+	fetcher->way = way;
 	fetcher->multi = curl_multi_init();
 	if (!fetcher->multi) {
 		free(fetcher);
@@ -280,11 +288,72 @@ static bool fetch_headers(struct fetch *f, const struct fetch_request *request)
 	return f->headers != NULL;
 }
 
+/* Out of the sandbox's own namespace */
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose,
+				 struct curl_sockaddr *address)
+{
+	int fd = way_socket(arg, address->socktype, address->protocol,
+			    &address->addr);
+
+	(void)purpose;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+/* A proxy's address would be known to nobody but libcurl. */
+static void way_options(struct fetch *f)
+{
+	curl_easy_setopt(f->easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(f->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(f->easy, CURLOPT_OPENSOCKETDATA, f->fetcher->way);
+}
+
+/* entry NULL: nothing needs to be resolved. */
+static int begin(struct fetch *f, const char *entry)
+{
+	if (entry) {
+		f->resolved = curl_slist_append(NULL, entry);
+		if (!f->resolved)
+			return -ENOMEM;
+		curl_easy_setopt(f->easy, CURLOPT_RESOLVE, f->resolved);
+	}
+	return curl_multi_add_handle(f->fetcher->multi, f->easy) ? -EIO : 0;
+}
+
+static void on_way(void *arg, const char *entry, const char *error)
+{
+	struct fetch *f = arg;
+	struct fetch_result result = {.body = "", .error = error};
+
+	f->ask = NULL;
+	if (!error && begin(f, entry))
+		result.error = "cannot start a request";
+	if (!result.error)
+		return;
+	f->done(f->arg, &result);
+	fetch_free(f);
+}
+
+static int begin_outside(struct fetch *f, const char *url)
+{
+	char *entry;
+	int ret;
+
+	way_options(f);
+	ret = way_find(f->fetcher->way, url, &entry, on_way, f, &f->ask);
+	if (ret != 1)
+		return ret;
+	ret = begin(f, entry);
+	free(entry);
+	return ret;
+}
+
 int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		void (*done)(void *arg, const struct fetch_result *result),
 		void *arg, struct fetch **out)
 {
 	struct fetch *f = calloc(1, sizeof(*f));
+	int err;
 
 	if (!f)
 		return -ENOMEM;
@@ -302,9 +371,10 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		return -ENOMEM;
 	}
 	fetch_options(f, request);
-	if (curl_multi_add_handle(fetcher->multi, f->easy)) {
+	err = fetcher->way ? begin_outside(f, request->url) : begin(f, NULL);
+	if (err) {
 		fetch_free(f);
-		return -EIO;
+		return err;
 	}
 	*out = f;
 	return 0;

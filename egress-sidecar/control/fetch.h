@@ -10,6 +10,7 @@
 #include <uv.h>
 
 struct fetcher;
+struct way;
 struct fetch;
 
 enum {
@@ -33,8 +34,9 @@ struct fetch_result {
 	const char *etag; /* NULL: none */
 };
 
-/* 0 or -errno. */
-int fetcher_open(struct fetcher **out, uv_loop_t *loop);
+/* way: how we get out of the sandbox's own namespace, NULL: we are not in it.
+ * Borrowed. 0 or -errno. */
+int fetcher_open(struct fetcher **out, uv_loop_t *loop, struct way *way);
 /* Its requests must have ended or been cancelled. */
 void fetcher_close(struct fetcher *fetcher);
 

@@ -5,6 +5,7 @@
 #include "../netns.h"
 #include "../settings.h"
 #include "presence.h"
+#include "pull.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -112,6 +113,7 @@ static void list_remove(struct guards *guards, const char *id)
 
 static void guarded_free(struct guarded *g, bool release)
 {
+	pull_close(g->pull);
 	presence_remove(g->presence);
 	sandbox_close(g->sandbox, release);
 	free(g);
@@ -144,6 +146,18 @@ int guards_netns(const struct agent_place *place)
 {
 	return place->netns[0] ? netns_open(place->netns)
 			       : netns_open_pid(place->pid);
+}
+
+static int follow_url(struct guarded *g)
+{
+	const struct sandbox_shared *shared = g->owner->shared;
+
+	if (!g->record.place.policy_url[0])
+		return 0;
+	return pull_open(&g->pull, shared->outlets, g->sandbox,
+			 g->record.place.policy_url,
+			 shared->settings->policy_token,
+			 shared->settings->max_rules);
 }
 
 /* A sandbox that is not in the list yet; netns and rules are taken over in
@@ -180,8 +194,43 @@ static int guard(struct guarded **out, struct guards *guards,
 		free(g);
 		return err;
 	}
+	err = follow_url(g);
+	if (err) {
+		snprintf(message, MESSAGE_SIZE, "policyUrl: %s",
+			 strerror(-err));
+		guarded_free(g, false);
+		return err;
+	}
 	*out = g;
 	return 0;
+}
+
+int guards_replace(struct guarded *g, const struct agent_record *record,
+		   struct rules *rules, char *message)
+{
+	const char *folder = g->owner->shared->settings->agent_state;
+	int err = agent_state_place(folder, record);
+
+	if (err) {
+		snprintf(message, MESSAGE_SIZE, "%.150s: %s", folder,
+			 strerror(-err));
+		rules_free(rules);
+		return err;
+	}
+	err = sandbox_replace(g->sandbox, rules, message);
+	if (err) {
+		(void)agent_state_place(folder, &g->record);
+		return err;
+	}
+	/* Followed anew: what it serves may differ from what came now. */
+	pull_close(g->pull);
+	g->pull = NULL;
+	g->record = *record;
+	err = follow_url(g);
+	if (err)
+		snprintf(message, MESSAGE_SIZE, "policyUrl: %s",
+			 strerror(-err));
+	return err;
 }
 
 int guards_put(struct guarded **out, struct guards *guards,
@@ -253,15 +302,18 @@ static void restore(void *arg, const struct agent_record *record,
 		list_add(guards, g);
 }
 
-/* Each sandbox takes about ten descriptors. */
-static void descriptors_raise(void)
+/* Each sandbox takes about ten descriptors, and a page of memory for each
+ * queue of AF_XDP that is kept from it. */
+static void limits_raise(void)
 {
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	(void)setrlimit(RLIMIT_MEMLOCK, &all);
 }
 
 int guards_open(struct guards *guards, const struct sandbox_shared *shared)
@@ -270,7 +322,7 @@ int guards_open(struct guards *guards, const struct sandbox_shared *shared)
 	int err;
 
 	*guards = (struct guards){.shared = shared};
-	descriptors_raise();
+	limits_raise();
 	err = presences_open(&guards->presences, shared->loop, on_gone, guards);
 	if (!err)
 		err = agent_state_open(settings->agent_state);

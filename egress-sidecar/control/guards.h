@@ -11,12 +11,14 @@
 
 struct presence;
 struct presences;
+struct pull;
 
 struct guarded {
 	struct guards *owner;
 	struct agent_record record;
 	struct presence *presence;
 	struct sandbox *sandbox;
+	struct pull *pull; /* of the record's policy URL, NULL: none */
 };
 
 struct guards {
@@ -50,6 +52,14 @@ struct guarded *guards_of(const struct guards *guards,
 int guards_put(struct guarded **out, struct guards *guards,
 	       const struct agent_record *record, int netns,
 	       struct rules *rules, struct guarded *old, char *message);
+
+/*
+ * The record's place is the same, its rules and policy URL may differ: put
+ * them in force. Takes rules over in every case. On error the old ones are in
+ * force and message (256 bytes) says why.
+ */
+int guards_replace(struct guarded *guarded, const struct agent_record *record,
+		   struct rules *rules, char *message);
 
 /* Set it free and forget it. */
 void guards_release(struct guarded *guarded);

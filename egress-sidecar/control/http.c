@@ -19,7 +19,8 @@ enum {
 
 struct http {
 	struct server *server;
-	struct sandbox *sandbox;
+	const struct sandbox_list *list;
+	const struct sandbox_shared *shared;
 	const struct settings *settings;
 	bool inside;
 };
@@ -145,8 +146,7 @@ static void answer(void *arg, const struct server_request *request,
 	else if (stranger && (http->inside || !metrics))
 		reply_stranger(http, reply);
 	else if (metrics)
-		reply_metrics(reply, request->method, &http->sandbox, 1,
-			      http->settings);
+		reply_metrics(reply, request->method, http->list, http->shared);
 	else if (strcmp(request->path, "/policy") != 0)
 		reply_text(reply, 404, "not found");
 	else if (http->settings->token && !entitled)
@@ -154,13 +154,12 @@ static void answer(void *arg, const struct server_request *request,
 	else if (request->too_large)
 		reply_text(reply, 413, "body over %d bytes", POLICY_BODY_MAX);
 	else
-		policy_api(http->sandbox, http->settings, request->method,
+		policy_api(http->list->at[0], http->settings, request->method,
 			   request->body, request->len, reply);
 }
 
-int http_open(struct http **out, uv_loop_t *loop, int listen_fd,
-	      struct sandbox *sandbox, const struct settings *settings,
-	      bool inside)
+int http_open(struct http **out, int listen_fd, const struct sandbox_list *list,
+	      const struct sandbox_shared *shared, bool inside)
 {
 	struct http *http = calloc(1, sizeof(*http));
 	const struct server_settings server = {
@@ -174,10 +173,11 @@ int http_open(struct http **out, uv_loop_t *loop, int listen_fd,
 
 	if (!http)
 		return -ENOMEM;
-	http->sandbox = sandbox;
-	http->settings = settings;
+	http->list = list;
+	http->shared = shared;
+	http->settings = shared->settings;
 	http->inside = inside;
-	err = server_open(&http->server, loop, &server);
+	err = server_open(&http->server, shared->loop, &server);
 	if (err)
 		free(http);
 	else

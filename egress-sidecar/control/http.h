@@ -6,7 +6,7 @@
 #ifndef EGRESS_CONTROL_HTTP_H
 #define EGRESS_CONTROL_HTTP_H
 
-#include "../sandbox.h"
+#include "meters.h"
 
 struct http;
 
@@ -15,15 +15,14 @@ struct http;
 int http_listen(const struct settings *settings);
 
 /*
- * Serve on listen_fd, which is borrowed. inside: the interface shares the
- * sandbox's namespace, so whoever connects from one of its own addresses gets
- * nothing but /healthz unless it holds the token. Else the sandbox is among
- * those who connect from elsewhere: where no token is set they get /healthz
- * and /metrics. 0 or -errno.
+ * Serve list's one sandbox on listen_fd; they and shared are borrowed. inside:
+ * the interface shares the sandbox's namespace, so whoever connects from one of
+ * its own addresses gets nothing but /healthz unless it holds the token. Else
+ * the sandbox is among those who connect from elsewhere: where no token is set
+ * they get /healthz and /metrics. 0 or -errno.
  */
-int http_open(struct http **out, uv_loop_t *loop, int listen_fd,
-	      struct sandbox *sandbox, const struct settings *settings,
-	      bool inside);
+int http_open(struct http **out, int listen_fd, const struct sandbox_list *list,
+	      const struct sandbox_shared *shared, bool inside);
 void http_close(struct http *http);
 
 #endif

@@ -49,8 +49,9 @@ static void put_label(FILE *f, const char *separator, const char *name,
 	putc('"', f);
 }
 
-/* NULL when out of memory. */
-static char *labels(const char *sandbox_id, const struct settings *settings)
+/* outlet NULL: none. NULL when out of memory. */
+static char *labels(const char *outlet, const char *sandbox_id,
+		    const struct settings *settings)
 {
 	const char *separator = "";
 	char *text = NULL;
@@ -59,6 +60,10 @@ static char *labels(const char *sandbox_id, const struct settings *settings)
 
 	if (!f)
 		return NULL;
+	if (outlet) {
+		put_label(f, separator, "outlet", outlet);
+		separator = ",";
+	}
 	if (sandbox_id[0]) {
 		put_label(f, separator, "sandbox_id", sandbox_id);
 		separator = ",";
@@ -169,12 +174,68 @@ static void put_process(FILE *f, const char *label_text)
 	}
 }
 
+static const struct {
+	const char *name, *type, *help;
+	size_t offset; /* of a uint64_t in struct outlet_counts */
+} outlet_meters[] = {
+	{"egress_outlet_sent_total", "counter",
+	 "Requests of our own that were answered as wished.",
+	 offsetof(struct outlet_counts, sent)},
+	{"egress_outlet_failed_total", "counter",
+	 "Requests of our own that were not.",
+	 offsetof(struct outlet_counts, failed)},
+	{"egress_outlet_dropped_total", "counter",
+	 "Requests of our own that were never sent.",
+	 offsetof(struct outlet_counts, dropped)},
+	{"egress_outlet_queue_length", "gauge",
+	 "Requests of our own that wait or are under way.",
+	 offsetof(struct outlet_counts, queued)},
+	{"egress_outlet_last_success_timestamp_seconds", "gauge",
+	 "When one was last answered as wished, 0: never.",
+	 offsetof(struct outlet_counts, success_s)},
+};
+
+static bool put_outlets(FILE *f, const struct outlets *outlets,
+			const struct settings *settings)
+{
+	const struct outlet *o;
+
+	if (TAILQ_EMPTY(&outlets->list))
+		return true;
+	for (size_t i = 0; i < sizeof(outlet_meters) / sizeof(*outlet_meters);
+	     i++) {
+		put_head(f, outlet_meters[i].name, outlet_meters[i].type,
+			 outlet_meters[i].help);
+		TAILQ_FOREACH(o, &outlets->list, in_list)
+		{
+			char *text =
+				labels(o->kind,
+				       o->sandbox_id[0] ? o->sandbox_id
+							: settings->sandbox_id,
+				       settings);
+			uint64_t value;
+
+			if (!text)
+				return false;
+			memcpy(&value,
+			       (const char *)&o->counts +
+				       outlet_meters[i].offset,
+			       sizeof(value));
+			put_name(f, outlet_meters[i].name, text);
+			fprintf(f, "%" PRIu64 "\n", value);
+			free(text);
+		}
+	}
+	return true;
+}
+
 static bool samples_take(struct sample *samples,
 			 struct sandbox *const *sandboxes, size_t n,
 			 const struct settings *settings)
 {
 	for (size_t i = 0; i < n; i++) {
-		samples[i].labels = labels(sandbox_id(sandboxes[i]), settings);
+		samples[i].labels =
+			labels(NULL, sandbox_id(sandboxes[i]), settings);
 		if (!samples[i].labels)
 			return false;
 		sandbox_counts(sandboxes[i], &samples[i].counts);
@@ -183,8 +244,10 @@ static bool samples_take(struct sample *samples,
 }
 
 static char *page(const struct sample *samples, size_t n,
-		  const char *process_labels)
+		  const char *process_labels, const struct settings *settings,
+		  const struct outlets *outlets)
 {
+	bool whole;
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
@@ -195,22 +258,25 @@ static char *page(const struct sample *samples, size_t n,
 	for (const struct meter *m = sandbox_meters; m->name; m++)
 		put_meter(f, m, samples, n);
 	put_process(f, process_labels);
-	if (fclose(f) == 0)
+	whole = put_outlets(f, outlets, settings);
+	if (fclose(f) == 0 && whole)
 		return text;
 	free(text);
 	return NULL;
 }
 
-char *metrics_text(struct sandbox *const *sandboxes, size_t n,
-		   const struct settings *settings)
+char *metrics_text(const struct sandbox_list *list,
+		   const struct settings *settings,
+		   const struct outlets *outlets)
 {
+	size_t n = list->n;
 	struct sample *samples = calloc(n ? n : 1, sizeof(*samples));
-	char *process_labels = labels(settings->sandbox_id, settings);
+	char *process_labels = labels(NULL, settings->sandbox_id, settings);
 	char *text = NULL;
 
 	if (samples && process_labels &&
-	    samples_take(samples, sandboxes, n, settings))
-		text = page(samples, n, process_labels);
+	    samples_take(samples, list->at, n, settings))
+		text = page(samples, n, process_labels, settings, outlets);
 	for (size_t i = 0; samples && i < n; i++)
 		free(samples[i].labels);
 	free(samples);

@@ -6,10 +6,12 @@
 #ifndef EGRESS_CONTROL_METRICS_H
 #define EGRESS_CONTROL_METRICS_H
 
-#include "../sandbox.h"
+#include "meters.h"
+#include "outlets.h"
 
 /* The whole page, the caller's to free; NULL when out of memory. */
-char *metrics_text(struct sandbox *const *sandboxes, size_t n,
-		   const struct settings *settings);
+char *metrics_text(const struct sandbox_list *list,
+		   const struct settings *settings,
+		   const struct outlets *outlets);
 
 #endif

@@ -32,6 +32,10 @@ struct otlp {
 	uint64_t start_ns, interval_ms;
 	long timeout_ms;
 	bool failing;
+	struct outlets *outlets;
+	struct outlet outlet;
+	void (*flushed)(void *arg); /* NULL: not asked to flush */
+	void *flushed_arg;
 };
 
 static uint64_t now_ns(void)
@@ -43,6 +47,13 @@ static uint64_t now_ns(void)
 }
 
 /* Pushing */
+
+static void on_flushed(uv_timer_t *timer)
+{
+	struct otlp *o = timer->data;
+
+	o->flushed(o->flushed_arg);
+}
 
 /* Said once, until it works again; a lost push is made up for by the next,
  * since all points are cumulative. */
@@ -61,6 +72,14 @@ static void on_done(void *arg, const struct fetch_result *result)
 		log_event(LOG_INFO, NULL, "metrics push works again", "surl",
 			  o->url, NULL);
 	o->failing = !ok;
+	o->outlet.counts.queued = 0;
+	if (ok)
+		outlet_sent(&o->outlet);
+	else
+		o->outlet.counts.failed++;
+	/* Not from here: who waits for it closes us. */
+	if (o->flushed)
+		uv_timer_start(&o->timer, on_flushed, 0, 0);
 }
 
 static void push(struct otlp *o)
@@ -86,8 +105,12 @@ static void push(struct otlp *o)
 	request.body = text;
 	for (size_t i = 0; i < o->n_headers; i++)
 		request.headers[i + 1] = o->headers[i];
-	if (fetch_start(o->fetcher, &request, on_done, o, &o->fetch))
+	o->outlet.counts.queued = 1;
+	if (fetch_start(o->fetcher, &request, on_done, o, &o->fetch)) {
 		o->fetch = NULL;
+		o->outlet.counts.queued = 0;
+		o->outlet.counts.failed++;
+	}
 	free(text);
 }
 
@@ -97,6 +120,20 @@ static void on_timer(uv_timer_t *timer)
 
 	if (!o->fetch)
 		push(o);
+	else
+		o->outlet.counts.dropped++;
+}
+
+void otlp_flush(struct otlp *o, uint64_t limit_ms, void (*done)(void *arg),
+		void *arg)
+{
+	/* What is under way knows less. */
+	fetch_cancel(o->fetch);
+	o->fetch = NULL;
+	o->flushed = done;
+	o->flushed_arg = arg;
+	push(o);
+	uv_timer_start(&o->timer, on_flushed, o->fetch ? limit_ms : 0, 0);
 }
 
 /* The standard variables */
@@ -247,7 +284,7 @@ static void otlp_free(struct otlp *o)
 	free(o);
 }
 
-int otlp_open(struct otlp **out, uv_loop_t *loop,
+int otlp_open(struct otlp **out, struct outlets *outlets,
 	      const struct sandbox_list *list, const struct settings *settings)
 {
 	char *url = endpoint();
@@ -271,12 +308,14 @@ int otlp_open(struct otlp **out, uv_loop_t *loop,
 	if (why)
 		log_event(LOG_WARN, NULL, "metrics are not pushed", "serror",
 			  why, NULL);
-	err = why ? 0 : fetcher_open(&o->fetcher, loop);
+	err = why ? 0 : fetcher_open(&o->fetcher, outlets->loop, outlets->way);
 	if (why || err) {
 		otlp_free(o);
 		return err;
 	}
-	uv_timer_init(loop, &o->timer);
+	o->outlets = outlets;
+	outlet_add(outlets, &o->outlet, "otlp", "");
+	uv_timer_init(outlets->loop, &o->timer);
 	o->timer.data = o;
 	uv_timer_start(&o->timer, on_timer, o->interval_ms, o->interval_ms);
 	*out = o;
@@ -292,8 +331,8 @@ void otlp_close(struct otlp *o)
 {
 	if (!o)
 		return;
-	if (o->fetch)
-		fetch_cancel(o->fetch);
+	outlet_remove(o->outlets, &o->outlet);
+	fetch_cancel(o->fetch);
 	fetcher_close(o->fetcher);
 	uv_close((uv_handle_t *)&o->timer, on_closed);
 }

@@ -12,17 +12,25 @@
 #define EGRESS_CONTROL_OTLP_H
 
 #include "meters.h"
+#include "outlets.h"
 
 struct otlp;
 
 /*
- * Start pushing what list holds at each time; list and settings must outlive
- * it. *out is NULL where no collector is named, and where what the variables
- * say cannot be used, which is logged: telemetry is never a reason not to
- * guard. 0 or -errno.
+ * Start pushing what list holds at each time; list, settings and outlets must
+ * outlive it. *out is NULL where no collector is named, and where what the
+ * variables say cannot be used, which is logged: telemetry is never a reason
+ * not to guard. 0 or -errno.
  */
-int otlp_open(struct otlp **out, uv_loop_t *loop,
+int otlp_open(struct otlp **out, struct outlets *outlets,
 	      const struct sandbox_list *list, const struct settings *settings);
+/*
+ * Push once more what has been measured up to now; done is called once, when
+ * that was answered or limit_ms have passed, never before this returns. There
+ * are no further pushes.
+ */
+void otlp_flush(struct otlp *otlp, uint64_t limit_ms, void (*done)(void *arg),
+		void *arg);
 void otlp_close(struct otlp *otlp);
 
 /* Pure: the body of one push. resource holds the resource's attributes, an

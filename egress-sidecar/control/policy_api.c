@@ -161,8 +161,8 @@ void reply_health(struct reply *reply, const char *method)
 }
 
 void reply_metrics(struct reply *reply, const char *method,
-		   struct sandbox *const *sandboxes, size_t n,
-		   const struct settings *settings)
+		   const struct sandbox_list *list,
+		   const struct sandbox_shared *shared)
 {
 	if (!reading(method)) {
 		reply_method(reply, "GET, HEAD");
@@ -171,7 +171,7 @@ void reply_metrics(struct reply *reply, const char *method,
 	*reply = (struct reply){
 		.status = 200,
 		.type = "text/plain; version=0.0.4; charset=utf-8",
-		.body = metrics_text(sandboxes, n, settings),
+		.body = metrics_text(list, shared->settings, shared->outlets),
 	};
 	if (!reply->body)
 		reply_text(reply, 500, "out of memory");

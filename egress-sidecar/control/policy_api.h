@@ -6,7 +6,7 @@
 #ifndef EGRESS_CONTROL_POLICY_API_H
 #define EGRESS_CONTROL_POLICY_API_H
 
-#include "../sandbox.h"
+#include "meters.h"
 #include "reply.h"
 
 /*
@@ -22,9 +22,9 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 /* GET /healthz: "ok". */
 void reply_health(struct reply *reply, const char *method);
 
-/* GET /metrics of these sandboxes. */
+/* GET /metrics of these sandboxes and of the outlets. */
 void reply_metrics(struct reply *reply, const char *method,
-		   struct sandbox *const *sandboxes, size_t n,
-		   const struct settings *settings);
+		   const struct sandbox_list *list,
+		   const struct sandbox_shared *shared);
 
 #endif

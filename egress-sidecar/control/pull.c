@@ -21,7 +21,8 @@ enum {
 };
 
 struct pull {
-	uv_loop_t *loop;
+	struct outlets *outlets;
+	struct outlet outlet;
 	struct sandbox *sandbox;
 	struct fetcher *fetcher;
 	struct fetch *fetch;
@@ -34,7 +35,6 @@ struct pull {
 	uint64_t started_ms;
 	uint32_t backoff_ms;
 	bool failing;
-	struct pull_counts counts;
 };
 
 static void pull_ask(struct pull *p);
@@ -47,7 +47,7 @@ static void on_timer(uv_timer_t *timer)
 /* Ask again once at least ms have passed since the last request. */
 static void ask_later(struct pull *p, uint64_t ms)
 {
-	uint64_t passed = uv_now(p->loop) - p->started_ms;
+	uint64_t passed = uv_now(p->outlets->loop) - p->started_ms;
 
 	uv_timer_start(&p->timer, on_timer, passed < ms ? ms - passed : 0, 0);
 }
@@ -68,7 +68,7 @@ static void back_off(struct pull *p)
 /* The gateway has no answer for us. Said once, until it has one again. */
 static void failed(struct pull *p, const char *error, long status)
 {
-	p->counts.failures++;
+	p->outlet.counts.failed++;
 	if (!p->failing)
 		log_event(LOG_WARN, NULL,
 			  "policy URL failed; the last policy stays", "surl",
@@ -102,7 +102,7 @@ static void refused(struct pull *p, const struct fetch_result *result,
 {
 	uint64_t h = hash(result->body, result->len);
 
-	p->counts.refused++;
+	p->outlet.counts.failed++;
 	if (h != p->refused)
 		log_event(LOG_ERROR, "egress.update_failed",
 			  "policy URL gave no policy; the last one stays",
@@ -141,11 +141,11 @@ static void take(struct pull *p, const struct fetch_result *result)
 	} else if (sandbox_replace(p->sandbox, rules, message)) {
 		/* The sandbox has said so; the same answer is worth another
 		 * try. */
-		p->counts.failures++;
+		p->outlet.counts.failed++;
 		back_off(p);
 		return;
 	} else {
-		p->counts.updates++;
+		outlet_sent(&p->outlet);
 		p->refused = 0;
 	}
 	recovered(p);
@@ -161,6 +161,7 @@ static void on_done(void *arg, const struct fetch_result *result)
 	if (result->error) {
 		failed(p, result->error, result->status);
 	} else if (result->status == 304 && p->etag[0]) {
+		outlet_sent(&p->outlet);
 		recovered(p);
 		ask_later(p, UNCHANGED_MS);
 	} else if (result->status == 200) {
@@ -182,7 +183,7 @@ static void pull_ask(struct pull *p)
 	};
 	size_t n = 1;
 
-	p->started_ms = uv_now(p->loop);
+	p->started_ms = uv_now(p->outlets->loop);
 	if (p->authorization)
 		request.headers[n++] = p->authorization;
 	if (p->etag[0]) {
@@ -202,15 +203,16 @@ static void pull_free(struct pull *p)
 	free(p);
 }
 
-int pull_open(struct pull **out, uv_loop_t *loop, struct sandbox *sandbox,
-	      const char *url, const char *token, size_t max_rules)
+int pull_open(struct pull **out, struct outlets *outlets,
+	      struct sandbox *sandbox, const char *url, const char *token,
+	      size_t max_rules)
 {
 	struct pull *p = calloc(1, sizeof(*p));
 	int err = 0;
 
 	if (!p)
 		return -ENOMEM;
-	p->loop = loop;
+	p->outlets = outlets;
 	p->sandbox = sandbox;
 	p->max_rules = max_rules;
 	p->backoff_ms = BACKOFF_FIRST_MS;
@@ -222,12 +224,13 @@ int pull_open(struct pull **out, uv_loop_t *loop, struct sandbox *sandbox,
 		err = -ENOMEM;
 	}
 	if (!err)
-		err = fetcher_open(&p->fetcher, loop);
+		err = fetcher_open(&p->fetcher, outlets->loop, outlets->way);
 	if (err) {
 		pull_free(p);
 		return err;
 	}
-	uv_timer_init(loop, &p->timer);
+	outlet_add(outlets, &p->outlet, "policy_url", sandbox_id(sandbox));
+	uv_timer_init(outlets->loop, &p->timer);
 	p->timer.data = p;
 	pull_ask(p);
 	*out = p;
@@ -243,13 +246,9 @@ void pull_close(struct pull *p)
 {
 	if (!p)
 		return;
+	outlet_remove(p->outlets, &p->outlet);
 	if (p->fetch)
 		fetch_cancel(p->fetch);
 	fetcher_close(p->fetcher);
 	uv_close((uv_handle_t *)&p->timer, on_closed);
-}
-
-void pull_counts(const struct pull *p, struct pull_counts *counts)
-{
-	*counts = p->counts;
 }

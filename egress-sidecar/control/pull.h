@@ -9,20 +9,15 @@
 #define EGRESS_CONTROL_PULL_H
 
 #include "../sandbox.h"
+#include "outlets.h"
 
 struct pull;
 
 /* Start following url; token NULL: no Authorization. Both are copied, the
- * sandbox must outlive it. 0 or -errno. */
-int pull_open(struct pull **out, uv_loop_t *loop, struct sandbox *sandbox,
-	      const char *url, const char *token, size_t max_rules);
+ * sandbox and outlets must outlive it. 0 or -errno. */
+int pull_open(struct pull **out, struct outlets *outlets,
+	      struct sandbox *sandbox, const char *url, const char *token,
+	      size_t max_rules);
 void pull_close(struct pull *pull);
-
-struct pull_counts {
-	uint64_t updates;  /* policies taken */
-	uint64_t refused;  /* policies that were none */
-	uint64_t failures; /* requests without an answer to use */
-};
-void pull_counts(const struct pull *pull, struct pull_counts *counts);
 
 #endif

@@ -26,15 +26,14 @@ struct denial {
 };
 
 struct webhook {
-	uv_loop_t *loop;
+	struct outlets *outlets;
+	struct outlet outlet;
 	struct fetcher *fetcher;
 	struct fetch *fetch; /* under way */
 	uv_timer_t retry;
 	char *url;
 	struct denial *first, **last;
-	size_t queued;
-	unsigned tries; /* of the first */
-	struct webhook_counts counts;
+	unsigned tries;         /* of the first */
 	uint64_t complained_ms; /* 0: never */
 };
 
@@ -47,7 +46,7 @@ static void denial_drop_first(struct webhook *w)
 	w->first = d->next;
 	if (!w->first)
 		w->last = &w->first;
-	w->queued--;
+	w->outlet.counts.queued--;
 	w->tries = 0;
 	free(d->body);
 	free(d);
@@ -61,16 +60,16 @@ static void on_retry(uv_timer_t *timer)
 /* A receiver that stays away must not fill the log. */
 static void complain(struct webhook *w, const char *error, long status)
 {
-	uint64_t now = uv_now(w->loop);
+	uint64_t now = uv_now(w->outlets->loop);
 
-	w->counts.failed++;
+	w->outlet.counts.failed++;
 	if (w->complained_ms && now - w->complained_ms < COMPLAIN_MS)
 		return;
 	w->complained_ms = now;
 	log_event(LOG_WARN, NULL, "deny webhook failed", "serror", error,
 		  "istatus", (long long)status, "ifailed",
-		  (long long)w->counts.failed, "idropped",
-		  (long long)w->counts.dropped, NULL);
+		  (long long)w->outlet.counts.failed, "idropped",
+		  (long long)w->outlet.counts.dropped, NULL);
 }
 
 static void retry_later(struct webhook *w)
@@ -88,7 +87,7 @@ static void on_done(void *arg, const struct fetch_result *result)
 
 	w->fetch = NULL;
 	if (result->status >= 200 && result->status < 300) {
-		w->counts.sent++;
+		outlet_sent(&w->outlet);
 	} else if (!final && w->tries <= RETRIES) {
 		retry_later(w);
 		return;
@@ -124,23 +123,26 @@ static void webhook_next(struct webhook *w)
 	uv_timer_start(&w->retry, on_retry, RETRY_FIRST_MS, 0);
 }
 
-int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url)
+int webhook_open(struct webhook **out, struct outlets *outlets, const char *url)
 {
 	struct webhook *w = calloc(1, sizeof(*w));
 	int err = w ? 0 : -ENOMEM;
 
 	if (!err) {
-		w->loop = loop;
+		w->outlets = outlets;
 		w->last = &w->first;
 		w->url = strdup(url);
-		err = w->url ? fetcher_open(&w->fetcher, loop) : -ENOMEM;
+		err = w->url ? fetcher_open(&w->fetcher, outlets->loop,
+					    outlets->way)
+			     : -ENOMEM;
 	}
 	if (err) {
 		free(w ? w->url : NULL);
 		free(w);
 		return err;
 	}
-	uv_timer_init(loop, &w->retry);
+	outlet_add(outlets, &w->outlet, "webhook", "");
+	uv_timer_init(outlets->loop, &w->retry);
 	w->retry.data = w;
 	*out = w;
 	return 0;
@@ -155,6 +157,7 @@ void webhook_close(struct webhook *w)
 {
 	if (!w)
 		return;
+	outlet_remove(w->outlets, &w->outlet);
 	if (w->fetch)
 		fetch_cancel(w->fetch);
 	fetcher_close(w->fetcher);
@@ -187,23 +190,18 @@ void webhook_send(struct webhook *w, const char *hostname,
 {
 	struct denial *d = NULL;
 
-	if (w->queued < QUEUE_MAX)
+	if (w->outlet.counts.queued < QUEUE_MAX)
 		d = calloc(1, sizeof(*d));
 	if (d)
 		d->body = denial_body(hostname, sandbox_id);
 	if (!d || !d->body) {
-		w->counts.dropped++;
+		w->outlet.counts.dropped++;
 		free(d);
 		return;
 	}
 	*w->last = d;
 	w->last = &d->next;
 	/* One that waits for its retry goes on waiting. */
-	if (w->queued++ == 0)
+	if (w->outlet.counts.queued++ == 0)
 		webhook_next(w);
-}
-
-void webhook_counts(const struct webhook *w, struct webhook_counts *counts)
-{
-	*counts = w->counts;
 }

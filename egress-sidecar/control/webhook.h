@@ -7,23 +7,17 @@
 #ifndef EGRESS_CONTROL_WEBHOOK_H
 #define EGRESS_CONTROL_WEBHOOK_H
 
-#include <stdint.h>
-#include <uv.h>
+#include "outlets.h"
 
 struct webhook;
 
-/* 0 or -errno. */
-int webhook_open(struct webhook **out, uv_loop_t *loop, const char *url);
+/* outlets is borrowed. 0 or -errno. */
+int webhook_open(struct webhook **out, struct outlets *outlets,
+		 const char *url);
 void webhook_close(struct webhook *webhook);
 
 /* Queue one denial; dropped and counted when the queue is full. */
 void webhook_send(struct webhook *webhook, const char *hostname,
 		  const char *sandbox_id);
-
-struct webhook_counts {
-	uint64_t sent, failed, dropped;
-};
-void webhook_counts(const struct webhook *webhook,
-		    struct webhook_counts *counts);
 
 #endif

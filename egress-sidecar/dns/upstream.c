@@ -5,6 +5,8 @@
  */
 #include "upstream.h"
 
+#include "../outward.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -127,13 +129,13 @@ int upstream_socket(const struct resolvers *r, const struct resolver *to,
 {
 	int fd = socket(to->address.ss_family,
 			type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	uint32_t mark = r->settings.mark;
+	int err;
 
 	if (fd < 0)
 		return -errno;
-	if (mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark))) {
-		int err = -errno;
-
+	err = outward_prepare(fd, r->settings.mark,
+			      (const struct sockaddr *)&to->address);
+	if (err) {
 		close(fd);
 		return err;
 	}

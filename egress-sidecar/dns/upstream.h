@@ -14,7 +14,7 @@
 
 enum {
 	ATTEMPTS_MAX = 8,      /* of one question */
-	UDP_SOCKETS = 4,       /* open for new questions, of one resolver */
+	UDP_SOCKETS = 64,      /* open for new questions, of one resolver */
 	UDP_SOCKET_USES = 256, /* questions, then another port is drawn */
 	UDP_SOCKET_AGE_MS = 5000,
 	UDP_BATCH = 32,        /* datagrams a system call */
@@ -121,7 +121,7 @@ void upstream_failed(struct attempt *a);
 void upstream_carrier_failed(struct resolvers *r,
 			     const struct udp_socket *socket,
 			     const struct tcp_link *link);
-/* A socket towards a resolver, marked; -errno. */
+/* A socket towards a resolver, to be connected; -errno. */
 int upstream_socket(const struct resolvers *r, const struct resolver *to,
 		    int type);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attempts over UDP. Each resolver has a few connected sockets at a time, so
+ * Attempts over UDP. Each resolver has many connected sockets at a time, so
  * that the kernel drops what comes from elsewhere; each socket serves a while,
  * then another takes its place on another port of the kernel's random choice
  * (RFC 5452, 9.2). What is asked in one turn of the loop leaves in one batch.
@@ -149,7 +149,7 @@ failed:
 	return NULL;
 }
 
-/* The socket for this turn of the loop: one of a few, at random. */
+/* The socket for this turn of the loop: one of many, at random. */
 static struct udp_socket *socket_for(struct resolvers *r, struct resolver *to,
 				     int *err)
 {

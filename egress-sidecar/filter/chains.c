@@ -57,8 +57,8 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 			NF_IP_PRI_RAW, false, NULL);
 	batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
 			NF_IP_PRI_RAW, false, NULL);
-	batch_add_chain(b, "dns", "nat", NF_INET_LOCAL_OUT, PRIORITY_DNS, false,
-			NULL);
+	batch_add_chain(b, RULESET_DNS, "nat", NF_INET_LOCAL_OUT, PRIORITY_DNS,
+			false, NULL);
 	batch_add_chain(b, "postrouting", "filter", NF_INET_POST_ROUTING,
 			PRIORITY_LAST, false, NULL);
 	if (r->settings->dns_only)
@@ -89,8 +89,9 @@ static void load_destination(struct batch *b, uint8_t family, uint32_t first)
 			  first);
 }
 
-/* address . port (of the transport header, at port_offset) is a resolver */
-static void is_resolver(struct batch *b, uint8_t family, bool source)
+/* address . port (of the transport header) is an element of the set */
+static void is_peer(struct batch *b, uint8_t family, bool source,
+		    const char *set4, const char *set6)
 {
 	uint32_t behind = is_v6(family) ? 4 : 1;
 
@@ -100,7 +101,12 @@ static void is_resolver(struct batch *b, uint8_t family, bool source)
 		load_destination(b, family, 0);
 	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, source ? 0 : 2, 2,
 			  behind);
-	rule_lookup(b, is_v6(family) ? "resolvers6" : "resolvers4", 0);
+	rule_lookup(b, is_v6(family) ? set6 : set4, 0);
+}
+
+static void is_resolver(struct batch *b, uint8_t family, bool source)
+{
+	is_peer(b, family, source, "resolvers4", "resolvers6");
 }
 
 /* A packet of our own resolver sockets: their mark, which is random, and their
@@ -198,18 +204,19 @@ static void write_redirection(struct batch *b, const struct filter_settings *s)
 	for (size_t f = 0; f < COUNT(families); f++) {
 		for (size_t i = 0; s->n_resolvers && i < COUNT(with_ports);
 		     i++) {
-			rule_begin(b, "dns");
+			rule_begin(b, RULESET_DNS);
 			is_ours(b, s);
 			rule_l4proto(b, with_ports[i]);
 			is_resolver(b, families[f], false);
 			rule_return(b);
 		}
-		skip_exempt(b, "dns", s, families[f], false);
+		skip_exempt(b, RULESET_DNS, s, families[f], false);
 	}
 	for (size_t i = 0; i < COUNT(with_ports); i++) {
-		rule_begin(b, "dns");
+		rule_begin(b, RULESET_DNS);
 		rule_l4proto(b, with_ports[i]);
 		rule_destination_port(b, PORT_DNS);
+		rule_set_ct_mark(b, RULESET_MARK_REDIRECTED);
 		rule_redirect(b, s->dns_port);
 	}
 }
@@ -237,7 +244,7 @@ static void write_loopback(struct batch *b, const struct filter_settings *s)
 	static const uint8_t self4[] = {127, 0, 0, 1};
 
 	for (size_t i = 0; i < s->n_resolvers; i++) {
-		const struct filter_resolver *resolver = &s->resolvers[i];
+		const struct filter_peer *resolver = &s->resolvers[i];
 		uint8_t family = resolver->a.family == AF_INET6 ? NFPROTO_IPV6
 								: NFPROTO_IPV4;
 		/* Docker's listens on another port than the one it shows. */
@@ -356,6 +363,32 @@ static void accept_redirected(struct batch *b, const char *chain,
 	}
 }
 
+/*
+ * Our HTTP is tracked, unlike our questions: its connections have a mark of
+ * their own, which lets answers in, but nothing out that is not ours, packet by
+ * packet. Those that are open outlive a change of addresses.
+ */
+static void write_own_connections(struct batch *b,
+				  const struct filter_settings *s)
+{
+	if (!s->mark)
+		return;
+	rule_begin(b, "output");
+	is_ours(b, s);
+	rule_ct_mark(b, RULESET_MARK_OURS);
+	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
+	rule_accept(b);
+	for (size_t f = 0; f < COUNT(families); f++) {
+		rule_begin(b, "output");
+		is_ours(b, s);
+		rule_l4proto(b, IPPROTO_TCP);
+		is_peer(b, families[f], false, "peers4", "peers6");
+		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_ESTABLISHED);
+		rule_set_ct_mark(b, RULESET_MARK_OURS);
+		rule_accept(b);
+	}
+}
+
 static void write_hole(struct batch *b, const struct filter_settings *s)
 {
 	for (size_t f = 0; s->n_resolvers && f < COUNT(families); f++) {
@@ -380,6 +413,7 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "loopback");
 	accept_redirected(b, "output", r->settings);
 	write_hole(b, r->settings);
+	write_own_connections(b, r->settings);
 	rule_begin(b, "output");
 	rule_nfproto(b, NFPROTO_IPV6);
 	rule_l4proto(b, IPPROTO_ICMPV6);
@@ -462,6 +496,8 @@ static void write_input(struct batch *b, const struct ruleset *r)
 
 	accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
+	if (s->mark)
+		accept_marked(b, "input", RULESET_MARK_OURS, IP_CT_DIR_REPLY);
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_accept(b);

@@ -2,10 +2,7 @@
 /*
  * The netdev egress hook (Linux 5.16): the last place before a device, where
  * frames of packet(7) sockets pass too, which see no other hook.
- *
- * AF_XDP sockets pass no hook at all, and CAP_NET_RAW is enough to make one:
- * they are for the container's seccomp profile to refuse (socket(2), domain
- * 44), or for rules on the other end of the cable.
+ * AF_XDP sockets pass none at all: see xdp.h.
  */
 #include "chains.h"
 #include "rule.h"

@@ -16,16 +16,17 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum {
-	APPLY_TRIES = 3
-};
+#define XDP_NOT_HELD                                                         \
+	"AF_XDP cannot be kept from the sandbox (it takes CAP_NET_RAW, and " \
+	"RLIMIT_MEMLOCK): with CAP_NET_RAW it can send frames past the policy"
+#define XDP_BUSY                                                         \
+	"AF_XDP: a socket that is not ours is bound to a device of the " \
+	"sandbox's: its frames pass by the policy"
 
-/*
- * Conntrack marks: generations have the top bit clear, the mark of connections
- * that were let in has it set. That one is made from the settings that let
- * them in, so that a new process with the same settings knows them again.
- */
-#define MARK_INBOUND 0x80000000U
+enum {
+	APPLY_TRIES = 3,
+	XDP_SPARES = 8 /* queues of devices that come later */
+};
 
 static uint32_t hash(uint32_t h, const void *data, size_t len)
 {
@@ -36,6 +37,8 @@ static uint32_t hash(uint32_t h, const void *data, size_t len)
 	return h;
 }
 
+/* Made from the settings that let connections in, so that a new process with
+ * the same settings knows them again. */
 static uint32_t inbound_mark(const struct filter_settings *s)
 {
 	uint32_t h = 2166136261U;
@@ -44,12 +47,14 @@ static uint32_t inbound_mark(const struct filter_settings *s)
 		h = hash(h, s->inbound[i].first.bytes, 16);
 		h = hash(h, s->inbound[i].last.bytes, 16);
 	}
-	return hash(h, &s->api_port, sizeof(s->api_port)) | MARK_INBOUND;
+	h = hash(h, &s->api_port, sizeof(s->api_port)) | RULESET_MARK_INBOUND;
+	/* Others have the first few. */
+	return h <= RULESET_MARK_OURS ? h + RULESET_MARK_OURS : h;
 }
 
 static uint32_t next_generation(uint32_t generation)
 {
-	generation = (generation + 1) & ~MARK_INBOUND;
+	generation = (generation + 1) & ~RULESET_MARK_INBOUND;
 	return generation ? generation : 1;
 }
 
@@ -85,6 +90,54 @@ static int open_poll(struct filter *filter)
 	return links_follow(&filter->route);
 }
 
+int filter_hold_xdp(struct xdp_holds **out, int netns)
+{
+	struct channel route;
+	struct links links;
+	int ret = xdp_new(out, netns, XDP_SPARES);
+
+	if (ret < 0)
+		return ret;
+	ret = channel_open(&route, netns, NETLINK_ROUTE);
+	if (ret == 0)
+		ret = links_read(&links, &route);
+	if (ret == 0)
+		(void)xdp_hold(*out, netns, links.at, links.n_devices);
+	channel_close(&route);
+	return 0;
+}
+
+/* Hold the queues of AF_XDP. What that does not do is said once. */
+static int open_xdp(struct filter *filter)
+{
+	const struct filter_settings *s = &filter->settings;
+	struct links links;
+	int ret;
+
+	if (s->dns_only || s->audit)
+		return 0;
+	if (s->without & FILTER_XDP) {
+		probe_miss(filter, XDP_NOT_HELD);
+		return 0;
+	}
+	filter->xdp = s->xdp;
+	if (!filter->xdp) {
+		ret = xdp_new(&filter->own_xdp, s->netns, 0);
+		if (ret < 0)
+			return ret;
+		filter->xdp = filter->own_xdp;
+	}
+	ret = links_read(&links, &filter->route);
+	if (ret < 0)
+		return ret;
+	ret = xdp_hold(filter->xdp, s->netns, links.at, links.n_devices);
+	if (ret == -EBUSY)
+		probe_miss(filter, XDP_BUSY);
+	else if (ret < 0)
+		probe_miss(filter, XDP_NOT_HELD);
+	return 0;
+}
+
 int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why)
 {
@@ -107,7 +160,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 		ret = -errno;
 		goto cleanup;
 	}
-	filter->generation &= ~MARK_INBOUND;
+	filter->generation &= ~RULESET_MARK_INBOUND;
 	filter->inbound_mark = inbound_mark(settings);
 	*why = "a netlink socket in the sandbox's network namespace";
 	ret = channel_open(&filter->channel, settings->netns,
@@ -128,6 +181,10 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 		filter->settings.log_group = 0;
 	*why = "an epoll descriptor";
 	ret = open_poll(filter);
+	if (ret < 0)
+		goto cleanup;
+	*why = "the devices of the sandbox's network namespace";
+	ret = open_xdp(filter);
 	if (ret < 0)
 		goto cleanup;
 	*why = NULL;
@@ -165,7 +222,7 @@ static void keep_links(struct filter *filter, const struct links *links)
 {
 	filter->links = *links;
 	for (size_t i = 0; i < links->n_devices; i++)
-		filter->links.devices[i] = filter->links.name[i];
+		filter->links.devices[i] = filter->links.at[i].name;
 }
 
 static int try_apply(struct filter *filter, const struct policy *policy,
@@ -180,6 +237,8 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.has_fib = filter->has_fib,
 		.learned = learned,
 		.grace = grace,
+		.peers = filter->peers,
+		.n_peers = filter->n_peers,
 	};
 	struct links links;
 	int ret;
@@ -210,6 +269,9 @@ static int follow_links(struct filter *filter)
 	if (!filter->applied || filter->settings.dns_only)
 		return 0;
 	ret = links_read(&links, &filter->route);
+	if (ret == 0 && filter->xdp)
+		(void)xdp_hold(filter->xdp, filter->settings.netns, links.at,
+			       links.n_devices);
 	if (ret < 0 || links_same(&links, &filter->links))
 		return ret;
 	r.onlink = links.onlink;
@@ -225,14 +287,21 @@ static int follow_links(struct filter *filter)
 	return ret == -ENOENT ? 0 : ret;
 }
 
-/* Learn what an earlier process left, once. *existed: it left something. */
-static int take_over(struct filter *filter, uint64_t now_ms, bool *existed)
+/* Learn what an earlier process left, once. *existed: it left something;
+ * *moved: it sent DNS elsewhere than we do. */
+static int take_over(struct filter *filter, uint64_t now_ms, bool *existed,
+		     bool *moved)
 {
 	int ret = takeover_table_exists(&filter->channel);
+	uint16_t dns_port;
 
 	*existed = ret > 0;
 	if (ret <= 0)
 		return ret;
+	ret = takeover_dns_port(&filter->channel, &dns_port);
+	if (ret < 0)
+		return ret;
+	*moved = dns_port != filter->settings.dns_port;
 	lease_table_free(filter->inherited);
 	filter->inherited = NULL;
 	ret = lease_table_new(&filter->inherited);
@@ -259,11 +328,11 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 {
 	struct elements learned[LEARNED_SETS] = {{0}};
 	struct elements grace[LEARNED_SETS] = {{0}};
-	bool existed = true;
+	bool existed = true, moved = false;
 	int ret = 0;
 
 	if (!filter->applied)
-		ret = take_over(filter, now_ms, &existed);
+		ret = take_over(filter, now_ms, &existed, &moved);
 	if (ret == 0 && !filter->settings.dns_only)
 		ret = learned_judge(filter, policy, leases, now_ms, learned,
 				    grace);
@@ -281,6 +350,8 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		goto cleanup;
 	if (!existed && !filter->settings.dns_only)
 		takeover_forget_connections(&filter->channel);
+	if (moved)
+		takeover_forget_redirected(&filter->channel);
 	forget_inherited(filter, policy, now_ms);
 cleanup:
 	learned_free(learned);
@@ -340,6 +411,42 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		return ret;
 	filter->learned += learned;
 	filter->commits++;
+	return 0;
+}
+
+static bool same_peers(const struct filter *filter,
+		       const struct filter_peer *peers, size_t n)
+{
+	if (n != filter->n_peers)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].port != filter->peers[i].port ||
+		    address_compare(&peers[i].a, &filter->peers[i].a) != 0)
+			return false;
+	return true;
+}
+
+int filter_let_out(struct filter *filter, const struct filter_peer *peers,
+		   size_t n)
+{
+	const struct ruleset r = {.peers = peers, .n_peers = n};
+	int ret = 0;
+
+	if (n > FILTER_PEERS_MAX)
+		return -E2BIG;
+	if (!filter->settings.mark)
+		return -EINVAL;
+	if (same_peers(filter, peers, n))
+		return 0;
+	if (filter->applied) {
+		channel_begin(&filter->channel, &filter->batch);
+		ruleset_write_peers(&filter->batch, &r);
+		ret = channel_commit(&filter->channel, &filter->batch, true);
+	}
+	if (ret < 0)
+		return ret;
+	memcpy(filter->peers, peers, n * sizeof(*peers));
+	filter->n_peers = n;
 	return 0;
 }
 
@@ -439,6 +546,7 @@ void filter_close(struct filter *filter)
 	batch_free(&filter->batch);
 	learned_free(filter->pending);
 	lease_table_free(filter->inherited);
+	xdp_free(filter->own_xdp);
 	free(filter->doh);
 	free(filter);
 }

@@ -13,13 +13,24 @@
 #include <stdint.h>
 
 struct filter;
+struct xdp_holds;
+
+/* Kernel features that we can do without, at a price. */
+enum filter_feature {
+	FILTER_EGRESS_HOOK = 1,  /* netdev egress: frames of packet(7) */
+	FILTER_ROUTE_LOOKUP = 2, /* fib: sources of raw sockets */
+	FILTER_LOG = 4,          /* nflog: refused packets by name */
+	FILTER_XDP = 8,          /* AF_XDP: its queues are held */
+};
 
 enum {
 	FILTER_RESOLVERS_MAX = 16,
+	FILTER_PEERS_MAX = 32,
 	FILTER_INBOUND_MAX = 64
 };
 
-struct filter_resolver {
+/* Somebody whom we speak to ourselves. */
+struct filter_peer {
 	struct address a;
 	uint16_t port; /* host order */
 };
@@ -36,7 +47,7 @@ struct filter_settings {
 			      reachable; the API itself judges who asks */
 	/* The hole for our own queries; n_resolvers 0 (join and agent mode):
 	 * there is none. mark is what our resolver sockets carry (SO_MARK). */
-	struct filter_resolver resolvers[FILTER_RESOLVERS_MAX];
+	struct filter_peer resolvers[FILTER_RESOLVERS_MAX];
 	size_t n_resolvers;
 	uint32_t mark;
 	uint32_t uid; /* and their owner */
@@ -54,7 +65,24 @@ struct filter_settings {
 	size_t n_doh;
 	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */
 	bool log_all;       /* every one of them, not so many a second */
+	/* Bits of enum filter_feature: do as if the kernel had them not. */
+	unsigned without;
+	/* Holds of AF_XDP queues that outlive this filter; NULL: none do.
+	 * Borrowed. */
+	struct xdp_holds *xdp;
 };
+
+/*
+ * The port that the rules of an earlier process in the namespace (-1: ours)
+ * send DNS to, host order; 0: there are none. Whoever listens there again
+ * serves clients that keep their source port. 0 or -errno.
+ */
+int filter_dns_port(int netns, uint16_t *port);
+
+/* Hold what AF_XDP sockets could be bound to in the namespace (-1: ours), from
+ * before there is a filter, for filter_settings.xdp: see filter/xdp.h. What
+ * cannot be held is for filter_missing() to tell. 0 or -errno. */
+int filter_hold_xdp(struct xdp_holds **out, int netns);
 
 /*
  * Open the netlink socket in the namespace and find out what the kernel can
@@ -82,6 +110,15 @@ int filter_apply(struct filter *filter, const struct policy *policy,
  * it. On error none of them is in. */
 int filter_learn(struct filter *filter, const struct lease_element *elements,
 		 size_t n);
+
+/*
+ * Let us, and nobody else, reach these n peers over TCP, and no others from
+ * now on: packets need the mark and owner of the settings. Connections of ours
+ * that are open live on. 0, -E2BIG (over FILTER_PEERS_MAX), -EINVAL (there is
+ * no mark), or another -errno, and then nothing has changed.
+ */
+int filter_let_out(struct filter *filter, const struct filter_peer *peers,
+		   size_t n);
 
 /* Reset the sockets in the sandbox whose peer the policy in force refuses
  * (sock_diag(7), SOCK_DESTROY), so that idle connections end too. Best effort:

@@ -6,6 +6,7 @@
 #include "links.h"
 #include "netlink.h"
 #include "ruleset.h"
+#include "xdp.h"
 
 enum {
 	MISSING_MAX = 8
@@ -26,7 +27,10 @@ struct filter {
 	struct links links;
 	struct lease_table *inherited; /* of an earlier process */
 	bool has_fib, has_egress;
+	struct xdp_holds *xdp, *own_xdp; /* NULL: not held */
 	const char *missing[MISSING_MAX + 1];
+	struct filter_peer peers[FILTER_PEERS_MAX]; /* of filter_let_out() */
+	size_t n_peers;
 	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
 	uint64_t learned, commits;
 };
@@ -51,9 +55,16 @@ int takeover_table_exists(struct channel *c);
 /* Add what an earlier process has learned. 0 or -errno. */
 int takeover_read(struct channel *c, struct lease_table *leases,
 		  uint64_t now_ms);
+/* Where its rules send port 53, host order; 0: nowhere. 0 or -errno. */
+int takeover_dns_port(struct channel *c, uint16_t *port);
 /* Forget the connections from before there was a policy. Best effort. */
 void takeover_forget_connections(struct channel *c);
+/* Forget where port 53 was sent: what comes again from the same source port
+ * is sent anew. Best effort. */
+void takeover_forget_redirected(struct channel *c);
 
+/* Note what is missing; line is a constant. */
+void probe_miss(struct filter *filter, const char *line);
 /* Fill has_*, missing. 0, or what is missing that we cannot do without. */
 int probe_kernel(struct filter *filter, const char **why);
 

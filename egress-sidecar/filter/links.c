@@ -57,8 +57,9 @@ static int read_link(void *arg, const struct nlmsghdr *nlh)
 		return -EBADMSG;
 	if (links->n_devices == LINKS_DEVICES_MAX)
 		return -E2BIG;
-	strncpy(links->name[links->n_devices++], mnl_attr_get_str(name),
+	strncpy(links->at[links->n_devices].name, mnl_attr_get_str(name),
 		IF_NAMESIZE - 1);
+	links->at[links->n_devices++].index = (unsigned)ifi->ifi_index;
 	return 0;
 }
 
@@ -118,7 +119,8 @@ static int ask(struct channel *route, uint16_t type,
 
 static int compare_names(const void *a, const void *b)
 {
-	return strcmp(a, b);
+	return strcmp(((const struct link *)a)->name,
+		      ((const struct link *)b)->name);
 }
 
 static int read_once(struct links *links, struct channel *route)
@@ -145,10 +147,9 @@ int links_read(struct links *links, struct channel *route)
 	}
 	if (ret < 0)
 		return ret;
-	qsort(links->name, links->n_devices, sizeof(links->name[0]),
-	      compare_names);
+	qsort(links->at, links->n_devices, sizeof(links->at[0]), compare_names);
 	for (size_t i = 0; i < links->n_devices; i++)
-		links->devices[i] = links->name[i];
+		links->devices[i] = links->at[i].name;
 	return 0;
 }
 
@@ -185,5 +186,5 @@ bool links_same(const struct links *a, const struct links *b)
 bool links_same_devices(const struct links *a, const struct links *b)
 {
 	return a->n_devices == b->n_devices &&
-	       memcmp(a->name, b->name, sizeof(a->name)) == 0;
+	       memcmp(a->at, b->at, sizeof(a->at)) == 0;
 }

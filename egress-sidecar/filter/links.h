@@ -15,8 +15,14 @@ enum {
 	LINKS_ONLINK_MAX = 64
 };
 
+/* Another device of the same name has another index. */
+struct link {
+	char name[IF_NAMESIZE];
+	unsigned index;
+};
+
 struct links {
-	char name[LINKS_DEVICES_MAX][IF_NAMESIZE];
+	struct link at[LINKS_DEVICES_MAX];
 	const char *devices[LINKS_DEVICES_MAX + 1]; /* sorted, NULL at the end;
 						       without loopback */
 	size_t n_devices;

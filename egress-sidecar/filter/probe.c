@@ -104,7 +104,7 @@ static const struct {
 			"CONFIG_NFT_LIMIT)"},
 };
 
-static void miss(struct filter *filter, const char *line)
+void probe_miss(struct filter *filter, const char *line)
 {
 	size_t i = 0;
 
@@ -112,6 +112,13 @@ static void miss(struct filter *filter, const char *line)
 		i++;
 	if (i < MISSING_MAX)
 		filter->missing[i] = line;
+}
+
+static bool has(struct filter *filter, enum filter_feature feature,
+		void (*write)(struct batch *b))
+{
+	return !(filter->settings.without & feature) &&
+	       probe(filter, write) == 0;
 }
 
 int probe_kernel(struct filter *filter, const char **why)
@@ -126,23 +133,25 @@ int probe_kernel(struct filter *filter, const char **why)
 				     : needed[i].why;
 		return ret == -EPERM ? ret : -EOPNOTSUPP;
 	}
-	if (filter->settings.log_group && probe(filter, write_log) < 0) {
+	if (filter->settings.log_group && !has(filter, FILTER_LOG, write_log)) {
 		filter->settings.log_group = 0;
-		miss(filter, "nf_tables logging (CONFIG_NFT_LOG, "
-			     "CONFIG_NETFILTER_NETLINK_LOG) is missing: "
-			     "refused packets are counted, not logged");
+		probe_miss(filter, "nf_tables logging (CONFIG_NFT_LOG, "
+				   "CONFIG_NETFILTER_NETLINK_LOG) is missing: "
+				   "refused packets are counted, not logged");
 	}
-	filter->has_fib = probe(filter, write_fib) == 0;
+	filter->has_fib = has(filter, FILTER_ROUTE_LOOKUP, write_fib);
 	if (!filter->has_fib)
-		miss(filter, "nf_tables route lookup (CONFIG_NFT_FIB_INET) is "
-			     "missing: raw sockets may forge their source "
-			     "address towards allowed destinations");
-	filter->has_egress = probe(filter, write_egress) == 0;
+		probe_miss(filter,
+			   "nf_tables route lookup (CONFIG_NFT_FIB_INET) is "
+			   "missing: raw sockets may forge their source "
+			   "address towards allowed destinations");
+	filter->has_egress = has(filter, FILTER_EGRESS_HOOK, write_egress);
 	if (!filter->has_egress)
-		miss(filter, "netdev egress hook (Linux 5.16, "
-			     "CONFIG_NETFILTER_EGRESS, "
-			     "CONFIG_IP_ROUTE_CLASSID) is missing: a sandbox "
-			     "with CAP_NET_RAW can send packet(7) frames past "
-			     "the policy");
+		probe_miss(filter,
+			   "netdev egress hook (Linux 5.16, "
+			   "CONFIG_NETFILTER_EGRESS, "
+			   "CONFIG_IP_ROUTE_CLASSID) is missing: a sandbox "
+			   "with CAP_NET_RAW can send packet(7) frames past "
+			   "the policy");
 	return 0;
 }

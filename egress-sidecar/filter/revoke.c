@@ -104,6 +104,24 @@ static bool is_refused(const struct sweep *s, const struct peer_socket *p)
 	return decision.action == POLICY_DENY;
 }
 
+static int read_socket_mark(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == INET_DIAG_MARK &&
+	    mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+		*(uint32_t *)arg = mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
+/* Our own have our mark, which is told to those with CAP_NET_ADMIN. */
+static bool is_ours(const struct filter *filter, const struct nlmsghdr *nlh)
+{
+	uint32_t mark = 0;
+
+	(void)mnl_attr_parse(nlh, sizeof(struct inet_diag_msg),
+			     read_socket_mark, &mark);
+	return mark && mark == filter->settings.mark;
+}
+
 /* One socket of the dump. Both kinds of addresses stand in the same fields;
  * IPv4 over IPv6 sockets is IPv4. */
 static int see_socket(void *arg, const struct nlmsghdr *nlh)
@@ -115,6 +133,8 @@ static int see_socket(void *arg, const struct nlmsghdr *nlh)
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*m))
 		return -EBADMSG;
+	if (is_ours(s->filter, nlh))
+		return 0;
 	len = m->idiag_family == AF_INET6 ? 16 : 4;
 	p.id = m->id;
 	p.family = m->idiag_family;

@@ -53,6 +53,8 @@ static const struct {
 } fixed_sets[] = {
 	{"resolvers4", KEY_IPV4_PORT, SET_PLAIN},
 	{"resolvers6", KEY_IPV6_PORT, SET_PLAIN},
+	{"peers4", KEY_IPV4_PORT, SET_PLAIN},
+	{"peers6", KEY_IPV6_PORT, SET_PLAIN},
 	{"exempt4", KEY_IPV4, SET_PLAIN},
 	{"exempt6", KEY_IPV6, SET_PLAIN},
 	{"doh4", KEY_IPV4, SET_RANGES},
@@ -130,15 +132,15 @@ static void add_addresses(struct batch *b, const struct address *a, size_t n)
 	}
 }
 
-static void add_resolvers(struct batch *b, const struct filter_settings *s)
+static void add_peers(struct batch *b, const char *set4, const char *set6,
+		      const struct filter_peer *peers, size_t n)
 {
-	for (size_t i = 0; i < s->n_resolvers; i++) {
-		const struct filter_resolver *resolver = &s->resolvers[i];
+	for (size_t i = 0; i < n; i++) {
 		struct set_element e = {0};
-		bool v6 = resolver->a.family == AF_INET6;
+		bool v6 = peers[i].a.family == AF_INET6;
 
-		element_address_port(&e, &resolver->a, resolver->port);
-		batch_add_elements(b, v6 ? "resolvers6" : "resolvers4",
+		element_address_port(&e, &peers[i].a, peers[i].port);
+		batch_add_elements(b, v6 ? set6 : set4,
 				   v6 ? KEY_IPV6_PORT : KEY_IPV4_PORT, &e, 1,
 				   NULL);
 	}
@@ -514,11 +516,21 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 	for (size_t i = 0; i < COUNT(fixed_sets); i++)
 		batch_add_set(b, fixed_sets[i].name, fixed_sets[i].key,
 			      fixed_sets[i].kind, 0);
-	add_resolvers(b, r->settings);
+	add_peers(b, "resolvers4", "resolvers6", r->settings->resolvers,
+		  r->settings->n_resolvers);
+	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);
 	add_addresses(b, r->settings->exempt, r->settings->n_exempt);
 	chains_write_dns(b, r);
 	if (!r->settings->dns_only)
 		write_enforcement(b, r);
+}
+
+void ruleset_write_peers(struct batch *b, const struct ruleset *r)
+{
+	batch_table(b, NFPROTO_INET, RULESET_TABLE);
+	batch_empty_set(b, "peers4");
+	batch_empty_set(b, "peers6");
+	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);
 }
 
 void ruleset_write_neighbours(struct batch *b, const struct ruleset *r)

@@ -11,6 +11,16 @@
 
 #define RULESET_TABLE   "opensandbox"
 #define RULESET_REFUSED "refused" /* counter of refused packets */
+#define RULESET_DNS     "dns"     /* chain of the redirection */
+
+/*
+ * Conntrack marks. Generations have the top bit clear; connections that were
+ * let in have it set, and so have those of DNS that was redirected to us and
+ * of connections that we opened ourselves.
+ */
+#define RULESET_MARK_INBOUND    0x80000000U
+#define RULESET_MARK_REDIRECTED 0x80000001U
+#define RULESET_MARK_OURS       0x80000002U /* of filter_let_out() */
 
 /* Sets of learned addresses, by what their keys are. */
 enum learned_set {
@@ -43,6 +53,8 @@ struct ruleset {
 	const struct address_range *onlink; /* prefixes of our neighbours */
 	size_t n_onlink;
 	const struct elements *learned, *grace; /* LEARNED_SETS of each */
+	const struct filter_peer *peers;        /* whom we reach ourselves */
+	size_t n_peers;
 };
 
 /* Does the mode and policy need it? */
@@ -52,6 +64,9 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r);
  * whatever it holds. */
 void ruleset_write(struct batch *b, const struct ruleset *r,
 		   const struct ruleset_shape *old);
+
+/* Bring the sets of those whom we reach ourselves up to date. */
+void ruleset_write_peers(struct batch *b, const struct ruleset *r);
 
 /* Bring the sets that name our neighbours up to date. */
 void ruleset_write_neighbours(struct batch *b, const struct ruleset *r);

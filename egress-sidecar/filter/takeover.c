@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -41,6 +43,66 @@ int filter_exists(int netns)
 	if (ret < 0)
 		return ret;
 	ret = takeover_table_exists(&c);
+	channel_close(&c);
+	return ret;
+}
+
+/* The port in "redirect to :PORT", if that is what the rule does. */
+static int read_redirection(void *arg, const struct nlmsghdr *nlh)
+{
+	struct nftnl_rule *rule;
+	struct nftnl_expr_iter *each = NULL;
+	struct nftnl_expr *e;
+	uint16_t *port = arg, wire = 0;
+	const void *data;
+	const char *name;
+	uint32_t len;
+
+	if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE))
+		return 0;
+	rule = nftnl_rule_alloc();
+	if (rule && nftnl_rule_nlmsg_parse(nlh, rule) == 0)
+		each = nftnl_expr_iter_create(rule);
+	while (each && (e = nftnl_expr_iter_next(each))) {
+		name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
+		if (strcmp(name, "immediate") == 0) {
+			data = nftnl_expr_get(e, NFTNL_EXPR_IMM_DATA, &len);
+			if (data && len >= sizeof(wire))
+				memcpy(&wire, data, sizeof(wire));
+		} else if (strcmp(name, "redir") == 0) {
+			*port = ntohs(wire);
+		}
+	}
+	if (each)
+		nftnl_expr_iter_destroy(each);
+	if (rule)
+		nftnl_rule_free(rule);
+	return 0;
+}
+
+int takeover_dns_port(struct channel *c, uint16_t *port)
+{
+	char buf[REQUEST_BYTES];
+	struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(
+		buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
+	int ret;
+
+	*port = 0;
+	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, RULESET_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, RULESET_DNS);
+	ret = channel_ask(c, nlh, read_redirection, port);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+int filter_dns_port(int netns, uint16_t *port)
+{
+	struct channel c;
+	int ret = channel_open(&c, netns, NETLINK_NETFILTER);
+
+	*port = 0;
+	if (ret < 0)
+		return ret;
+	ret = takeover_dns_port(&c, port);
 	channel_close(&c);
 	return ret;
 }
@@ -164,7 +226,8 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 	return ret;
 }
 
-void takeover_forget_connections(struct channel *c)
+/* All, or those with that mark. */
+static void forget(struct channel *c, const uint32_t *mark)
 {
 	char buf[REQUEST_BYTES];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -175,5 +238,21 @@ void takeover_forget_connections(struct channel *c)
 	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
 	nfg->nfgen_family = AF_UNSPEC;
 	nfg->version = NFNETLINK_V0;
+	if (mark) {
+		mnl_attr_put_u32(nlh, CTA_MARK, htonl(*mark));
+		mnl_attr_put_u32(nlh, CTA_MARK_MASK, UINT32_MAX);
+	}
 	channel_ask(c, nlh, NULL, NULL);
+}
+
+void takeover_forget_connections(struct channel *c)
+{
+	forget(c, NULL);
+}
+
+void takeover_forget_redirected(struct channel *c)
+{
+	const uint32_t mark = RULESET_MARK_REDIRECTED;
+
+	forget(c, &mark);
 }

@@ -12,11 +12,12 @@ use IO::Select;
 use IO::Socket::IP;
 use JSON::PP;
 use Socket;
+use Test::More ();
 use World;
 
 our @EXPORT = qw(watch_cable leaked NOBODY RAW ROOT hostile hostile_start
     words liar lies asked dns_name dns_question dns_send dns_rcode learned
-    policy_of);
+    policy_of attempts_plain attempts_raw try_all);
 
 # Who the sandbox's code is: an ordinary user, one with CAP_NET_RAW, and root
 # as a container has it, with CAP_NET_RAW and nothing else.
@@ -209,6 +210,79 @@ sub policy_of
 {
 	return encode_json({ defaultAction => 'deny', egress =>
 		[map { { action => 'allow', target => $_ } } @_] });
+}
+
+# What anybody can try: the name, what the caller may see, the words.
+my ($own, $own6) = ('10.88.0.5', '2001:db8:88::5');
+my $no = qr/^(EPERM|EACCES|ECONNREFUSED|refused)$/;
+my $none = qr/^(EPERM|EACCES|EPROTONOSUPPORT|ESOCKTNOSUPPORT)$/;
+sub attempts_plain
+{
+	return (
+		['TCP', qr/^ECONNREFUSED$/, 'tcp', EVIL, 7],
+		['TCP over IPv6', qr/^(ECONNREFUSED|EACCES)$/, 'tcp', EVIL6, 7],
+		['TCP to an address that nobody has', qr/^ECONNREFUSED$/, 'tcp',
+			'198.51.100.7', 80],
+		['UDP', $no, 'udp', EVIL, 7],
+		['UDP over IPv6', $no, 'udp', EVIL6, 7],
+		['IPv4 over an IPv6 socket', $no, 'mapped', EVIL, 7],
+		['QUIC', $no, 'udp', EVIL, 443],
+		['DNS over QUIC', $no, 'udp', EVIL, 853],
+		['DNS over TLS', qr/^ECONNREFUSED$/, 'tcp', EVIL, 853],
+		['DNS over TLS to the resolver', qr/^ECONNREFUSED$/, 'tcp', RESOLVER,
+			853],
+		['another port of the resolver', $no, 'udp', RESOLVER, 5353],
+		['UDP-Lite', $none, 'lite', EVIL, 7],
+		['UDP-Lite over IPv6', $none, 'lite', EVIL6, 7],
+		['multicast', $no, 'udp', '224.0.0.251', 5353],
+		['multicast over IPv6', $no, 'udp', 'ff05::fb', 5353],
+		['the host', $no, 'udp', '10.88.0.1', 9],
+	);
+}
+
+# And what needs CAP_NET_RAW; a frame is "sent" as far as its sender knows.
+sub attempts_raw
+{
+	return (
+		['ICMP', $no, 'ping', EVIL],
+		['ICMPv6', $no, 'ping', EVIL6],
+		['SCTP', $no, 'proto', EVIL, 132],
+		['SCTP over IPv6', $no, 'proto', EVIL6, 132],
+		['DCCP', $no, 'proto', EVIL, 33],
+		['GRE', $no, 'proto', EVIL, 47],
+		['IP in IP', $no, 'proto', EVIL, 4],
+		['UDP from a raw socket', $no, 'proto', EVIL, 17],
+		['UDP-Lite from a raw socket', $no, 'proto', EVIL, 136],
+		['a protocol without a name', $no, 'proto', EVIL, 253],
+		['the same over IPv6', $no, 'proto', EVIL6, 253],
+		['an IP header of its own', $no, 'header', $own, EVIL, 7],
+		['a forged source', $no, 'header', '192.0.2.9', EVIL, 7],
+		['fragments', $no, 'fragments', $own, EVIL, 7],
+		['a frame', qr/./, 'frame', 'eth0', $own, EVIL, 7],
+		['an IPv6 frame', qr/./, 'frame', 'eth0', $own6, EVIL6, 7],
+		['a frame past the queue', qr/./, 'frame', 'eth0', $own, EVIL, 7,
+			'bypass'],
+		['a frame to an allowed address', qr/./, 'frame', 'eth0', $own, GOOD, 80],
+		['a frame of an AF_XDP socket', qr/^(EBUSY|EAFNOSUPPORT)$/, 'xdp', 'eth0',
+			$own, EVIL, 7],
+		['a thousand marks', qr/^refused$/, 'marks', EVIL, 7, 1000],
+	);
+}
+
+# Each as somebody: refused with its word, and not a frame on the cable.
+sub try_all
+{
+	my ($w, $how, $who, @attempts) = @_;
+
+	for my $attempt (@attempts) {
+		my ($name, $word, @args) = @$attempt;
+		my $before = leaked($w);
+
+		Test::More::like(hostile($w, $who, @args), $word,
+		    "$how, $who: $name gets nowhere");
+		Test::More::is(leaked($w) - $before, 0,
+		    "$how, $who: $name does not leave");
+	}
 }
 
 1;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 package Receiver;
 
-# A scripted HTTP server on 127.0.0.1 of a namespace: t/tools/receiver.py.
+# A scripted HTTP server in a namespace: t/tools/receiver.py.
 
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ use Exporter 'import';
 use Harness;
 use JSON::PP;
 
-our @EXPORT = qw(receiver script received);
+our @EXPORT = qw(receiver receiver_at script received);
 
 # receiver(NS, NAME, ANSWER...): its URL. NS undef: our own namespace.
 sub receiver
@@ -17,17 +17,26 @@ sub receiver
 	my ($ns, $name, @answers) = @_;
 	my $port = free_port();
 
+	receiver_at($ns, $name, '127.0.0.1', $port, @answers);
+	return "http://127.0.0.1:$port";
+}
+
+# The same on addresses ("A,B") of the namespace.
+sub receiver_at
+{
+	my ($ns, $name, $addresses, $port, @answers) = @_;
+	my ($first) = split /,/, $addresses;
+
 	script($name, @answers);
 	start(name => $name, netns => $ns, cmd => [python(),
 		root() . '/t/tools/receiver.py', $port, scratch() . "/$name.requests",
-		scratch() . "/$name.script"]);
+		scratch() . "/$name.script", $addresses]);
 	my @in = defined $ns ? ('ip', 'netns', 'exec', $ns) : ();
 	wait_for(sub {
 		my ($status) = capture(@in, 'bash', '-c',
-		    "exec 3<>/dev/tcp/127.0.0.1/$port");
+		    "exec 3<>/dev/tcp/$first/$port");
 		return $status == 0;
 	}, 20) or die "$name did not start: " . read_file(scratch() . "/$name.log");
-	return "http://127.0.0.1:$port";
 }
 
 # What it answers from now on.

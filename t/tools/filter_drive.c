@@ -269,7 +269,7 @@ static void obey(char *line)
 
 static int add_resolver(const char *text)
 {
-	struct filter_resolver *r = &settings.resolvers[settings.n_resolvers];
+	struct filter_peer *r = &settings.resolvers[settings.n_resolvers];
 
 	if (settings.n_resolvers == FILTER_RESOLVERS_MAX)
 		return -E2BIG;

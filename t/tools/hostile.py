@@ -16,7 +16,7 @@ count.
     hostile.py fragments SOURCE ADDRESS PORT
     hostile.py frame DEVICE SOURCE ADDRESS PORT [bypass]   packet(7)
     hostile.py arp DEVICE SOURCE ADDRESS
-    hostile.py xdp DEVICE SOURCE ADDRESS PORT
+    hostile.py xdp DEVICE SOURCE ADDRESS PORT [SECONDS]  and keep the socket
     hostile.py reverse SOURCE SELF PORT      forge an inbound packet, answer it
     hostile.py forge SOURCE ALLOWED PORT     open a way back to a forged source
     hostile.py hold ADDRESS PORT SECONDS [SOURCE_PORT]
@@ -415,7 +415,7 @@ def answered(address, port, seconds):
     return "tried %d lost %d" % (tried, tried - got)
 
 
-def xdp(device, source, address, port):
+def xdp(device, source, address, port, seconds="0.2"):
     """Transmit through an AF_XDP socket in copy mode, which needs no more
     than CAP_NET_RAW."""
     AF_XDP, SOL_XDP = 44, 283
@@ -448,8 +448,9 @@ def xdp(device, source, address, port):
                        struct.pack("=QII", 0, len(packet), 0), 16)
         ctypes.memmove(ring + producer, struct.pack("=I", 1), 4)
         libc.send(s.fileno(), None, 0, 0x40)
-        time.sleep(0.2)
-        return "sent"
+        print("sent", flush=True)
+        time.sleep(float(seconds))
+        return "done"
     except OSError as e:
         return name_of(e)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 #
-# receiver.py PORT LOG SCRIPT: an HTTP server that writes each request as a
+# receiver.py PORT LOG SCRIPT [ADDRESS,...]: an HTTP server that writes each request as a
 # line of JSON to LOG and answers what the file SCRIPT says at that moment: a
 # JSON array of answers, of which the n-th request gets the n-th, and the last
 # is given again and again. An answer may have "status", "body", "headers",
@@ -61,5 +61,6 @@ async def handle(request):
 
 app = web.Application(client_max_size=64 << 20)
 app.router.add_route("*", "/{tail:.*}", handle)
-web.run_app(app, host="127.0.0.1", port=port, print=None,
+addresses = sys.argv[4] if len(sys.argv) > 4 else "127.0.0.1"
+web.run_app(app, host=addresses.split(","), port=port, print=None,
             access_log=None, handle_signals=True)

@@ -57,6 +57,32 @@ static void right(void **state)
 		0);
 	assert_int_equal(place.pid, 12);
 	assert_string_equal(place.netns, "");
+	assert_string_equal(place.policy_url, "");
+	assert_int_equal(read_text("{\"pid\":12,\"policyUrl\":"
+				   "\"https://gateway/p?x=1\"}"),
+			 0);
+	assert_string_equal(place.policy_url, "https://gateway/p?x=1");
+}
+
+static void urls(void **state)
+{
+	char text[AGENT_URL_MAX + 64];
+
+	(void)state;
+	for (int over = 0; over < 2; over++) {
+		snprintf(text, sizeof(text),
+			 "{\"pid\":1,\"policyUrl\":\"http://%0*d\"}",
+			 AGENT_URL_MAX - 8 + over, 0);
+		assert_int_equal(read_text(text), over ? -EINVAL : 0);
+	}
+	assert_string_equal(fault.field, "policyUrl");
+	assert_int_equal(read_text("{\"pid\":1,\"policyUrl\":\"ftp://x\"}"),
+			 -EINVAL);
+	assert_int_equal(read_text("{\"pid\":1,\"policyUrl\":7}"), -EINVAL);
+	assert_int_equal(read_text("{\"pid\":1,\"policyUrl\":\"\"}"), -EINVAL);
+	assert_int_equal(
+		read_text("{\"pid\":1,\"policyUrl\":\"http://a\\u0000b\"}"),
+		-EINVAL);
 }
 
 static void wrong(void **state)
@@ -146,6 +172,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids),
 		cmocka_unit_test(right),
+		cmocka_unit_test(urls),
 		cmocka_unit_test(wrong),
 		cmocka_unit_test(rule_named),
 		cmocka_unit_test(over_the_cap),
