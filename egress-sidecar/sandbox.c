@@ -427,15 +427,6 @@ static void sandbox_swap(struct sandbox *s, struct policy *policy)
 	s->counts.policy_updates++;
 }
 
-static int policy_file_text(const struct policy *policy, char **text)
-{
-	json_t *document = rules_to_json(policy_rules(policy));
-
-	*text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-	json_decref(document);
-	return *text ? 0 : -ENOMEM;
-}
-
 /*
  * The file is written beside its place first, since only that can fail for
  * want of room; the rename that follows the kernel's commit hardly can, and
@@ -449,7 +440,8 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 	int err;
 
 	if (to_file && s->place.policy_file[0]) {
-		err = policy_file_text(policy, &text);
+		text = rules_to_text(policy_rules(policy), NULL);
+		err = text ? 0 : -ENOMEM;
 		if (!err)
 			err = policy_file_prepare(&file, s->place.policy_file,
 						  text, strlen(text));
