@@ -8,7 +8,6 @@
 #include "service.h"
 #include "supervisor.h"
 
-#include <curl/curl.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -59,7 +58,6 @@ int main(int argc, char **argv)
 		settings_free(&settings);
 		return EXIT_STARTUP;
 	}
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (mark_draw(&settings) || service_sockets_open(&sockets, &settings)) {
 		settings_free(&settings);
 		return EXIT_STARTUP;

@@ -27,6 +27,7 @@ struct worker {
 	uv_signal_t signals[3];
 	struct always_rules *always;
 	struct sandbox_shared shared;
+	struct filter_kernel kernel;
 	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
 	struct sandbox_list only;
 	const struct sandbox_list *list; /* it, or the agent's */
@@ -257,6 +258,7 @@ static int shared_start(struct worker *w)
 	int err;
 
 	w->shared.loop = &w->loop;
+	w->shared.kernel = &w->kernel;
 	w->shared.settings = settings;
 	w->shared.always = w->always;
 	err = resolvers_open(&w->shared.resolvers, &w->loop,

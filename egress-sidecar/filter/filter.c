@@ -319,6 +319,8 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		takeover_forget_connections(&filter->channel);
 	forget_inherited(filter, policy, now_ms);
 cleanup:
+	/* What is learned from now on needs a little of it. */
+	batch_free(&filter->batch);
 	learned_free(learned);
 	learned_free(grace);
 	return ret;

@@ -24,6 +24,13 @@ struct filter_resolver {
 	uint16_t port; /* host order */
 };
 
+/* What the kernel can do, the same in every namespace. Zeroed by whoever holds
+ * it, filled by the first filter_open() that is given it. */
+struct filter_kernel {
+	bool known;
+	bool has_log, has_fib, has_egress;
+};
+
 struct filter_settings {
 	int netns;         /* descriptor of the sandbox's namespace, -1: ours */
 	bool drop;         /* default deny drops instead of refusing at once */
@@ -53,6 +60,8 @@ struct filter_settings {
 	const struct address_range *doh;
 	size_t n_doh;
 	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */
+	struct filter_kernel *kernel; /* borrowed, shared with other filters;
+					 NULL: find out anew */
 };
 
 /*

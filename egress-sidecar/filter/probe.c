@@ -114,7 +114,10 @@ static void miss(struct filter *filter, const char *line)
 		filter->missing[i] = line;
 }
 
-int probe_kernel(struct filter *filter, const char **why)
+/* Each probe is an aborted transaction, for which the kernel waits until no
+ * packet is within its chains. */
+static int find_out(struct filter *filter, struct filter_kernel *kernel,
+		    const char **why)
 {
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		int ret = probe(filter, needed[i].write);
@@ -126,18 +129,38 @@ int probe_kernel(struct filter *filter, const char **why)
 				     : needed[i].why;
 		return ret == -EPERM ? ret : -EOPNOTSUPP;
 	}
-	if (filter->settings.log_group && probe(filter, write_log) < 0) {
+	kernel->has_log = probe(filter, write_log) == 0;
+	kernel->has_fib = probe(filter, write_fib) == 0;
+	kernel->has_egress = probe(filter, write_egress) == 0;
+	kernel->known = true;
+	return 0;
+}
+
+int probe_kernel(struct filter *filter, const char **why)
+{
+	struct filter_kernel own = {.known = false};
+	struct filter_kernel *kernel = filter->settings.kernel;
+
+	if (!kernel)
+		kernel = &own;
+	if (!kernel->known) {
+		int ret = find_out(filter, kernel, why);
+
+		if (ret < 0)
+			return ret;
+	}
+	if (filter->settings.log_group && !kernel->has_log) {
 		filter->settings.log_group = 0;
 		miss(filter, "nf_tables logging (CONFIG_NFT_LOG, "
 			     "CONFIG_NETFILTER_NETLINK_LOG) is missing: "
 			     "refused packets are counted, not logged");
 	}
-	filter->has_fib = probe(filter, write_fib) == 0;
+	filter->has_fib = kernel->has_fib;
 	if (!filter->has_fib)
 		miss(filter, "nf_tables route lookup (CONFIG_NFT_FIB_INET) is "
 			     "missing: raw sockets may forge their source "
 			     "address towards allowed destinations");
-	filter->has_egress = probe(filter, write_egress) == 0;
+	filter->has_egress = kernel->has_egress;
 	if (!filter->has_egress)
 		miss(filter, "netdev egress hook (Linux 5.16, "
 			     "CONFIG_NETFILTER_EGRESS, "
