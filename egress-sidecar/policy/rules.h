@@ -38,9 +38,11 @@ struct port_span {
 struct rule {
 	enum policy_action action;
 	enum target_kind kind;
-	char *target;               /* as written; owns json's bytes too */
-	struct domain_name name;    /* TARGET_NAME, TARGET_BELOW */
-	struct address_range range; /* TARGET_RANGE */
+	char *target; /* as written; owns json's bytes too */
+	union {
+		struct domain_name name;    /* TARGET_NAME, TARGET_BELOW */
+		struct address_range range; /* TARGET_RANGE */
+	};
 	int priority;
 	bool has_priority;
 	struct port_span *ports; /* none: every port of every protocol */
