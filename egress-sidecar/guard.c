@@ -5,7 +5,6 @@
 #include "service.h"
 #include "supervisor.h"
 
-#include <curl/curl.h>
 #include <sys/random.h>
 
 /* A mark for our own resolver sockets that nobody can know: the packet filter
@@ -38,7 +37,6 @@ int guard_run(struct settings *settings)
 		log_fatal("%s is missing", missing);
 		return EXIT_STARTUP;
 	}
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (mark_draw(settings) || service_sockets_open(&sockets, settings))
 		return EXIT_STARTUP;
 	status = supervisor_run(service_run, &service);

@@ -6,6 +6,8 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -88,16 +90,22 @@ void journal_policy(const struct journal *j, const char *event,
 		    const struct policy *policy, const char *error)
 {
 	const struct rules *rules = policy_rules(policy);
-	json_t *document = rules_to_json(rules);
-	json_t *list = json_object_get(document, "egress");
+	enum log_level level = error ? LOG_ERROR : LOG_INFO;
 	const char *action =
 		rules->default_action == POLICY_ALLOW ? "allow" : "deny";
+	size_t list;
+	char *text;
 
-	log_event(error ? LOG_ERROR : LOG_INFO, event,
+	if (!log_enabled(level))
+		return;
+	text = rules_to_text(rules, &list);
+	if (text)
+		text[strlen(text) - 1] = '\0';
+	log_event(level, event,
 		  error ? "policy update failed" : "policy in force",
 		  "ssandbox_id", j->sandbox_id, "segress.default", action,
-		  "jrules", list, "serror", error, NULL);
-	json_decref(document);
+		  "serror", error, "rrules", text ? text + list : NULL, NULL);
+	free(text);
 }
 
 void journal_denied_name(struct journal *j, const struct domain_name *name,

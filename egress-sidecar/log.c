@@ -97,7 +97,12 @@ static json_t *string_value(const char *text)
 	return value;
 }
 
-static void set_fields(json_t *line, va_list fields)
+/* A field that is JSON already. */
+struct raw_field {
+	const char *key, *text; /* NULL: none */
+};
+
+static void set_fields(json_t *line, struct raw_field *raw, va_list fields)
 {
 	const char *key;
 
@@ -116,6 +121,10 @@ static void set_fields(json_t *line, va_list fields)
 			break;
 		case 'j':
 			value = json_incref(va_arg(fields, json_t *));
+			break;
+		case 'r':
+			*raw = (struct raw_field){key + 1,
+						  va_arg(fields, const char *)};
 			break;
 		default:
 			/* without its type the value cannot be skipped */
@@ -163,7 +172,7 @@ static ssize_t write_now(const char *text, size_t len)
 			       : write_long(text, len);
 }
 
-static void write_line(json_t *line)
+static void write_line(json_t *line, const struct raw_field *raw)
 {
 	static bool cut; /* a line cut short must not swallow the next */
 	char *text = json_dumps(line, JSON_COMPACT);
@@ -171,7 +180,11 @@ static void write_line(json_t *line)
 	ssize_t wrote;
 	int len = -1;
 
-	if (text)
+	if (text && raw->text)
+		len = asprintf(&whole, "%s%.*s,\"%s\":%s}\n", cut ? "\n" : "",
+			       (int)strlen(text) - 1, text, raw->key,
+			       raw->text);
+	else if (text)
 		len = asprintf(&whole, "%s%s\n", cut ? "\n" : "", text);
 	free(text);
 	if (len < 0) {
@@ -188,6 +201,7 @@ static void write_line(json_t *line)
 
 void log_event(enum log_level level, const char *event, const char *msg, ...)
 {
+	struct raw_field raw = {NULL, NULL};
 	char now[TIME_TEXT_MAX];
 	va_list fields;
 	json_t *line;
@@ -207,9 +221,9 @@ void log_event(enum log_level level, const char *event, const char *msg, ...)
 	if (common)
 		json_object_update(line, common);
 	va_start(fields, msg);
-	set_fields(line, fields);
+	set_fields(line, &raw, fields);
 	va_end(fields);
-	write_line(line);
+	write_line(line, &raw);
 	json_decref(line);
 }
 

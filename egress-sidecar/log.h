@@ -24,7 +24,8 @@ int log_level_from_text(enum log_level *level, const char *text);
  * Write {"time":RFC 3339 with microseconds, UTC,"level":...,"event":event,
  * "opensandbox.event":event,"msg":...} and the fields, which are a NULL-ended
  * list of pairs: a key whose first character is its type ('s' const char *,
- * 'i' long long, 'j' json_t *, which is borrowed) and the value:
+ * 'i' long long, 'j' json_t *, which is borrowed, 'r' const char *, JSON that
+ * is written as it is, once a line and last) and the value:
  * log_event(LOG_INFO, "egress.loaded", "policy loaded", "segress.default",
  * text, "irules", 12LL, NULL). Keys stay flat, dots and all: "target.host".
  * A NULL string or object is left out. One write(2) a line; when standard

@@ -43,6 +43,7 @@ struct sandbox {
 	struct front *front;
 	struct journal journal;
 	uv_poll_t *refused; /* packets that the kernel refused */
+	uv_timer_t *revoke; /* due when a new policy was answered */
 	struct pending *pending;
 	size_t n_pending, pending_size;
 	uint64_t swept_ms;
@@ -246,6 +247,26 @@ static int refused_open(struct sandbox *s)
 	return uv_poll_start(s->refused, UV_READABLE, on_refused);
 }
 
+/* Ending what a new policy revokes. Its packets are refused already; to find
+ * the sockets the kernel walks through all there are, which the answer to the
+ * change need not wait for. */
+static void on_revoke(uv_timer_t *timer)
+{
+	struct sandbox *s = timer->data;
+
+	(void)filter_end_revoked(s->filter, s->policy, s->leases, now_ms());
+}
+
+static int revoke_open(struct sandbox *s)
+{
+	s->revoke = malloc(sizeof(*s->revoke));
+	if (!s->revoke)
+		return -ENOMEM;
+	uv_timer_init(s->shared->loop, s->revoke);
+	s->revoke->data = s;
+	return 0;
+}
+
 /* Opening */
 
 static void filter_settings_fill(struct filter_settings *f,
@@ -264,6 +285,7 @@ static void filter_settings_fill(struct filter_settings *f,
 		.log_group = SANDBOX_LOG_GROUP,
 		.without = from->without,
 		.xdp = s->place.xdp,
+		.kernel = s->shared->kernel,
 		.doh = from->block_doh_443 ? from->doh : NULL,
 		.n_doh = from->block_doh_443 ? from->n_doh : 0,
 		.n_exempt = from->n_exempt,
@@ -342,6 +364,8 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 	err = policy_compile(&s->policy, rules, s->always);
 	if (!err)
 		err = lease_table_new(&s->leases);
+	if (!err)
+		err = revoke_open(s);
 	if (err)
 		return fail(message, err, "policy: %s", strerror(-err));
 	if (!l) {
@@ -406,6 +430,8 @@ void sandbox_close(struct sandbox *s, bool release)
 		front_close(s->front);
 	if (s->refused)
 		uv_close((uv_handle_t *)s->refused, free_handle);
+	if (s->revoke)
+		uv_close((uv_handle_t *)s->revoke, free_handle);
 	if (s->filter && release)
 		(void)filter_remove(s->filter);
 	if (s->filter)
@@ -447,17 +473,8 @@ static void sandbox_swap(struct sandbox *s, struct policy *policy)
 	front_policy_changed(s->front);
 	lease_table_sweep(s->leases, policy, s->shared->settings->private_ok,
 			  now_ms());
-	(void)filter_end_revoked(s->filter, policy, s->leases, now_ms());
+	uv_timer_start(s->revoke, on_revoke, 0, 0);
 	s->counts.policy_updates++;
-}
-
-static int policy_file_text(const struct policy *policy, char **text)
-{
-	json_t *document = rules_to_json(policy_rules(policy));
-
-	*text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-	json_decref(document);
-	return *text ? 0 : -ENOMEM;
 }
 
 /*
@@ -473,7 +490,8 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 	int err;
 
 	if (to_file && s->place.policy_file[0]) {
-		err = policy_file_text(policy, &text);
+		text = rules_to_text(policy_rules(policy), NULL);
+		err = text ? 0 : -ENOMEM;
 		if (!err)
 			err = policy_file_prepare(&file, s->place.policy_file,
 						  text, strlen(text));

@@ -36,6 +36,7 @@ struct worker {
 	struct sandbox_shared shared;
 	struct outlets outlets;
 	bool stopping;
+	struct filter_kernel kernel;
 	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
 	struct sandbox_list only;
 	const struct sandbox_list *list; /* it, or the agent's */
@@ -331,6 +332,7 @@ static int shared_start(struct worker *w)
 
 	outlets_init(&w->outlets, &w->loop);
 	w->shared.loop = &w->loop;
+	w->shared.kernel = &w->kernel;
 	w->shared.settings = settings;
 	w->shared.always = w->always;
 	w->shared.outlets = &w->outlets;

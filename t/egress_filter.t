@@ -155,6 +155,30 @@ subtest 'ports' => sub {
 	like(hostile($w, 'ping', $good), qr/^E/, 'echo');
 };
 
+# The kernel's map stays where a new policy has the same ranges; what they lead
+# to must be the new policy's all the same.
+subtest 'the same ranges, other rules' => sub {
+	my @ranges = (['deny', '203.0.113.66'], ['allow', '203.0.113.0/27']);
+	is(ask($d, 'apply ' . policy('deny', ['allow', '203.0.113.21', 443],
+	    @ranges)), 'ok applied', 'one port');
+	is(hostile($w, 'tcp', '203.0.113.21', 443), 'open', 'of it');
+	is(hostile($w, 'tcp', '203.0.113.20', 80), 'open', 'a range');
+	is(ask($d, 'apply ' . policy('deny', ['deny', '203.0.113.21', 443],
+	    @ranges, ['allow', 'good.test'])), 'ok applied',
+	    'the port denied, a name more');
+	is(hostile($w, 'tcp', '203.0.113.21', 443), 'ECONNREFUSED', 'the port');
+	is(hostile($w, 'tcp', '203.0.113.21', 80), 'open', 'another');
+	is(hostile($w, 'tcp', '203.0.113.20', 80), 'open', 'the range');
+	is(hostile($w, 'tcp', $evil, 80), 'ECONNREFUSED', 'the denied one');
+	is(ask($d, 'apply ' . policy('deny', ['deny', '203.0.113.21', 443],
+	    ['allow', '203.0.113.66'], $ranges[1])), 'ok applied',
+	    'the same ranges, another verdict');
+	is(hostile($w, 'tcp', $evil, 80), 'open', 'it holds');
+	is(hostile($w, 'tcp', '203.0.113.20', 80), 'open', 'the range');
+	is(ask($d, 'apply ' . policy('deny', @ranges)), 'ok applied', 'back');
+	is(hostile($w, 'tcp', $evil, 80), 'ECONNREFUSED', 'denied again');
+};
+
 quit_drive($d);
 is(hostile($w, 'tcp', $evil, 80), 'ECONNREFUSED', 'the rules outlive us');
 done_testing();

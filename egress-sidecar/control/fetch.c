@@ -172,7 +172,10 @@ int fetcher_open(struct fetcher **out, uv_loop_t *loop, struct way *way)
 		return -ENOMEM;
 	fetcher->loop = loop;
 	fetcher->way = way;
-	fetcher->multi = curl_multi_init();
+	/* Here, for those who fetch alone: TLS and all take megabytes. Further
+	 * calls only count. */
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+		fetcher->multi = curl_multi_init();
 	if (!fetcher->multi) {
 		free(fetcher);
 		return -ENOMEM;

@@ -6,6 +6,8 @@
 #include "metrics.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool reading(const char *method)
@@ -13,18 +15,30 @@ static bool reading(const char *method)
 	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
+/* reason: a constant without quotation marks, or NULL. */
 static void reply_state(struct reply *reply, const struct sandbox *sandbox,
 			const struct settings *settings, const char *reason)
 {
-	json_t *policy = rules_to_json(policy_rules(sandbox_policy(sandbox)));
-	json_t *json = json_pack("{ss ss ss}", "status", "ok", "mode",
-				 sandbox_mode(sandbox), "enforcementMode",
-				 settings->nft ? "dns+nft" : "dns");
+	char *policy =
+		rules_to_text(policy_rules(sandbox_policy(sandbox)), NULL);
+	char *body = NULL;
 
-	if (reason)
-		json_object_set_new(json, "reason", json_string(reason));
-	json_object_set_new(json, "policy", policy);
-	reply_json(reply, 200, json);
+	if (policy &&
+	    asprintf(&body,
+		     "{\"status\":\"ok\",\"mode\":\"%s\","
+		     "\"enforcementMode\":\"%s\"%s%s%s,"
+		     "\"policy\":%s}",
+		     sandbox_mode(sandbox), settings->nft ? "dns+nft" : "dns",
+		     reason ? ",\"reason\":\"" : "", reason ? reason : "",
+		     reason ? "\"" : "", policy) < 0)
+		body = NULL;
+	free(policy);
+	if (!body) {
+		reply_text(reply, 500, "out of memory");
+		return;
+	}
+	*reply = (struct reply){
+		.status = 200, .type = "application/json", .body = body};
 }
 
 /* What a document that could not be read is answered. */

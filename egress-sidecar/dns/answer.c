@@ -9,8 +9,9 @@
 #include <string.h>
 
 enum {
-	FEW_RECORDS = 32, /* read without an allocation */
-	OWNER_POINTER = 2 /* bytes of a compressed owner name */
+	FEW_RECORDS = 32,  /* read without an allocation */
+	OWNER_POINTER = 2, /* bytes of a compressed owner name */
+	QUESTION_POINTER = 0xc000 | DNS_HEADER /* to the question's name */
 };
 
 struct reading {
@@ -81,24 +82,21 @@ static const struct domain_name *chain_end(const struct reading *rd)
 /* Header and question: an answer, whole, to this very question. */
 static int read_question(struct reading *rd)
 {
+	const struct domain_name *asked = &rd->chain[0];
 	const uint8_t *m = rd->m;
-	struct domain_name name;
-	int at;
+	uint8_t name[DOMAIN_NAME_MAX];
+	size_t at = DNS_HEADER + (size_t)asked->len;
 
-	if (rd->len < DNS_HEADER || !(m[2] & FLAG2_QR) ||
+	if (rd->len < at + 4 || !(m[2] & FLAG2_QR) ||
 	    m[2] & (FLAG2_TC | FLAG2_OPCODE) || wire_get16(m + 4) != 1)
 		return -EBADMSG;
-	at = domain_name_from_wire(&name, m + DNS_HEADER, rd->len - DNS_HEADER);
-	if (at < 0)
-		return -EBADMSG;
-	at += DNS_HEADER;
-	if (rd->len - (size_t)at < 4 ||
-	    !domain_name_equal(&name, &rd->chain[0]) ||
+	domain_octets_fold(name, m + DNS_HEADER, asked->len);
+	if (memcmp(name, asked->wire, asked->len) != 0 ||
 	    wire_get16(m + at) != rd->type ||
 	    wire_get16(m + at + 2) != CLASS_IN)
 		return -EBADMSG;
-	rd->question_end = (size_t)at;
-	rd->answers_end = (size_t)at + 4;
+	rd->question_end = at;
+	rd->answers_end = at + 4;
 	return 0;
 }
 
@@ -183,6 +181,7 @@ static int follow_chain(struct reading *rd)
 				return -ELOOP;
 			rd->keep[i] = true;
 			rd->chain[rd->n_chain++] = target;
+			rd->found_at = 0;
 			moved = true;
 		}
 	}
@@ -514,7 +513,7 @@ static void start_reading(struct reading *rd, const struct domain_name *name,
 	rd->chain[0] = *name;
 	rd->n_chain = 1;
 	rd->n_found = 0;
-	rd->found_at = 0;
+	rd->found_at = QUESTION_POINTER;
 	rd->cut = rd->authority = false;
 	rd->ttl = ANSWER_TTL_MAX;
 	rd->negative_ttl = 0;

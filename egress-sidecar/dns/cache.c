@@ -40,12 +40,13 @@ static size_t entry_bytes(const struct entry *e)
 	       2 * sizeof(void *);
 }
 
-struct cache_key cache_key(const struct domain_name *name, uint16_t type,
-			   bool dnssec_ok, bool checking_disabled)
+struct cache_key cache_key(const struct domain_name *name, uint64_t name_hash,
+			   uint16_t type, bool dnssec_ok,
+			   bool checking_disabled)
 {
 	return (struct cache_key){
 		.name = name,
-		.hash = domain_name_hash(name) ^
+		.hash = name_hash ^
 			(uint64_t)type * UINT64_C(0x9e3779b97f4a7c15),
 		.type = type,
 		.dnssec_ok = dnssec_ok,

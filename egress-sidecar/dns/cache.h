@@ -27,9 +27,10 @@ struct cache_key {
 	bool checking_disabled;
 };
 
-/* name is borrowed. */
-struct cache_key cache_key(const struct domain_name *name, uint16_t type,
-			   bool dnssec_ok, bool checking_disabled);
+/* name is borrowed; name_hash is domain_name_hash() of it. */
+struct cache_key cache_key(const struct domain_name *name, uint64_t name_hash,
+			   uint16_t type, bool dnssec_ok,
+			   bool checking_disabled);
 bool cache_key_equal(const struct cache_key *a, const struct cache_key *b);
 
 /* bytes 0: the default. Allocates little until there are entries. */

@@ -170,6 +170,7 @@ static void read_questions(struct tcp_client *c)
 {
 	size_t at = 0;
 
+	c->front->read_ns = uv_hrtime();
 	while (!c->closing && c->filled - at >= 2 &&
 	       c->n_queries < CLIENT_QUESTIONS_MAX) {
 		uint8_t out[2 + QUESTION_REFUSAL_MAX];

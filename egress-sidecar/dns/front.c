@@ -92,6 +92,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 		n = recvmmsg(fd, b.message, FRONT_BATCH, 0, NULL);
 		if (n <= 0)
 			break;
+		front->read_ns = uv_hrtime();
 		batch_answer(front, &b, fd, (size_t)n);
 		if (n < FRONT_BATCH)
 			break;
@@ -265,6 +266,7 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 		LIST_INIT(&front->lookups[i]);
 	TAILQ_INIT(&front->replies);
 	TAILQ_INIT(&front->spare);
+	LIST_INIT(&front->spare_lookups);
 	LIST_INIT(&front->clients);
 	limit_start(&front->limit, settings->names_per_second, uv_now(loop));
 	err = cache_new(&front->cache, settings->cache_bytes);

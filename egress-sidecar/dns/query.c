@@ -41,9 +41,12 @@ static void text_add_number(struct text *t, unsigned number)
 	text_add(t, digits + at);
 }
 
-/* "denied by policy: rule 3 (*.example.com)" */
-static const char *denial_text(struct text *t, const struct decision *d)
+/* "denied by policy: rule 3 (*.example.com)"; NULL: nobody would read it. */
+static const char *denial_text(struct text *t, const struct question *q,
+			       const struct decision *d)
 {
+	if (!q->edns)
+		return NULL;
 	t->len = 0;
 	text_add(t, "denied by ");
 	if (!d->rule || d->index < 0) {
@@ -74,7 +77,7 @@ static struct query *query_new(struct front *front, const struct origin *origin,
 	}
 	query->origin = *origin;
 	query->question = *q;
-	query->started_ns = uv_hrtime();
+	query->started_ns = front->read_ns;
 	query->block = query->reply = NULL;
 	query->reply_len = 0;
 	query->addresses = NULL;
@@ -87,14 +90,20 @@ static struct query *query_new(struct front *front, const struct origin *origin,
 	return query;
 }
 
+static void block_free(struct query *query)
+{
+	if (query->block != query->room)
+		free(query->block);
+	query->block = NULL;
+}
+
 void query_free(struct front *front, struct query *query)
 {
 	if (query->origin.client)
 		client_answered(query);
-	free(query->block);
-	query->block = NULL;
+	block_free(query);
 	front->n_queries--;
-	if (front->n_spare < FRONT_SPARE_QUERIES) {
+	if (front->n_spare < FRONT_SPARE) {
 		TAILQ_INSERT_HEAD(&front->spare, query, in_list);
 		front->n_spare++;
 	} else {
@@ -105,9 +114,10 @@ void query_free(struct front *front, struct query *query)
 static bool block_new(struct query *query, size_t n_addresses, size_t reply_max)
 {
 	size_t addresses = n_addresses * sizeof(struct address);
+	size_t size = addresses + 2 + reply_max;
 
-	free(query->block);
-	query->block = malloc(addresses + 2 + reply_max);
+	block_free(query);
+	query->block = size <= QUERY_ROOM ? query->room : malloc(size);
 	if (!query->block)
 		return false;
 	query->addresses = (struct address *)query->block;
@@ -155,8 +165,10 @@ static size_t reply_limit(const struct query *query)
 				    : query->question.udp_size;
 }
 
-/* What one answer's addresses come to. */
+/* What one answer's addresses come to, by the policy of now. */
 struct verdicts {
+	const struct policy *policy;
+	const struct name_match *match; /* of the question's name */
 	bool keep[ANSWER_ADDRESSES_MAX];
 	size_t n_kept;
 	struct admitted_ports ports; /* of the address judged last */
@@ -167,17 +179,15 @@ static bool is_admitted(enum admission verdict)
 	return verdict == ADMIT || verdict == ADMIT_PORTS;
 }
 
-static enum admission judge(struct front *front, const struct query *query,
-			    const struct policy *policy,
-			    const struct address *a, struct verdicts *v)
+static enum admission judge(const struct front *front, const struct address *a,
+			    struct verdicts *v)
 {
-	return policy_admission(policy, &query->question.name, a,
-				front->owner.private_ok, &v->ports);
+	return policy_admit(v->policy, v->match, a, front->owner.private_ok,
+			    &v->ports);
 }
 
 /* Which addresses the client would be told, without learning any. */
-static void preview(struct front *front, const struct query *query,
-		    const struct answer *answer, const struct policy *policy,
+static void preview(const struct front *front, const struct answer *answer,
 		    struct verdicts *v)
 {
 	v->n_kept = 0;
@@ -186,7 +196,7 @@ static void preview(struct front *front, const struct query *query,
 
 		answer_address(answer, i, &a);
 		v->keep[i] = front->settings.audit ||
-			     is_admitted(judge(front, query, policy, &a, v));
+			     is_admitted(judge(front, &a, v));
 		v->n_kept += v->keep[i];
 	}
 }
@@ -194,8 +204,8 @@ static void preview(struct front *front, const struct query *query,
 /* Judge the addresses and have the admitted ones learned; fills the query's
  * list of them. Returns the TTL that the client may be told, seconds. */
 static uint32_t learn(struct front *front, struct query *query,
-		      const struct answer *answer, const struct policy *policy,
-		      uint32_t age_s, struct verdicts *v)
+		      const struct answer *answer, uint32_t age_s,
+		      struct verdicts *v)
 {
 	struct front_owner *owner = &front->owner;
 	struct address *admitted = (struct address *)query->block;
@@ -210,7 +220,7 @@ static uint32_t learn(struct front *front, struct query *query,
 
 		ttl = ttl > age_s ? ttl - age_s : 0;
 		answer_address(answer, i, &a);
-		verdict = judge(front, query, policy, &a, v);
+		verdict = judge(front, &a, v);
 		v->keep[i] =
 			is_admitted(verdict) &&
 			owner->learn(owner->arg, &query->question.name, &a,
@@ -253,7 +263,8 @@ static void set_fate(struct answer_fate *fate, const struct answer *answer,
  * answer that has to be asked for again over TCP admits nothing. */
 static void write_reply(struct front *front, struct query *query,
 			const struct answer *answer,
-			const struct policy *policy, uint32_t age_s)
+			const struct policy *policy,
+			const struct name_match *match, uint32_t age_s)
 {
 	struct answer_fate fate = {.age_s = age_s};
 	size_t limit = reply_limit(query);
@@ -262,12 +273,15 @@ static void write_reply(struct front *front, struct query *query,
 	bool truncated = false;
 	uint32_t ttl;
 
+	v.policy = policy;
+	v.match = match;
+
 	if (!block_new(query, answer->n_addresses, most)) {
 		query->error = "out of memory";
 		return;
 	}
 	if (most > limit) {
-		preview(front, query, answer, policy, &v);
+		preview(front, answer, &v);
 		set_fate(&fate, answer, &v, ANSWER_TTL_MAX);
 		query->reply_len =
 			answer_write(answer, &query->question, &fate, limit,
@@ -275,7 +289,7 @@ static void write_reply(struct front *front, struct query *query,
 		if (truncated)
 			return;
 	}
-	ttl = learn(front, query, answer, policy, age_s, &v);
+	ttl = learn(front, query, answer, age_s, &v);
 	set_fate(&fate, answer, &v, ttl);
 	query->reply_len = answer_write(answer, &query->question, &fate, limit,
 					query->reply, &truncated);
@@ -293,25 +307,19 @@ static void deny_late(struct front *front, struct query *query,
 	front->owner.denied(front->owner.arg, &q->name, q->type, decision,
 			    &query->origin.peer.any);
 	refuse(query, RCODE_NXDOMAIN, EDE_BLOCKED,
-	       denial_text(&text, decision));
+	       denial_text(&text, q, decision));
 	queue_reply(front, query);
 }
 
-/* An answer is there: judge the name by the policy of now, then give it.
- * decision is what that policy says, or NULL: find out. */
+/* An answer is there: judge the name by the policy of now, in which match was
+ * looked up, then give it. */
 static void give(struct front *front, struct query *query,
 		 const struct answer *answer, uint32_t age_s,
-		 enum answer_path path, const struct decision *decision)
+		 enum answer_path path, const struct policy *policy,
+		 const struct name_match *match)
 {
-	const struct policy *policy = front->owner.policy(front->owner.arg);
-	struct decision now;
-
-	if (!decision) {
-		policy_match_name(policy, &query->question.name, &now);
-		decision = &now;
-	}
-	if (decision->action == POLICY_DENY && !front->settings.audit) {
-		deny_late(front, query, decision);
+	if (match->decision.action == POLICY_DENY && !front->settings.audit) {
+		deny_late(front, query, &match->decision);
 		return;
 	}
 	if (path == PATH_CACHED)
@@ -324,13 +332,14 @@ static void give(struct front *front, struct query *query,
 		query->error = "the resolver answered SERVFAIL";
 	else if (answer->rcode == RCODE_REFUSED)
 		query->error = "the resolver answered REFUSED";
-	write_reply(front, query, answer, policy, age_s);
+	write_reply(front, query, answer, policy, match, age_s);
 	queue_reply(front, query);
 }
 
-static struct cache_key key_of(const struct question *q)
+static struct cache_key key_of(const struct question *q,
+			       const struct name_match *match)
 {
-	return cache_key(&q->name, q->type, q->dnssec_ok,
+	return cache_key(&q->name, match->hash, q->type, q->dnssec_ok,
 			 (q->flags3 & FLAG3_CD) != 0);
 }
 
@@ -371,13 +380,25 @@ static const char *read_error_text(int err)
 	return "the answer is malformed";
 }
 
+static void lookup_free(struct front *front, struct lookup *lookup)
+{
+	if (front->n_spare_lookups == FRONT_SPARE) {
+		free(lookup);
+		return;
+	}
+	LIST_INSERT_HEAD(&front->spare_lookups, lookup, in_bucket);
+	front->n_spare_lookups++;
+}
+
 static void on_asked(void *arg, enum resolver_result result,
 		     const uint8_t *message, size_t len)
 {
 	struct lookup *lookup = arg;
 	struct front *front = lookup->front;
+	const struct policy *policy = front->owner.policy(front->owner.arg);
 	enum answer_path path = PATH_FRESH;
 	struct answer *answer = NULL;
+	struct name_match match;
 	struct query *query;
 	const char *why = NULL;
 	int ede = EDE_NETWORK_ERROR;
@@ -394,10 +415,12 @@ static void on_asked(void *arg, enum resolver_result result,
 		if (result == RESOLVER_TIMED_OUT)
 			ede = EDE_NO_REACHABLE_AUTHORITY;
 	}
+	if (answer)
+		policy_look_up(policy, &lookup->name, &match);
 	while ((query = TAILQ_FIRST(&lookup->waiting))) {
 		TAILQ_REMOVE(&lookup->waiting, query, in_list);
 		if (answer)
-			give(front, query, answer, 0, path, NULL);
+			give(front, query, answer, 0, path, policy, &match);
 		else
 			fail(front, query, ede, why);
 		path = PATH_SHARED;
@@ -410,7 +433,18 @@ static void on_asked(void *arg, enum resolver_result result,
 		cache_refresh_failed(front->cache, &lookup->key);
 		free(answer);
 	}
-	free(lookup);
+	lookup_free(front, lookup);
+}
+
+static struct lookup *lookup_new(struct front *front)
+{
+	struct lookup *lookup = LIST_FIRST(&front->spare_lookups);
+
+	if (!lookup)
+		return malloc(sizeof(*lookup));
+	LIST_REMOVE(lookup, in_bucket);
+	front->n_spare_lookups--;
+	return lookup;
 }
 
 /* Ask a resolver, on behalf of nobody yet. 0, -ENOMEM, -EAGAIN. */
@@ -419,7 +453,7 @@ static int lookup_start(struct front *front, const struct question *q,
 {
 	uint8_t message[QUESTION_UPSTREAM_MAX];
 	size_t len = question_upstream(q, message);
-	struct lookup *lookup = malloc(sizeof(*lookup));
+	struct lookup *lookup = lookup_new(front);
 	int err;
 
 	if (!lookup)
@@ -432,7 +466,7 @@ static int lookup_start(struct front *front, const struct question *q,
 	err = resolvers_ask(front->resolvers, message, len, on_asked, lookup,
 			    &lookup->asked);
 	if (err) {
-		free(lookup);
+		lookup_free(front, lookup);
 		return err;
 	}
 	LIST_INSERT_HEAD(bucket_of(front, key), lookup, in_bucket);
@@ -494,9 +528,10 @@ static void wait_for_lookup(struct front *front, struct query *query,
 /* A question that the policy lets through (or audit does). */
 static size_t begin_allowed(struct front *front, const struct origin *origin,
 			    const struct question *q,
-			    const struct decision *decision, uint8_t *out)
+			    const struct policy *policy,
+			    const struct name_match *match, uint8_t *out)
 {
-	struct cache_key key = key_of(q);
+	struct cache_key key = key_of(q, match);
 	const struct answer *answer;
 	struct query *query = NULL;
 	uint32_t age_s;
@@ -512,10 +547,10 @@ static size_t begin_allowed(struct front *front, const struct origin *origin,
 	answer = cache_get(front->cache, &key, uv_now(front->loop), &age_s,
 			   &hot);
 	if (!answer) {
-		wait_for_lookup(front, query, &key, decision);
+		wait_for_lookup(front, query, &key, &match->decision);
 		return 0;
 	}
-	give(front, query, answer, age_s, PATH_CACHED, decision);
+	give(front, query, answer, age_s, PATH_CACHED, policy, match);
 	if (hot)
 		refresh(front, q, &key);
 	return 0;
@@ -525,8 +560,9 @@ size_t query_begin(struct front *front, const struct origin *origin,
 		   const uint8_t *message, size_t len, uint8_t *out)
 {
 	struct front_owner *owner = &front->owner;
+	const struct policy *policy = owner->policy(owner->arg);
 	struct question q;
-	struct decision decision;
+	struct name_match match;
 	struct text text;
 	int rcode = question_read(&q, message, len);
 
@@ -543,17 +579,17 @@ size_t query_begin(struct front *front, const struct origin *origin,
 			rcode == RCODE_REFUSED ? EDE_NOT_SUPPORTED : EDE_NONE,
 			NULL);
 	}
-	policy_match_name(owner->policy(owner->arg), &q.name, &decision);
-	if (decision.action == POLICY_DENY) {
-		owner->denied(owner->arg, &q.name, q.type, &decision,
+	policy_look_up(policy, &q.name, &match);
+	if (match.decision.action == POLICY_DENY) {
+		owner->denied(owner->arg, &q.name, q.type, &match.decision,
 			      &origin->peer.any);
 		front->counts.denied++;
 		if (!front->settings.audit)
-			return question_refuse(&q, out, RCODE_NXDOMAIN,
-					       EDE_BLOCKED,
-					       denial_text(&text, &decision));
+			return question_refuse(
+				&q, out, RCODE_NXDOMAIN, EDE_BLOCKED,
+				denial_text(&text, &q, &match.decision));
 	}
-	return begin_allowed(front, origin, &q, &decision, out);
+	return begin_allowed(front, origin, &q, policy, &match, out);
 }
 
 static void end_list(struct front *front, struct query_list *list)
@@ -578,6 +614,11 @@ void query_end_all(struct front *front)
 			end_list(front, &lookup->waiting);
 			free(lookup);
 		}
+	while ((lookup = LIST_FIRST(&front->spare_lookups))) {
+		LIST_REMOVE(lookup, in_bucket);
+		free(lookup);
+	}
+	front->n_spare_lookups = 0;
 	end_list(front, &front->replies);
 	while ((query = TAILQ_FIRST(&front->spare))) {
 		TAILQ_REMOVE(&front->spare, query, in_list);

@@ -19,8 +19,9 @@ enum {
 	FRONT_ROUNDS = 4,          /* batches a turn of the loop */
 	FRONT_DATAGRAM_MAX = 1232, /* bytes of a question over UDP */
 	FRONT_LOOKUP_BUCKETS = 256,
-	FRONT_SPARE_QUERIES = 64,
+	FRONT_SPARE = FRONT_BATCH * FRONT_ROUNDS, /* queries kept for reuse */
 	FRONT_QUERIES_DEFAULT = 4096,
+	QUERY_ROOM = 512,       /* bytes: any refusal, most answers */
 	FRONT_CLIENTS_MAX = 256 /* TCP connections */
 };
 
@@ -48,8 +49,8 @@ struct query {
 	struct origin origin;
 	struct question question;
 	uint64_t started_ns;
-	/* The reply. One block holds the addresses and, behind them, two free
-	 * bytes for TCP's length and the message. */
+	/* The reply. One block, room or one of its own, holds the addresses
+	 * and, behind them, two free bytes for TCP's length and the message. */
 	uint8_t *block;
 	uint8_t *reply;
 	size_t reply_len;
@@ -58,6 +59,7 @@ struct query {
 	size_t n_refused;
 	const char *error; /* NULL: answered */
 	bool denied;       /* told to the owner as that already */
+	uint8_t room[QUERY_ROOM];
 };
 TAILQ_HEAD(query_list, query);
 LIST_HEAD(client_queries, query);
@@ -82,7 +84,10 @@ struct front {
 	struct cache *cache;
 	struct limit limit;
 	struct lookup_list lookups[FRONT_LOOKUP_BUCKETS];
+	struct lookup_list spare_lookups;
+	size_t n_spare_lookups;
 	size_t n_queries;
+	uint64_t read_ns;          /* when the questions at hand were read */
 	struct query_list replies; /* leave at the end of this turn */
 	bool learned;              /* since the last commit */
 	struct query_list spare;

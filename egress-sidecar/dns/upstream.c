@@ -82,25 +82,21 @@ static void attempt_end(struct resolvers *r, struct attempt *a)
 		upstream_tcp_release(a);
 }
 
-static uint8_t fold(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
-}
-
 /* Does the message repeat our question (RFC 5452, 9.1)? Ours is in lower
  * case; label lengths are below 'A' and fold to themselves. */
 static bool same_question(const struct resolver_question *q,
 			  const uint8_t *message, size_t len)
 {
-	size_t end = q->question_end;
+	uint8_t name[DOMAIN_NAME_MAX];
+	size_t name_len = q->question_end - DNS_HEADER - 4U;
 
-	if (len < end || !(message[2] & FLAG2_QR) ||
+	if (len < q->question_end || !(message[2] & FLAG2_QR) ||
 	    wire_get16(message + 4) != 1)
 		return false;
-	for (size_t i = DNS_HEADER; i < end - 4; i++)
-		if (fold(message[i]) != q->message[i])
-			return false;
-	return memcmp(message + end - 4, q->message + end - 4, 4) == 0;
+	domain_octets_fold(name, message + DNS_HEADER, name_len);
+	return memcmp(name, q->message + DNS_HEADER, name_len) == 0 &&
+	       memcmp(message + DNS_HEADER + name_len,
+		      q->message + DNS_HEADER + name_len, 4) == 0;
 }
 
 struct attempt *upstream_match(struct resolvers *r,
@@ -152,6 +148,28 @@ static void question_unlink(struct resolvers *r, struct resolver_question *q)
 		uv_timer_stop(&r->tick);
 }
 
+static struct resolver_question *question_new(struct resolvers *r)
+{
+	struct resolver_question *q = r->spare;
+
+	if (!q)
+		return malloc(sizeof(*q));
+	r->spare = q->older;
+	r->n_spare--;
+	return q;
+}
+
+static void question_free(struct resolvers *r, struct resolver_question *q)
+{
+	if (r->n_spare == QUESTIONS_SPARE || r->closing) {
+		free(q);
+		return;
+	}
+	q->older = r->spare;
+	r->spare = q;
+	r->n_spare++;
+}
+
 static void question_end(struct resolver_question *q,
 			 enum resolver_result result, const uint8_t *message,
 			 size_t len)
@@ -161,7 +179,7 @@ static void question_end(struct resolver_question *q,
 	void *arg = q->arg;
 
 	question_unlink(r, q);
-	free(q);
+	question_free(r, q);
 	done(arg, result, message, len);
 }
 
@@ -411,7 +429,7 @@ int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
 	if (r->closing || r->n_questions >= QUESTIONS_MAX)
 		return -EAGAIN;
 	assert(len > DNS_HEADER && len <= QUESTION_UPSTREAM_MAX);
-	q = malloc(sizeof(*q));
+	q = question_new(r);
 	if (!q)
 		return -ENOMEM;
 	q->resolvers = r;
@@ -439,8 +457,10 @@ int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
 
 void resolvers_cancel(struct resolver_question *question)
 {
-	question_unlink(question->resolvers, question);
-	free(question);
+	struct resolvers *r = question->resolvers;
+
+	question_unlink(r, question);
+	question_free(r, question);
 }
 
 void upstream_end_all(struct resolvers *r)
@@ -453,4 +473,9 @@ void upstream_end_all(struct resolvers *r)
 		question_end(q, RESOLVER_CANCELED, NULL, 0);
 		q = newer;
 	}
+	while ((q = r->spare)) {
+		r->spare = q->older;
+		free(q);
+	}
+	r->n_spare = 0;
 }

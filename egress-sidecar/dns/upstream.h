@@ -19,6 +19,7 @@ enum {
 	UDP_SOCKET_AGE_MS = 5000,
 	UDP_BATCH = 32,        /* datagrams a system call */
 	QUESTIONS_MAX = 16384, /* under way */
+	QUESTIONS_SPARE = 128, /* kept for reuse */
 	ATTEMPT_BUCKETS = 1024,
 	RANDOM_POOL = 256 /* bytes drawn from the kernel at once */
 };
@@ -79,6 +80,8 @@ struct resolvers {
 	struct resolver resolver[RESOLVERS_MAX];
 	struct resolver_question *oldest, *newest;
 	size_t n_questions;
+	struct resolver_question *spare; /* through ->older */
+	size_t n_spare;
 	struct attempt *bucket[ATTEMPT_BUCKETS];
 	struct attempt_list pending; /* to be sent at the end of this turn */
 	struct attempt_list unsent;  /* that could not be */
@@ -100,7 +103,7 @@ struct resolvers {
 int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
 		 int only, resolver_done done, void *arg,
 		 struct resolver_question **out);
-/* Call every question back with RESOLVER_CANCELED. */
+/* Call every question back with RESOLVER_CANCELED; forget the spare ones. */
 void upstream_end_all(struct resolvers *r);
 
 /* Unpredictable 16 bits. */

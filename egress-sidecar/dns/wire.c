@@ -4,11 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-static uint8_t fold(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
-}
-
 int wire_name(struct domain_name *name, const uint8_t *message, size_t len,
 	      size_t at)
 {
@@ -40,8 +35,8 @@ int wire_name(struct domain_name *name, const uint8_t *message, size_t len,
 			return -EBADMSG;
 		name->wire[n++] = label;
 		at++;
-		for (size_t i = 0; i < label; i++)
-			name->wire[n++] = fold(message[at + i]);
+		domain_octets_fold(name->wire + n, message + at, label);
+		n += label;
 		at += label;
 		if (!label)
 			break;

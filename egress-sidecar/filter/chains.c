@@ -53,14 +53,19 @@ static bool is_v6(uint8_t family)
 
 void chains_add_base(struct batch *b, const struct ruleset *r)
 {
-	batch_add_chain(b, "raw_prerouting", "filter", NF_INET_PRE_ROUTING,
-			NF_IP_PRI_RAW, false, NULL);
-	batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
-			NF_IP_PRI_RAW, false, NULL);
+	/* Without a hole they would be empty, and every packet cross them. */
+	if (r->settings->n_resolvers) {
+		batch_add_chain(b, "raw_prerouting", "filter",
+				NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, false,
+				NULL);
+		batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
+				NF_IP_PRI_RAW, false, NULL);
+		batch_add_chain(b, "postrouting", "filter",
+				NF_INET_POST_ROUTING, PRIORITY_LAST, false,
+				NULL);
+	}
 	batch_add_chain(b, RULESET_DNS, "nat", NF_INET_LOCAL_OUT, PRIORITY_DNS,
 			false, NULL);
-	batch_add_chain(b, "postrouting", "filter", NF_INET_POST_ROUTING,
-			PRIORITY_LAST, false, NULL);
 	if (r->settings->dns_only)
 		return;
 	if (r->has_fib)

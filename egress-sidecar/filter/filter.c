@@ -225,6 +225,39 @@ static void keep_links(struct filter *filter, const struct links *links)
 		filter->links.devices[i] = filter->links.at[i].name;
 }
 
+/* Would the verdict maps and the chains they lead to be the same again? */
+static bool same_ranges(const struct policy *a, const struct policy *b)
+{
+	size_t n, n_other, n_tables, n_other_tables;
+	const struct policy_range *range = policy_ranges(a, &n);
+	const struct policy_range *other = policy_ranges(b, &n_other);
+
+	policy_port_tables(a, &n_tables);
+	policy_port_tables(b, &n_other_tables);
+	if (n != n_other || n_tables != n_other_tables)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct address_range *x = &range[i].range;
+		const struct address_range *y = &other[i].range;
+
+		if (address_compare(&x->first, &y->first) != 0 ||
+		    address_compare(&x->last, &y->last) != 0 ||
+		    range[i].verdict != other[i].verdict ||
+		    range[i].table != other[i].table)
+			return false;
+	}
+	return true;
+}
+
+/* The policy is immutable; the cast is for the count of its holders alone. */
+static void hold_policy(struct filter *filter, const struct policy *policy)
+{
+	struct policy *old = filter->policy;
+
+	filter->policy = policy_ref((struct policy *)policy);
+	policy_unref(old);
+}
+
 static int try_apply(struct filter *filter, const struct policy *policy,
 		     const struct elements *learned,
 		     const struct elements *grace)
@@ -235,6 +268,8 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.generation = next_generation(filter->generation),
 		.inbound_mark = filter->inbound_mark,
 		.has_fib = filter->has_fib,
+		.keep_ranges =
+			filter->applied && same_ranges(filter->policy, policy),
 		.learned = learned,
 		.grace = grace,
 		.peers = filter->peers,
@@ -254,6 +289,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	filter->generation = r.generation;
 	filter->shape = ruleset_shape(&r);
 	keep_links(filter, &links);
+	hold_policy(filter, policy);
 	filter->applied = true;
 	filter->commits++;
 	return 0;
@@ -354,6 +390,8 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		takeover_forget_redirected(&filter->channel);
 	forget_inherited(filter, policy, now_ms);
 cleanup:
+	/* What is learned from now on needs a little of it. */
+	batch_free(&filter->batch);
 	learned_free(learned);
 	learned_free(grace);
 	return ret;
@@ -547,6 +585,7 @@ void filter_close(struct filter *filter)
 	learned_free(filter->pending);
 	lease_table_free(filter->inherited);
 	xdp_free(filter->own_xdp);
+	policy_unref(filter->policy);
 	free(filter->doh);
 	free(filter);
 }

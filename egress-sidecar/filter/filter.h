@@ -35,6 +35,13 @@ struct filter_peer {
 	uint16_t port; /* host order */
 };
 
+/* What the kernel can do, the same in every namespace. Zeroed by whoever holds
+ * it, filled by the first filter_open() that is given it. */
+struct filter_kernel {
+	bool known;
+	bool has_log, has_fib, has_egress;
+};
+
 struct filter_settings {
 	int netns;         /* descriptor of the sandbox's namespace, -1: ours */
 	bool drop;         /* default deny drops instead of refusing at once */
@@ -70,6 +77,8 @@ struct filter_settings {
 	/* Holds of AF_XDP queues that outlive this filter; NULL: none do.
 	 * Borrowed. */
 	struct xdp_holds *xdp;
+	struct filter_kernel *kernel; /* borrowed, shared with other filters;
+					 NULL: find out anew */
 };
 
 /*

@@ -24,6 +24,7 @@ struct filter {
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */
 	struct ruleset_shape shape;
+	struct policy *policy; /* that applies, a reference; or NULL */
 	struct links links;
 	struct lease_table *inherited; /* of an earlier process */
 	bool has_fib, has_egress;

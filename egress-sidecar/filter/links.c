@@ -168,11 +168,12 @@ int links_follow(struct channel *route)
 
 bool links_changed(struct channel *route)
 {
+	struct channel_room room;
 	bool changed = false;
 	ssize_t len;
 
 	/* Too many to be kept (ENOBUFS) are a change too. */
-	while ((len = channel_receive(route)) > 0 || len == -ENOBUFS)
+	while ((len = channel_receive(route, &room)) > 0 || len == -ENOBUFS)
 		changed = true;
 	return changed;
 }

@@ -7,7 +7,6 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,11 +21,6 @@ int channel_open(struct channel *c, int netns, int protocol)
 	c->fd = netns_socket(netns, AF_NETLINK, SOCK_RAW, protocol);
 	if (c->fd < 0)
 		return c->fd;
-	c->buffer = malloc(CHANNEL_BUFFER);
-	if (!c->buffer) {
-		ret = -ENOMEM;
-		goto cleanup;
-	}
 	/* Errors come without a copy of the request (netlink(7)); kernels that
 	 * cannot leave it away send it, and it is skipped. */
 	setsockopt(c->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
@@ -49,8 +43,6 @@ void channel_close(struct channel *c)
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
-	free(c->buffer);
-	c->buffer = NULL;
 }
 
 void channel_begin(struct channel *c, struct batch *b)
@@ -86,7 +78,7 @@ static int send_all(struct channel *c, const void *data, size_t len)
 	return (size_t)sent == len ? 0 : -EIO;
 }
 
-ssize_t channel_receive(struct channel *c)
+ssize_t channel_receive(struct channel *c, struct channel_room *room)
 {
 	struct sockaddr_nl from;
 	ssize_t len;
@@ -96,7 +88,7 @@ ssize_t channel_receive(struct channel *c)
 		socklen_t from_len = sizeof(from);
 
 		memset(&from, 0, sizeof(from));
-		len = recvfrom(c->fd, c->buffer, CHANNEL_BUFFER,
+		len = recvfrom(c->fd, room->bytes, CHANNEL_BUFFER,
 			       MSG_DONTWAIT | MSG_TRUNC,
 			       (struct sockaddr *)&from, &from_len);
 	} while (len < 0 ? errno == EINTR : from.nl_pid != 0);
@@ -116,6 +108,7 @@ static int error_of(const struct nlmsghdr *nlh)
 
 int channel_commit(struct channel *c, struct batch *b, bool commit)
 {
+	struct channel_room room;
 	uint32_t last;
 	ssize_t len = 0;
 	int ret, err = 0;
@@ -129,8 +122,8 @@ int channel_commit(struct channel *c, struct batch *b, bool commit)
 	if (ret < 0)
 		return ret;
 
-	while ((len = channel_receive(c)) > 0) {
-		const struct nlmsghdr *nlh = (const void *)c->buffer;
+	while ((len = channel_receive(c, &room)) > 0) {
+		const struct nlmsghdr *nlh = (const void *)room.bytes;
 		int left = (int)len;
 
 		for (; mnl_nlmsg_ok(nlh, left);
@@ -155,6 +148,7 @@ int channel_commit(struct channel *c, struct batch *b, bool commit)
 int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 		int (*each)(void *arg, const struct nlmsghdr *nlh), void *arg)
 {
+	struct channel_room room;
 	ssize_t len;
 	int ret;
 
@@ -162,8 +156,8 @@ int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 	ret = send_all(c, nlh, nlh->nlmsg_len);
 	if (ret < 0)
 		return ret;
-	while ((len = channel_receive(c)) > 0) {
-		const struct nlmsghdr *answer = (const void *)c->buffer;
+	while ((len = channel_receive(c, &room)) > 0) {
+		const struct nlmsghdr *answer = (const void *)room.bytes;
 		int left = (int)len;
 
 		for (; mnl_nlmsg_ok(answer, left);

@@ -17,12 +17,18 @@ struct nlmsghdr;
 struct channel {
 	int fd;
 	uint32_t port, seq;
-	char *buffer; /* of CHANNEL_BUFFER bytes */
-	bool heard;   /* something that nobody asked for */
+	bool heard; /* something that nobody asked for */
 };
 
 enum {
 	CHANNEL_BUFFER = 32768
+};
+
+/* Room for a datagram, on the reader's stack: a channel of which there are
+ * thousands holds none. */
+struct channel_room {
+	char bytes[CHANNEL_BUFFER]
+		__attribute__((aligned(__alignof__(uint64_t))));
 };
 
 /* protocol: NETLINK_NETFILTER, ... 0 or -errno. */
@@ -53,7 +59,7 @@ const struct nlattr *attr_of_message(const struct nlmsghdr *nlh,
 const struct nlattr *attr_within(const struct nlattr *nest,
 				 const struct nlattr *at);
 
-/* One datagram into c->buffer: its length, 0 where there is none, -errno. */
-ssize_t channel_receive(struct channel *c);
+/* One datagram: its length, 0 where there is none, -errno. */
+ssize_t channel_receive(struct channel *c, struct channel_room *room);
 
 #endif

@@ -180,11 +180,12 @@ int nflog_read(struct channel *c,
 	       void (*each)(void *arg, const struct refused_packet *p),
 	       void *arg)
 {
+	struct channel_room room;
 	int seen = 0;
 
 	while (seen < READ_MAX) {
-		const struct nlmsghdr *nlh = (const void *)c->buffer;
-		ssize_t len = channel_receive(c);
+		const struct nlmsghdr *nlh = (const void *)room.bytes;
+		ssize_t len = channel_receive(c, &room);
 		int left;
 
 		if (len <= 0)

@@ -114,14 +114,10 @@ void probe_miss(struct filter *filter, const char *line)
 		filter->missing[i] = line;
 }
 
-static bool has(struct filter *filter, enum filter_feature feature,
-		void (*write)(struct batch *b))
-{
-	return !(filter->settings.without & feature) &&
-	       probe(filter, write) == 0;
-}
-
-int probe_kernel(struct filter *filter, const char **why)
+/* Each probe is an aborted transaction, for which the kernel waits until no
+ * packet is within its chains. */
+static int find_out(struct filter *filter, struct filter_kernel *kernel,
+		    const char **why)
 {
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		int ret = probe(filter, needed[i].write);
@@ -133,19 +129,48 @@ int probe_kernel(struct filter *filter, const char **why)
 				     : needed[i].why;
 		return ret == -EPERM ? ret : -EOPNOTSUPP;
 	}
-	if (filter->settings.log_group && !has(filter, FILTER_LOG, write_log)) {
+	kernel->has_log = probe(filter, write_log) == 0;
+	kernel->has_fib = probe(filter, write_fib) == 0;
+	kernel->has_egress = probe(filter, write_egress) == 0;
+	kernel->known = true;
+	return 0;
+}
+
+/* The kernel's features but for those that the settings do without. */
+static bool has(const struct filter *filter, enum filter_feature feature,
+		bool found)
+{
+	return found && !(filter->settings.without & feature);
+}
+
+int probe_kernel(struct filter *filter, const char **why)
+{
+	struct filter_kernel own = {.known = false};
+	struct filter_kernel *kernel = filter->settings.kernel;
+
+	if (!kernel)
+		kernel = &own;
+	if (!kernel->known) {
+		int ret = find_out(filter, kernel, why);
+
+		if (ret < 0)
+			return ret;
+	}
+	if (filter->settings.log_group &&
+	    !has(filter, FILTER_LOG, kernel->has_log)) {
 		filter->settings.log_group = 0;
 		probe_miss(filter, "nf_tables logging (CONFIG_NFT_LOG, "
 				   "CONFIG_NETFILTER_NETLINK_LOG) is missing: "
 				   "refused packets are counted, not logged");
 	}
-	filter->has_fib = has(filter, FILTER_ROUTE_LOOKUP, write_fib);
+	filter->has_fib = has(filter, FILTER_ROUTE_LOOKUP, kernel->has_fib);
 	if (!filter->has_fib)
 		probe_miss(filter,
 			   "nf_tables route lookup (CONFIG_NFT_FIB_INET) is "
 			   "missing: raw sockets may forge their source "
 			   "address towards allowed destinations");
-	filter->has_egress = has(filter, FILTER_EGRESS_HOOK, write_egress);
+	filter->has_egress =
+		has(filter, FILTER_EGRESS_HOOK, kernel->has_egress);
 	if (!filter->has_egress)
 		probe_miss(filter,
 			   "netdev egress hook (Linux 5.16, "

@@ -461,21 +461,36 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 	rule_reject_admin(b);
 }
 
-static void delete_old(struct batch *b, const struct ruleset_shape *old)
+/* Many ranges take the kernel longer than all else, so that a map that would
+ * be the same again stays, and with it the chains that it leads to, which only
+ * get new rules. */
+static bool stays(const struct ruleset *r, const char *name)
+{
+	return r->keep_ranges &&
+	       (strcmp(name, "ranges4") == 0 || strcmp(name, "ranges6") == 0 ||
+		strcmp(name, "admit") == 0 || strcmp(name, "refuse") == 0);
+}
+
+static void delete_old(struct batch *b, const struct ruleset *r,
+		       const struct ruleset_shape *old)
 {
 	char name[CHAIN_NAME];
 
 	batch_delete_rules(b);
-	for (size_t i = 0; i < COUNT(fixed_sets); i++)
-		batch_delete_set(b, fixed_sets[i].name);
+	for (size_t i = 0; i < COUNT(fixed_sets); i++) {
+		if (!stays(r, fixed_sets[i].name))
+			batch_delete_set(b, fixed_sets[i].name);
+	}
 	for (size_t i = 0;
 	     i < (old->name_ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
 		batch_delete_set(b, learned_sets[i].name);
 		batch_delete_set(b, learned_sets[i].grace_name);
 	}
-	for (size_t i = 0; i < COUNT(inner_chains); i++)
-		batch_delete_chain(b, inner_chains[i]);
-	for (size_t i = 0; i < old->n_port_tables; i++)
+	for (size_t i = 0; i < COUNT(inner_chains); i++) {
+		if (!stays(r, inner_chains[i]))
+			batch_delete_chain(b, inner_chains[i]);
+	}
+	for (size_t i = 0; !r->keep_ranges && i < old->n_port_tables; i++)
 		batch_delete_chain(b, ports_chain(name, i));
 }
 
@@ -493,7 +508,8 @@ static void write_enforcement(struct batch *b, const struct ruleset *r)
 	add_range_sets(b, "doh4", "doh6", r->settings->doh, r->settings->n_doh);
 	add_inbound(b, r);
 	add_onlink(b, r);
-	add_ranges(b, r->policy);
+	if (!r->keep_ranges)
+		add_ranges(b, r->policy);
 	write_judge(b, r);
 	write_port_tables(b, r->policy);
 	write_verdicts(b, r);
@@ -511,11 +527,13 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 		batch_add_counter(b, RULESET_REFUSED);
 		chains_add_base(b, r);
 	} else {
-		delete_old(b, old);
+		delete_old(b, r, old);
 	}
-	for (size_t i = 0; i < COUNT(fixed_sets); i++)
-		batch_add_set(b, fixed_sets[i].name, fixed_sets[i].key,
-			      fixed_sets[i].kind, 0);
+	for (size_t i = 0; i < COUNT(fixed_sets); i++) {
+		if (!stays(r, fixed_sets[i].name))
+			batch_add_set(b, fixed_sets[i].name, fixed_sets[i].key,
+				      fixed_sets[i].kind, 0);
+	}
 	add_peers(b, "resolvers4", "resolvers6", r->settings->resolvers,
 		  r->settings->n_resolvers);
 	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);

@@ -50,6 +50,7 @@ struct ruleset {
 	uint32_t generation;   /* conntrack mark of what was let out */
 	uint32_t inbound_mark; /* conntrack mark of what was let in */
 	bool has_fib;
+	bool keep_ranges; /* those in the kernel are the policy's */
 	const struct address_range *onlink; /* prefixes of our neighbours */
 	size_t n_onlink;
 	const struct elements *learned, *grace; /* LEARNED_SETS of each */

@@ -16,31 +16,41 @@ static const uint8_t mapped_prefix[MAPPED_PREFIX_LEN] = {
  * kind, so the narrow ones stand before the wide ones around them. What none
  * holds is public; documentation prefixes (RFC 5737, RFC 3849) are as well,
  * for they lead nowhere. */
+struct special_inet {
+	uint32_t prefix;
+	uint8_t bits; /* at least 1 */
+	uint8_t kind;
+};
+
+#define INET(a, b, c, d)                                                  \
+	((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | \
+	 (uint32_t)(d))
+
+static const struct special_inet special_inet[] = {
+	/* Alibaba Cloud, ECS instance metadata */
+	{INET(100, 100, 100, 200), 32, ADDRESS_METADATA},
+	/* Azure, "What is IP address 168.63.129.16" (WireServer) */
+	{INET(168, 63, 129, 16), 32, ADDRESS_METADATA},
+	/* Oracle Cloud Infrastructure Classic, instance metadata */
+	{INET(192, 0, 0, 192), 32, ADDRESS_METADATA},
+	{INET(0, 0, 0, 0), 8, ADDRESS_UNSPECIFIED},        /* RFC 1122 */
+	{INET(10, 0, 0, 0), 8, ADDRESS_PRIVATE},           /* RFC 1918 */
+	{INET(100, 64, 0, 0), 10, ADDRESS_PRIVATE},        /* RFC 6598 */
+	{INET(127, 0, 0, 0), 8, ADDRESS_LOOPBACK},         /* RFC 1122 */
+	{INET(169, 254, 0, 0), 16, ADDRESS_LINK_LOCAL},    /* RFC 3927 */
+	{INET(172, 16, 0, 0), 12, ADDRESS_PRIVATE},        /* RFC 1918 */
+	{INET(192, 0, 0, 0), 24, ADDRESS_RESERVED},        /* RFC 6890 */
+	{INET(192, 168, 0, 0), 16, ADDRESS_PRIVATE},       /* RFC 1918 */
+	{INET(198, 18, 0, 0), 15, ADDRESS_PRIVATE},        /* RFC 2544 */
+	{INET(255, 255, 255, 255), 32, ADDRESS_MULTICAST}, /* RFC 919 */
+	{INET(224, 0, 0, 0), 4, ADDRESS_MULTICAST},        /* RFC 5771 */
+	{INET(240, 0, 0, 0), 4, ADDRESS_RESERVED},         /* RFC 1112 */
+};
+
 struct special {
 	uint8_t prefix[16];
 	uint8_t bits;
 	uint8_t kind;
-};
-
-static const struct special special_inet[] = {
-	/* Alibaba Cloud, ECS instance metadata */
-	{{100, 100, 100, 200}, 32, ADDRESS_METADATA},
-	/* Azure, "What is IP address 168.63.129.16" (WireServer) */
-	{{168, 63, 129, 16}, 32, ADDRESS_METADATA},
-	/* Oracle Cloud Infrastructure Classic, instance metadata */
-	{{192, 0, 0, 192}, 32, ADDRESS_METADATA},
-	{{0}, 8, ADDRESS_UNSPECIFIED},                 /* RFC 1122 */
-	{{10}, 8, ADDRESS_PRIVATE},                    /* RFC 1918 */
-	{{100, 64}, 10, ADDRESS_PRIVATE},              /* RFC 6598 */
-	{{127}, 8, ADDRESS_LOOPBACK},                  /* RFC 1122 */
-	{{169, 254}, 16, ADDRESS_LINK_LOCAL},          /* RFC 3927 */
-	{{172, 16}, 12, ADDRESS_PRIVATE},              /* RFC 1918 */
-	{{192, 0, 0}, 24, ADDRESS_RESERVED},           /* RFC 6890 */
-	{{192, 168}, 16, ADDRESS_PRIVATE},             /* RFC 1918 */
-	{{198, 18}, 15, ADDRESS_PRIVATE},              /* RFC 2544 */
-	{{255, 255, 255, 255}, 32, ADDRESS_MULTICAST}, /* RFC 919 */
-	{{224}, 4, ADDRESS_MULTICAST},                 /* RFC 5771 */
-	{{240}, 4, ADDRESS_RESERVED},                  /* RFC 1112 */
 };
 
 static const struct special special_inet6[] = {
@@ -150,19 +160,28 @@ static bool prefix_holds(const uint8_t *prefix, unsigned int bits,
 	return bits % 8 == 0 || ((prefix[whole] ^ bytes[whole]) & mask) == 0;
 }
 
-static enum address_kind kind_of(const struct special *special, size_t n,
-				 const uint8_t *bytes)
+static enum address_kind kind_of_inet(const uint8_t *bytes)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (prefix_holds(special[i].prefix, special[i].bits, bytes))
-			return (enum address_kind)special[i].kind;
+	uint32_t a = INET(bytes[0], bytes[1], bytes[2], bytes[3]);
+
+	for (size_t i = 0; i < COUNT(special_inet); i++) {
+		const struct special_inet *special = &special_inet[i];
+
+		if ((a ^ special->prefix) >> (32 - special->bits) == 0)
+			return (enum address_kind)special->kind;
 	}
 	return ADDRESS_PUBLIC;
 }
 
-static enum address_kind kind_of_inet(const uint8_t *bytes)
+static enum address_kind kind_of_inet6(const uint8_t *bytes)
 {
-	return kind_of(special_inet, COUNT(special_inet), bytes);
+	for (size_t i = 0; i < COUNT(special_inet6); i++) {
+		const struct special *special = &special_inet6[i];
+
+		if (prefix_holds(special->prefix, special->bits, bytes))
+			return (enum address_kind)special->kind;
+	}
+	return ADDRESS_PUBLIC;
 }
 
 enum address_kind address_kind(const struct address *a)
@@ -172,7 +191,7 @@ enum address_kind address_kind(const struct address *a)
 	if (a->family == AF_INET)
 		return kind_of_inet(a->bytes);
 
-	kind = kind_of(special_inet6, COUNT(special_inet6), a->bytes);
+	kind = kind_of_inet6(a->bytes);
 	if (kind == ADDRESS_UNSPECIFIED || kind == ADDRESS_LOOPBACK)
 		return kind;
 	for (size_t i = 0; i < COUNT(embeddings); i++) {

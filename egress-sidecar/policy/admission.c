@@ -2,6 +2,8 @@
 #include "policy/compiled.h"
 #include "policy/policy.h"
 
+#include <string.h>
+
 /* The rules that match a name or an address, first rank first: the heads of
  * the name's lists, "*" among them, and the address's list, merged. */
 struct walk {
@@ -36,10 +38,10 @@ static void walk_address(struct walk *walk, const struct policy *policy,
 }
 
 static void walk_name(struct walk *walk, const struct policy *policy,
-		      const struct domain_name *name)
+		      const struct name_match *match)
 {
-	walk->n_heads = name_index_find(&policy->names, policy->ranked, name,
-					walk->head);
+	walk->n_heads = match->n;
+	memcpy(walk->head, match->rank, match->n * sizeof(walk->head[0]));
 	if (policy->any != RANK_NONE)
 		walk->head[walk->n_heads++] = policy->any;
 }
@@ -139,35 +141,42 @@ static void add_span(struct admitted_ports *ports, uint8_t protocol,
 	ports->n++;
 }
 
-enum admission policy_admission(const struct policy *policy,
-				const struct domain_name *name,
-				const struct address *a, bool private_ok,
-				struct admitted_ports *ports)
+static bool allows(const struct policy *policy, uint32_t rank)
+{
+	return policy->ranked[rank].rule->action == POLICY_ALLOW;
+}
+
+/* No rule lists ports: the first rule for the name or the address decides, and
+ * the name was found to be allowed. */
+static enum admission admit_whole(const struct policy *policy,
+				  const struct name_match *match,
+				  const struct address *a, bool private_ok)
+{
+	const struct segment *segment = flat_find(&policy->flat, a);
+	bool by_range = segment && allows(policy, segment->plain);
+
+	if (segment && segment->plain < match->decision.rank && !by_range)
+		return REFUSE_RULE;
+	return private_ok || by_range ? ADMIT : REFUSE_PRIVATE;
+}
+
+/* Each protocol and port on its own. */
+static enum admission admit_ports(const struct policy *policy,
+				  const struct name_match *match,
+				  const struct address *a, bool private_ok,
+				  struct admitted_ports *ports)
 {
 	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
-	enum address_kind kind = address_kind(a);
-	bool all = true, refused_private = false;
+	bool all, refused_private;
 	struct walk both, address;
-	struct decision decision;
 	struct verdict verdict;
-
-	ports->n = 0;
-	policy_match_name(policy, name, &decision);
-	if (decision.action == POLICY_DENY)
-		return REFUSE_NAME;
-	if (kind != ADDRESS_PUBLIC && kind != ADDRESS_PRIVATE)
-		return REFUSE_KIND;
-	if (kind == ADDRESS_PUBLIC)
-		private_ok = true;
 
 	walk_address(&address, policy, a);
 	both = address;
-	walk_name(&both, policy, name);
+	walk_name(&both, policy, match);
 	verdict = judge(policy, &both, &address, 0, 0);
 	all = verdict.by_rules && (private_ok || verdict.by_range);
 	refused_private = verdict.by_rules && !all;
-	if (!policy->has_ports)
-		goto out;
 
 	for (size_t i = 0; i < sizeof(protocols); i++) {
 		for (uint32_t port = 0; port <= UINT16_MAX;
@@ -184,12 +193,41 @@ enum admission policy_admission(const struct policy *policy,
 			refused_private |= verdict.by_rules;
 		}
 	}
-out:
 	if (all)
 		return ADMIT;
 	if (ports->n > 0)
 		return ADMIT_PORTS;
 	return refused_private ? REFUSE_PRIVATE : REFUSE_RULE;
+}
+
+enum admission policy_admit(const struct policy *policy,
+			    const struct name_match *match,
+			    const struct address *a, bool private_ok,
+			    struct admitted_ports *ports)
+{
+	enum address_kind kind = address_kind(a);
+
+	ports->n = 0;
+	if (match->decision.action == POLICY_DENY)
+		return REFUSE_NAME;
+	if (kind != ADDRESS_PUBLIC && kind != ADDRESS_PRIVATE)
+		return REFUSE_KIND;
+	if (kind == ADDRESS_PUBLIC)
+		private_ok = true;
+	if (policy->has_ports)
+		return admit_ports(policy, match, a, private_ok, ports);
+	return admit_whole(policy, match, a, private_ok);
+}
+
+enum admission policy_admission(const struct policy *policy,
+				const struct domain_name *name,
+				const struct address *a, bool private_ok,
+				struct admitted_ports *ports)
+{
+	struct name_match match;
+
+	policy_look_up(policy, name, &match);
+	return policy_admit(policy, &match, a, private_ok, ports);
 }
 
 const char *admission_name(enum admission admission)

@@ -90,12 +90,12 @@ void name_index_add(struct name_index *index, struct ranked *ranked,
 int name_index_make(struct name_index *index, size_t n_rules);
 
 /* The slots' ranks that match a name: that of the name itself and those of
- * every wildcard above it. Returns how many, at most NAME_RANKS_MAX. */
-#define NAME_RANKS_MAX (DOMAIN_LABELS_MAX + 1)
+ * every wildcard above it. Returns how many, at most NAME_RANKS_MAX; *hash is
+ * domain_name_hash(). */
 size_t name_index_find(const struct name_index *index,
 		       const struct ranked *ranked,
 		       const struct domain_name *name,
-		       uint32_t rank[NAME_RANKS_MAX]);
+		       uint32_t rank[NAME_RANKS_MAX], uint64_t *hash);
 
 /* Fill policy->flat from policy->ranked. 0, -ENOMEM, -E2BIG. */
 int flat_make(struct policy *policy);

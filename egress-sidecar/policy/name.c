@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/name.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,33 @@ __attribute__((constructor)) static void draw_hash_key(void)
 static uint8_t fold(uint8_t c)
 {
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+/* Eight octets at once: those from 'A' to 'Z' get bit 5. */
+static uint64_t fold_word(uint64_t x)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t low = x & 0x7f * ones;
+	uint64_t from_a = low + (0x80 - 'A') * ones;
+	uint64_t behind_z = low + (0x7f - 'Z') * ones;
+
+	return x | ((from_a ^ behind_z) & ~x & 0x80 * ones) >> 2;
+}
+
+void domain_octets_fold(uint8_t *to, const uint8_t *from, size_t n)
+{
+	uint64_t word;
+
+	while (n >= sizeof(word)) {
+		memcpy(&word, from, sizeof(word));
+		word = fold_word(word);
+		memcpy(to, &word, sizeof(word));
+		from += sizeof(word);
+		to += sizeof(word);
+		n -= sizeof(word);
+	}
+	while (n-- > 0)
+		*to++ = fold(*from++);
 }
 
 static bool is_host_char(uint8_t c)
@@ -94,16 +122,16 @@ int domain_name_from_wire(struct domain_name *name, const uint8_t *wire,
 
 		if (at >= len || at >= DOMAIN_NAME_MAX)
 			return -EINVAL;
-		octets = wire[at];
-		name->wire[at++] = (uint8_t)octets;
+		octets = wire[at++];
 		if (octets == 0)
 			break;
 		if (octets > LABEL_MAX || octets > len - at ||
 		    octets > DOMAIN_NAME_MAX - at)
 			return -EINVAL;
-		for (; octets > 0; octets--, at++)
-			name->wire[at] = fold(wire[at]);
+		at += octets;
 	}
+	/* Length octets are below 'A' and fold to themselves. */
+	domain_octets_fold(name->wire, wire, at);
 	name->len = (uint8_t)at;
 	return (int)at;
 }
@@ -151,29 +179,53 @@ size_t domain_name_labels(const struct domain_name *name,
 	return n;
 }
 
-static uint64_t rotate(uint64_t x, unsigned int by)
+struct sip {
+	uint64_t v0, v1, v2, v3;
+};
+
+static inline uint64_t rotate(uint64_t x, unsigned int by)
 {
 	return x << by | x >> (64 - by);
 }
 
-static inline void sip_round(uint64_t v[4])
+static inline void sip_round(struct sip *s)
 {
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] = rotate(v[0], 32) + v[3];
-	v[2] += v[1];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[2] = rotate(v[2], 32);
+	s->v0 += s->v1;
+	s->v2 += s->v3;
+	s->v1 = rotate(s->v1, 13) ^ s->v0;
+	s->v3 = rotate(s->v3, 16) ^ s->v2;
+	s->v0 = rotate(s->v0, 32) + s->v3;
+	s->v2 += s->v1;
+	s->v3 = rotate(s->v3, 21) ^ s->v0;
+	s->v1 = rotate(s->v1, 17) ^ s->v2;
+	s->v2 = rotate(s->v2, 32);
 }
 
-static inline void sip_word(uint64_t v[4], uint64_t word)
+static inline void sip_word(struct sip *s, uint64_t word)
 {
-	v[3] ^= word;
-	sip_round(v);
-	v[0] ^= word;
+	s->v3 ^= word;
+	sip_round(s);
+	s->v0 ^= word;
+}
+
+static inline uint64_t load32(const uint8_t *from)
+{
+	uint32_t word;
+
+	memcpy(&word, from, sizeof(word));
+	return le32toh(word);
+}
+
+/* Up to seven octets as a word, the first one lowest, without reading past
+ * them: two halves or three octets, which agree where they overlap. */
+static inline uint64_t load_few(const uint8_t *from, size_t n)
+{
+	if (n >= 4)
+		return load32(from) | load32(from + n - 4) << 8 * (n - 4);
+	if (n == 0)
+		return 0;
+	return from[0] | (uint64_t)from[n / 2] << 8 * (n / 2) |
+	       (uint64_t)from[n - 1] << 8 * (n - 1);
 }
 
 /*
@@ -183,28 +235,28 @@ static inline void sip_word(uint64_t v[4], uint64_t word)
  */
 uint64_t domain_name_hash_label(uint64_t suffix, const uint8_t *label)
 {
-	uint64_t v[4] = {
+	struct sip s = {
 		hash_key[0] ^ UINT64_C(0x736f6d6570736575),
 		hash_key[1] ^ UINT64_C(0x646f72616e646f6d),
 		hash_key[0] ^ UINT64_C(0x6c7967656e657261),
 		hash_key[1] ^ UINT64_C(0x7465646279746573),
 	};
-	size_t len = label[0] + 1u;
+	size_t left = label[0] + 1u;
 	uint64_t word;
 
-	sip_word(v, suffix);
-	for (size_t at = 0; at < len; at += sizeof(word)) {
-		size_t part = len - at < sizeof(word) ? len - at : sizeof(word);
-
-		word = 0;
-		memcpy(&word, label + at, part);
-		sip_word(v, word);
+	sip_word(&s, suffix);
+	for (; left >= sizeof(word); left -= sizeof(word)) {
+		memcpy(&word, label, sizeof(word));
+		sip_word(&s, word);
+		label += sizeof(word);
 	}
-	v[2] ^= 0xff;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	if (left)
+		sip_word(&s, load_few(label, left));
+	s.v2 ^= 0xff;
+	sip_round(&s);
+	sip_round(&s);
+	sip_round(&s);
+	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
 uint64_t domain_name_hash(const struct domain_name *name)

@@ -38,6 +38,10 @@ int domain_name_from_wire(struct domain_name *name, const uint8_t *wire,
  * DOMAIN_NAME_TEXT_MAX bytes. */
 char *domain_name_to_text(const struct domain_name *name, char *out);
 
+/* Copy n octets, ASCII letters folded to lower case (RFC 4343); from and to
+ * are the same or do not overlap. */
+void domain_octets_fold(uint8_t *to, const uint8_t *from, size_t n);
+
 bool domain_name_equal(const struct domain_name *a,
 		       const struct domain_name *b);
 

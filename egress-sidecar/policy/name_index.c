@@ -73,19 +73,19 @@ void name_index_add(struct name_index *index, struct ranked *ranked,
 size_t name_index_find(const struct name_index *index,
 		       const struct ranked *ranked,
 		       const struct domain_name *name,
-		       uint32_t rank[NAME_RANKS_MAX])
+		       uint32_t rank[NAME_RANKS_MAX], uint64_t *hash)
 {
 	uint8_t offset[DOMAIN_LABELS_MAX];
 	size_t labels = domain_name_labels(name, offset), n = 0;
-	uint64_t hash = 0;
 
+	*hash = 0;
 	while (labels-- > 0) {
 		size_t at = offset[labels];
 		const struct name_slot *slot;
 		uint32_t found;
 
-		hash = domain_name_hash_label(hash, name->wire + at);
-		slot = find_slot(index, ranked, hash, name->wire + at,
+		*hash = domain_name_hash_label(*hash, name->wire + at);
+		slot = find_slot(index, ranked, *hash, name->wire + at,
 				 name->len - at);
 		found = at == 0 ? slot->exact : slot->below;
 		if (found != RANK_NONE)

@@ -34,13 +34,26 @@ int rule_compare_target(const struct rule *a, const struct rule *b);
 int policy_json_load(json_t **out, const char *text, size_t len,
 		     struct policy_error *err);
 
+/* Read a document in its plain form (plain.c). *out as rules_from_text(). 0,
+ * -ENOMEM, or -EOPNOTSUPP: it is not plain, or is wrong. */
+int rules_from_plain(struct rules **out, const char *text, size_t len,
+		     size_t max_rules);
+
 /* Read the rule that stands at index of the array called array; err names
  * both. 0, -EINVAL, -ENOMEM; on error rule holds nothing. */
 int rule_from_json(struct rule *rule, json_t *json, const char *array,
 		   size_t index, struct policy_error *err);
 
-/* Put a copy of rule at the end; the text and JSON are shared or copied, so
- * that both lists are freed on their own. 0 or -ENOMEM. */
+/* Copy both texts into the rule. 0 or -ENOMEM. */
+int rule_keep_text(struct rule *rule, const char *target, size_t target_len,
+		   const char *json, size_t json_len);
+
+/* Put rule at the end; takes over what it holds, on success alone. 0 or
+ * -ENOMEM. */
+int rules_push(struct rules *rules, const struct rule *rule);
+
+/* Put a copy of rule at the end, so that both lists are freed on their own.
+ * 0 or -ENOMEM. */
 int rules_push_copy(struct rules *rules, const struct rule *rule);
 
 void rule_clear(struct rule *rule);

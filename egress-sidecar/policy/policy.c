@@ -199,17 +199,27 @@ bool policy_ranked(const struct policy *policy, uint32_t rank,
 	return true;
 }
 
+void policy_look_up(const struct policy *policy, const struct domain_name *name,
+		    struct name_match *out)
+{
+	uint32_t first = policy->any_name;
+
+	out->n = name_index_find(&policy->names, policy->ranked, name,
+				 out->rank, &out->hash);
+	for (size_t i = 0; i < out->n; i++) {
+		if (out->rank[i] < first)
+			first = out->rank[i];
+	}
+	decide(policy, first, &out->decision);
+}
+
 void policy_match_name(const struct policy *policy,
 		       const struct domain_name *name, struct decision *out)
 {
-	uint32_t rank[NAME_RANKS_MAX], first = policy->any_name;
-	size_t n = name_index_find(&policy->names, policy->ranked, name, rank);
+	struct name_match match;
 
-	for (size_t i = 0; i < n; i++) {
-		if (rank[i] < first)
-			first = rank[i];
-	}
-	decide(policy, first, out);
+	policy_look_up(policy, name, &match);
+	*out = match.decision;
 }
 
 void policy_match_address(const struct policy *policy, const struct address *a,
@@ -256,8 +266,11 @@ bool policy_log_skips(const struct policy *policy,
 		      const struct domain_name *name)
 {
 	uint32_t rank[NAME_RANKS_MAX];
+	uint64_t hash;
 
+	if (!policy->log_skip || policy->log_skip->n_rules == 0)
+		return false;
 	return policy->log_skip_all ||
 	       name_index_find(&policy->log_skip_names, policy->log_skipped,
-			       name, rank) > 0;
+			       name, rank, &hash) > 0;
 }

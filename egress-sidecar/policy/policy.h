@@ -87,6 +87,22 @@ const struct rules *policy_rules(const struct policy *policy);
 void policy_match_name(const struct policy *policy,
 		       const struct domain_name *name, struct decision *out);
 
+/*
+ * All that one look-up of a name finds, for whatever hangs on it: the caller
+ * hashes a name once. Holds as long as the policy.
+ */
+#define NAME_RANKS_MAX (DOMAIN_LABELS_MAX + 1)
+struct name_match {
+	struct decision decision; /* as policy_match_name() */
+	uint64_t hash;            /* domain_name_hash() of the name */
+	/* The first rules of the name and of each wildcard above it, by rank.
+	 */
+	size_t n;
+	uint32_t rank[NAME_RANKS_MAX];
+};
+void policy_look_up(const struct policy *policy, const struct domain_name *name,
+		    struct name_match *out);
+
 /* The rule of this rank; false behind the last. */
 bool policy_ranked(const struct policy *policy, uint32_t rank,
 		   struct decision *out);
@@ -114,6 +130,12 @@ enum admission policy_admission(const struct policy *policy,
 				const struct domain_name *name,
 				const struct address *a, bool private_ok,
 				struct admitted_ports *ports);
+
+/* The same for a name that was looked up in this policy. */
+enum admission policy_admit(const struct policy *policy,
+			    const struct name_match *match,
+			    const struct address *a, bool private_ok,
+			    struct admitted_ports *ports);
 
 const char *admission_name(enum admission admission);
 

@@ -66,8 +66,37 @@ void rule_clear(struct rule *rule)
 {
 	free(rule->target);
 	free(rule->ports);
-	json_decref(rule->json);
 	memset(rule, 0, sizeof(*rule));
+}
+
+int rule_keep_text(struct rule *rule, const char *target, size_t target_len,
+		   const char *json, size_t json_len)
+{
+	char *block = malloc(target_len + 1 + json_len + 1);
+
+	if (!block)
+		return -ENOMEM;
+	memcpy(block, target, target_len);
+	block[target_len] = '\0';
+	rule->target = block;
+	rule->json = block + target_len + 1;
+	memcpy(rule->json, json, json_len);
+	rule->json[json_len] = '\0';
+	return 0;
+}
+
+/* The same, with the JSON of an object. */
+static int rule_keep_json(struct rule *rule, const char *target,
+			  const json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	int ret = -ENOMEM;
+
+	if (text)
+		ret = rule_keep_text(rule, target, strlen(target), text,
+				     strlen(text));
+	free(text);
+	return ret;
 }
 
 int rules_new(struct rules **out, enum policy_action default_action)
@@ -117,8 +146,7 @@ static int rules_grow(struct rules *rules)
 	return 0;
 }
 
-/* Takes over what rule holds, on success alone. */
-static int rules_push(struct rules *rules, const struct rule *rule)
+int rules_push(struct rules *rules, const struct rule *rule)
 {
 	int ret = rules_grow(rules);
 
@@ -130,19 +158,21 @@ static int rules_push(struct rules *rules, const struct rule *rule)
 int rules_push_copy(struct rules *rules, const struct rule *rule)
 {
 	struct rule copy = *rule;
-	int ret = -ENOMEM;
+	int ret;
 
-	copy.json = json_incref(rule->json);
-	copy.target = strdup(rule->target);
+	copy.target = NULL;
 	copy.ports = NULL;
+	ret = rule_keep_text(&copy, rule->target, strlen(rule->target),
+			     rule->json, strlen(rule->json));
 	if (rule->n_ports) {
 		copy.ports = calloc(rule->n_ports, sizeof(*copy.ports));
 		if (copy.ports)
 			memcpy(copy.ports, rule->ports,
 			       rule->n_ports * sizeof(*copy.ports));
 	}
-	if (copy.target && (copy.ports || !rule->n_ports))
-		ret = rules_push(rules, &copy);
+	if (ret == 0)
+		ret = copy.ports || !rule->n_ports ? rules_push(rules, &copy)
+						   : -ENOMEM;
 	if (ret < 0)
 		rule_clear(&copy);
 	return ret;
@@ -153,16 +183,19 @@ int rules_append(struct rules *rules, enum policy_action action,
 {
 	struct rule rule = {.action = action};
 	const char *why;
+	json_t *json;
 	int ret;
 
 	if (rule_read_target(&rule, target, &why) < 0)
 		return policy_error_set(err, (int)rules->n_rules,
 					"\"%.100s\": %s", target, why);
 	rule.priority = (int)rules->n_rules;
-	rule.target = strdup(target);
-	rule.json = json_pack("{s:s, s:s}", "action", action_name(action),
-			      "target", target);
-	ret = rule.target && rule.json ? rules_push(rules, &rule) : -ENOMEM;
+	json = json_pack("{s:s, s:s}", "action", action_name(action), "target",
+			 target);
+	ret = rule_keep_json(&rule, target, json);
+	json_decref(json);
+	if (ret == 0)
+		ret = rules_push(rules, &rule);
 	if (ret < 0)
 		rule_clear(&rule);
 	return ret;
@@ -204,20 +237,19 @@ static int read_priority(struct rule *rule, const json_t *json)
 static int keep_json(struct rule *rule, json_t *json)
 {
 	const char *action = json_string_value(json_object_get(json, "action"));
+	const char *target = json_string_value(json_object_get(json, "target"));
+	json_t *copy;
+	int ret;
 
-	rule->target =
-		strdup(json_string_value(json_object_get(json, "target")));
-	if (!strcmp(action, action_name(rule->action))) {
-		rule->json = json_incref(json);
-	} else {
-		rule->json = json_copy(json);
-		if (rule->json &&
-		    json_object_set_new(
-			    rule->json, "action",
-			    json_string(action_name(rule->action))) < 0)
-			return -ENOMEM;
-	}
-	return rule->target && rule->json ? 0 : -ENOMEM;
+	if (!strcmp(action, action_name(rule->action)))
+		return rule_keep_json(rule, target, json);
+	copy = json_copy(json);
+	ret = copy ? json_object_set_new(copy, "action",
+					 json_string(action_name(rule->action)))
+		   : -1;
+	ret = ret == 0 ? rule_keep_json(rule, target, copy) : -ENOMEM;
+	json_decref(copy);
+	return ret;
 }
 
 static int read_rule(struct rule *rule, json_t *json, const char *array,
@@ -389,8 +421,11 @@ int rules_from_text(struct rules **out, const char *text, size_t len,
 		    size_t max_rules, struct policy_error *err)
 {
 	json_t *document;
-	int ret = policy_json_load(&document, text, len, err);
+	int ret = rules_from_plain(out, text, len, max_rules);
 
+	if (ret != -EOPNOTSUPP)
+		return ret;
+	ret = policy_json_load(&document, text, len, err);
 	if (ret < 0)
 		return ret;
 	ret = rules_from_json(out, document, max_rules, err);
@@ -398,16 +433,38 @@ int rules_from_text(struct rules **out, const char *text, size_t len,
 	return ret;
 }
 
+char *rules_to_text(const struct rules *rules, size_t *egress)
+{
+	static const char head[] = "{\"defaultAction\":\"%s\",\"egress\":[";
+	size_t size = sizeof(head) + sizeof("allow") + sizeof("]}"), n;
+	char *text;
+
+	for (size_t i = 0; i < rules->n_rules; i++)
+		size += strlen(rules->rule[i].json) + 1;
+	text = malloc(size);
+	if (!text)
+		return NULL;
+	n = (size_t)snprintf(text, size, head,
+			     action_name(rules->default_action));
+	if (egress)
+		*egress = n - 1;
+	for (size_t i = 0; i < rules->n_rules; i++) {
+		size_t len = strlen(rules->rule[i].json);
+
+		if (i > 0)
+			text[n++] = ',';
+		memcpy(text + n, rules->rule[i].json, len);
+		n += len;
+	}
+	memcpy(text + n, "]}", sizeof("]}"));
+	return text;
+}
+
 json_t *rules_to_json(const struct rules *rules)
 {
-	json_t *egress = json_array();
+	char *text = rules_to_text(rules, NULL);
+	json_t *json = text ? json_loads(text, 0, NULL) : NULL;
 
-	for (size_t i = 0; i < rules->n_rules; i++) {
-		if (json_array_append(egress, rules->rule[i].json) < 0) {
-			json_decref(egress);
-			return NULL;
-		}
-	}
-	return json_pack("{s:s, s:o}", "defaultAction",
-			 action_name(rules->default_action), "egress", egress);
+	free(text);
+	return json;
 }

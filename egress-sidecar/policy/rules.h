@@ -38,14 +38,16 @@ struct port_span {
 struct rule {
 	enum policy_action action;
 	enum target_kind kind;
-	char *target;               /* as written */
-	struct domain_name name;    /* TARGET_NAME, TARGET_BELOW */
-	struct address_range range; /* TARGET_RANGE */
+	char *target; /* as written; owns json's bytes too */
+	union {
+		struct domain_name name;    /* TARGET_NAME, TARGET_BELOW */
+		struct address_range range; /* TARGET_RANGE */
+	};
 	int priority;
 	bool has_priority;
 	struct port_span *ports; /* none: every port of every protocol */
 	size_t n_ports;
-	json_t *json; /* as written, for showing it again */
+	char *json; /* as written, compact, for showing it again */
 };
 
 struct rules {
@@ -80,8 +82,12 @@ int rules_from_text(struct rules **out, const char *text, size_t len,
 int rules_from_json(struct rules **out, const json_t *document,
 		    size_t max_rules, struct policy_error *err);
 
-/* The document again, a new reference; keys as in the contract, rules in the
- * order they were given. NULL when out of memory. */
+/* The document again as compact JSON, the caller's to free; keys as in the
+ * contract, rules in the order they were given. *egress, which may be NULL, is
+ * where the array of rules begins; it ends before the last byte. NULL when out
+ * of memory. */
+char *rules_to_text(const struct rules *rules, size_t *egress);
+/* The same, read: a new reference. */
 json_t *rules_to_json(const struct rules *rules);
 
 /*

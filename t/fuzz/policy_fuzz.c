@@ -128,6 +128,43 @@ static void check_shown(const struct rules *rules)
 	rules_free(read);
 }
 
+/* Documents in the plain form have a reader of their own: it must not differ
+ * from that of all JSON. */
+static void check_plain(struct part document, const struct rules *rules)
+{
+	json_t *json =
+		json_loadb(document.text, document.len,
+			   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+	struct policy_error err;
+	struct rules *read;
+	char *a, *b;
+
+	if (!json)
+		return; /* empty, or rules is NULL */
+	if (!rules) {
+		assert(rules_from_json(&read, json, 4096, &err) < 0);
+		json_decref(json);
+		return;
+	}
+	assert(rules_from_json(&read, json, 4096, &err) == 0);
+	assert(read->n_rules == rules->n_rules && read->given == rules->given);
+	for (size_t i = 0; i < read->n_rules; i++) {
+		const struct rule *x = &read->rule[i], *y = &rules->rule[i];
+
+		assert(x->priority == y->priority &&
+		       x->has_priority == y->has_priority);
+		assert(x->action == y->action && x->kind == y->kind &&
+		       strcmp(x->target, y->target) == 0);
+	}
+	a = rules_to_text(read, NULL);
+	b = rules_to_text(rules, NULL);
+	assert(a && b && strcmp(a, b) == 0);
+	free(a);
+	free(b);
+	rules_free(read);
+	json_decref(json);
+}
+
 static void check_changes(const struct rules *rules, struct part patch,
 			  struct part deletion)
 {
@@ -164,6 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int ret = rules_from_text(&rules, document.text, document.len, 4096,
 				  &err);
 
+	check_plain(document, ret < 0 ? NULL : rules);
 	if (ret < 0) {
 		check_error(ret, &err);
 		return 0;

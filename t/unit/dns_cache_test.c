@@ -35,7 +35,8 @@ static struct answer *answer_of(uint32_t ttl, uint16_t len)
 static void an_answer_ends_with_its_ttl(void **state)
 {
 	struct domain_name name = name_of("good.test");
-	struct cache_key key = cache_key(&name, TYPE_A, false, false);
+	struct cache_key key =
+		cache_key(&name, domain_name_hash(&name), TYPE_A, false, false);
 	struct cache *cache;
 	uint32_t age;
 	bool refresh;
@@ -63,11 +64,13 @@ static void what_differs_is_kept_apart(void **state)
 	struct domain_name name = name_of("good.test");
 	struct domain_name other = name_of("good.tes");
 	struct cache_key key[5] = {
-		cache_key(&name, TYPE_A, false, false),
-		cache_key(&name, TYPE_AAAA, false, false),
-		cache_key(&name, TYPE_A, true, false),
-		cache_key(&name, TYPE_A, false, true),
-		cache_key(&other, TYPE_A, false, false),
+		cache_key(&name, domain_name_hash(&name), TYPE_A, false, false),
+		cache_key(&name, domain_name_hash(&name), TYPE_AAAA, false,
+			  false),
+		cache_key(&name, domain_name_hash(&name), TYPE_A, true, false),
+		cache_key(&name, domain_name_hash(&name), TYPE_A, false, true),
+		cache_key(&other, domain_name_hash(&other), TYPE_A, false,
+			  false),
 	};
 	struct cache *cache;
 	uint32_t age;
@@ -95,7 +98,8 @@ static void it_stays_within_its_bytes(void **state)
 {
 	const size_t most = 64 * 1024;
 	struct domain_name first = name_of("n0.test");
-	struct cache_key first_key = cache_key(&first, TYPE_A, false, false);
+	struct cache_key first_key = cache_key(&first, domain_name_hash(&first),
+					       TYPE_A, false, false);
 	struct cache *cache;
 	uint32_t age;
 	bool refresh;
@@ -109,7 +113,8 @@ static void it_stays_within_its_bytes(void **state)
 
 		snprintf(text, sizeof(text), "n%u.test", i);
 		name = name_of(text);
-		key = cache_key(&name, TYPE_A, false, false);
+		key = cache_key(&name, domain_name_hash(&name), TYPE_A, false,
+				false);
 		cache_put(cache, &key, answer_of(300, (uint16_t)(i % 500)), i);
 		assert_true(cache_bytes(cache) <= most);
 		assert_non_null(cache_get(cache, &key, i, &age, &refresh));
@@ -127,7 +132,8 @@ static void it_stays_within_its_bytes(void **state)
 static void a_hot_answer_is_refreshed_once(void **state)
 {
 	struct domain_name name = name_of("good.test");
-	struct cache_key key = cache_key(&name, TYPE_A, false, false);
+	struct cache_key key =
+		cache_key(&name, domain_name_hash(&name), TYPE_A, false, false);
 	struct cache *cache;
 	uint32_t age;
 	bool refresh;
@@ -171,16 +177,18 @@ static void names_can_be_forgotten(void **state)
 	(void)state;
 	assert_int_equal(cache_new(&cache, 0), 0);
 	for (int i = 0; i < 4; i++) {
-		struct cache_key key = cache_key(
-			&name[i & 1], (uint16_t)(i + 1), false, false);
+		struct cache_key key =
+			cache_key(&name[i & 1], domain_name_hash(&name[i & 1]),
+				  (uint16_t)(i + 1), false, false);
 
 		cache_put(cache, &key, answer_of(300, 10), 0);
 	}
 	cache_forget(cache, is_it, &name[1]);
 	assert_int_equal(cache_count(cache), 2);
 	for (int i = 0; i < 4; i++) {
-		struct cache_key key = cache_key(
-			&name[i & 1], (uint16_t)(i + 1), false, false);
+		struct cache_key key =
+			cache_key(&name[i & 1], domain_name_hash(&name[i & 1]),
+				  (uint16_t)(i + 1), false, false);
 
 		assert_int_equal(cache_get(cache, &key, 0, &age, &refresh) !=
 					 NULL,

@@ -20,18 +20,26 @@ static struct rules *read_rules(const char *text)
 	return rules;
 }
 
-/* A document of these rules, in single quotes for reading's sake. */
-static char *document(const char *rules)
+/* JSON that stands in single quotes for reading's sake. */
+static char *quoted(char *text)
 {
-	char *text;
-
-	if (asprintf(&text, "{'egress':[%s]}", rules) < 0)
+	if (!text)
 		abort();
 	for (char *c = text; *c; c++) {
 		if (*c == '\'')
 			*c = '"';
 	}
 	return text;
+}
+
+/* A document of these rules. */
+static char *document(const char *rules)
+{
+	char *text;
+
+	if (asprintf(&text, "{'egress':[%s]}", rules) < 0)
+		abort();
+	return quoted(text);
 }
 
 static struct rules *read_egress(const char *egress)
@@ -68,6 +76,94 @@ static void nothing_given_is_deny_all(void **state)
 		assert_shown(rules,
 			     "{\"defaultAction\":\"deny\",\"egress\":[]}");
 		rules_free(rules);
+	}
+}
+
+/* Documents without escapes, ports and the like are read by a reader of their
+ * own; what it takes must be what the reader of all JSON makes of it. */
+static void plain_documents_read_as_any(void **state)
+{
+	static const char *const texts[] = {
+		"{'egress':[]}",
+		" {\n'egress' : [ ] ,\t'defaultAction':'allow' } ",
+		"{'defaultAction':'deny','egress':[{'action':'allow','target':"
+		"'a.test'},{'target':'10.0.0.0/8','action':'deny'}]}",
+		"{'egress':[ { 'action' : 'allow' ,\r\n'target':'*',"
+		"'priority' : -7 } ]}",
+		"{'egress':[{'priority':0,'action':'deny','target':'::1'}]}",
+		"{'egress':[{'action':'allow','target':'A.Test.'},"
+		"{'action':'allow','target':'*.b.test','priority':999999999}]}",
+		"{'egress':[{'action':'ALLOW','target':'a.test'}]}",
+		"{'egress':[{'action':'allow','target':'a.test','priority':"
+		"1234567890}]}",
+		"{'egress':[{'action':'allow','target':'a.test','priority':"
+		"null}]}",
+		"{'egress':[{'action':'allow','target':'a.test','priority':-0}"
+		"]}",
+		"{'egress':[{'action':'allow','target':'\\u0061.test'}]}",
+		"{'egress':[{'action':'allow','target':'a.test','ports':[1]}]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char *text = quoted(strdup(texts[i])), *shown;
+		struct rules *rules = read_rules(text), *any;
+		json_t *json = json_loads(text, 0, NULL);
+		struct policy_error err;
+
+		assert_int_equal(rules_from_json(&any, json, 0, &err), 0);
+		assert_int_equal(rules->n_rules, any->n_rules);
+		assert_int_equal(rules->default_action, any->default_action);
+		for (size_t k = 0; k < any->n_rules; k++) {
+			assert_int_equal(rules->rule[k].priority,
+					 any->rule[k].priority);
+			assert_int_equal(rules->rule[k].has_priority,
+					 any->rule[k].has_priority);
+		}
+		shown = rules_to_text(any, NULL);
+		assert_shown(rules, shown);
+		free(shown);
+		json_decref(json);
+		rules_free(any);
+		rules_free(rules);
+		free(text);
+	}
+}
+
+/* What neither reader may take. */
+static void plain_mistakes_are_mistakes(void **state)
+{
+	static const char *const texts[] = {
+		"{'egress':[{'action':'allow','target':'a.test'},]}",
+		"{'egress':[{'action':'allow','target':'a.test'}]",
+		"{'egress':[{'action':'allow','target':'a.test'}]} x",
+		"{'egress':[{'action':'allow'}]}",
+		"{'egress':[{'target':'a.test'}]}",
+		"{'egress':[{'action':'allow','action':'deny','target':'a'}]}",
+		"{'egress':[{'action':'allow','target':'a','target':'b'}]}",
+		"{'egress':[{'action':'allow','target':'a','priority':01}]}",
+		"{'egress':[{'action':'allow','target':'a','priority':1.5}]}",
+		"{'egress':[{'action':'allow','target':'a','priority':1,"
+		"'priority':1}]}",
+		"{'egress':[{'action':'allow','target':'a','priority':- 1}]}",
+		"{'egress':[{'action':'allow','target':'a b'}]}",
+		"{'egress':[],'egress':[]}",
+		"{'defaultAction':'deny','defaultAction':'deny'}",
+		"{'egress':[],}",
+		"{'egress':[{'action':'maybe','target':'a'}]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct policy_error err = {.message = ""};
+		char *text = quoted(strdup(texts[i]));
+		struct rules *rules;
+
+		assert_int_equal(
+			rules_from_text(&rules, text, strlen(text), 0, &err),
+			-EINVAL);
+		assert_true(err.message[0] != '\0');
+		free(text);
 	}
 }
 
@@ -617,6 +713,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_given_is_deny_all),
+		cmocka_unit_test(plain_documents_read_as_any),
+		cmocka_unit_test(plain_mistakes_are_mistakes),
 		cmocka_unit_test(keys_may_be_absent_or_null),
 		cmocka_unit_test(actions_have_no_case),
 		cmocka_unit_test(targets_have_their_kinds),
