@@ -26,7 +26,8 @@ $whole =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$root/conf/nginx/$1}g;
 $whole =~ s{/etc/nginx/opensandbox\.d}{$dir/opensandbox.d};
 write_file("$dir/nginx.conf", "pid $dir/nginx.pid;\nerror_log $dir/error.log;\n"
 	. $whole);
-my ($status, $out) = capture($nginx, '-e', "$dir/error.log", '-p', $dir,
+my $env = nginx_env();
+my ($status, $out) = capture('env', (map { "$_=$env->{$_}" } keys %$env), $nginx, '-e', "$dir/error.log", '-p', $dir,
     '-t', '-c', "$dir/nginx.conf");
 is($status, 0, 'nginx takes it, with the sandboxes and policies shown')
     or diag $out;
