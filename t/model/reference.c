@@ -94,3 +94,26 @@ bool model_admits(const struct model *m, const char *name,
 	r = model_first(m, NULL, a, protocol, port);
 	return r && r->allow;
 }
+
+void model_hold(struct model_ports *out, const struct model *m,
+		const char *name, const struct address *a, bool anywhere)
+{
+	out->all = model_admits(m, name, a, anywhere, IPPROTO_SCTP, 0);
+	for (unsigned int port = 0; port <= MODEL_PORTS_ALIKE; port++) {
+		out->tcp[port] =
+			model_admits(m, name, a, anywhere, IPPROTO_TCP, port);
+		out->udp[port] =
+			model_admits(m, name, a, anywhere, IPPROTO_UDP, port);
+		out->all &= out->tcp[port] && out->udp[port];
+	}
+}
+
+bool model_holds(const struct model_ports *ports, int protocol,
+		 unsigned int port)
+{
+	if (port > MODEL_PORTS_ALIKE)
+		port = MODEL_PORTS_ALIKE;
+	if (protocol == IPPROTO_TCP)
+		return ports->tcp[port];
+	return protocol == IPPROTO_UDP ? ports->udp[port] : ports->all;
+}

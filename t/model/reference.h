@@ -15,7 +15,9 @@
 enum {
 	MODEL_RULES_MAX = 10,
 	MODEL_ALWAYS_MAX = 3, /* in each of the two files */
-	MODEL_PORTS_MAX = 3
+	MODEL_PORTS_MAX = 3,
+	/* ports from here on fare alike, but for the last */
+	MODEL_PORTS_ALIKE = 24
 };
 
 /* A rule as the reference sees it: text for names, bytes for addresses. */
@@ -63,5 +65,20 @@ bool model_allows(const struct model *m, const struct model_rule *r);
 bool model_admits(const struct model *m, const char *name,
 		  const struct address *a, bool anywhere, int protocol,
 		  unsigned int port);
+
+/*
+ * What of it the kernel is told: everything, or ports of TCP and UDP. Other
+ * protocols are let out with everything alone.
+ */
+struct model_ports {
+	bool all; /* other protocols too */
+	bool tcp[MODEL_PORTS_ALIKE + 1];
+	bool udp[MODEL_PORTS_ALIKE + 1];
+};
+
+void model_hold(struct model_ports *out, const struct model *m,
+		const char *name, const struct address *a, bool anywhere);
+bool model_holds(const struct model_ports *ports, int protocol,
+		 unsigned int port);
 
 #endif
