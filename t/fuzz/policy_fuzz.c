@@ -3,6 +3,18 @@
  * A policy document, a patch and a deletion, separated by NUL. What is read
  * must compile, be shown as it can be read again, and say the same of every
  * edge of a rule by the ranges as by the match.
+ *
+ * Counted: egress-sidecar/policy/address.c
+ * Counted: egress-sidecar/policy/admission.c
+ * Counted: egress-sidecar/policy/flat.c
+ * Counted: egress-sidecar/policy/name.c
+ * Counted: egress-sidecar/policy/name_index.c
+ * Counted: egress-sidecar/policy/patch.c
+ * Counted: egress-sidecar/policy/policy.c
+ * Counted: egress-sidecar/policy/port_table.c
+ * Counted: egress-sidecar/policy/ports.c
+ * Counted: egress-sidecar/policy/rules.c
+ * Counted: egress-sidecar/policy/target.c
  */
 #include "model/ranges.h"
 
