@@ -76,11 +76,11 @@ static bool is_learned(const struct sweep *s, const struct peer_socket *p,
 	if (holds(&s->allowed[v6 ? LEARNED6 : LEARNED4], &e) ||
 	    holds(by_port, &of_protocol))
 		return true;
-	for (uint8_t bits = 0; bits <= LEARNED_BLOCK_BITS_MAX; bits++) {
+	for (unsigned bits = 0; bits <= LEARNED_BLOCK_BITS_MAX; bits++) {
 		uint16_t first = (uint16_t)(port & UINT32_MAX << bits);
 
 		element_address_protocol_ports(&of_port, &p->peer, p->protocol,
-					       first, bits);
+					       first, (uint8_t)bits);
 		if (holds(by_port, &of_port))
 			return true;
 	}
