@@ -4,7 +4,8 @@
 #   make demo     the main job on real traffic, for a newcomer
 #   make test     everything: unit tests, then system tests; with SAN=1, under
 #                 AddressSanitizer and UndefinedBehaviorSanitizer
-#   make check    layout, clang-tidy, cppcheck, unit tests
+#   make check    layout, clang-tidy, cppcheck, -fanalyzer, unit tests, a million
+#                 random policies
 #   make fuzz     TIME=10: libFuzzer on what reads bytes from outside
 #   make bench    ratios against peers, measured in one run; bench-ingress and
 #                 bench-egress: one program's alone
@@ -88,12 +89,12 @@ demo: deps
 unit: $(UNIT_TESTS)
 	@set -e; for test in $(UNIT_TESTS); do echo "== $$test"; ./$$test; done
 
-system: all $(TOOLS)
+system: all fuzzers $(TOOLS)
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) prove --timer -It/lib $(TESTS)
 
 check: deps
 	@$(MAKE) --no-print-directory all unit
-	@scripts/check
+	@BUILD=$(B) scripts/check
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools

@@ -70,18 +70,21 @@ static char *trimmed(char *text)
 	return text;
 }
 
-/* Calls each(item) for the parts of a comma-separated list, blanks trimmed. */
-static int list_each(struct settings *s, const char *value, char *why,
-		     int (*each)(struct settings *s, const char *item,
-				 char *why))
+/* A comma-separated list, blanks trimmed, in place of the *n items that were
+ * there; add puts one more. */
+static int list_read(struct settings *s, size_t *n, const char *value,
+		     char *why,
+		     int (*add)(struct settings *s, const char *item,
+				char *why))
 {
 	char *copy = strdup(value), *rest = copy, *item;
 	int err = copy ? 0 : expected(why, "memory");
 
+	*n = 0;
 	while (!err && (item = strsep(&rest, ","))) {
 		item = trimmed(item);
 		if (item[0])
-			err = each(s, item, why);
+			err = add(s, item, why);
 	}
 	free(copy);
 	return err;
@@ -299,8 +302,7 @@ static int read_token_file(struct settings *s, const char *value, char *why)
 
 static int read_upstream(struct settings *s, const char *value, char *why)
 {
-	s->resolvers.n = 0;
-	return list_each(s, value, why, add_resolver);
+	return list_read(s, &s->resolvers.n, value, why, add_resolver);
 }
 
 static int read_timeout(struct settings *s, const char *value, char *why)
@@ -339,8 +341,7 @@ static int read_private(struct settings *s, const char *value, char *why)
 
 static int read_exempt(struct settings *s, const char *value, char *why)
 {
-	s->n_exempt = 0;
-	return list_each(s, value, why, add_exempt);
+	return list_read(s, &s->n_exempt, value, why, add_exempt);
 }
 
 static int read_block_doh(struct settings *s, const char *value, char *why)
@@ -351,14 +352,12 @@ static int read_block_doh(struct settings *s, const char *value, char *why)
 
 static int read_doh(struct settings *s, const char *value, char *why)
 {
-	s->n_doh = 0;
-	return list_each(s, value, why, add_doh);
+	return list_read(s, &s->n_doh, value, why, add_doh);
 }
 
 static int read_inbound(struct settings *s, const char *value, char *why)
 {
-	s->n_inbound = 0;
-	return list_each(s, value, why, add_inbound);
+	return list_read(s, &s->n_inbound, value, why, add_inbound);
 }
 
 static int read_webhook(struct settings *s, const char *value, char *why)
@@ -382,8 +381,7 @@ static int read_log_level(struct settings *s, const char *value, char *why)
 
 static int read_attrs(struct settings *s, const char *value, char *why)
 {
-	s->n_attrs = 0;
-	return list_each(s, value, why, add_attr);
+	return list_read(s, &s->n_attrs, value, why, add_attr);
 }
 
 static int read_netns(struct settings *s, const char *value, char *why)

@@ -49,7 +49,10 @@ subtest 'without sock_diag the next packet ends it' => sub {
 	is(ask($d, 'apply ' . policy('good.test', 'fine.test')), 'ok applied',
 	    'allowed again');
 	is(ask($d, "learn fine.test $fine 30"), 'ok learned', 'learn');
-	my $ended = hostile_start($w, 'hold', $fine, 80, 20);
+	# With pauses: an echo under way would be refused first, towards its
+	# sender, and the connection be over without a word to us.
+	my $ended = hostile_start($w, 'hold', $fine, 80, 20, 0.7);
+	sleep 0.2;
 	my $begun = time;
 	is(ask($d, 'apply ' . policy('good.test')), 'ok applied', 'removed');
 	like(said($ended), qr/^ECONNRESET/, 'reset');

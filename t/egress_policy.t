@@ -90,6 +90,23 @@ policy('deny', [qw(allow inside.test)], [qw(allow 10.88.0.1)]);
 is((sees($w, 'dig', '+short', '@10.88.0.1', 'inside.test'))[1], "10.88.0.1\n",
     '  a private one is given where an address rule allows it');
 
+# Many ports that are not all of them, behind a name: no mail, no QUIC.
+for my $default (qw(deny allow)) {
+	my ($status, $text) = api($w, 'PUT', '/policy',
+	    { defaultAction => $default, egress => [
+		{ action => 'deny', target => '*', protocol => 'tcp',
+			ports => [25, 465] },
+		{ action => 'deny', target => '*', protocol => 'udp',
+			ports => [443] },
+		{ action => 'allow', target => 'good.test' }] });
+	is($status, 200, "policy $default, but for a few ports") or diag $text;
+	opens('good.test');
+	is((sees($w, 'curl', '-s', '-m', '5', 'http://good.test:25/'))[0], 7,
+	    '  port 25 of it is refused');
+}
+policy('deny', [qw(allow good.test)]);
+opens('good.test');
+
 for my $body ('', 'null', '{}') {
 	my ($status, undef, $json) = api($w, 'POST', '/policy', $body);
 	is($status, 200, "POST of '$body'");
@@ -98,4 +115,4 @@ for my $body ('', 'null', '{}') {
 }
 refused(GOOD);
 
-done_testing(44);
+done_testing(52);

@@ -28,7 +28,7 @@ $whole =~ s{/etc/nginx/opensandbox\.d}{$dir/opensandbox.d};
 write_file("$dir/nginx.conf", "pid $dir/nginx.pid;\nerror_log $dir/error.log;\n"
 	. $whole);
 my ($status, $out) = do {
-	my $env = Ingress::nginx_env();
+	my $env = nginx_env();
 	local @ENV{ keys %$env } = values %$env;
 	capture(Ingress::nginx_binary(), '-e', "$dir/error.log", '-p', $dir, '-t',
 	    '-c', "$dir/nginx.conf");

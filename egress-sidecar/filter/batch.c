@@ -71,6 +71,8 @@ static void *room(struct batch *b, size_t len)
 			b->err = -ENOMEM;
 			return NULL;
 		}
+		/* what lies between attributes is sent as well */
+		memset(data + b->size, 0, size - b->size);
 		b->data = data;
 		b->size = size;
 	}

@@ -36,8 +36,7 @@ struct filter {
 	uint64_t learned, commits;
 };
 
-/* Learned elements as set elements, sorted, each once. Those that do not fit
- * the kernel's sets are an error. 0, -ENOMEM. */
+/* Learned elements as set elements, sorted, each once. 0 or -ENOMEM. */
 int learned_add(struct elements lists[LEARNED_SETS],
 		const struct lease_element *element);
 void learned_unique(struct elements lists[LEARNED_SETS]);

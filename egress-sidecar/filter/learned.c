@@ -2,9 +2,10 @@
 #include "inner.h"
 
 #include <errno.h>
+#include <stdint.h>
 
 static int add(struct elements *list, const struct lease_element *element,
-	       uint8_t protocol, uint16_t port)
+	       uint8_t protocol, uint16_t port, uint8_t bits)
 {
 	struct set_element *e = elements_add(list);
 	char name[DOMAIN_NAME_TEXT_MAX];
@@ -12,7 +13,8 @@ static int add(struct elements *list, const struct lease_element *element,
 	if (!e)
 		return -ENOMEM;
 	if (element->ports)
-		element_address_protocol_port(e, &element->a, protocol, port);
+		element_address_protocol_ports(e, &element->a, protocol, port,
+					       bits);
 	else
 		element_address(e, &element->a);
 	e->timeout_s = element->timeout_s;
@@ -22,23 +24,36 @@ static int add(struct elements *list, const struct lease_element *element,
 				domain_name_to_text(element->name, name));
 }
 
+/* The largest block of ports that starts here and ends in time. */
+static uint8_t block_bits(uint32_t first, uint32_t last)
+{
+	uint8_t bits = 0;
+
+	while (bits < LEARNED_BLOCK_BITS_MAX && !(first & 1u << bits) &&
+	       first + (2u << bits) - 1 <= last)
+		bits++;
+	return bits;
+}
+
 static int add_span(struct elements *list, const struct lease_element *element,
 		    const struct port_span *span)
 {
+	bool many = span->last - span->first >= POLICY_NAME_PORTS_MAX;
+	uint32_t port = span->first;
+	int ret = 0;
+
 	/* Port 0 in the kernel's sets: all of the protocol. */
 	if (span->first == 0 && span->last == UINT16_MAX)
-		return add(list, element, span->protocol, 0);
-	if (span->last - span->first >= POLICY_NAME_PORTS_MAX)
-		return -E2BIG;
-	for (uint32_t port = span->first; port <= span->last; port++) {
-		int ret = port ? add(list, element, span->protocol,
-				     (uint16_t)port)
-			       : 0;
+		return add(list, element, span->protocol, 0, 0);
+	while (port <= span->last && ret == 0) {
+		uint8_t bits = many ? block_bits(port, span->last) : 0;
 
-		if (ret < 0)
-			return ret;
+		if (port || bits)
+			ret = add(list, element, span->protocol, (uint16_t)port,
+				  bits);
+		port += 1u << bits;
 	}
-	return 0;
+	return ret;
 }
 
 int learned_add(struct elements lists[LEARNED_SETS],
@@ -47,7 +62,7 @@ int learned_add(struct elements lists[LEARNED_SETS],
 	bool v6 = element->a.family == AF_INET6;
 
 	if (!element->ports)
-		return add(&lists[v6 ? LEARNED6 : LEARNED4], element, 0, 0);
+		return add(&lists[v6 ? LEARNED6 : LEARNED4], element, 0, 0, 0);
 	for (size_t i = 0; i < element->ports->n; i++) {
 		int ret = add_span(&lists[v6 ? LEARNED6_PORTS : LEARNED4_PORTS],
 				   element, &element->ports->span[i]);

@@ -40,7 +40,7 @@ int nflog_open(struct channel *c, int netns, uint16_t group)
 		.copy_mode = NFULNL_COPY_PACKET,
 	};
 	int ret, one = 1;
-	char buf[256];
+	char buf[256] = {0};
 	struct nlmsghdr *nlh;
 
 	ret = channel_open(c, netns, NETLINK_NETFILTER);

@@ -66,16 +66,25 @@ static bool is_learned(const struct sweep *s, const struct peer_socket *p,
 		       uint16_t port)
 {
 	bool v6 = p->peer.family == AF_INET6;
+	const struct elements *by_port =
+		&s->allowed[v6 ? LEARNED6_PORTS : LEARNED4_PORTS];
 	struct set_element e = {0}, of_port = {0}, of_protocol = {0};
 
 	element_address(&e, &p->peer);
-	element_address_protocol_port(&of_port, &p->peer, p->protocol, port);
-	element_address_protocol_port(&of_protocol, &p->peer, p->protocol, 0);
-	return holds(&s->allowed[v6 ? LEARNED6 : LEARNED4], &e) ||
-	       holds(&s->allowed[v6 ? LEARNED6_PORTS : LEARNED4_PORTS],
-		     &of_port) ||
-	       holds(&s->allowed[v6 ? LEARNED6_PORTS : LEARNED4_PORTS],
-		     &of_protocol);
+	element_address_protocol_ports(&of_protocol, &p->peer, p->protocol, 0,
+				       0);
+	if (holds(&s->allowed[v6 ? LEARNED6 : LEARNED4], &e) ||
+	    holds(by_port, &of_protocol))
+		return true;
+	for (unsigned bits = 0; bits <= LEARNED_BLOCK_BITS_MAX; bits++) {
+		uint16_t first = (uint16_t)(port & UINT32_MAX << bits);
+
+		element_address_protocol_ports(&of_port, &p->peer, p->protocol,
+					       first, (uint8_t)bits);
+		if (holds(by_port, &of_port))
+			return true;
+	}
+	return false;
 }
 
 /* Our own questions, and the sandbox's to resolvers that it may ask. */

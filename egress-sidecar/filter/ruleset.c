@@ -326,27 +326,86 @@ static void write_judge_ports(struct batch *b, const struct filter_settings *s)
 	}
 }
 
-static void write_judge_learned(struct batch *b, const char *set, bool v6,
-				bool ports, bool any_port, bool established)
+/* How a set of learned addresses is looked up. */
+struct learned_lookup {
+	bool v6;
+	bool ports;
+	bool any_port;
+	uint8_t bits; /* of the port that do not count */
+	bool established;
+};
+
+static void write_judge_learned(struct batch *b, const char *set,
+				const struct learned_lookup *how)
 {
-	uint32_t behind = v6 ? 4 : 1;
+	uint32_t behind = how->v6 ? 4 : 1;
 
 	rule_begin(b, "judge");
-	if (established)
+	if (how->established)
 		rule_ct_state(b, NFT_STATE_ESTABLISHED);
-	load_peer(b, v6, 0);
-	if (ports) {
+	load_peer(b, how->v6, 0);
+	if (how->ports) {
 		static const uint16_t any;
 
 		rule_load_meta(b, NFT_META_L4PROTO, behind);
-		if (any_port)
+		if (how->any_port)
 			rule_load_data(b, behind + 1, &any, sizeof(any));
 		else
 			rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY,
 				     behind + 1);
+		if (how->bits) {
+			uint16_t kept =
+				htons((uint16_t)(UINT16_MAX << how->bits));
+			uint8_t mask[4] = {0}, bits[4] = {0, 0, 0, how->bits};
+
+			memcpy(mask, &kept, sizeof(kept));
+			rule_mask_xor(b, behind + 1, mask, bits, sizeof(mask));
+		}
 	}
 	rule_lookup(b, set, 0);
 	rule_goto(b, "admit");
+}
+
+/* Ports one by one, whole protocols, and blocks where the policy makes any. */
+static void write_judge_set(struct batch *b, const struct ruleset *r,
+			    enum learned_set set, bool blocks)
+{
+	const struct learned_set_form *form = &learned_sets[set];
+	struct learned_lookup how = {
+		.v6 = set == LEARNED6 || set == LEARNED6_PORTS,
+		.ports = set >= LEARNED4_PORTS,
+	};
+	int ways = !how.ports ? 1 : blocks ? 2 + LEARNED_BLOCK_BITS_MAX : 2;
+
+	for (int way = 0; way < ways; way++) {
+		how.any_port = way == 1;
+		how.bits = (uint8_t)(way > 1 ? way - 1 : 0);
+		how.established = false;
+		write_judge_learned(b, form->name, &how);
+		how.established = true;
+		if (r->grace[set].n)
+			write_judge_learned(b, form->grace_name, &how);
+	}
+}
+
+/* Can a name be left with more ports than are listed one by one? By a rule that
+ * takes some from all, or one that gives many. */
+static bool has_blocks(const struct policy *policy)
+{
+	const struct rules *rules = policy_rules(policy);
+
+	for (size_t i = 0; i < rules->n_rules; i++) {
+		const struct rule *rule = &rules->rule[i];
+
+		if (rule->n_ports && rule->action == POLICY_DENY)
+			return true;
+		for (size_t k = 0; k < rule->n_ports; k++) {
+			if (rule->ports[k].last - rule->ports[k].first >=
+			    POLICY_NAME_PORTS_MAX)
+				return true;
+		}
+	}
+	return false;
 }
 
 /* Learned addresses come before the ranges: an address that an earlier rule
@@ -354,22 +413,12 @@ static void write_judge_learned(struct batch *b, const char *set, bool v6,
 static void write_judge(struct batch *b, const struct ruleset *r)
 {
 	bool ports = policy_has_name_ports(r->policy);
+	bool blocks = ports && has_blocks(r->policy);
 	bool allow = policy_default(r->policy) == POLICY_ALLOW;
 
 	write_judge_ports(b, r->settings);
-	for (size_t i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
-		const struct learned_set_form *form = &learned_sets[i];
-		bool v6 = i == LEARNED6 || i == LEARNED6_PORTS;
-		bool by_port = i >= LEARNED4_PORTS;
-
-		for (int any = 0; any < (by_port ? 2 : 1); any++) {
-			write_judge_learned(b, form->name, v6, by_port, any,
-					    false);
-			if (r->grace[i].n)
-				write_judge_learned(b, form->grace_name, v6,
-						    by_port, any, true);
-		}
-	}
+	for (int i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++)
+		write_judge_set(b, r, (enum learned_set)i, blocks);
 	for (int v6 = 0; v6 < 2; v6++) {
 		rule_begin(b, "judge");
 		load_peer(b, v6, 0);

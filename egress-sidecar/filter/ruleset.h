@@ -31,6 +31,12 @@ enum learned_set {
 	LEARNED_SETS
 };
 
+/* Sets of ports hold a port, a protocol, or a block of 1 << bits ports; half
+ * of all ports is the largest block. */
+enum {
+	LEARNED_BLOCK_BITS_MAX = 15
+};
+
 struct learned_set_form {
 	const char *name;       /* learned: new connections, with an end */
 	const char *grace_name; /* ended leases: open connections alone */

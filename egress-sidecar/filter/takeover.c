@@ -200,7 +200,7 @@ static int read_elements(void *arg, const struct nlmsghdr *nlh)
 
 static int read_set(struct channel *c, const char *name, struct reading *r)
 {
-	char buf[REQUEST_BYTES];
+	char buf[REQUEST_BYTES] = {0};
 	struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(
 		buf, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_DUMP, 0);
 	int ret;

@@ -3,6 +3,10 @@
  * Any bytes as a resolver's answer to the question they repeat; what is written
  * from it must be a message that reads the same again. The first byte says
  * which addresses are dropped, and whether signatures are wanted.
+ *
+ * Counted: egress-sidecar/dns/answer.c
+ * Counted: egress-sidecar/dns/answer_write.c
+ * Counted: egress-sidecar/dns/svcb.c
  */
 #include "dns/answer.h"
 

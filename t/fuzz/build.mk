@@ -1,47 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Each t/fuzz/NAME_fuzz.c is one libFuzzer program, linked with the sidecar's
-# own sources, built by clang under AddressSanitizer and
-# UndefinedBehaviorSanitizer. t/fuzz/NAME.dict are its words,
-# t/fuzz/corpus/NAME its seeds and every input that once broke it.
+# Each t/fuzz/NAME_fuzz.c is one libFuzzer target, built by clang under
+# AddressSanitizer and UndefinedBehaviorSanitizer from the real sources: those
+# of the sidecar are programs; ngx_NAME_fuzz.c are dynamic modules that fuzz the
+# gateway's sources inside an nginx (ngx_host.h). t/fuzz/NAME.dict are a
+# target's words, t/fuzz/corpus/NAME its seeds and every input that once broke
+# it.
 #
 #   make fuzz TIME=60    each that many seconds; FUZZERS='policy' only some
+#
+# t/fuzz.t runs the seeds alone, and a few seconds more.
 
 FUZZ_CC    ?= clang
 TIME       ?= 10
 FUZZERS    ?= $(patsubst t/fuzz/%_fuzz.c,%,$(sort $(wildcard t/fuzz/*_fuzz.c)))
-FUZZ_FLAGS := -std=c17 -D_GNU_SOURCE -O1 -g -Iegress-sidecar -MMD -MP \
-              -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=all \
+              -fprofile-instr-generate -fcoverage-mapping
+FUZZ_FLAGS := -D_GNU_SOURCE -O1 -g -fPIC -Iegress-sidecar -It -MMD -MP \
+              -fno-omit-frame-pointer $(FUZZ_SAN)
 FUZZ_B     := $(B)/fuzz
 FUZZ_LIB   := $(FUZZ_B)/libegress.a
 FUZZ_OBJ   := $(patsubst %.c,$(FUZZ_B)/%.o,\
-                $(filter-out egress-sidecar/main.c,$(SIDECAR_SRC)))
+                $(filter-out egress-sidecar/main.c,$(SIDECAR_SRC)) \
+                t/model/ranges.c)
+FUZZ_NGX_OBJ := $(patsubst %.c,$(FUZZ_B)/%.o,$(MODULE_SRC) t/fuzz/ngx_host.c)
+FUZZ_PROGRAMS := $(patsubst %,$(FUZZ_B)/%_fuzz,$(filter-out ngx_%,$(FUZZERS)))
+FUZZ_MODULES  := $(patsubst %,$(FUZZ_B)/%_fuzz.so,$(filter ngx_%,$(FUZZERS)))
 
-$(FUZZ_B)/egress-sidecar/%.o: egress-sidecar/%.c
+$(FUZZ_OBJ): $(FUZZ_B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined \
+	$(QUIET_CC)$(FUZZ_CC) -std=c17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
 	    -c $< -o $@
 
 $(FUZZ_LIB): $(FUZZ_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
-$(FUZZ_B)/%_fuzz: t/fuzz/%_fuzz.c $(FUZZ_LIB)
-	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< \
+$(FUZZ_PROGRAMS): $(FUZZ_B)/%_fuzz: t/fuzz/%_fuzz.c $(FUZZ_LIB)
+	$(QUIET_LD)$(FUZZ_CC) -std=c17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< \
 	    $(FUZZ_LIB) $(SIDECAR_LIBS)
 
-.PHONY: fuzz
-fuzz: deps
-	@$(MAKE) --no-print-directory $(FUZZERS:%=$(FUZZ_B)/%_fuzz)
-	@set -e; for name in $(FUZZERS); do \
-	    echo "== $$name"; \
-	    found=$(FUZZ_B)/corpus/$$name; seeds=t/fuzz/corpus/$$name; \
-	    mkdir -p $$found $$seeds; \
-	    words=t/fuzz/$$name.dict; set --; \
-	    [ ! -e $$words ] || set -- -dict=$$words; \
-	    $(FUZZ_B)/$${name}_fuzz "$$@" -max_total_time=$(TIME) \
-	        -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-	        -artifact_prefix=$(FUZZ_B)/$$name- $$found $$seeds; \
-	done
+# The runtime is shared, since nginx itself has none: see scripts/fuzz. It has
+# empty functions for coverage, which must not come before libFuzzer's.
+FUZZ_NGX_FLAGS = $(FUZZ_FLAGS) -I$(MODULE_DIR) -fsanitize=fuzzer-no-link \
+    $(foreach dir,core event event/modules os/unix http http/modules http/v2,\
+      -isystem $(NGINX_TREE)/src/$(dir)) -isystem $(NGINX_TREE)/objs
 
--include $(FUZZ_OBJ:.o=.d) $(FUZZERS:%=$(FUZZ_B)/%_fuzz.d)
+$(FUZZ_NGX_OBJ): $(FUZZ_B)/%.o: %.c | $(NGINX_TREE)/objs/Makefile
+	@mkdir -p $(@D)
+	$(QUIET_CC)$(FUZZ_CC) $(FUZZ_NGX_FLAGS) -c $< -o $@
+
+$(FUZZ_MODULES:.so=.o): $(FUZZ_B)/%.o: t/fuzz/%.c | $(NGINX_TREE)/objs/Makefile
+	$(QUIET_CC)$(FUZZ_CC) $(FUZZ_NGX_FLAGS) -c $< -o $@
+
+$(FUZZ_MODULES): %.so: %.o $(FUZZ_NGX_OBJ) $(FUZZ_LIB)
+	$(QUIET_LD)$(FUZZ_CC) -shared -shared-libasan $(FUZZ_SAN) \
+	    -Wl,-Bsymbolic -o $@ $^ \
+	    "$$($(FUZZ_CC) \
+	        -print-file-name=libclang_rt.fuzzer_no_main-$$(uname -m).a)" \
+	    -ljansson -lcrypto -lstdc++ -lm
+
+.PHONY: fuzz fuzzers
+fuzzers:
+	@$(MAKE) --no-print-directory $(FUZZ_PROGRAMS) $(FUZZ_MODULES)
+
+fuzz: deps fuzzers
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    scripts/fuzz $(TIME) $(FUZZERS)
+
+-include $(FUZZ_OBJ:.o=.d) $(FUZZ_NGX_OBJ:.o=.d)
+-include $(FUZZ_PROGRAMS:=.d) $(FUZZ_MODULES:.so=.d)

@@ -3,6 +3,9 @@
  * A byte that chooses an option and its value; the variables of OTLP and the
  * body of an agent's request are values too. What is refused says what was
  * expected, in one line.
+ *
+ * Counted: egress-sidecar/options.c
+ * Counted: egress-sidecar/control/agent_request.c
  */
 #include "control/agent_request.h"
 #include "control/otlp.h"

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a client's question, and what is written from them. */
+/*
+ * Any bytes as a client's question, and what is written from them.
+ *
+ * Counted: egress-sidecar/dns/question.c
+ * Counted: egress-sidecar/dns/wire.c
+ */
 #include "dns/question.h"
 
 #include <stdlib.h>

@@ -20,7 +20,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(scratch root build_dir start spawn stop kill_now alive
     wait_exit run run_in capture netns netns_etc veth addr in_netns free_port
-    wait_for wait_port write_file read_file python tool);
+    wait_for wait_port write_file read_file python tool nginx_env);
 
 my $owner = $$;
 my (%children, @namespaces, $scratch);
@@ -53,6 +53,22 @@ sub scratch
 sub python
 {
 	return '/usr/bin/python3';
+}
+
+# The environment that nginx must run in: a sanitized module needs its runtime
+# before anything else in the process. What nginx itself leaves at its end is
+# none of ours.
+sub nginx_env
+{
+	return {} if build_dir() !~ m{/san\b};
+	my (undef, $asan) = capture('gcc', '-print-file-name=libasan.so');
+	my (undef, $ubsan) = capture('gcc', '-print-file-name=libubsan.so');
+	chomp($asan, $ubsan);
+	return {
+		LD_PRELOAD    => "$asan:$ubsan",
+		ASAN_OPTIONS  => 'detect_leaks=0',
+		UBSAN_OPTIONS => 'print_stacktrace=1',
+	};
 }
 
 # A copy of t/tools/NAME that a user who is nobody can read too, wherever the

@@ -26,20 +26,6 @@ sub nginx_binary
 	return ($ENV{NGINX} || '') . '/usr/sbin/nginx';
 }
 
-# A sanitized module needs its runtime before anything else in the process.
-sub nginx_env
-{
-	return {} if build_dir() !~ m{/san\b};
-	my (undef, $asan) = capture('gcc', '-print-file-name=libasan.so');
-	my (undef, $ubsan) = capture('gcc', '-print-file-name=libubsan.so');
-	chomp($asan, $ubsan);
-	return {
-		LD_PRELOAD    => "$asan:$ubsan",
-		ASAN_OPTIONS  => 'detect_leaks=0',
-		UBSAN_OPTIONS => 'print_stacktrace=1',
-	};
-}
-
 sub configure
 {
 	my ($g, %o) = @_;

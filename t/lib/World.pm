@@ -136,12 +136,13 @@ sub world_web
 }
 
 # Start the sidecar and wait until it serves. how => 'join' (default: in the
-# host's namespace, with --netns) or 'sidecar' (in the sandbox's own).
+# host's namespace, with --netns) or 'sidecar' (in the sandbox's own); under =>
+# [a program that runs it and its arguments].
 sub sidecar
 {
 	my ($w, %o) = @_;
 	my $how = $o{how} || 'join';
-	my @cmd = (build_dir() . '/egress-sidecar');
+	my @cmd = (@{ $o{under} || [] }, build_dir() . '/egress-sidecar');
 
 	push @cmd, '--netns', $w->{sandbox} if $how eq 'join';
 	my %env = (
@@ -162,7 +163,7 @@ sub sidecar
 		my ($status) = capture('ip', 'netns', 'exec', $w->{host}, 'curl',
 		    '-sf', '-m', '2', '-o', '/dev/null', "$w->{api}/healthz");
 		return $status == 0;
-	}) or die "sidecar did not start\n";
+	}, $o{under} ? 60 : 10) or die "sidecar did not start\n";
 	die "sidecar ended: " . read_file(scratch() . "/$name.log")
 	    if !alive($pid);
 	return $pid;

@@ -7,10 +7,13 @@ TOOLS     := $(TOOLS_SRC:%.c=$(B)/%)
 
 $(B)/t/tools/%.o: t/tools/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -It -c $< -o $@
 
 $(TOOLS): $(B)/t/tools/%: $(B)/t/tools/%.o $(SIDECAR_LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(SIDECAR_LIB) $(SIDECAR_LIBS)
+	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \
+	    $(SIDECAR_LIBS)
+
+$(B)/t/tools/egress_model: $(MODEL_OBJ)
 
 .SECONDARY: $(TOOLS_SRC:%.c=$(B)/%.o)
 -include $(TOOLS_SRC:%.c=$(B)/%.d)

@@ -311,7 +311,7 @@ def forge(source, allowed, port):
     return result
 
 
-def hold(address, port, seconds, source_port="0"):
+def hold(address, port, seconds, pause="0.05"):
     """Keep a connection busy; print what became of it."""
     s = socket.socket(family_of(address), socket.SOCK_STREAM)
     s.settimeout(PATIENCE)
@@ -323,7 +323,7 @@ def hold(address, port, seconds, source_port="0"):
             s.sendall(b"tick")
             if not s.recv(64):
                 return "closed"
-            time.sleep(0.05)
+            time.sleep(float(pause))
         return "alive"
     except OSError as e:
         return name_of(e)

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Each t/unit/NAME_test.c is one cmocka program, linked with the sidecar's
-# archive. A test of the module's pure rooms names their objects itself, in
+# archive. t/model is what policies mean, for all that check them. A test of the module's pure rooms names their objects itself, in
 # ngx_opensandbox_module/build.mk.
 
 UNIT_SRC   := $(sort $(wildcard t/unit/*_test.c))
 UNIT_TESTS := $(UNIT_SRC:%.c=$(B)/%)
 
+MODEL_SRC  := $(wildcard t/model/*.c)
+MODEL_OBJ  := $(MODEL_SRC:%.c=$(B)/%.o)
+
 $(B)/t/unit/%.o: t/unit/%.c
 	@mkdir -p $(@D)
-	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -It -c $< -o $@
+
+$(B)/t/model/%.o: t/model/%.c
+	@mkdir -p $(@D)
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -It -c $< -o $@
+
+$(B)/t/unit/policy_model_test: $(MODEL_OBJ)
 
 $(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(SIDECAR_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \
 	    $(SIDECAR_LIBS) -lcmocka
 
 .SECONDARY: $(UNIT_SRC:%.c=$(B)/%.o)
--include $(UNIT_SRC:%.c=$(B)/%.d)
+-include $(UNIT_SRC:%.c=$(B)/%.d) $(MODEL_OBJ:.o=.d)
