@@ -468,8 +468,10 @@ static int add_without(struct settings *s, const char *word, char *why)
 
 static int read_without(struct settings *s, const char *value, char *why)
 {
+	size_t n;
+
 	s->without = 0;
-	return list_each(s, value, why, add_without);
+	return list_read(s, &n, value, why, add_without);
 }
 
 static int read_always_dir(struct settings *s, const char *value, char *why)
