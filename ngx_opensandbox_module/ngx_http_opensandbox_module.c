@@ -291,17 +291,22 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_opensandbox_ctx_t));
+    cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
         return NULL;
     }
 
-    ctx = cln->data;
-    ngx_memzero(ctx, sizeof(ngx_http_opensandbox_ctx_t));
+    /* in the pool it would make most requests need a third block of it */
+
+    ctx = ngx_calloc(sizeof(ngx_http_opensandbox_ctx_t), r->connection->log);
+    if (ctx == NULL) {
+        return NULL;
+    }
 
     ctx->http_version = r->http_version;
 
     cln->handler = ngx_http_opensandbox_cleanup;
+    cln->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
 
@@ -357,6 +362,8 @@ ngx_http_opensandbox_cleanup(void *data)
     }
 
     ngx_http_opensandbox_release(ctx);
+
+    ngx_free(ctx);
 }
 
 

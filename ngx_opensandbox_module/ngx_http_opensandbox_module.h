@@ -41,6 +41,8 @@ typedef enum {
 typedef struct ngx_http_opensandbox_renew_conf_s
     ngx_http_opensandbox_renew_conf_t;
 
+typedef struct ngx_http_opensandbox_relay_s ngx_http_opensandbox_relay_t;
+
 
 /* a key of opensandbox_access_keys */
 typedef struct {
@@ -119,6 +121,8 @@ typedef struct {
     ngx_uint_t http_version;
 
     ngx_chain_t *body;
+
+    ngx_http_opensandbox_relay_t *relay; /* of a tunnel, once it carries */
 
     /* of a tunnel, and of a request that is held */
     ngx_http_request_t          *request;
@@ -238,11 +242,24 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
 
 
 /* _tunnel.c: upgraded connections, from the switch to the request's end */
-ngx_int_t
+void
 ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
 void
 ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx);
+
+
+/*
+ * _relay.c: carries the tunnel's bytes from now on, in nginx's place.  To be
+ * called when nginx has set its own handlers; NGX_OK or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_opensandbox_relay_start(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+
+/* Frees what has not been sent. */
+void
+ngx_http_opensandbox_relay_stop(ngx_http_opensandbox_relay_t *relay);
 
 
 /*

@@ -4,6 +4,8 @@
 #include "ngx_http_opensandbox_route.h"
 
 
+static u_char *
+ngx_http_opensandbox_place_number(u_char *p, ngx_uint_t number);
 static const char *
 ngx_http_opensandbox_place_name(ngx_str_t *name);
 static const char *
@@ -95,13 +97,21 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
                                  ngx_http_opensandbox_place_t *place,
                                  ngx_str_t *text, ngx_uint_t port)
 {
-    char address[INET6_ADDRSTRLEN];
+    char       address[INET6_ADDRSTRLEN];
+    ngx_uint_t i;
 
     switch (place->kind) {
 
     case NGX_HTTP_OPENSANDBOX_PLACE_INET:
-        (void) inet_ntop(AF_INET, place->addr, address, sizeof(address));
-        buf = ngx_sprintf(buf, "%s", address);
+
+        /* of nearly every request, and many times faster than inet_ntop() */
+
+        for (i = 0; i < 4; i++) {
+            buf = ngx_http_opensandbox_place_number(buf, place->addr[i]);
+            *buf++ = '.';
+        }
+
+        buf--;
         break;
 
     case NGX_HTTP_OPENSANDBOX_PLACE_INET6:
@@ -120,7 +130,35 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
         return buf;
     }
 
-    return port ? ngx_sprintf(buf, ":%ui", port) : buf;
+    if (port) {
+        *buf++ = ':';
+        buf = ngx_http_opensandbox_place_number(buf, port);
+    }
+
+    return buf;
+}
+
+
+/* Writes a number of at most five digits. */
+
+static u_char *
+ngx_http_opensandbox_place_number(u_char *p, ngx_uint_t number)
+{
+    u_char     digits[5];
+    ngx_uint_t n;
+
+    n = 0;
+
+    do {
+        digits[n++] = (u_char) ('0' + number % 10);
+        number /= 10;
+    } while (number);
+
+    while (n) {
+        *p++ = digits[--n];
+    }
+
+    return p;
 }
 
 

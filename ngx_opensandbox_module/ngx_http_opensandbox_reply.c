@@ -191,10 +191,8 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
             return NGX_ERROR;
         }
 
-        if (r->upstream->upgrade && !ctx->tunnel &&
-            ngx_http_opensandbox_tunnel_open(r, ctx) != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (r->upstream->upgrade && !ctx->tunnel) {
+            ngx_http_opensandbox_tunnel_open(r, ctx);
         }
     }
 
@@ -217,6 +215,14 @@ ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, body);
     }
 
+    /* the flush after the head of an answer that changes protocols */
+
+    if (in && ctx && ctx->tunnel && ctx->relay == NULL &&
+        ngx_http_opensandbox_relay_start(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_next_body_filter(r, in);
 }
 
@@ -230,8 +236,18 @@ static ngx_uint_t
 ngx_http_opensandbox_garbage(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx)
 {
-    return r->upstream && ctx->peer.sockaddr && !r->upstream->header_sent &&
-           r->upstream->headers_in.status_n == 0 &&
+    if (r->upstream == NULL || ctx->peer.sockaddr == NULL ||
+        r->upstream->header_sent) {
+        return 0;
+    }
+
+    /* a stream of HTTP/2 cannot change protocols */
+
+    if (r->upstream->upgrade && r->http_version > NGX_HTTP_VERSION_11) {
+        return 1;
+    }
+
+    return r->upstream->headers_in.status_n == 0 &&
            r->http_version == NGX_HTTP_VERSION_9 &&
            ctx->http_version != NGX_HTTP_VERSION_9;
 }

@@ -27,31 +27,14 @@ static ngx_connection_t  ngx_http_opensandbox_tunnel_dummy;
 static ngx_atomic_uint_t ngx_http_opensandbox_tunnel_changes;
 
 
-ngx_int_t
+void
 ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx)
 {
     ngx_event_t                      *ev;
-    ngx_http_upstream_conf_t         *conf;
-    ngx_http_opensandbox_loc_conf_t  *olcf;
     ngx_http_opensandbox_main_conf_t *omcf;
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
-
-    /* the location's time-outs are for requests */
-
-    conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
-    if (conf == NULL) {
-        return NGX_ERROR;
-    }
-
-    *conf = *r->upstream->conf;
-
-    conf->read_timeout = olcf->tunnel_timeout;
-    conf->send_timeout = olcf->tunnel_timeout;
-
-    r->upstream->conf = conf;
 
     ev = &ngx_http_opensandbox_tunnel_event;
 
@@ -81,8 +64,6 @@ ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
 
         ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_TUNNEL_TICK);
     }
-
-    return NGX_OK;
 }
 
 
@@ -93,6 +74,11 @@ ngx_http_opensandbox_tunnel_close(ngx_http_opensandbox_ctx_t *ctx)
 
     ngx_queue_remove(&ctx->queue);
     ctx->tunnel = 0;
+
+    if (ctx->relay) {
+        ngx_http_opensandbox_relay_stop(ctx->relay);
+        ctx->relay = NULL;
+    }
 }
 
 
