@@ -261,7 +261,13 @@ ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
         return NGX_HTTP_OPENSANDBOX_NOT_FOUND;
     }
 
-    ctx->record = ngx_palloc(r->pool, record->size);
+    if (record->size <= sizeof(ctx->space)) {
+        ctx->record = (ngx_http_opensandbox_record_t *) ctx->space;
+
+    } else {
+        ctx->record = ngx_palloc(r->pool, record->size);
+    }
+
     if (ctx->record == NULL) {
         ctx->reason = "no memory";
         return NGX_HTTP_OPENSANDBOX_NOT_READY;
@@ -298,10 +304,12 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 
     /* in the pool it would make most requests need a third block of it */
 
-    ctx = ngx_calloc(sizeof(ngx_http_opensandbox_ctx_t), r->connection->log);
+    ctx = ngx_alloc(sizeof(ngx_http_opensandbox_ctx_t), r->connection->log);
     if (ctx == NULL) {
         return NULL;
     }
+
+    ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, space));
 
     ctx->http_version = r->http_version;
 

@@ -141,6 +141,9 @@ typedef struct {
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
+
+    /* for the record, if it is no larger */
+    uint64_t space[24];
 } ngx_http_opensandbox_ctx_t;
 
 
@@ -257,7 +260,7 @@ ngx_int_t
 ngx_http_opensandbox_relay_start(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
 
-/* Frees what has not been sent. */
+/* Frees it, with what has not been sent. */
 void
 ngx_http_opensandbox_relay_stop(ngx_http_opensandbox_relay_t *relay);
 

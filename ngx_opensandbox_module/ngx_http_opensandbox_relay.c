@@ -90,7 +90,8 @@ ngx_http_opensandbox_relay_start(ngx_http_request_t         *r,
 
     u = r->upstream;
 
-    relay = ngx_pcalloc(r->pool, sizeof(ngx_http_opensandbox_relay_t));
+    relay =
+        ngx_calloc(sizeof(ngx_http_opensandbox_relay_t), r->connection->log);
     if (relay == NULL) {
         return NGX_ERROR;
     }
@@ -139,6 +140,8 @@ ngx_http_opensandbox_relay_stop(ngx_http_opensandbox_relay_t *relay)
 {
     ngx_http_opensandbox_rest_free(&relay->up);
     ngx_http_opensandbox_rest_free(&relay->down);
+
+    ngx_free(relay);
 }
 
 
