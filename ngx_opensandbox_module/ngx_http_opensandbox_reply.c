@@ -237,13 +237,16 @@ ngx_http_opensandbox_garbage(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx)
 {
     if (r->upstream == NULL || ctx->peer.sockaddr == NULL ||
-        r->upstream->header_sent) {
+        r->upstream->header_sent)
+    {
         return 0;
     }
 
-    /* a stream of HTTP/2 cannot change protocols */
+    /* nobody asked to change protocols, or a stream of HTTP/2 that cannot */
 
-    if (r->upstream->upgrade && r->http_version > NGX_HTTP_VERSION_11) {
+    if (r->upstream->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS &&
+        (!r->upstream->upgrade || r->http_version > NGX_HTTP_VERSION_11))
+    {
         return 1;
     }
 
