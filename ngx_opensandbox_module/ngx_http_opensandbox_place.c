@@ -144,19 +144,27 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
 static u_char *
 ngx_http_opensandbox_place_number(u_char *p, ngx_uint_t number)
 {
-    u_char     digits[5];
-    ngx_uint_t n;
+    uint32_t n;
 
-    n = 0;
+    n = (uint32_t) number;
 
-    do {
-        digits[n++] = (u_char) ('0' + number % 10);
-        number /= 10;
-    } while (number);
-
-    while (n) {
-        *p++ = digits[--n];
+    if (n >= 10000) {
+        *p++ = (u_char) ('0' + n / 10000);
     }
+
+    if (n >= 1000) {
+        *p++ = (u_char) ('0' + n / 1000 % 10);
+    }
+
+    if (n >= 100) {
+        *p++ = (u_char) ('0' + n / 100 % 10);
+    }
+
+    if (n >= 10) {
+        *p++ = (u_char) ('0' + n / 10 % 10);
+    }
+
+    *p++ = (u_char) ('0' + n % 10);
 
     return p;
 }
