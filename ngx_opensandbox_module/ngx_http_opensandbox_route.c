@@ -30,7 +30,7 @@ ngx_http_opensandbox_route_uri(ngx_http_opensandbox_route_t *route,
     rest = *uri;
 
     if (rest.len <= prefix->len ||
-        ngx_strncmp(rest.data, prefix->data, prefix->len) != 0 ||
+        ngx_memcmp(rest.data, prefix->data, prefix->len) != 0 ||
         rest.data[prefix->len] != '/')
     {
         route->error = "the path does not start with the sandbox prefix";
@@ -357,7 +357,10 @@ ngx_http_opensandbox_cut(ngx_str_t *rest, ngx_str_t *segment)
     segment->data = rest->data + 1;
 
     for (p = segment->data; p < last; p++) {
-        if (*p == '/' || *p == '?' || *p == '#') {
+
+        /* letters, the most of it, are greater */
+
+        if (*p <= '?' && (*p == '/' || *p == '?' || *p == '#')) {
             break;
         }
     }
