@@ -309,7 +309,7 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
-    ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, space));
+    ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, resolved));
 
     ctx->http_version = r->http_version;
 

@@ -125,22 +125,25 @@ typedef struct {
     ngx_http_opensandbox_relay_t *relay; /* of a tunnel, once it carries */
 
     /* of a tunnel, and of a request that is held */
-    ngx_http_request_t          *request;
-    ngx_queue_t                  queue;
-    ngx_resolver_ctx_t          *resolver;
-    ngx_http_opensandbox_place_t resolved;
-    ngx_peer_connection_t        probe;
-    ngx_event_t                  pause;
-    ngx_msec_t                   deadline;
+    ngx_http_request_t *request;
+    ngx_queue_t         queue;
+    ngx_resolver_ctx_t *resolver;
 
     unsigned tunnel : 1;
     unsigned probed : 1;
+    unsigned held : 1;
 
     /* the decoded URI lies outside of the route's prefix */
     unsigned strays : 1;
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned replied : 1;
+
+    /* from here on nothing is set before it is used: by what holds requests */
+    ngx_http_opensandbox_place_t resolved;
+    ngx_peer_connection_t        probe;
+    ngx_event_t                  pause;
+    ngx_msec_t                   deadline;
 
     /* for the record, if it is no larger */
     uint64_t space[24];

@@ -4,8 +4,10 @@
 #include "ngx_http_opensandbox_route.h"
 
 
+static ngx_inline u_char *
+ngx_http_opensandbox_place_octet(u_char *p, uint32_t n);
 static u_char *
-ngx_http_opensandbox_place_number(u_char *p, ngx_uint_t number);
+ngx_http_opensandbox_place_port(u_char *p, uint32_t n);
 static const char *
 ngx_http_opensandbox_place_name(ngx_str_t *name);
 static const char *
@@ -107,7 +109,7 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
         /* of nearly every request, and many times faster than inet_ntop() */
 
         for (i = 0; i < 4; i++) {
-            buf = ngx_http_opensandbox_place_number(buf, place->addr[i]);
+            buf = ngx_http_opensandbox_place_octet(buf, place->addr[i]);
             *buf++ = '.';
         }
 
@@ -132,41 +134,47 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
 
     if (port) {
         *buf++ = ':';
-        buf = ngx_http_opensandbox_place_number(buf, port);
+        buf = ngx_http_opensandbox_place_port(buf, (uint32_t) port);
     }
 
     return buf;
 }
 
 
-/* Writes a number of at most five digits. */
-
-static u_char *
-ngx_http_opensandbox_place_number(u_char *p, ngx_uint_t number)
+static ngx_inline u_char *
+ngx_http_opensandbox_place_octet(u_char *p, uint32_t n)
 {
-    uint32_t n;
-
-    n = (uint32_t) number;
-
-    if (n >= 10000) {
-        *p++ = (u_char) ('0' + n / 10000);
-    }
-
-    if (n >= 1000) {
-        *p++ = (u_char) ('0' + n / 1000 % 10);
-    }
-
-    if (n >= 100) {
-        *p++ = (u_char) ('0' + n / 100 % 10);
-    }
-
     if (n >= 10) {
-        *p++ = (u_char) ('0' + n / 10 % 10);
+        if (n >= 100) {
+            *p++ = (u_char) ('0' + n / 100);
+            n %= 100;
+        }
+
+        *p++ = (u_char) ('0' + n / 10);
+        n %= 10;
     }
 
-    *p++ = (u_char) ('0' + n % 10);
+    *p++ = (u_char) ('0' + n);
 
     return p;
+}
+
+
+static u_char *
+ngx_http_opensandbox_place_port(u_char *p, uint32_t n)
+{
+    u_char    *last;
+    ngx_uint_t digits;
+
+    digits = 1 + (n >= 10) + (n >= 100) + (n >= 1000) + (n >= 10000);
+    last = p + digits;
+
+    for (p = last; digits; digits--) {
+        *--p = (u_char) ('0' + n % 10);
+        n /= 10;
+    }
+
+    return last;
 }
 
 
