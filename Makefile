@@ -108,7 +108,7 @@ bench-egress: deps
 bench-tools: $(BENCH_TOOLS)
 
 bench-ingress: deps
-	@$(MAKE) --no-print-directory $(MODULE)
+	@$(MAKE) --no-print-directory $(MODULE) bench-tools
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress
 
 format:

@@ -7,6 +7,7 @@ ngx_int_t
 ngx_http_opensandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
                               json_t *object)
 {
+    char        text[2048];
     size_t      size;
     ngx_int_t   rc;
     ngx_buf_t  *b;
@@ -16,12 +17,18 @@ ngx_http_opensandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    size = json_dumpb(object, NULL, 0, JSON_COMPACT);
+    size = json_dumpb(object, text, sizeof(text), JSON_COMPACT);
 
     b = size ? ngx_create_temp_buf(r->pool, size + 1) : NULL;
 
     if (b) {
-        size = json_dumpb(object, (char *) b->last, size, JSON_COMPACT);
+        if (size <= sizeof(text)) {
+            ngx_memcpy(b->last, text, size);
+
+        } else {
+            size = json_dumpb(object, (char *) b->last, size, JSON_COMPACT);
+        }
+
         b->last += size;
         *b->last++ = '\n';
     }

@@ -299,6 +299,7 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx)
 {
     u_char                              *p;
+    size_t                               room;
     uint64_t                             generation;
     ngx_str_t                            text;
     ngx_uint_t                           port;
@@ -314,7 +315,11 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
 
     text = ngx_http_opensandbox_text(ctx->record, &place->text);
 
-    ctx->peer.name.data = ngx_pnalloc(r->pool, text.len + 64);
+    room = place->kind == NGX_HTTP_OPENSANDBOX_PLACE_INET
+               ? sizeof("255.255.255.255:65535")
+               : text.len + 64;
+
+    ctx->peer.name.data = ngx_pnalloc(r->pool, room);
     if (ctx->peer.name.data == NULL) {
         return NGX_ERROR;
     }

@@ -65,6 +65,10 @@ ngx_http_opensandbox_hold(ngx_http_request_t         *r,
         return NGX_OK;
     }
 
+    ngx_memzero(&ctx->probe, sizeof(ngx_peer_connection_t));
+    ngx_memzero(&ctx->pause, sizeof(ngx_event_t));
+
+    ctx->held = 1;
     ctx->deadline = ngx_current_msec + olcf->wait;
 
     rc = ngx_http_opensandbox_probe(r, ctx);
@@ -83,6 +87,10 @@ ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx)
     if (ctx->resolver) {
         ngx_resolve_name_done(ctx->resolver);
         ctx->resolver = NULL;
+    }
+
+    if (!ctx->held) {
+        return;
     }
 
     if (ctx->probe.connection) {

@@ -293,7 +293,13 @@ ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
         return NGX_HTTP_OPENSANDBOX_NOT_FOUND;
     }
 
-    ctx->record = ngx_palloc(r->pool, record->size);
+    if (record->size <= sizeof(ctx->space)) {
+        ctx->record = (ngx_http_opensandbox_record_t *) ctx->space;
+
+    } else {
+        ctx->record = ngx_palloc(r->pool, record->size);
+    }
+
     if (ctx->record == NULL) {
         ctx->reason = "no memory";
         return NGX_HTTP_OPENSANDBOX_NOT_READY;
@@ -325,18 +331,25 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 
     former = r->internal ? ngx_http_opensandbox_former_ctx(r) : NULL;
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_opensandbox_ctx_t));
+    cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
         return NULL;
     }
 
-    ctx = cln->data;
-    ngx_memzero(ctx, sizeof(ngx_http_opensandbox_ctx_t));
+    /* in the pool it would make most requests need a third block of it */
+
+    ctx = ngx_alloc(sizeof(ngx_http_opensandbox_ctx_t), r->connection->log);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, probe));
 
     ctx->former = former;
     ctx->http_version = r->http_version;
 
     cln->handler = ngx_http_opensandbox_cleanup;
+    cln->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
 
@@ -400,6 +413,8 @@ ngx_http_opensandbox_cleanup(void *data)
     }
 
     ngx_http_opensandbox_release(ctx);
+
+    ngx_free(ctx);
 }
 
 

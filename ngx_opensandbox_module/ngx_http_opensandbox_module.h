@@ -54,6 +54,8 @@ typedef enum {
 typedef struct ngx_http_opensandbox_renew_conf_s
     ngx_http_opensandbox_renew_conf_t;
 
+typedef struct ngx_http_opensandbox_relay_s ngx_http_opensandbox_relay_t;
+
 
 /* a key of opensandbox_access_keys */
 typedef struct {
@@ -154,7 +156,8 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_chain_t *body;
 
     /* the value of a Set-Cookie header that the answer is to have */
-    ngx_str_t cookie;
+    ngx_str_t                     cookie;
+    ngx_http_opensandbox_relay_t *relay; /* of a tunnel, once it carries */
 
     /* of the location that an error page or a redirect has left */
     ngx_http_opensandbox_ctx_t *former;
@@ -164,16 +167,14 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_int_t (*reinit_request)(ngx_http_request_t *r);
 
     /* of a stream, and of a request that is held */
-    ngx_http_request_t   *request;
-    ngx_queue_t           queue;
-    ngx_resolver_ctx_t   *resolver;
-    ngx_peer_connection_t probe;
-    ngx_event_t           pause;
-    ngx_msec_t            deadline;
+    ngx_http_request_t *request;
+    ngx_queue_t         queue;
+    ngx_resolver_ctx_t *resolver;
 
     unsigned watched : 1;
     unsigned tunnel : 1;
     unsigned probed : 1;
+    unsigned held : 1;
 
     /* the decoded URI lies outside of the route's prefix */
     unsigned strays : 1;
@@ -184,6 +185,14 @@ struct ngx_http_opensandbox_ctx_s {
     /* the route's signature and rest are of a link for browsers */
     unsigned link : 1;
     unsigned cookied : 1;
+
+    /* from here on nothing is set before it is used: by what holds requests */
+    ngx_peer_connection_t probe;
+    ngx_event_t           pause;
+    ngx_msec_t            deadline;
+
+    /* for the record, if it is no larger */
+    uint64_t space[24];
 };
 
 
@@ -382,7 +391,7 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
  * _tunnel.c: upgraded connections and event streams, from the answer's header
  * to the request's end
  */
-ngx_int_t
+void
 ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
 void
@@ -392,6 +401,19 @@ ngx_http_opensandbox_stream_open(ngx_http_request_t         *r,
 /* Of either. */
 void
 ngx_http_opensandbox_stream_close(ngx_http_opensandbox_ctx_t *ctx);
+
+
+/*
+ * _relay.c: carries the tunnel's bytes from now on, in nginx's place.  To be
+ * called when nginx has set its own handlers; NGX_OK or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_opensandbox_relay_start(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
+
+/* Frees it, with what has not been sent. */
+void
+ngx_http_opensandbox_relay_stop(ngx_http_opensandbox_relay_t *relay);
 
 
 /*

@@ -4,6 +4,10 @@
 #include "ngx_http_opensandbox_route.h"
 
 
+static ngx_inline u_char *
+ngx_http_opensandbox_place_octet(u_char *p, uint32_t n);
+static u_char *
+ngx_http_opensandbox_place_port(u_char *p, uint32_t n);
 static const char *
 ngx_http_opensandbox_place_name(ngx_str_t *name);
 static const char *
@@ -95,13 +99,21 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
                                  ngx_http_opensandbox_place_t *place,
                                  ngx_str_t *text, ngx_uint_t port)
 {
-    char address[INET6_ADDRSTRLEN];
+    char       address[INET6_ADDRSTRLEN];
+    ngx_uint_t i;
 
     switch (place->kind) {
 
     case NGX_HTTP_OPENSANDBOX_PLACE_INET:
-        (void) inet_ntop(AF_INET, place->addr, address, sizeof(address));
-        buf = ngx_sprintf(buf, "%s", address);
+
+        /* of nearly every request, and many times faster than inet_ntop() */
+
+        for (i = 0; i < 4; i++) {
+            buf = ngx_http_opensandbox_place_octet(buf, place->addr[i]);
+            *buf++ = '.';
+        }
+
+        buf--;
         break;
 
     case NGX_HTTP_OPENSANDBOX_PLACE_INET6:
@@ -120,7 +132,49 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
         return buf;
     }
 
-    return port ? ngx_sprintf(buf, ":%ui", port) : buf;
+    if (port) {
+        *buf++ = ':';
+        buf = ngx_http_opensandbox_place_port(buf, (uint32_t) port);
+    }
+
+    return buf;
+}
+
+
+static ngx_inline u_char *
+ngx_http_opensandbox_place_octet(u_char *p, uint32_t n)
+{
+    if (n >= 10) {
+        if (n >= 100) {
+            *p++ = (u_char) ('0' + n / 100);
+            n %= 100;
+        }
+
+        *p++ = (u_char) ('0' + n / 10);
+        n %= 10;
+    }
+
+    *p++ = (u_char) ('0' + n);
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_opensandbox_place_port(u_char *p, uint32_t n)
+{
+    u_char    *last;
+    ngx_uint_t digits;
+
+    digits = 1 + (n >= 10) + (n >= 100) + (n >= 1000) + (n >= 10000);
+    last = p + digits;
+
+    for (p = last; digits; digits--) {
+        *--p = (u_char) ('0' + n % 10);
+        n /= 10;
+    }
+
+    return last;
 }
 
 

@@ -20,7 +20,8 @@ ngx_http_opensandbox_place_parse(ngx_http_opensandbox_place_t *place,
 
 /*
  * Writes the form that place_parse() reads, with the port if it is not 0.
- * Returns the end; the buffer has room for the text and 64 bytes more.
+ * Returns the end; the buffer has room for the text and 64 bytes more, an IPv4
+ * address and its port take 21 at most.
  */
 u_char *
 ngx_http_opensandbox_place_print(u_char                       *buf,

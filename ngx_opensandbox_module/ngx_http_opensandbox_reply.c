@@ -19,8 +19,8 @@ typedef struct {
 static ngx_int_t
 ngx_http_opensandbox_header_filter(ngx_http_request_t *r);
 static ngx_int_t
-ngx_http_opensandbox_relay(ngx_http_request_t         *r,
-                           ngx_http_opensandbox_ctx_t *ctx);
+ngx_http_opensandbox_vet(ngx_http_request_t         *r,
+                         ngx_http_opensandbox_ctx_t *ctx);
 static ngx_int_t
 ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in);
 static ngx_uint_t
@@ -189,7 +189,7 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
                                                 NGX_HTTP_BAD_GATEWAY);
 
     } else if (r->upstream && ctx->peer.sockaddr &&
-               ngx_http_opensandbox_relay(r, ctx) != NGX_OK)
+               ngx_http_opensandbox_vet(r, ctx) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -211,8 +211,7 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
 /* What the sandbox says of itself is not what its client is to read. */
 
 static ngx_int_t
-ngx_http_opensandbox_relay(ngx_http_request_t         *r,
-                           ngx_http_opensandbox_ctx_t *ctx)
+ngx_http_opensandbox_vet(ngx_http_request_t *r, ngx_http_opensandbox_ctx_t *ctx)
 {
     ngx_http_opensandbox_cookie_guard(r);
 
@@ -225,10 +224,9 @@ ngx_http_opensandbox_relay(ngx_http_request_t         *r,
     }
 
     if (r->upstream->upgrade) {
-        return ngx_http_opensandbox_tunnel_open(r, ctx);
-    }
+        ngx_http_opensandbox_tunnel_open(r, ctx);
 
-    if (ngx_http_opensandbox_event_stream(r)) {
+    } else if (ngx_http_opensandbox_event_stream(r)) {
         ngx_http_opensandbox_stream_open(r, ctx);
     }
 
@@ -249,6 +247,14 @@ ngx_http_opensandbox_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         ctx->body = NULL;
 
         return ngx_http_next_body_filter(r, body);
+    }
+
+    /* the flush after the head of an answer that changes protocols */
+
+    if (in && ctx && ctx->tunnel && ctx->relay == NULL &&
+        ngx_http_opensandbox_relay_start(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return ngx_http_next_body_filter(r, in);
@@ -288,8 +294,21 @@ static ngx_uint_t
 ngx_http_opensandbox_garbage(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx)
 {
-    return r->upstream && ctx->peer.sockaddr && !r->upstream->header_sent &&
-           r->upstream->headers_in.status_n == 0 &&
+    if (r->upstream == NULL || ctx->peer.sockaddr == NULL ||
+        r->upstream->header_sent)
+    {
+        return 0;
+    }
+
+    /* nobody asked to change protocols, or a stream of HTTP/2 that cannot */
+
+    if (r->upstream->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS &&
+        (!r->upstream->upgrade || r->http_version > NGX_HTTP_VERSION_11))
+    {
+        return 1;
+    }
+
+    return r->upstream->headers_in.status_n == 0 &&
            r->http_version == NGX_HTTP_VERSION_9 &&
            ctx->http_version != NGX_HTTP_VERSION_9;
 }

@@ -68,7 +68,7 @@ ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
         return;
     }
 
-    ngx_strlow(p, ctx->route.id.data, ctx->route.id.len);
+    ngx_http_opensandbox_fold_id(p, &ctx->route.id);
 
     ctx->id.data = p;
     ctx->id.len = ctx->route.id.len;

@@ -22,6 +22,27 @@ static ngx_int_t
 ngx_http_opensandbox_cut_last(ngx_str_t *name, ngx_str_t *token);
 
 
+/* what an id may hold, in lower case; 0 is for all else */
+
+/* clang-format off */
+static const u_char ngx_http_opensandbox_folded[256] = {
+    ['-'] = '-', ['.'] = '.', ['0'] = '0', ['1'] = '1', ['2'] = '2',
+    ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7',
+    ['8'] = '8', ['9'] = '9', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c',
+    ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h',
+    ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm',
+    ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r',
+    ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w',
+    ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z', ['a'] = 'a', ['b'] = 'b',
+    ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g',
+    ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l',
+    ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
+    ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v',
+    ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z',
+};
+/* clang-format on */
+
+
 ngx_int_t
 ngx_http_opensandbox_route_uri(ngx_http_opensandbox_route_t *route,
                                ngx_str_t *uri, ngx_str_t *prefix)
@@ -33,7 +54,7 @@ ngx_http_opensandbox_route_uri(ngx_http_opensandbox_route_t *route,
     rest = *uri;
 
     if (rest.len <= prefix->len ||
-        ngx_strncmp(rest.data, prefix->data, prefix->len) != 0 ||
+        ngx_memcmp(rest.data, prefix->data, prefix->len) != 0 ||
         rest.data[prefix->len] != '/')
     {
         route->error = "the path does not start with the sandbox prefix";
@@ -184,27 +205,29 @@ ngx_uint_t
 ngx_http_opensandbox_valid_id(ngx_str_t *text)
 {
     size_t i;
-    u_char ch;
 
     if (text->len == 0 || text->len > NGX_HTTP_OPENSANDBOX_ID_LEN) {
         return 0;
     }
 
     for (i = 0; i < text->len; i++) {
-        ch = (u_char) (text->data[i] | 0x20);
-
-        if (ch >= 'a' && ch <= 'z') {
-            continue;
-        }
-
-        ch = text->data[i];
-
-        if ((ch < '0' || ch > '9') && ch != '.' && ch != '-') {
+        if (ngx_http_opensandbox_folded[text->data[i]] == 0) {
             return 0;
         }
     }
 
     return 1;
+}
+
+
+void
+ngx_http_opensandbox_fold_id(u_char *p, ngx_str_t *id)
+{
+    size_t i;
+
+    for (i = 0; i < id->len; i++) {
+        p[i] = ngx_http_opensandbox_folded[id->data[i]];
+    }
 }
 
 
@@ -346,6 +369,12 @@ ngx_http_opensandbox_route_signed(ngx_http_opensandbox_route_t *route)
 
     rest = route->rest;
 
+    /* two segments at least; most paths are told apart by this alone */
+
+    if (rest.len < 2 || memchr(rest.data + 1, '/', rest.len - 1) == NULL) {
+        return;
+    }
+
     if (ngx_http_opensandbox_cut_signature(route, &rest) == NGX_OK) {
         route->signed_prefix.data = route->prefix.data;
         route->signed_prefix.len = (size_t) (rest.data - route->prefix.data);
@@ -397,7 +426,10 @@ ngx_http_opensandbox_cut(ngx_str_t *rest, ngx_str_t *segment)
     segment->data = rest->data + 1;
 
     for (p = segment->data; p < last; p++) {
-        if (*p == '/' || *p == '?' || *p == '#') {
+
+        /* letters, the most of it, are greater */
+
+        if (*p <= '?' && (*p == '/' || *p == '?' || *p == '#')) {
             break;
         }
     }

@@ -80,6 +80,10 @@ ngx_http_opensandbox_route_link(ngx_http_opensandbox_route_t *route,
 ngx_uint_t
 ngx_http_opensandbox_valid_id(ngx_str_t *text);
 
+/* Writes a valid id in lower case; the buffer has room for its length. */
+void
+ngx_http_opensandbox_fold_id(u_char *p, ngx_str_t *id);
+
 /* A port 1 to 65535 without leading zeros or signs; 0 for anything else. */
 ngx_uint_t
 ngx_http_opensandbox_parse_port(ngx_str_t *text);

@@ -31,37 +31,16 @@ static ngx_connection_t  ngx_http_opensandbox_tunnel_dummy;
 static ngx_atomic_uint_t ngx_http_opensandbox_tunnel_changes;
 
 
-ngx_int_t
+void
 ngx_http_opensandbox_tunnel_open(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_http_upstream_conf_t        *conf;
-    ngx_http_opensandbox_loc_conf_t *olcf;
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    /* the location's time-outs are for requests */
-
-    conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
-    if (conf == NULL) {
-        return NGX_ERROR;
-    }
-
-    *conf = *r->upstream->conf;
-
-    conf->read_timeout = olcf->tunnel_timeout;
-    conf->send_timeout = olcf->tunnel_timeout;
-
-    r->upstream->conf = conf;
-
     ctx->tunnel = 1;
 
     ngx_http_opensandbox_meters()->tunnels++;
     ngx_http_opensandbox_meters()->upgrades++;
 
     ngx_http_opensandbox_watch(r, ctx);
-
-    return NGX_OK;
 }
 
 
@@ -124,6 +103,11 @@ ngx_http_opensandbox_stream_close(ngx_http_opensandbox_ctx_t *ctx)
 
     ngx_queue_remove(&ctx->queue);
     ctx->watched = 0;
+
+    if (ctx->relay) {
+        ngx_http_opensandbox_relay_stop(ctx->relay);
+        ctx->relay = NULL;
+    }
 }
 
 

@@ -1,12 +1,22 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- wrk's part: KIND NUMBER [API] after "--". Requests to NUMBER sandboxes in
--- turn, far apart in the list, in one of the routing modes; or changes of
--- their records. Prints one line of numbers at the end.
+-- wrk's part: KIND FIRST NUMBER [PORT [PACE]] after "--". Requests to NUMBER
+-- sandboxes in turn, the FIRST one and those that follow, far apart in the
+-- list, in one of the routing modes; or changes of their records, which lead to
+-- PORT. With PACE a connection rests as many milliseconds before each request.
+-- Prints one line of numbers at the end.
 
 local requests = {}
 local at = 0
 local endpoint
+
+local json = { Host = "gateway.test", ["Content-Type"] = "application/json" }
+
+local function record(id, ready)
+   return '{' .. (id and '"id":"' .. id .. '",' or '')
+      .. '"endpoint":"127.0.0.1","ready":' .. tostring(ready)
+      .. ',"portMap":{"80":"127.0.0.1:' .. endpoint .. '"}}'
+end
 
 local forms = {
    uri = function(id)
@@ -19,20 +29,42 @@ local forms = {
    host = function(id)
       return wrk.format("GET", "/index", { Host = id .. "-80.box.test" })
    end,
-   change = function(id, n)
-      return wrk.format("PUT", "/v1/sandboxes/" .. id,
-         { Host = "gateway.test", ["Content-Type"] = "application/json" },
-         '{"endpoint":"127.0.0.1","ready":' .. tostring(n % 2 == 0)
-         .. ',"portMap":{"80":"127.0.0.1:' .. endpoint .. '"}}')
-   end,
 }
 
+local function name(n)
+   return string.format("sb-%06d", n)
+end
+
 function init(args)
-   local form = forms[args[1]]
-   local number = tonumber(args[2])
-   endpoint = args[3]
-   for n = 1, number do
-      requests[n] = form(string.format("sb-%06d", n), n)
+   local kind, first, number = args[1], tonumber(args[2]), tonumber(args[3])
+   endpoint = args[4]
+   if args[5] then
+      local pace = tonumber(args[5])
+      delay = function() return pace end
+   end
+   if kind == "change" then
+      -- each record twice, so that every change is one
+      for n = 0, 2 * number - 1 do
+         requests[n + 1] = wrk.format("PUT",
+            "/v1/sandboxes/" .. name(first + n % number), json,
+            record(nil, n < number))
+      end
+   elseif kind == "bulk" then
+      -- a hundred records in one request
+      for turn = 0, 1 do
+         for n = first, first + number - 1, 100 do
+            local records = {}
+            for i = n, n + 99 do
+               records[#records + 1] = record(name(i), turn == 0)
+            end
+            requests[#requests + 1] = wrk.format("POST", "/v1/sandboxes",
+               json, '[' .. table.concat(records, ',') .. ']')
+         end
+      end
+   else
+      for n = first, first + number - 1 do
+         requests[#requests + 1] = forms[kind](name(n))
+      end
    end
 end
 
