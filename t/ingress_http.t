@@ -9,7 +9,6 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use IO::Select;
 use Test::More tests => 53;
 use Time::HiRes qw(sleep);
 use Harness;
@@ -186,15 +185,17 @@ sub upgrade
 	return $s;
 }
 
+# Through the buffer that read_answer() fills, too.
 sub reads
 {
 	my ($s, $length) = @_;
 	my $got = '';
-	wait_for(sub {
-		IO::Select->new($s)->can_read(0) or return 0;
-		sysread $s, $got, 4096, length $got or return 1;
-		return length $got >= $length;
-	}, 5);
+	local $SIG{ALRM} = sub { die "timeout\n" };
+	eval {
+		alarm 20;
+		read $s, $got, $length;
+	};
+	alarm 0;
 	return $got;
 }
 
@@ -213,7 +214,7 @@ $a = read_answer($s);
 is_deeply([$a->{status}, $a->{headers}{upgrade}], [101, ['h2c']],
     'h2c is a protocol like others');
 print $s "PRI * HTTP/2.0\r\n\r\n";
-is(reads($s, 18), "<PRI * HTTP/2.0\r\n\r\n>", 'whose bytes nobody reads');
+is(reads($s, 20), "<PRI * HTTP/2.0\r\n\r\n>", 'whose bytes nobody reads');
 
 # Large bodies, in constant memory
 sub memory
