@@ -7,10 +7,12 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	PORT_TRIES = 64,
+	STEP_MS = 10, /* between two looks at a port that is taken */
 	TCP_BACKLOG = 256,
 	UDP_BUFFER = 1 << 20, /* bytes; rides out bursts between two turns */
 };
@@ -101,15 +103,29 @@ static int listeners_try(struct listeners *l, int netns, uint16_t port)
 	return l->tcp6 < 0 ? l->tcp6 : 0;
 }
 
-int listeners_open(struct listeners *l, int netns, uint16_t port)
+/* Nothing stays open on error. */
+static int listeners_at(struct listeners *l, int netns, uint16_t port)
 {
-	int err = -EADDRINUSE;
+	int err = listeners_try(l, netns, port);
 
-	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE; i++) {
-		err = listeners_try(l, netns, i == 0 ? port : 0);
-		if (err)
-			listeners_close(l);
+	if (err)
+		listeners_close(l);
+	return err;
+}
+
+int listeners_open(struct listeners *l, int netns, uint16_t port,
+		   unsigned wait_ms)
+{
+	const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
+	int err = port ? listeners_at(l, netns, port) : -EADDRINUSE;
+
+	for (unsigned ms = 0; port && ms < wait_ms && err == -EADDRINUSE;
+	     ms += STEP_MS) {
+		nanosleep(&step, NULL);
+		err = listeners_at(l, netns, port);
 	}
+	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE; i++)
+		err = listeners_at(l, netns, 0);
 	return err;
 }
 

@@ -17,11 +17,13 @@ struct listeners {
 
 /*
  * Bind them in the namespace (-1: our own) to the port (host order) that the
- * process before us had, if it is still free; else, and if port is 0, to one
- * that the kernel chooses: a hostile sandbox cannot occupy it beforehand.
+ * process before us had, if it is free within wait_ms milliseconds (it may be
+ * about to end); else, and if port is 0, to one that the kernel chooses: a
+ * hostile sandbox cannot occupy it beforehand.
  * Bound, non-blocking, TCP listening. 0 or -errno; on error nothing is open.
  */
-int listeners_open(struct listeners *l, int netns, uint16_t port);
+int listeners_open(struct listeners *l, int netns, uint16_t port,
+		   unsigned wait_ms);
 void listeners_close(struct listeners *l);
 
 #endif

@@ -370,7 +370,7 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 		return fail(message, err, "policy: %s", strerror(-err));
 	if (!l) {
 		(void)filter_dns_port(s->place.netns, &dns_port);
-		err = listeners_open(&own, s->place.netns, dns_port);
+		err = listeners_open(&own, s->place.netns, dns_port, 0);
 		if (err)
 			return fail(message, err, "DNS listeners: %s",
 				    strerror(-err));

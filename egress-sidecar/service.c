@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 enum {
-	FLUSH_MS = 2000 /* for the last metrics, while the rest goes on */
+	PORT_WAIT_MS = 200, /* for a worker whose supervisor was killed */
+	FLUSH_MS = 2000     /* for the last metrics, while the rest goes on */
 };
 
 /* Everything that a worker holds. */
@@ -124,7 +125,7 @@ int service_sockets_open(struct service_sockets *s,
 	}
 	/* What cannot be read now is for the filter to complain of. */
 	(void)filter_dns_port(s->netns, &dns_port);
-	err = listeners_open(&s->listeners, s->netns, dns_port);
+	err = listeners_open(&s->listeners, s->netns, dns_port, PORT_WAIT_MS);
 	if (err) {
 		log_fatal("DNS listeners in the sandbox's namespace: %s%s",
 			  strerror(-err),

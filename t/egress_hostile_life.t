@@ -103,10 +103,13 @@ for my $how (qw(join sidecar)) {
 		. "held=[]\n"
 		. "for f,a in ((2,'127.0.0.1'),(10,'::1')):\n"
 		. "  for k in (1,2):\n"
-		. "    s=socket.socket(f,k); s.bind((a,$port)); held.append(s)\n"
+		. "    s=socket.socket(f,k); held.append(s)\n"
+		. "    for i in range(1000):\n"
+		. "      try: s.bind((a,$port)); break\n"
+		. "      except OSError: time.sleep(.01)\n"
 		. "    k==1 and s.listen()\n"
 		. "print('held', flush=True)\ntime.sleep(300)"]);
-	ok(wait_for(sub { read_file("$dir/$how-squat.log") =~ /held/ }, 5),
+	ok(wait_for(sub { read_file("$dir/$how-squat.log") =~ /held/ }, 30),
 	    "$how: a stranger has our ports")
 	    or diag read_file("$dir/$how-squat.log");
 	is(hostile($w, NOBODY, 'tcp', EVIL, 7), 'ECONNREFUSED',

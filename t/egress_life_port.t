@@ -62,14 +62,17 @@ sub squat
 		"import socket,time\nheld=[]\n"
 		. "def take(kind, family, address):\n"
 		. "  s=socket.socket(family, kind); held.append(s)\n"
-		. "  s.setsockopt(1, 2, kind == 1); s.bind((address, $port))\n"
+		. "  s.setsockopt(1, 2, kind == 1)\n"
+		. "  for i in range(1000):\n"
+		. "    try: s.bind((address, $port)); break\n"
+		. "    except OSError: time.sleep(.01)\n"
 		. "  kind == 1 and s.listen()\n"
 		. join('', map { my ($kind, $v) = /(\D+)(\d)/;
 			'take(' . ($kind eq 'tcp' ? 1 : 2) . ", $family{$v})\n" } @kinds)
 		. "print('held', flush=True)\ntime.sleep(300)"]);
 
-	wait_for(sub { read_file("$dir/$name.log") =~ /held/ })
-	    or die read_file("$dir/$name.log");
+	wait_for(sub { read_file("$dir/$name.log") =~ /held/ }, 30)
+	    or die "$name: ", read_file("$dir/$name.log");
 	return $pid;
 }
 
