@@ -7,6 +7,8 @@
 #   make check    layout, clang-tidy, cppcheck, -fanalyzer, unit tests, a million
 #                 random policies
 #   make fuzz     TIME=10: libFuzzer on what reads bytes from outside
+#   make soak     TIME=600: both programs under mixed load; memory, descriptors
+#   make faults   TIME=120: kills at random moments for that long
 #   make bench    ratios against peers, measured in one run; bench-ingress and
 #                 bench-egress: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
@@ -71,7 +73,7 @@ include t/bench/build.mk
 all: $(MODULE) $(SIDECAR)
 
 .PHONY: deps test demo check bench bench-ingress bench-egress install clean
-.PHONY: format unit system
+.PHONY: format unit system soak faults
 
 deps:
 	@scripts/install-deps
@@ -95,6 +97,17 @@ system: all fuzzers $(TOOLS)
 check: deps
 	@$(MAKE) --no-print-directory all unit
 	@BUILD=$(B) scripts/check
+
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    scripts/soak $(if $(filter file,$(origin TIME)),600,$(TIME))
+
+faults: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    FAULTS_TIME=$(if $(filter file,$(origin TIME)),120,$(TIME)) \
+	    prove --timer -It/lib t/faults_*.t
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools

@@ -3,9 +3,11 @@
 
 usage: app.py ADDRESS PORT [NAME]
 
-/ws echoes WebSocket messages; every other path answers with what arrived, as
-JSON.
+/ws echoes WebSocket messages; /stream sends ten pieces, one after another;
+/drop ends the connection in the middle of an answer; every other path answers
+with what arrived, as JSON.
 """
+import asyncio
 import sys
 
 from aiohttp import WSMsgType, web
@@ -35,7 +37,23 @@ async def show(request):
     })
 
 
+async def stream(request):
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await answer.prepare(request)
+    for n in range(10):
+        await answer.write(f"data: {n}\n\n".encode())
+        await asyncio.sleep(0.02)
+    return answer
+
+
+async def drop(request):
+    request.transport.close()
+    return web.Response()
+
+
 app = web.Application(client_max_size=1 << 26)
 app.router.add_get("/ws", echo)
+app.router.add_get("/stream", stream)
+app.router.add_get("/drop", drop)
 app.router.add_route("*", "/{path:.*}", show)
 web.run_app(app, host=sys.argv[1], port=int(sys.argv[2]), print=None)
