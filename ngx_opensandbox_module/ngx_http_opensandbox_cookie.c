@@ -179,7 +179,7 @@ ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
     u_char    *p, *last;
     int64_t    expires;
     ngx_str_t *path;
-    ngx_uint_t n, secure;
+    ngx_uint_t n, host, secure;
 
     ngx_http_opensandbox_secret_t    *key;
     ngx_http_opensandbox_loc_conf_t  *olcf;
@@ -191,11 +191,9 @@ ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
-    /* at a signed host, every request of the page is signed */
-
     if (olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_OFF ||
-        (!ctx->link && (ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI ||
-                        !ngx_http_opensandbox_navigation(r))))
+        ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER ||
+        (!ctx->link && !ngx_http_opensandbox_opens(r)))
     {
         return NGX_OK;
     }
@@ -215,8 +213,10 @@ ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
     secure |= r->connection->ssl != NULL;
 #endif
 
+    host = (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HOST);
+
     /* without a slash at its end it matches a URI without one, too */
-    path = ctx->link ? &root : &ctx->route.prefix;
+    path = host ? &root : &ctx->route.prefix;
 
     p = ngx_pnalloc(r->pool, path->len + 256);
     if (p == NULL) {
@@ -226,10 +226,9 @@ ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
     ctx->cookie.data = p;
     last = p + path->len + 256;
 
-    p = ngx_slprintf(
-        p, last, "%V=%V-",
-        &ngx_http_opensandbox_cookie_names[ctx->link && secure ? 1 : 0],
-        &ctx->route.expires);
+    p = ngx_slprintf(p, last, "%V=%V-",
+                     &ngx_http_opensandbox_cookie_names[host && secure ? 1 : 0],
+                     &ctx->route.expires);
 
     key = ngx_http_opensandbox_key(omcf, &ctx->route.signature);
 

@@ -354,6 +354,10 @@ ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
 ngx_uint_t
 ngx_http_opensandbox_navigation(ngx_http_request_t *r);
 
+/* Whether a client that opens an address may be a browser, or keeps cookies. */
+ngx_uint_t
+ngx_http_opensandbox_opens(ngx_http_request_t *r);
+
 /* Why a page that asks may not use the cookie; NULL if it may. */
 const char *
 ngx_http_opensandbox_foreign(ngx_http_request_t         *r,

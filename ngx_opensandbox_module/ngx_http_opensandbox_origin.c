@@ -24,6 +24,7 @@ ngx_http_opensandbox_other_sandbox(ngx_http_request_t         *r,
 
 static ngx_str_t ngx_http_opensandbox_fetch_mode = ngx_string("sec-fetch-mode");
 static ngx_str_t ngx_http_opensandbox_fetch_site = ngx_string("sec-fetch-site");
+static ngx_str_t ngx_http_opensandbox_accept = ngx_string("accept");
 static ngx_str_t ngx_http_opensandbox_origin = ngx_string("origin");
 static ngx_str_t ngx_http_opensandbox_referer = ngx_string("referer");
 
@@ -49,6 +50,40 @@ ngx_http_opensandbox_navigation(ngx_http_request_t *r)
            ngx_http_opensandbox_header(r, &ngx_http_opensandbox_origin, &n) ==
                NULL &&
            ngx_http_opensandbox_wants_html(r);
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_opens(ngx_http_request_t *r)
+{
+    u_char          *text;
+    ngx_uint_t       n;
+    ngx_table_elt_t *accept;
+
+    if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
+        return 0;
+    }
+
+    if (ngx_http_opensandbox_header(r, &ngx_http_opensandbox_fetch_mode, &n) ||
+        ngx_http_opensandbox_header(r, &ngx_http_opensandbox_fetch_site, &n) ||
+        ngx_http_opensandbox_header(r, &ngx_http_opensandbox_origin, &n))
+    {
+        return ngx_http_opensandbox_navigation(r);
+    }
+
+    /* no browser that says so: command lines and embedded views take pages */
+
+    accept = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_accept, &n);
+
+    if (accept == NULL) {
+        return 1;
+    }
+
+    text = accept->value.data;
+    n = accept->value.len;
+
+    return ngx_strlcasestrn(text, text + n, (u_char *) "text/html", 8) ||
+           ngx_strlcasestrn(text, text + n, (u_char *) "*/*", 2);
 }
 
 

@@ -105,13 +105,16 @@ like((cookies(request($port, 'HEAD', "$base/$link/", undef, @browser)))[0],
 like((cookies(get($port, "/sandboxes/SAFE/port/$box/$link/x", @browser)))[0],
     qr{^$name=\Q$good\E; Path=/sandboxes/SAFE/port/$box; },
     'the path is spelled as the browser spells it');
+like((cookies(get($port, "$base/$link/", @$_)))[0], qr/^$name=\Q$good;/,
+    'so does ' . ($_->[0] // 'a bare request')) for [], ['Accept: */*'];
 is_deeply([cookies(get($port, "$base/$link/", @$_))], [], 'no cookie for '
-    . ($_->[0] // 'a bare request')) for [], ['Accept: */*'],
-    ['Accept: application/json'], ['Sec-Fetch-Mode: cors', @plain],
+    . $_->[0]) for ['Accept: application/json'], ['Sec-Fetch-Mode: cors', @plain],
     ['Sec-Fetch-Site: same-origin', @plain],
     ['OpenSandbox-Secure-Access: tok', @browser],
-    ["OpenSandbox-Ingress-To: safe-$box-" . $link =~ s{/}{-}r, @browser],
-    ["Host: safe-$box-" . $link =~ s{/}{-}r . '.box.test', @browser];
+    ["OpenSandbox-Ingress-To: safe-$box-" . $link =~ s{/}{-}r, @browser];
+like((cookies(get($port, '/', "Host: safe-$box-" . $link =~ s{/}{-}r
+    . '.box.test', @browser)))[0], qr{^$name=\Q$good\E; Path=/; Max-Age=\d+; HttpOnly},
+    'a signed host has a cookie of that host');
 is_deeply([cookies(request($port, 'POST', "$base/$link/", '', @browser))], [],
     'no cookie for a form that is sent');
 is_deeply([cookies(get($port, "$base/", @browser))], [], 'nor without a link');
