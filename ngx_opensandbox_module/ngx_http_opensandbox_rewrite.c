@@ -72,6 +72,23 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
                 rc = ngx_http_opensandbox_rewrite_url(r, ctx, &h->value, 0);
             }
             break;
+
+        case sizeof("Service-Worker-Allowed") - 1:
+            if (ngx_strncasecmp(h->key.data,
+                                (u_char *) "Service-Worker-Allowed", 22) == 0) {
+                rc = ngx_http_opensandbox_rewrite_url(r, ctx, &h->value, 0);
+            }
+            break;
+
+        case sizeof("Clear-Site-Data") - 1:
+
+            /* of the whole origin, which other sandboxes share */
+
+            if (ngx_strncasecmp(h->key.data, (u_char *) "Clear-Site-Data",
+                                15) == 0) {
+                h->hash = 0;
+            }
+            break;
         }
 
         if (rc != NGX_OK) {

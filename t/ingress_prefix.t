@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 18;
+use Test::More tests => 21;
 use Harness;
 use Ingress;
 
@@ -50,8 +50,12 @@ comes_back('Refresh', '5', '5');
 comes_back('Set-Cookie', 'a=b; Path=/; HttpOnly', "a=b; Path=$base/; HttpOnly");
 comes_back('Set-Cookie', 'a=b;path=/app', "a=b;path=$base/app");
 comes_back('Set-Cookie', 'a=b', 'a=b');
+comes_back('Service-Worker-Allowed', '/', "$base/");
+comes_back('Clear-Site-Data', '"cookies"', undef);
 comes_back('X-Location', '/login', '/login');
 
 my $a = get($g->{port}, '/?Location%3a%20%2flogin',
     "OpenSandbox-Ingress-To: sb-$box");
 is($a->{headers}{location}[0], '/login', 'a routing header has no prefix');
+$a = get($g->{port}, '/?Clear-Site-Data%3a%20x', "OpenSandbox-Ingress-To: sb-$box");
+is($a->{headers}{'clear-site-data'}[0], 'x', 'and its origin is its own matter');
