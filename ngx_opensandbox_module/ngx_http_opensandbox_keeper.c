@@ -41,9 +41,6 @@ typedef struct {
     unsigned  running : 1;
 
     ngx_atomic_t done; /* set by the thread at its end */
-
-    /* of the last line on a failure; 0 while all is well */
-    time_t logged;
 } ngx_http_opensandbox_keeper_t;
 
 
@@ -263,6 +260,8 @@ ngx_http_opensandbox_keeper_join(void)
 static void
 ngx_http_opensandbox_keeper_done(void)
 {
+    time_t                         now, last;
+    ngx_atomic_t                  *trouble;
     ngx_http_opensandbox_save_t   *save;
     ngx_http_opensandbox_keeper_t *keeper;
 
@@ -273,15 +272,21 @@ ngx_http_opensandbox_keeper_done(void)
         return;
     }
 
+    now = ngx_time();
+    trouble = &save->zone->shared->trouble;
+    last = (time_t) *trouble;
+
     if (save->failed) {
-        if (keeper->logged == 0 ||
-            ngx_time() - keeper->logged >= NGX_HTTP_OPENSANDBOX_KEEPER_QUIET)
+
+        /* whichever worker finds it first */
+
+        if ((last == 0 || now - last >= NGX_HTTP_OPENSANDBOX_KEEPER_QUIET) &&
+            ngx_atomic_cmp_set(trouble, last, now))
         {
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, save->err,
                           "cannot %s state file \"%V\", changes are in memory "
                           "alone",
                           save->failed, &save->zone->state);
-            keeper->logged = ngx_time();
         }
 
         return;
@@ -289,9 +294,8 @@ ngx_http_opensandbox_keeper_done(void)
 
     keeper->written = save->changes;
 
-    if (keeper->logged) {
+    if (last && ngx_atomic_cmp_set(trouble, last, 0)) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "state file \"%V\" is written again", &save->zone->state);
-        keeper->logged = 0;
     }
 }

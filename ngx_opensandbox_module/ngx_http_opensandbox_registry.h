@@ -48,6 +48,9 @@ typedef struct {
     /* those of them that the state file has */
     ngx_atomic_t saved;
 
+    /* when it was logged that the file cannot be written; 0 if it can */
+    ngx_atomic_t trouble;
+
     /* of the workers' counters, see _meters.c */
     struct ngx_http_opensandbox_slot_s *slots;
 } ngx_http_opensandbox_shared_t;
