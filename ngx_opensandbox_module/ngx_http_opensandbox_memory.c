@@ -37,6 +37,10 @@ ngx_http_opensandbox_memory_look(ngx_shm_zone_t                  *shm_zone,
 static ngx_int_t
 ngx_http_opensandbox_memory_create(ngx_shm_zone_t                 *shm_zone,
                                    ngx_http_opensandbox_memory_t **memory);
+static int
+ngx_http_opensandbox_memory_file(ngx_str_t *name);
+static ngx_int_t
+ngx_http_opensandbox_memory_pool(ngx_shm_zone_t *shm_zone);
 static u_char *
 ngx_http_opensandbox_memory_map(int fd, size_t size);
 static void
@@ -212,22 +216,14 @@ ngx_http_opensandbox_memory_create(ngx_shm_zone_t                 *shm_zone,
 {
     int                            fd;
     size_t                         size;
-    u_char                        *addr, name[256];
+    u_char                        *addr;
     ngx_log_t                     *log;
-    ngx_slab_pool_t               *pool;
     ngx_http_opensandbox_header_t *header;
 
     log = shm_zone->shm.log;
     size = ngx_align(shm_zone->shm.size, ngx_pagesize);
 
-    ngx_http_opensandbox_memory_name(name, sizeof(name), &shm_zone->shm.name,
-                                     "", "");
-
-    fd = memfd_create((char *) name, MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-    if (fd == -1 && ngx_errno == NGX_EINVAL) {
-        fd = memfd_create((char *) name, MFD_ALLOW_SEALING);
-    }
+    fd = ngx_http_opensandbox_memory_file(&shm_zone->shm.name);
 
     if (fd == -1) {
         ngx_log_error(NGX_LOG_WARN, log, ngx_errno,
@@ -276,13 +272,42 @@ ngx_http_opensandbox_memory_create(ngx_shm_zone_t                 *shm_zone,
 
     ngx_http_opensandbox_memory_replace(shm_zone, addr);
 
-    /* as nginx has done to its own memory */
+    return ngx_http_opensandbox_memory_pool(shm_zone);
+}
 
-    pool = (ngx_slab_pool_t *) addr;
 
-    pool->end = addr + shm_zone->shm.size;
+/* A new file, -1 if the kernel does not give one. */
+
+static int
+ngx_http_opensandbox_memory_file(ngx_str_t *name)
+{
+    int    fd;
+    u_char text[300];
+
+    ngx_http_opensandbox_memory_name(text, sizeof(text), name, "", "");
+
+    fd = memfd_create((char *) text, MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+    if (fd == -1 && ngx_errno == NGX_EINVAL) {
+        fd = memfd_create((char *) text, MFD_ALLOW_SEALING);
+    }
+
+    return fd;
+}
+
+
+/* What nginx does to memory of its own. */
+
+static ngx_int_t
+ngx_http_opensandbox_memory_pool(ngx_shm_zone_t *shm_zone)
+{
+    ngx_slab_pool_t *pool;
+
+    pool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    pool->end = shm_zone->shm.addr + shm_zone->shm.size;
     pool->min_shift = 3;
-    pool->addr = addr;
+    pool->addr = pool;
 
     if (ngx_shmtx_create(&pool->mutex, &pool->lock, NULL) != NGX_OK) {
         return NGX_ERROR;

@@ -29,7 +29,7 @@ typedef struct {
 
 /* a zone's memory; each configuration that uses it holds a reference */
 typedef struct {
-    int                            fd; /* -1 in workers */
+    int                            fd; /* -1 but in the master */
     ngx_uint_t                     refs;
     ngx_http_opensandbox_header_t *header;
 
@@ -90,7 +90,7 @@ void
 ngx_http_opensandbox_memory_confirm(ngx_http_opensandbox_memory_t *memory,
                                     ngx_uint_t                     first);
 
-/* A worker needs the mapping alone. */
+/* What is not a master needs the mapping alone. */
 void
 ngx_http_opensandbox_memory_init_process(ngx_http_opensandbox_memory_t *memory);
 

@@ -844,15 +844,19 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
 {
     ngx_http_opensandbox_main_conf_t *omcf;
 
-    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
-    {
-        return NGX_OK;
-    }
-
     omcf =
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
 
     if (omcf == NULL || omcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_process != NGX_PROCESS_SINGLE) {
+        ngx_http_opensandbox_memory_init_process(omcf->zone->memory);
+    }
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
         return NGX_OK;
     }
 

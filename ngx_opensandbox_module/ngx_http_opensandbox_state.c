@@ -2,6 +2,7 @@
 
 #include "ngx_http_opensandbox_state.h"
 
+#include <stdio_ext.h>
 #include <sys/file.h>
 
 
@@ -339,6 +340,10 @@ ngx_http_opensandbox_state_write(ngx_http_opensandbox_zone_t *zone, FILE *file,
 
     after.len = 0;
     after.data = last;
+
+    /* jansson writes a few bytes at a time, and nobody else has the file */
+
+    (void) __fsetlocking(file, FSETLOCKING_BYCALLER);
 
     for (;;) {
         n = ngx_http_opensandbox_registry_list(

@@ -22,6 +22,10 @@ static ngx_int_t
 ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
                                 ngx_http_opensandbox_zone_t *to,
                                 ngx_log_t                   *log);
+static ngx_int_t
+ngx_http_opensandbox_zone_take(ngx_http_opensandbox_zone_t *zone, u_char *buf,
+                               ngx_uint_t n, ngx_str_t *after,
+                               ngx_pool_t *pool);
 static void
 ngx_http_opensandbox_zone_wait(ngx_shmtx_t *mutex, ngx_uint_t n);
 static void
@@ -162,20 +166,17 @@ static ngx_int_t
 ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
                                 ngx_http_opensandbox_zone_t *to, ngx_log_t *log)
 {
-    u_char                        *buf, last[NGX_HTTP_OPENSANDBOX_ID_LEN];
-    ngx_int_t                      rc;
-    ngx_str_t                      after, id;
-    ngx_uint_t                     n;
-    ngx_pool_t                    *pool;
-    ngx_http_opensandbox_change_t  change;
-    ngx_http_opensandbox_record_t *record;
+    u_char     *buf, last[NGX_HTTP_OPENSANDBOX_ID_LEN];
+    ngx_int_t   rc;
+    ngx_str_t   after;
+    ngx_uint_t  n;
+    ngx_pool_t *pool;
 
     pool = ngx_create_pool(NGX_HTTP_OPENSANDBOX_LIST_SIZE, log);
     if (pool == NULL) {
         return NGX_ERROR;
     }
 
-    rc = NGX_OK;
     after.len = 0;
     after.data = last;
 
@@ -183,9 +184,7 @@ ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
     to->shared->generation = from->shared->generation;
 
     buf = ngx_palloc(pool, NGX_HTTP_OPENSANDBOX_LIST_SIZE);
-    if (buf == NULL) {
-        rc = NGX_ERROR;
-    }
+    rc = buf ? NGX_OK : NGX_ERROR;
 
     while (rc == NGX_OK) {
         n = ngx_http_opensandbox_registry_list(
@@ -194,17 +193,7 @@ ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
             break;
         }
 
-        for (record = (ngx_http_opensandbox_record_t *) buf; n && rc == NGX_OK;
-             n--) {
-            change.record = record;
-            rc = ngx_http_opensandbox_registry_put(to, &change, 1, pool);
-
-            id = ngx_http_opensandbox_text(record, &record->id);
-            after.len = id.len;
-            ngx_memcpy(last, id.data, id.len);
-
-            record = ngx_http_opensandbox_next_record(record);
-        }
+        rc = ngx_http_opensandbox_zone_take(to, buf, n, &after, pool);
 
         if (rc != NGX_OK) {
             ngx_log_error(NGX_LOG_EMERG, log, 0,
@@ -225,6 +214,38 @@ ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
     ngx_destroy_pool(pool);
 
     return rc;
+}
+
+
+/* Puts the n records of a list; after is the id of the last one tried. */
+
+static ngx_int_t
+ngx_http_opensandbox_zone_take(ngx_http_opensandbox_zone_t *zone, u_char *buf,
+                               ngx_uint_t n, ngx_str_t *after, ngx_pool_t *pool)
+{
+    ngx_str_t                      id;
+    ngx_http_opensandbox_change_t  change;
+    ngx_http_opensandbox_record_t *record;
+
+    record = (ngx_http_opensandbox_record_t *) buf;
+
+    while (n--) {
+        id = ngx_http_opensandbox_text(record, &record->id);
+
+        after->len = id.len;
+        ngx_memcpy(after->data, id.data, id.len);
+
+        change.record = record;
+
+        if (ngx_http_opensandbox_registry_put(zone, &change, 1, pool) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        record = ngx_http_opensandbox_next_record(record);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -288,8 +309,6 @@ ngx_http_opensandbox_zone_init_process(ngx_http_opensandbox_zone_t *zone,
                                        ngx_log_t                   *log)
 {
     ngx_event_t *ev;
-
-    ngx_http_opensandbox_memory_init_process(zone->memory);
 
     if (ngx_worker != 0 || zone->memory == NULL) {
         return;

@@ -157,15 +157,22 @@ for (1 .. 5) {
 	kill 'HUP', $g->{pid};
 }
 end_churn($pid);
-api($g, 'DELETE', '/after');
 restart($g);
-is(missing($g, answered($times, time)), '',
-    'after reloads and a graceful end the file has all');
-is(api($g, 'GET', '/after')->{status}, 404, 'and nothing that was deleted');
+is(missing($g, answered($times, time)), '', 'after reloads the file has all');
 
-# Who writes, and in which order
+# A graceful end
+api($g, 'PUT', '/mark', entry());
+becomes_saved($state, 'mark');
+sleep 1;
+api($g, 'DELETE', '/mark');
+api($g, 'PUT', '/final', entry());
 stop($g->{pid}, 'QUIT');
 wait_closed($g);
+%ids = saved($state);
+is(join(',', map { $ids{$_} // 0 } qw(mark final)), '0,1',
+    'the last changes are written at the end');
+
+# Who writes, and in which order
 my $trace = scratch() . '/trace';
 $g->{under} = ['strace', '-f', '-y', '-o', $trace, '-e',
     'trace=fsync,rename,openat,write,clone3,clone'];
@@ -232,12 +239,10 @@ wait_closed($g);
 # One that cannot be read
 unlink $state;
 mkdir $state;
-my $env = Ingress::nginx_env();
-{
-	local @ENV{ keys %$env } = values %$env;
-	my ($status) = capture(Ingress::nginx_binary(), '-p', $g->{prefix}, '-c',
-	    "$g->{prefix}/nginx.conf");
-	is($status, 1, 'nginx does not start with a file that it cannot read');
-}
+my $refused = start(name => 'refused', env => Ingress::nginx_env(),
+    cmd => [Ingress::nginx_binary(), '-p', $g->{prefix}, '-c',
+	"$g->{prefix}/nginx.conf"]);
+is(wait_exit($refused, 10), 1 << 8,
+    'nginx does not start with a file that it cannot read');
 like(logged($g), qr/\[emerg\].*cannot read state file "\Q$state\E"/,
     'and says which');

@@ -9,7 +9,7 @@
 use strict;
 use warnings;
 use POSIX qw(_exit);
-use Test::More tests => 60;
+use Test::More tests => 61;
 use Time::HiRes qw(sleep);
 use Harness;
 use Ingress;
@@ -172,6 +172,7 @@ for my $state ('', ' state=%PREFIX%/state') {
 		is(join(',', map { reaches($g, $_) } qw(b c from-newer last)),
 		    '200,200,200,200', 'the state file has all of it');
 		is(reaches($g, 'a'), 401, 'and the tokens');
+		unlike(logged($g), qr/state file/, 'its writers keep apart');
 	}
 	quit($g->{pid});
 	wait_closed($g);
