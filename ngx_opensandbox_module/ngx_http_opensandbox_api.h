@@ -56,6 +56,11 @@ ngx_http_opensandbox_api_fault(ngx_http_opensandbox_call_t *call,
 
 ngx_int_t
 ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call);
+
+/* The answer to a change that the registry has refused with rc. */
+ngx_int_t
+ngx_http_opensandbox_api_not_taken(ngx_http_opensandbox_call_t *call,
+                                   ngx_int_t                    rc);
 ngx_int_t
 ngx_http_opensandbox_api_unknown(ngx_http_opensandbox_call_t *call);
 ngx_int_t

@@ -126,3 +126,39 @@ ngx_http_opensandbox_api_refuse(ngx_http_request_t *r)
         json_pack("{s:s,s:s}", "code", "unauthorized", "message",
                   "the API needs its bearer token"));
 }
+
+
+ngx_int_t
+ngx_http_opensandbox_api_not_taken(ngx_http_opensandbox_call_t *call,
+                                   ngx_int_t                    rc)
+{
+    static ngx_str_t soon = ngx_string("1");
+
+    if (rc == NGX_BUSY) {
+
+        /* the next connection is likely to reach a new worker */
+
+        call->request->keepalive = 0;
+
+        if (ngx_http_opensandbox_add_header(call->request, "Retry-After",
+                                            &soon) != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_http_opensandbox_fault(&call->fault, "",
+                                   "the records are moving, try again");
+
+        return ngx_http_opensandbox_api_fault(
+            call, NGX_HTTP_SERVICE_UNAVAILABLE, "moving");
+    }
+
+    ngx_log_error(NGX_LOG_ERR, call->request->connection->log, 0,
+                  "opensandbox_zone \"%V\" is full",
+                  &call->zone->shm_zone->shm.name);
+
+    ngx_http_opensandbox_fault(&call->fault, "", "the zone is full");
+
+    return ngx_http_opensandbox_api_fault(call, NGX_HTTP_INSUFFICIENT_STORAGE,
+                                          "full");
+}

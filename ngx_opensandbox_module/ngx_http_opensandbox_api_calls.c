@@ -10,8 +10,6 @@
 #define NGX_HTTP_OPENSANDBOX_CHUNK    65536
 
 
-static ngx_int_t
-ngx_http_opensandbox_api_full(ngx_http_opensandbox_call_t *call);
 static ngx_uint_t
 ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call);
 static json_t *
@@ -43,6 +41,7 @@ ngx_http_opensandbox_api_get(ngx_http_opensandbox_call_t *call)
 ngx_int_t
 ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
 {
+    ngx_int_t                     rc;
     ngx_http_opensandbox_change_t change;
 
     change.record = ngx_http_opensandbox_record_parse(
@@ -52,10 +51,10 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
                                               "bad_record");
     }
 
-    if (ngx_http_opensandbox_registry_put(call->zone, &change, 1,
-                                          call->request->pool) != NGX_OK)
-    {
-        return ngx_http_opensandbox_api_full(call);
+    rc = ngx_http_opensandbox_registry_put(call->zone, &change, 1,
+                                           call->request->pool);
+    if (rc != NGX_OK) {
+        return ngx_http_opensandbox_api_not_taken(call, rc);
     }
 
     return ngx_http_opensandbox_api_send(
@@ -107,8 +106,8 @@ ngx_http_opensandbox_api_patch(ngx_http_opensandbox_call_t *call)
 
         rc = ngx_http_opensandbox_registry_swap(call->zone, &copy.record,
                                                 record);
-        if (rc == NGX_ERROR) {
-            return ngx_http_opensandbox_api_full(call);
+        if (rc == NGX_ERROR || rc == NGX_BUSY) {
+            return ngx_http_opensandbox_api_not_taken(call, rc);
         }
 
         if (rc == NGX_OK) {
@@ -172,10 +171,17 @@ ngx_http_opensandbox_merge(ngx_http_opensandbox_record_t *record, json_t *patch)
 ngx_int_t
 ngx_http_opensandbox_api_delete(ngx_http_opensandbox_call_t *call)
 {
+    ngx_int_t           rc;
     ngx_http_request_t *r;
 
-    if (ngx_http_opensandbox_registry_delete(call->zone, &call->id) != NGX_OK) {
+    rc = ngx_http_opensandbox_registry_delete(call->zone, &call->id);
+
+    if (rc == NGX_DECLINED) {
         return ngx_http_opensandbox_api_missing(call);
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_opensandbox_api_not_taken(call, rc);
     }
 
     r = call->request;
@@ -279,6 +285,7 @@ ngx_int_t
 ngx_http_opensandbox_api_bulk(ngx_http_opensandbox_call_t *call)
 {
     size_t                         n, i, replaced;
+    ngx_int_t                      rc;
     ngx_http_request_t            *r;
     ngx_http_opensandbox_change_t *changes;
 
@@ -304,10 +311,10 @@ ngx_http_opensandbox_api_bulk(ngx_http_opensandbox_call_t *call)
                                               "bad_record");
     }
 
-    if (n && ngx_http_opensandbox_registry_put(call->zone, changes, n,
-                                               r->pool) != NGX_OK)
-    {
-        return ngx_http_opensandbox_api_full(call);
+    rc = n ? ngx_http_opensandbox_registry_put(call->zone, changes, n, r->pool)
+           : NGX_OK;
+    if (rc != NGX_OK) {
+        return ngx_http_opensandbox_api_not_taken(call, rc);
     }
 
     for (i = 0, replaced = 0; i < n; i++) {
@@ -377,20 +384,6 @@ ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call)
 
     return ngx_http_opensandbox_api_fault(call, NGX_HTTP_NOT_FOUND,
                                           "not_found");
-}
-
-
-static ngx_int_t
-ngx_http_opensandbox_api_full(ngx_http_opensandbox_call_t *call)
-{
-    ngx_log_error(NGX_LOG_ERR, call->request->connection->log, 0,
-                  "opensandbox_zone \"%V\" is full",
-                  &call->zone->shm_zone->shm.name);
-
-    ngx_http_opensandbox_fault(&call->fault, "", "the zone is full");
-
-    return ngx_http_opensandbox_api_fault(call, NGX_HTTP_INSUFFICIENT_STORAGE,
-                                          "full");
 }
 
 

@@ -23,8 +23,6 @@ static ngx_int_t
 ngx_http_opensandbox_meters_handler(ngx_http_request_t *r);
 static void
 ngx_http_opensandbox_meters_api(ngx_http_request_t *r);
-static ngx_uint_t
-ngx_http_opensandbox_meters_alive(ngx_http_opensandbox_slot_t *slot);
 
 
 ngx_str_t ngx_http_opensandbox_meter_modes[] = {
@@ -69,10 +67,11 @@ ngx_http_opensandbox_meters_init_process(ngx_http_opensandbox_zone_t *zone,
 
     shared = zone->shared;
 
-    ngx_shmtx_lock(&zone->pool->mutex);
+    ngx_http_opensandbox_registry_lock(zone);
 
     for (slot = shared->slots; slot; slot = slot->next) {
-        if (slot->pid == ngx_pid || !ngx_http_opensandbox_meters_alive(slot)) {
+        if (slot->pid == ngx_pid ||
+            !ngx_http_opensandbox_process_alive(slot->pid)) {
             break;
         }
     }
@@ -93,7 +92,7 @@ ngx_http_opensandbox_meters_init_process(ngx_http_opensandbox_zone_t *zone,
         slot->meters.streams = 0;
     }
 
-    ngx_shmtx_unlock(&zone->pool->mutex);
+    ngx_http_opensandbox_registry_unlock(zone);
 
     if (slot == NULL) {
         ngx_log_error(NGX_LOG_WARN, log, 0,
@@ -136,7 +135,7 @@ ngx_http_opensandbox_meters_sum(ngx_http_opensandbox_zone_t   *zone,
             to[i] += from[i];
         }
 
-        if (ngx_http_opensandbox_meters_alive(slot)) {
+        if (ngx_http_opensandbox_process_alive(slot->pid)) {
             tunnels += slot->meters.tunnels;
             streams += slot->meters.streams;
         }
@@ -206,11 +205,4 @@ ngx_http_opensandbox_meters_api(ngx_http_request_t *r)
     }
 
     ngx_http_opensandbox_meters()->api[i][class - 2]++;
-}
-
-
-static ngx_uint_t
-ngx_http_opensandbox_meters_alive(ngx_http_opensandbox_slot_t *slot)
-{
-    return kill(slot->pid, 0) == 0 || ngx_errno != NGX_ESRCH;
 }

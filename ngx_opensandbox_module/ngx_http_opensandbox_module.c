@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_renew.h"
+#include "ngx_http_opensandbox_state.h"
 
 
 static ngx_int_t
@@ -32,6 +33,8 @@ static char *
 ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
 ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static void
+ngx_http_opensandbox_zone_cleanup(void *data);
 static char *
 ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *
@@ -670,6 +673,7 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     u_char                      *colon;
     ssize_t                      size;
     ngx_str_t                   *value, name, text;
+    ngx_pool_cleanup_t          *cln;
     ngx_http_opensandbox_zone_t *zone;
 
     if (omcf->zone) {
@@ -723,7 +727,21 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (ngx_conf_full_name(cf->cycle, &zone->state, 0) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
+
+        /* there is to be room for the name of the file beside it */
+
+        if (zone->state.len + sizeof(".new") > PATH_MAX) {
+            return "has a state file with too long a name";
+        }
     }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_opensandbox_zone_cleanup;
+    cln->data = zone;
 
     zone->shm_zone =
         ngx_shared_memory_add(cf, &name, size, &ngx_http_opensandbox_module);
@@ -737,6 +755,15 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     omcf->zone = zone;
 
     return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_opensandbox_zone_cleanup(void *data)
+{
+    ngx_http_opensandbox_zone_t *zone = data;
+
+    ngx_http_opensandbox_memory_release(zone->memory);
 }
 
 
@@ -845,23 +872,32 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_opensandbox_init_module(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                        first;
     ngx_http_opensandbox_main_conf_t *omcf;
 
     omcf =
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
 
+    first = ngx_is_init_cycle(cycle->old_cycle);
+
     if (omcf == NULL || omcf->zone == NULL) {
+        ngx_http_opensandbox_memory_confirm(NULL, first);
         return NGX_OK;
     }
 
-    if (omcf->zone->fresh && omcf->zone->state.len && !ngx_test_config) {
-        ngx_http_opensandbox_state_load(omcf->zone, cycle->log);
+    ngx_http_opensandbox_memory_confirm(omcf->zone->memory, first);
+
+    if (omcf->zone->fresh && omcf->zone->state.len && !ngx_test_config &&
+        ngx_http_opensandbox_state_load(omcf->zone, cycle->log) != NGX_OK &&
+        first)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_http_opensandbox_registry_declare(omcf->zone, omcf->declared.elts,
                                               omcf->declared.nelts,
                                               cycle->log) != NGX_OK &&
-        (ngx_test_config || ngx_is_init_cycle(cycle->old_cycle)))
+        (ngx_test_config || first))
     {
         return NGX_ERROR;
     }
@@ -875,11 +911,6 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
 {
     ngx_http_opensandbox_main_conf_t *omcf;
 
-    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
-    {
-        return NGX_OK;
-    }
-
     omcf =
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
 
@@ -887,9 +918,17 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (omcf->zone->state.len && ngx_worker == 0) {
-        ngx_http_opensandbox_state_start(omcf->zone, cycle->log);
+    if (ngx_process != NGX_PROCESS_SINGLE) {
+        ngx_http_opensandbox_memory_init_process(omcf->zone->memory);
     }
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    ngx_http_opensandbox_zone_init_process(omcf->zone, cycle->log);
+    ngx_http_opensandbox_keeper_start(cycle->log);
 
     ngx_http_opensandbox_meters_init_process(omcf->zone, cycle->log);
 
@@ -900,14 +939,6 @@ ngx_http_opensandbox_init_process(ngx_cycle_t *cycle)
 static void
 ngx_http_opensandbox_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_http_opensandbox_main_conf_t *omcf;
-
-    omcf =
-        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
-
-    if (omcf && omcf->zone && omcf->zone->state.len) {
-        ngx_http_opensandbox_state_stop(omcf->zone, cycle->log);
-    }
-
+    ngx_http_opensandbox_keeper_stop();
     ngx_http_opensandbox_redis_exit();
 }

@@ -434,22 +434,6 @@ void
 ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx);
 
 
-/* _state.c: the file that keeps records over a restart */
-void
-ngx_http_opensandbox_state_load(ngx_http_opensandbox_zone_t *zone,
-                                ngx_log_t                   *log);
-
-/* Keeps the file at most a second behind, in the worker that calls it. */
-void
-ngx_http_opensandbox_state_start(ngx_http_opensandbox_zone_t *zone,
-                                 ngx_log_t                   *log);
-
-/* Writes the last changes, if this worker is the one. */
-void
-ngx_http_opensandbox_state_stop(ngx_http_opensandbox_zone_t *zone,
-                                ngx_log_t                   *log);
-
-
 /* _declare.c: opensandbox_sandbox ID { ... } */
 char *
 ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,

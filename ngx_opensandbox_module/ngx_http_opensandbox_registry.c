@@ -4,20 +4,18 @@
 
 
 /*
- * All records are behind the zone's slab mutex, which the master process
- * releases when a worker dies with it.  A record is published by one store
+ * All records are behind the zone's slab mutex, which a master process releases
+ * when a worker of its own dies with it.  A record is published by one store
  * into a hash chain, so the chains are whole at any instant; the tree is made
  * anew from them if its last writer did not finish.
  */
 
 
-#define NGX_HTTP_OPENSANDBOX_LIST_SIZE 65536
-
-
+static ngx_uint_t
+ngx_http_opensandbox_registry_moved(ngx_http_opensandbox_zone_t *zone);
 static void
-ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone);
-static void
-ngx_http_opensandbox_registry_unlock(ngx_http_opensandbox_zone_t *zone);
+ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
+                                   ngx_http_opensandbox_node_t *node);
 static void
 ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone);
 static void
@@ -41,65 +39,18 @@ ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
                                     ngx_http_opensandbox_record_t *old,
                                     ngx_http_opensandbox_record_t *record);
 static void
+ngx_http_opensandbox_tree_insert(ngx_http_opensandbox_shared_t *shared,
+                                 ngx_http_opensandbox_node_t   *node);
+static void
+ngx_http_opensandbox_tree_delete(ngx_http_opensandbox_shared_t *shared,
+                                 ngx_http_opensandbox_node_t   *node);
+static void
 ngx_http_opensandbox_registry_insert(ngx_rbtree_node_t *temp,
                                      ngx_rbtree_node_t *node,
                                      ngx_rbtree_node_t *sentinel);
 static ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_registry_after(ngx_http_opensandbox_shared_t *shared,
                                     ngx_str_t                     *after);
-static void
-ngx_http_opensandbox_registry_sweep(ngx_http_opensandbox_zone_t *zone,
-                                    u_char                      *buf);
-
-
-ngx_int_t
-ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data)
-{
-    ngx_http_opensandbox_zone_t *old = data;
-
-    size_t                         size;
-    ngx_uint_t                     n;
-    ngx_http_opensandbox_zone_t   *zone;
-    ngx_http_opensandbox_shared_t *shared;
-
-    zone = shm_zone->data;
-    zone->pool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-
-    if (old) {
-        zone->shared = old->shared;
-        return NGX_OK;
-    }
-
-    shared = ngx_slab_calloc(zone->pool, sizeof(ngx_http_opensandbox_shared_t));
-    if (shared == NULL) {
-        return NGX_ERROR;
-    }
-
-    /* a record takes 256 bytes or more: about one a bucket in a full zone */
-
-    for (n = 64; n * 512 <= shm_zone->shm.size; n *= 2) { /* void */
-    }
-
-    size = n * sizeof(ngx_http_opensandbox_node_t *);
-
-    shared->mask = n - 1;
-    shared->buckets = ngx_slab_calloc(zone->pool, size);
-    if (shared->buckets == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_rbtree_init(&shared->tree, &shared->sentinel,
-                    ngx_http_opensandbox_registry_insert);
-
-    /* a full zone is reported by those who fill it */
-    zone->pool->log_nomem = 0;
-
-    zone->pool->data = shared;
-    zone->shared = shared;
-    zone->fresh = 1;
-
-    return NGX_OK;
-}
 
 
 ngx_int_t
@@ -160,6 +111,7 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_http_opensandbox_change_t *changes,
                                   ngx_uint_t n, ngx_pool_t *pool)
 {
+    ngx_int_t                     rc;
     ngx_uint_t                    i;
     ngx_http_opensandbox_node_t **nodes;
 
@@ -173,7 +125,7 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
 
         if (nodes[i] == NULL) {
             while (i > 0) {
-                ngx_slab_free(zone->pool, nodes[--i]);
+                ngx_http_opensandbox_registry_free(zone, nodes[--i]);
             }
 
             return NGX_ERROR;
@@ -181,25 +133,31 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
     }
 
     ngx_http_opensandbox_registry_lock(zone);
-    ngx_http_opensandbox_registry_begin(zone);
 
-    for (i = 0; i < n; i++) {
-        changes[i].record->generation = 0;
-        nodes[i] =
-            ngx_http_opensandbox_registry_publish(zone->shared, nodes[i]);
-        changes[i].replaced = (nodes[i] != NULL);
+    rc = ngx_http_opensandbox_registry_moved(zone) ? NGX_BUSY : NGX_OK;
+
+    if (rc == NGX_OK) {
+        ngx_http_opensandbox_registry_begin(zone);
+
+        for (i = 0; i < n; i++) {
+            changes[i].record->generation = 0;
+            nodes[i] =
+                ngx_http_opensandbox_registry_publish(zone->shared, nodes[i]);
+            changes[i].replaced = (nodes[i] != NULL);
+        }
+
+        ngx_http_opensandbox_registry_end(zone);
     }
 
-    ngx_http_opensandbox_registry_end(zone);
     ngx_http_opensandbox_registry_unlock(zone);
 
     for (i = 0; i < n; i++) {
         if (nodes[i]) {
-            ngx_slab_free(zone->pool, nodes[i]);
+            ngx_http_opensandbox_registry_free(zone, nodes[i]);
         }
     }
 
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -225,8 +183,12 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
 
     node = *ngx_http_opensandbox_registry_find(shared, &id, hash);
 
-    if (node == NULL || node->record.size != old->size ||
-        ngx_memcmp(&node->record, old, old->size) != 0)
+    if (ngx_http_opensandbox_registry_moved(zone)) {
+        rc = NGX_BUSY;
+        node = spare;
+
+    } else if (node == NULL || node->record.size != old->size ||
+               ngx_memcmp(&node->record, old, old->size) != 0)
     {
         rc = NGX_DECLINED;
         node = spare;
@@ -257,7 +219,7 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
     ngx_http_opensandbox_registry_unlock(zone);
 
     if (node) {
-        ngx_slab_free(zone->pool, node);
+        ngx_http_opensandbox_registry_free(zone, node);
     }
 
     return rc;
@@ -269,6 +231,7 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id)
 {
     uint32_t                       hash;
+    ngx_int_t                      rc;
     ngx_http_opensandbox_node_t   *node, **link;
     ngx_http_opensandbox_shared_t *shared;
 
@@ -280,26 +243,29 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
     link = ngx_http_opensandbox_registry_find(shared, id, hash);
     node = *link;
 
-    if (node) {
+    if (ngx_http_opensandbox_registry_moved(zone)) {
+        rc = NGX_BUSY;
+
+    } else if (node == NULL) {
+        rc = NGX_DECLINED;
+
+    } else {
         ngx_http_opensandbox_registry_begin(zone);
 
         *link = node->next;
-        ngx_rbtree_delete(&shared->tree, &node->tree);
+        ngx_http_opensandbox_tree_delete(shared, node);
         shared->nrecords--;
         shared->nready -= node->record.ready;
 
         ngx_http_opensandbox_registry_end(zone);
+
+        ngx_slab_free_locked(zone->pool, node);
+        rc = NGX_OK;
     }
 
     ngx_http_opensandbox_registry_unlock(zone);
 
-    if (node == NULL) {
-        return NGX_DECLINED;
-    }
-
-    ngx_slab_free(zone->pool, node);
-
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -343,6 +309,7 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
 {
     size_t                       len;
     ngx_uint_t                   n;
+    ngx_rbtree_t                 tree;
     ngx_rbtree_node_t           *next;
     ngx_http_opensandbox_node_t *node;
 
@@ -354,6 +321,9 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
         ngx_http_opensandbox_registry_begin(zone);
         ngx_http_opensandbox_registry_end(zone);
     }
+
+    tree.root = zone->shared->root;
+    tree.sentinel = &zone->shared->sentinel;
 
     node = ngx_http_opensandbox_registry_after(zone->shared, after);
 
@@ -370,7 +340,7 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
         size -= len;
         n++;
 
-        next = ngx_rbtree_next(&zone->shared->tree, &node->tree);
+        next = ngx_rbtree_next(&tree, &node->tree);
         node = next ? ngx_rbtree_data(next, ngx_http_opensandbox_node_t, tree)
                     : NULL;
     }
@@ -381,109 +351,20 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
 }
 
 
-ngx_int_t
-ngx_http_opensandbox_registry_declare(ngx_http_opensandbox_zone_t    *zone,
-                                      ngx_http_opensandbox_record_t **records,
-                                      ngx_uint_t n, ngx_log_t *log)
+static ngx_uint_t
+ngx_http_opensandbox_registry_moved(ngx_http_opensandbox_zone_t *zone)
 {
-    ngx_int_t                     rc;
-    ngx_str_t                     id;
-    ngx_uint_t                    i;
-    ngx_pool_t                   *pool;
-    ngx_http_opensandbox_change_t change;
-
-    pool = ngx_create_pool(NGX_HTTP_OPENSANDBOX_LIST_SIZE, log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_OK;
-    zone->shared->epoch++;
-
-    for (i = 0; i < n; i++) {
-        records[i]->epoch = zone->shared->epoch;
-        records[i]->declared = 1;
-
-        change.record = records[i];
-
-        if (ngx_http_opensandbox_registry_put(zone, &change, 1, pool) != NGX_OK)
-        {
-            id = ngx_http_opensandbox_text(records[i], &records[i]->id);
-
-            ngx_log_error(NGX_LOG_EMERG, log, 0,
-                          "opensandbox_zone \"%V\" is too small for "
-                          "sandbox \"%V\"",
-                          &zone->shm_zone->shm.name, &id);
-            rc = NGX_ERROR;
-            break;
-        }
-    }
-
-    if (rc == NGX_OK) {
-        ngx_http_opensandbox_registry_sweep(
-            zone, ngx_palloc(pool, NGX_HTTP_OPENSANDBOX_LIST_SIZE));
-    }
-
-    ngx_destroy_pool(pool);
-
-    return rc;
-}
-
-
-/* Deletes what an earlier configuration declared and the present one lacks. */
-
-static void
-ngx_http_opensandbox_registry_sweep(ngx_http_opensandbox_zone_t *zone,
-                                    u_char                      *buf)
-{
-    u_char                         last[64];
-    ngx_str_t                      after, id;
-    ngx_uint_t                     n;
-    ngx_http_opensandbox_record_t *record;
-
-    if (buf == NULL) {
-        return;
-    }
-
-    after.len = 0;
-    after.data = last;
-
-    for (;;) {
-        n = ngx_http_opensandbox_registry_list(
-            zone, &after, buf, NGX_HTTP_OPENSANDBOX_LIST_SIZE, 256);
-        if (n == 0) {
-            return;
-        }
-
-        record = (ngx_http_opensandbox_record_t *) buf;
-
-        while (n--) {
-            id = ngx_http_opensandbox_text(record, &record->id);
-
-            if (record->declared && record->epoch != zone->shared->epoch) {
-                (void) ngx_http_opensandbox_registry_delete(zone, &id);
-            }
-
-            after.len = id.len;
-            ngx_memcpy(last, id.data, id.len);
-
-            record = ngx_http_opensandbox_next_record(record);
-        }
-    }
+    return ngx_http_opensandbox_memory_superseded(zone->memory);
 }
 
 
 static void
-ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone)
+ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
+                                   ngx_http_opensandbox_node_t *node)
 {
-    ngx_shmtx_lock(&zone->pool->mutex);
-}
-
-
-static void
-ngx_http_opensandbox_registry_unlock(ngx_http_opensandbox_zone_t *zone)
-{
-    ngx_shmtx_unlock(&zone->pool->mutex);
+    ngx_http_opensandbox_registry_lock(zone);
+    ngx_slab_free_locked(zone->pool, node);
+    ngx_http_opensandbox_registry_unlock(zone);
 }
 
 
@@ -500,14 +381,13 @@ ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
 
         /* the last change was not finished */
 
-        ngx_rbtree_init(&shared->tree, &shared->sentinel,
-                        ngx_http_opensandbox_registry_insert);
+        ngx_http_opensandbox_tree_init(shared);
         shared->nrecords = 0;
         shared->nready = 0;
 
         for (i = 0; i <= shared->mask; i++) {
             for (node = shared->buckets[i]; node; node = node->next) {
-                ngx_rbtree_insert(&shared->tree, &node->tree);
+                ngx_http_opensandbox_tree_insert(shared, node);
                 shared->nrecords++;
                 shared->nready += node->record.ready;
             }
@@ -564,7 +444,10 @@ ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
 
     size = offsetof(ngx_http_opensandbox_node_t, record) + record->size;
 
-    node = ngx_slab_alloc(zone->pool, size);
+    ngx_http_opensandbox_registry_lock(zone);
+    node = ngx_slab_alloc_locked(zone->pool, size);
+    ngx_http_opensandbox_registry_unlock(zone);
+
     if (node == NULL) {
         return NULL;
     }
@@ -618,7 +501,7 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
         shared->nready -= old->record.ready;
         node->renewed = old->renewed;
         node->next = old->next;
-        ngx_rbtree_delete(&shared->tree, &old->tree);
+        ngx_http_opensandbox_tree_delete(shared, old);
 
     } else {
         shared->nrecords++;
@@ -627,7 +510,7 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
     ngx_memory_barrier();
     *link = node;
 
-    ngx_rbtree_insert(&shared->tree, &node->tree);
+    ngx_http_opensandbox_tree_insert(shared, node);
 
     return old;
 }
@@ -644,6 +527,49 @@ ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
     } else {
         record->generation = ++shared->generation;
     }
+}
+
+
+/* Each process has the tree's insert() in another place. */
+
+void
+ngx_http_opensandbox_tree_init(ngx_http_opensandbox_shared_t *shared)
+{
+    ngx_rbtree_t tree;
+
+    ngx_rbtree_init(&tree, &shared->sentinel,
+                    ngx_http_opensandbox_registry_insert);
+    shared->root = tree.root;
+}
+
+
+static void
+ngx_http_opensandbox_tree_insert(ngx_http_opensandbox_shared_t *shared,
+                                 ngx_http_opensandbox_node_t   *node)
+{
+    ngx_rbtree_t tree;
+
+    tree.root = shared->root;
+    tree.sentinel = &shared->sentinel;
+    tree.insert = ngx_http_opensandbox_registry_insert;
+
+    ngx_rbtree_insert(&tree, &node->tree);
+    shared->root = tree.root;
+}
+
+
+static void
+ngx_http_opensandbox_tree_delete(ngx_http_opensandbox_shared_t *shared,
+                                 ngx_http_opensandbox_node_t   *node)
+{
+    ngx_rbtree_t tree;
+
+    tree.root = shared->root;
+    tree.sentinel = &shared->sentinel;
+    tree.insert = ngx_http_opensandbox_registry_insert;
+
+    ngx_rbtree_delete(&tree, &node->tree);
+    shared->root = tree.root;
 }
 
 
@@ -692,7 +618,7 @@ ngx_http_opensandbox_registry_after(ngx_http_opensandbox_shared_t *shared,
     ngx_http_opensandbox_node_t *node, *found;
 
     found = NULL;
-    temp = shared->tree.root;
+    temp = shared->root;
 
     while (temp != &shared->sentinel) {
         node = ngx_rbtree_data(temp, ngx_http_opensandbox_node_t, tree);

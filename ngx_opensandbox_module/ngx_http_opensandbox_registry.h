@@ -6,6 +6,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_http_opensandbox_memory.h"
 #include "ngx_http_opensandbox_record.h"
 
 
@@ -22,14 +23,19 @@ struct ngx_http_opensandbox_node_s {
 };
 
 
-/* what the workers share, in the zone */
+/*
+ * What the workers share, in the zone.  Those of another binary share it too:
+ * it holds no address of code, and a change of its meaning is a new version
+ * of the layout, see _memory.c.
+ */
 typedef struct {
     ngx_http_opensandbox_node_t **buckets;
     ngx_uint_t                    mask;
-    ngx_rbtree_t                  tree;
+    ngx_rbtree_node_t            *root;
     ngx_rbtree_node_t             sentinel;
     uint64_t                      generation;
-    uint32_t                      epoch;
+    uint32_t                      epoch;    /* of the declared records */
+    ngx_atomic_t                  declarer; /* the master they are from */
     ngx_uint_t                    nrecords;
     ngx_uint_t                    nready;
 
@@ -38,6 +44,12 @@ typedef struct {
 
     /* grows with every change of a record */
     ngx_atomic_t changes;
+
+    /* those of them that the state file has */
+    ngx_atomic_t saved;
+
+    /* when it was logged that the file cannot be written; 0 if it can */
+    ngx_atomic_t trouble;
 
     /* of the workers' counters, see _meters.c */
     struct ngx_http_opensandbox_slot_s *slots;
@@ -48,7 +60,11 @@ typedef struct {
     ngx_shm_zone_t                *shm_zone;
     ngx_slab_pool_t               *pool;
     ngx_http_opensandbox_shared_t *shared;
+    ngx_http_opensandbox_memory_t *memory; /* NULL if it is nginx's own */
     ngx_str_t                      state;
+
+    /* when this configuration's records were declared */
+    uint32_t epoch;
 
     /* nothing has been in it yet */
     ngx_uint_t fresh;
@@ -79,11 +95,17 @@ typedef struct {
 
 
 /*
- * Lays out a new zone, or adopts one that an earlier configuration filled;
- * data is that configuration's zone, or NULL.  An ngx_shm_zone_init_pt.
+ * Lays out a new zone, or adopts one that an earlier configuration or binary
+ * filled; data is that configuration's zone, or NULL.  A zone of another size
+ * takes the records over; NGX_ERROR if it has no room for them.  An
+ * ngx_shm_zone_init_pt.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/* Makes the tree of records empty. */
+void
+ngx_http_opensandbox_tree_init(ngx_http_opensandbox_shared_t *shared);
 
 /*
  * Copies a sandbox's record into the buffer, which has room for
@@ -106,7 +128,8 @@ ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
 
 /*
  * Inserts or replaces records, all or none.  Sets their generations.  Returns
- * NGX_OK, or NGX_ERROR if the zone is full, then nothing has changed.
+ * NGX_OK, or NGX_ERROR if the zone is full, or NGX_BUSY if the records are in
+ * another zone by now; then nothing has changed.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
@@ -115,14 +138,16 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
 
 /*
  * Replaces a record if it still is byte for byte the old one.  Returns NGX_OK,
- * NGX_ERROR if the zone is full, NGX_DECLINED if the record has changed.
+ * NGX_ERROR if the zone is full, NGX_DECLINED if the record has changed,
+ * NGX_BUSY as above.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_http_opensandbox_record_t *old,
                                    ngx_http_opensandbox_record_t *record);
 
-/* Returns NGX_OK, or NGX_DECLINED if there is no such record. */
+/* Returns NGX_OK, NGX_DECLINED if there is no such record, NGX_BUSY as above.
+ */
 ngx_int_t
 ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id);
@@ -156,6 +181,23 @@ ngx_int_t
 ngx_http_opensandbox_registry_declare(ngx_http_opensandbox_zone_t    *zone,
                                       ngx_http_opensandbox_record_t **records,
                                       ngx_uint_t n, ngx_log_t *log);
+
+/*
+ * The lock of the zone and of its slab pool.  It is taken from a process that
+ * died with it, also where nobody else is there to do that.
+ */
+void
+ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone);
+void
+ngx_http_opensandbox_registry_unlock(ngx_http_opensandbox_zone_t *zone);
+
+/*
+ * Declares the records of this worker's configuration again should a newer
+ * binary, which has declared its own, end; a part of init process.
+ */
+void
+ngx_http_opensandbox_zone_init_process(ngx_http_opensandbox_zone_t *zone,
+                                       ngx_log_t                   *log);
 
 
 #define ngx_http_opensandbox_next_record(record)             \

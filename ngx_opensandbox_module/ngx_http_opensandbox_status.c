@@ -162,7 +162,7 @@ ngx_http_opensandbox_status_read(ngx_http_opensandbox_zone_t   *zone,
 
     pool = zone->pool;
 
-    ngx_shmtx_lock(&pool->mutex);
+    ngx_http_opensandbox_registry_lock(zone);
 
     status->records = zone->shared->nrecords;
     status->ready = zone->shared->nready;
@@ -179,7 +179,7 @@ ngx_http_opensandbox_status_read(ngx_http_opensandbox_zone_t   *zone,
         free += (pool->stats[i].total - pool->stats[i].used) * slot;
     }
 
-    ngx_shmtx_unlock(&pool->mutex);
+    ngx_http_opensandbox_registry_unlock(zone);
 
     status->zone = zone;
     status->size = zone->shm_zone->shm.size;

@@ -18,7 +18,7 @@ use POSIX qw(:sys_wait_h setpgid _exit);
 use Socket qw(SOL_SOCKET SO_REUSEADDR);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(scratch root build_dir start spawn stop kill_now alive
+our @EXPORT = qw(scratch root build_dir start spawn adopt stop kill_now alive
     wait_exit run run_in capture netns netns_etc veth addr in_netns free_port
     wait_for wait_port write_file read_file python tool nginx_env);
 
@@ -123,6 +123,15 @@ sub spawn
 		_exit(0);
 	}
 	setpgid($pid, $pid);
+	$children{$pid} = $name;
+	return $pid;
+}
+
+# A process that is no child of ours, the leader of its process group: it ends
+# with the test.
+sub adopt
+{
+	my ($pid, $name) = @_;
 	$children{$pid} = $name;
 	return $pid;
 }

@@ -16,8 +16,8 @@ use POSIX qw(_exit);
 use Time::HiRes qw(sleep time);
 use Harness;
 
-our @EXPORT = qw(gateway reload restart workers wait_closed config_error backend echo exchange
-    request get api json connect_to read_answer websocket);
+our @EXPORT = qw(gateway reload restart upgrade quit workers wait_closed config_error
+    backend echo exchange request get api json connect_to read_answer websocket ask served_by);
 
 my $count = 0;
 
@@ -41,9 +41,13 @@ location /v1/ { opensandbox_api; }
 EOT
 	my $zone = $o{zone} // 'opensandbox_zone sandboxes:4m;';
 	my $main = $o{main} // '';
+	$g->{daemon} = $o{daemon} // $g->{daemon};
+	my $daemon = $g->{daemon} ? 'on' : 'off';
+	my $env = join ' ', map { "env $_;" } sort keys %{ nginx_env() };
 	my $text = <<"EOT";
 load_module $module;
-daemon off;
+daemon $daemon;
+$env
 worker_processes @{[$o{workers} // 2]};
 pid $g->{prefix}/nginx.pid;
 error_log $g->{prefix}/error.log info;
@@ -86,17 +90,30 @@ sub launch
 	my ($g) = @_;
 	$g->{pid} = start(
 		name => "nginx$count",
-		cmd  => [nginx_binary(), '-p', $g->{prefix}, '-c',
-		    "$g->{prefix}/nginx.conf"],
+		cmd  => [@{ $g->{under} || [] }, nginx_binary(), '-p',
+		    $g->{prefix}, '-c', "$g->{prefix}/nginx.conf"],
 		netns => $g->{netns}, env => nginx_env());
+	if ($g->{daemon}) {
+		wait_exit($g->{pid}, 20);
+		wait_for(sub { master($g) }, 10);
+		$g->{pid} = adopt(master($g), "nginx$count");
+	}
 	my $up = sub { wait_port($g->{port}, 10) };
 	($g->{netns} ? in_netns($g->{netns}, $up) : $up->()) or croak "nginx did not start: "
 	    . read_file("$g->{prefix}/error.log")
 	    . read_file(scratch() . "/nginx$count.log");
 }
 
-# gateway(http =>, server =>, zone =>, main =>, workers =>, netns =>): a running
-# nginx; { port, prefix, pid, netns }. %CONF% is the folder of the shipped configuration.
+# The process id that nginx has written down.
+sub master
+{
+	my ($g) = @_;
+	return read_file("$g->{prefix}/nginx.pid") =~ /^(\d+)/ ? $1 : 0;
+}
+
+# gateway(http =>, server =>, zone =>, main =>, workers =>, netns =>, daemon => 1):
+# a running nginx; { port, prefix, pid, netns }. %CONF% is the folder of the
+# shipped configuration.
 sub gateway
 {
 	my $g = new_gateway(@_);
@@ -129,11 +146,33 @@ sub reload
 	}, 10);
 }
 
-# The process ids of its children.
+# A new binary takes over from a daemon, which goes on next to it; returns
+# its process id when it serves. Nothing happens with "daemon off".
+sub upgrade
+{
+	my ($g, %o) = @_;
+	my $old = $g->{pid};
+	configure($g, %o) if %o;
+	kill 'USR2', $old;
+	wait_for(sub { master($g) && master($g) != $old && workers($g, master($g)) },
+	    20) or croak 'no new binary: ' . read_file("$g->{prefix}/error.log");
+	return master($g);
+}
+
+# End a master and its workers gracefully.
+sub quit
+{
+	my ($pid) = @_;
+	kill 'QUIT', $pid;
+	return wait_for(sub { !kill 0, $pid }, 20);
+}
+
+# The process ids of its workers, or of another master's.
 sub workers
 {
-	my ($g) = @_;
-	my (undef, $pids) = capture('pgrep', '-P', $g->{pid});
+	my ($g, $master) = @_;
+	my (undef, $pids) = capture('pgrep', '-P', $master // $g->{pid}, '-f',
+	    'worker process');
 	return split ' ', $pids;
 }
 
@@ -328,6 +367,29 @@ sub get
 {
 	my ($port, $target, @headers) = @_;
 	return request($port, 'GET', $target, undef, @headers);
+}
+
+# A request on a connection that stays open.
+sub ask
+{
+	my ($socket, $method, $target, $data) = @_;
+	my $body = defined $data ? encode_json($data) : '';
+	print $socket "$method $target HTTP/1.1\r\nHost: localhost\r\n"
+	    . "Content-Length: " . length($body) . "\r\n\r\n$body";
+	return read_answer($socket, $method);
+}
+
+# A kept-alive connection to one of these processes. The server needs
+# location = /pid { return 200 $pid; }
+sub served_by
+{
+	my ($g, @pids) = @_;
+	my $found = wait_for(sub {
+		my $socket = connect_to($g->{port});
+		my $pid = ask($socket, 'GET', '/pid')->{body};
+		return (grep { $_ eq $pid } @pids) ? $socket : undef;
+	}, 20);
+	return $found || croak "no answer from @pids";
 }
 
 # A call of the management API, the body any Perl data.

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_module.h"
+
+
+/*
+ * The zone's life: laid out, taken over from the configuration or binary
+ * before, filled with what the configuration declares, locked.
+ */
+
+
+#define NGX_HTTP_OPENSANDBOX_LIST_SIZE 65536
+#define NGX_HTTP_OPENSANDBOX_ZONE_TICK 1000 /* milliseconds */
+
+
+static ngx_int_t
+ngx_http_opensandbox_zone_layout(ngx_http_opensandbox_zone_t *zone);
+static ngx_int_t
+ngx_http_opensandbox_zone_inherit(ngx_http_opensandbox_zone_t     *zone,
+                                  ngx_http_opensandbox_previous_t *previous);
+static ngx_int_t
+ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
+                                ngx_http_opensandbox_zone_t *to,
+                                ngx_log_t                   *log);
+static ngx_int_t
+ngx_http_opensandbox_zone_take(ngx_http_opensandbox_zone_t *zone, u_char *buf,
+                               ngx_uint_t n, ngx_str_t *after,
+                               ngx_pool_t *pool);
+static void
+ngx_http_opensandbox_zone_wait(ngx_shmtx_t *mutex, ngx_uint_t n);
+static void
+ngx_http_opensandbox_zone_tick(ngx_event_t *ev);
+static ngx_uint_t
+ngx_http_opensandbox_zone_deserted(ngx_http_opensandbox_zone_t *zone);
+static void
+ngx_http_opensandbox_zone_sweep(ngx_http_opensandbox_zone_t *zone, u_char *buf);
+
+
+static ngx_event_t      ngx_http_opensandbox_zone_event;
+static ngx_connection_t ngx_http_opensandbox_zone_dummy;
+
+
+ngx_int_t
+ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_opensandbox_zone_t *old = data;
+
+    ngx_int_t                       rc;
+    ngx_http_opensandbox_zone_t    *zone;
+    ngx_http_opensandbox_previous_t previous;
+
+    zone = shm_zone->data;
+
+    if (old) {
+        zone->pool = old->pool;
+        zone->shared = old->shared;
+        zone->memory = ngx_http_opensandbox_memory_share(old->memory);
+        return NGX_OK;
+    }
+
+    rc = ngx_http_opensandbox_memory_open(shm_zone, &zone->memory, &previous);
+
+    zone->pool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (rc == NGX_OK) {
+        zone->shared = zone->pool->data;
+
+        ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
+                      "opensandbox_zone \"%V\" is shared with the old binary, "
+                      "%ui records",
+                      &shm_zone->shm.name, zone->shared->nrecords);
+        return NGX_OK;
+    }
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_opensandbox_zone_layout(zone);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_opensandbox_zone_inherit(zone, &previous);
+    }
+
+    ngx_http_opensandbox_memory_leave(&previous);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_zone_layout(ngx_http_opensandbox_zone_t *zone)
+{
+    size_t                         size;
+    ngx_uint_t                     n;
+    ngx_http_opensandbox_shared_t *shared;
+
+    shared = ngx_slab_calloc(zone->pool, sizeof(ngx_http_opensandbox_shared_t));
+    if (shared == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* a record takes 256 bytes or more: about one a bucket in a full zone */
+
+    for (n = 64; n * 512 <= zone->shm_zone->shm.size; n *= 2) { /* void */
+    }
+
+    size = n * sizeof(ngx_http_opensandbox_node_t *);
+
+    shared->mask = n - 1;
+    shared->buckets = ngx_slab_calloc(zone->pool, size);
+    if (shared->buckets == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_opensandbox_tree_init(shared);
+
+    /* a full zone is reported by those who fill it */
+    zone->pool->log_nomem = 0;
+
+    zone->pool->data = shared;
+    zone->shared = shared;
+    zone->fresh = 1;
+
+    return NGX_OK;
+}
+
+
+/* Takes over what the zone had in memory that it cannot go on with. */
+
+static ngx_int_t
+ngx_http_opensandbox_zone_inherit(ngx_http_opensandbox_zone_t     *zone,
+                                  ngx_http_opensandbox_previous_t *previous)
+{
+    ngx_log_t                  *log;
+    ngx_http_opensandbox_zone_t from;
+
+    if (previous->header == NULL) {
+        return NGX_OK;
+    }
+
+    log = zone->shm_zone->shm.log;
+
+    /* changes would be lost from here on */
+
+    ngx_http_opensandbox_memory_move(zone->memory, previous);
+
+    if (previous->addr == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_memzero(&from, sizeof(ngx_http_opensandbox_zone_t));
+
+    from.pool = (ngx_slab_pool_t *) previous->addr;
+    from.shared = from.pool->data;
+
+    if (from.shared == NULL) {
+        return NGX_OK;
+    }
+
+    zone->fresh = 0;
+
+    return ngx_http_opensandbox_zone_carry(&from, zone, log);
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
+                                ngx_http_opensandbox_zone_t *to, ngx_log_t *log)
+{
+    u_char     *buf, last[NGX_HTTP_OPENSANDBOX_ID_LEN];
+    ngx_int_t   rc;
+    ngx_str_t   after;
+    ngx_uint_t  n;
+    ngx_pool_t *pool;
+
+    pool = ngx_create_pool(NGX_HTTP_OPENSANDBOX_LIST_SIZE, log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    after.len = 0;
+    after.data = last;
+
+    to->shared->epoch = from->shared->epoch;
+    to->shared->generation = from->shared->generation;
+
+    buf = ngx_palloc(pool, NGX_HTTP_OPENSANDBOX_LIST_SIZE);
+    rc = buf ? NGX_OK : NGX_ERROR;
+
+    while (rc == NGX_OK) {
+        n = ngx_http_opensandbox_registry_list(
+            from, &after, buf, NGX_HTTP_OPENSANDBOX_LIST_SIZE, 256);
+        if (n == 0) {
+            break;
+        }
+
+        rc = ngx_http_opensandbox_zone_take(to, buf, n, &after, pool);
+
+        if (rc != NGX_OK) {
+            ngx_log_error(NGX_LOG_EMERG, log, 0,
+                          "opensandbox_zone \"%V\" is too small for the %ui "
+                          "records that it has: sandbox \"%V\" does not fit",
+                          &to->shm_zone->shm.name, from->shared->nrecords,
+                          &after);
+        }
+    }
+
+    if (rc == NGX_OK) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "opensandbox_zone \"%V\" takes %ui records into other "
+                      "memory",
+                      &to->shm_zone->shm.name, to->shared->nrecords);
+    }
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+/* Puts the n records of a list; after is the id of the last one tried. */
+
+static ngx_int_t
+ngx_http_opensandbox_zone_take(ngx_http_opensandbox_zone_t *zone, u_char *buf,
+                               ngx_uint_t n, ngx_str_t *after, ngx_pool_t *pool)
+{
+    ngx_str_t                      id;
+    ngx_http_opensandbox_change_t  change;
+    ngx_http_opensandbox_record_t *record;
+
+    record = (ngx_http_opensandbox_record_t *) buf;
+
+    while (n--) {
+        id = ngx_http_opensandbox_text(record, &record->id);
+
+        after->len = id.len;
+        ngx_memcpy(after->data, id.data, id.len);
+
+        change.record = record;
+
+        if (ngx_http_opensandbox_registry_put(zone, &change, 1, pool) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        record = ngx_http_opensandbox_next_record(record);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_registry_declare(ngx_http_opensandbox_zone_t    *zone,
+                                      ngx_http_opensandbox_record_t **records,
+                                      ngx_uint_t n, ngx_log_t *log)
+{
+    ngx_int_t                     rc;
+    ngx_str_t                     id;
+    ngx_uint_t                    i;
+    ngx_pool_t                   *pool;
+    ngx_http_opensandbox_change_t change;
+
+    pool = ngx_create_pool(NGX_HTTP_OPENSANDBOX_LIST_SIZE, log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_OK;
+    zone->epoch = ++zone->shared->epoch;
+    zone->shared->declarer =
+        (ngx_process == NGX_PROCESS_WORKER) ? ngx_parent : ngx_pid;
+
+    for (i = 0; i < n; i++) {
+        records[i]->epoch = zone->epoch;
+        records[i]->declared = 1;
+
+        change.record = records[i];
+
+        rc = ngx_http_opensandbox_registry_put(zone, &change, 1, pool);
+
+        if (rc == NGX_BUSY) {
+            break;
+        }
+
+        if (rc != NGX_OK) {
+            id = ngx_http_opensandbox_text(records[i], &records[i]->id);
+
+            ngx_log_error(NGX_LOG_EMERG, log, 0,
+                          "opensandbox_zone \"%V\" is too small for "
+                          "sandbox \"%V\"",
+                          &zone->shm_zone->shm.name, &id);
+            break;
+        }
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_opensandbox_zone_sweep(
+            zone, ngx_palloc(pool, NGX_HTTP_OPENSANDBOX_LIST_SIZE));
+    }
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+void
+ngx_http_opensandbox_zone_init_process(ngx_http_opensandbox_zone_t *zone,
+                                       ngx_log_t                   *log)
+{
+    ngx_event_t *ev;
+
+    if (ngx_worker != 0 || zone->memory == NULL) {
+        return;
+    }
+
+    ev = &ngx_http_opensandbox_zone_event;
+
+    ngx_http_opensandbox_zone_dummy.fd = (ngx_socket_t) -1;
+
+    ev->handler = ngx_http_opensandbox_zone_tick;
+    ev->data = &ngx_http_opensandbox_zone_dummy;
+    ev->log = log;
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_ZONE_TICK);
+}
+
+
+static void
+ngx_http_opensandbox_zone_tick(ngx_event_t *ev)
+{
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_ZONE_TICK);
+
+    omcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_opensandbox_module);
+
+    if (omcf && omcf->zone && !ngx_exiting &&
+        ngx_http_opensandbox_zone_deserted(omcf->zone))
+    {
+        ngx_log_error(NGX_LOG_NOTICE, ev->log, 0,
+                      "opensandbox_zone \"%V\": the new binary has ended, the "
+                      "records of this configuration are declared again",
+                      &omcf->zone->shm_zone->shm.name);
+
+        (void) ngx_http_opensandbox_registry_declare(
+            omcf->zone, omcf->declared.elts, omcf->declared.nelts, ev->log);
+    }
+}
+
+
+/* Whether the declared records are those of a binary that is gone. */
+
+static ngx_uint_t
+ngx_http_opensandbox_zone_deserted(ngx_http_opensandbox_zone_t *zone)
+{
+    ngx_pid_t                      declarer;
+    ngx_http_opensandbox_shared_t *shared;
+
+    shared = zone->shared;
+    declarer = (ngx_pid_t) shared->declarer;
+
+    return shared->epoch != zone->epoch && declarer != ngx_parent &&
+           !ngx_http_opensandbox_process_alive(declarer) &&
+           ngx_atomic_cmp_set(&shared->declarer, declarer, ngx_parent);
+}
+
+
+/* Deletes what an earlier configuration declared and the present one lacks. */
+
+static void
+ngx_http_opensandbox_zone_sweep(ngx_http_opensandbox_zone_t *zone, u_char *buf)
+{
+    u_char                         last[64];
+    ngx_str_t                      after, id;
+    ngx_uint_t                     n;
+    ngx_http_opensandbox_record_t *record;
+
+    if (buf == NULL) {
+        return;
+    }
+
+    after.len = 0;
+    after.data = last;
+
+    for (;;) {
+        n = ngx_http_opensandbox_registry_list(
+            zone, &after, buf, NGX_HTTP_OPENSANDBOX_LIST_SIZE, 256);
+        if (n == 0) {
+            return;
+        }
+
+        record = (ngx_http_opensandbox_record_t *) buf;
+
+        while (n--) {
+            id = ngx_http_opensandbox_text(record, &record->id);
+
+            if (record->declared && record->epoch != zone->shared->epoch) {
+                (void) ngx_http_opensandbox_registry_delete(zone, &id);
+            }
+
+            after.len = id.len;
+            ngx_memcpy(last, id.data, id.len);
+
+            record = ngx_http_opensandbox_next_record(record);
+        }
+    }
+}
+
+
+void
+ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone)
+{
+    ngx_uint_t n;
+
+    for (n = 0; !ngx_shmtx_trylock(&zone->pool->mutex); n++) {
+        ngx_http_opensandbox_zone_wait(&zone->pool->mutex, n);
+    }
+}
+
+
+/*
+ * A master releases the lock for its own workers alone: in a binary upgrade it
+ * may have died together with the one that has the lock.  So nobody sleeps
+ * here until a process wakes him that is no more.
+ */
+
+static void
+ngx_http_opensandbox_zone_wait(ngx_shmtx_t *mutex, ngx_uint_t n)
+{
+    ngx_uint_t i;
+    ngx_pid_t  owner;
+
+    if (n < 11 && ngx_ncpu > 1) {
+        for (i = 0; i < ((ngx_uint_t) 1 << n); i++) {
+            ngx_cpu_pause();
+        }
+
+        return;
+    }
+
+    if (n % 64) {
+        ngx_sched_yield();
+        return;
+    }
+
+    owner = (ngx_pid_t) *mutex->lock;
+
+    if (owner && !ngx_http_opensandbox_process_alive(owner)) {
+        (void) ngx_shmtx_force_unlock(mutex, owner);
+        return;
+    }
+
+    (void) usleep(500);
+}
+
+
+void
+ngx_http_opensandbox_registry_unlock(ngx_http_opensandbox_zone_t *zone)
+{
+    ngx_shmtx_unlock(&zone->pool->mutex);
+}
