@@ -175,7 +175,7 @@ $a = says($trailing);
 is($a->{body}, 'hello', 'an answer with trailers is whole');
 
 # Upgrades
-sub upgrade
+sub switch_by
 {
 	my ($path, $more, @headers) = @_;
 	@headers = ('Connection: Upgrade', 'Upgrade: websocket') unless @headers;
@@ -200,15 +200,15 @@ sub reads
 }
 
 my $second = "GET $to/second HTTP/1.1\r\nHost: x\r\n\r\n";
-$s = upgrade('/switch', $second);
+$s = switch_by('/switch', $second);
 is(read_answer($s)->{status}, 101, 'with a request behind it, an upgrade opens');
 is(reads($s, length($second) + 2), "<$second>",
     'the bytes behind it are the tunnel\'s, and no request');
-$s = upgrade('/stay', $second);
+$s = switch_by('/stay', $second);
 is(read_answer($s)->{body}, 'no', 'an upgrade may be declined');
 like(read_answer($s)->{body}, qr{^box \d+\nGET /second},
     'then the request behind it is one');
-$s = upgrade('/switch', '', 'Connection: Upgrade, HTTP2-Settings',
+$s = switch_by('/switch', '', 'Connection: Upgrade, HTTP2-Settings',
     'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA');
 $a = read_answer($s);
 is_deeply([$a->{status}, $a->{headers}{upgrade}], [101, ['h2c']],

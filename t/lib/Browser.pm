@@ -9,7 +9,7 @@ use warnings;
 use Carp qw(croak);
 use JSON::PP qw(decode_json encode_json);
 use Harness;
-use Ingress;
+use Ingress qw(request);
 
 sub available
 {
