@@ -19,6 +19,7 @@ struct channel {
 	uint32_t port, seq;
 	char *buffer; /* of CHANNEL_BUFFER bytes */
 	bool heard;   /* something that nobody asked for */
+	bool unsure;  /* whether the last batch was taken */
 };
 
 enum {
