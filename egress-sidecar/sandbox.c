@@ -19,6 +19,7 @@
 enum {
 	PENDING_MIN = 64,
 	SWEEP_MS = 60 * 1000,
+	MEND_MS = 1000,
 	MESSAGE_SIZE = 256,
 };
 
@@ -47,6 +48,7 @@ struct sandbox {
 	struct pending *pending;
 	size_t n_pending, pending_size;
 	uint64_t swept_ms;
+	uv_timer_t *mender; /* active while the kernel is not as it should be */
 	struct sandbox_counts counts;
 };
 
@@ -67,6 +69,36 @@ fail(char *message, int err, const char *format, ...)
 	vsnprintf(message, MESSAGE_SIZE, format, args);
 	va_end(args);
 	return err;
+}
+
+/* Mending */
+
+static void on_mend(uv_timer_t *timer)
+{
+	struct sandbox *s = timer->data;
+	int err = filter_apply(s->filter, s->policy, s->leases, now_ms());
+
+	if (err)
+		journal_kernel_failure(&s->journal, err);
+	else
+		uv_timer_stop(timer);
+}
+
+/* Apply the policy again, and go on trying. */
+static void mend(struct sandbox *s)
+{
+	if (s->mender && !uv_is_active((uv_handle_t *)s->mender))
+		uv_timer_start(s->mender, on_mend, 0, MEND_MS);
+}
+
+static int mender_open(struct sandbox *s)
+{
+	s->mender = malloc(sizeof(*s->mender));
+	if (!s->mender)
+		return -ENOMEM;
+	uv_timer_init(s->shared->loop, s->mender);
+	s->mender->data = s;
+	return 0;
 }
 
 /* What the DNS front asks of its owner */
@@ -137,6 +169,8 @@ static int on_commit(void *arg)
 	for (size_t i = 0; i < n && !err; i++)
 		lease_confirm(s->leases, &batch[i], now);
 	free(batch);
+	if (err && !filter_is_applied(s->filter))
+		mend(s);
 	if (err)
 		journal_kernel_failure(&s->journal, err);
 	else if (now - s->swept_ms > SWEEP_MS && !s->shared->settings->audit) {
@@ -361,7 +395,9 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 	uint16_t dns_port;
 	int err;
 
-	err = policy_compile(&s->policy, rules, s->always);
+	err = mender_open(s);
+	if (!err)
+		err = policy_compile(&s->policy, rules, s->always);
 	if (!err)
 		err = lease_table_new(&s->leases);
 	if (!err)
@@ -426,6 +462,8 @@ void sandbox_close(struct sandbox *s, bool release)
 {
 	if (!s)
 		return;
+	if (s->mender)
+		uv_close((uv_handle_t *)s->mender, free_handle);
 	if (s->front)
 		front_close(s->front);
 	if (s->refused)
@@ -503,6 +541,8 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 	err = filter_apply(s->filter, policy, s->leases, now_ms());
 	if (err) {
 		policy_file_abandon(&file);
+		if (!filter_is_applied(s->filter))
+			mend(s);
 		return fail(message, err, "packet filter: %s", strerror(-err));
 	}
 	err = policy_file_commit(&file);

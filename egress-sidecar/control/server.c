@@ -36,6 +36,7 @@ struct server {
 	int open_handles;
 	struct client *clients;
 	unsigned untrusted;
+	bool ended; /* a connection has, in this run of the daemon */
 };
 
 /* One request while it comes in. */
@@ -230,6 +231,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection,
 		client_add(server, connection, state);
 		return;
 	}
+	server->ended = true;
 	if (!client)
 		return;
 	server->untrusted -= client->untrusted;
@@ -278,11 +280,16 @@ static void server_run(struct server *server)
 	MHD_UNSIGNED_LONG_LONG wait_ms;
 	uint64_t due;
 
+	server->ended = false;
 	MHD_run(server->daemon);
 	due = end_slow(server);
 	if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES &&
 	    wait_ms < due)
 		due = wait_ms;
+	/* At a limit, of connections or descriptors, it does not listen; that
+	 * there is room again it sees when it is run once more. */
+	if (server->ended)
+		due = 0;
 	if (due != UINT64_MAX)
 		uv_timer_start(&server->timer, on_timer, due, 0);
 	else

@@ -284,9 +284,11 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	r.onlink = links.onlink;
 	r.n_onlink = links.n_onlink;
 	ret = commit(filter, &r, &links);
+	/* A generation that may have been in force is not used again. */
+	if (ret == 0 || filter->channel.unsure)
+		filter->generation = r.generation;
 	if (ret < 0)
 		return ret;
-	filter->generation = r.generation;
 	filter->shape = ruleset_shape(&r);
 	keep_links(filter, &links);
 	hold_policy(filter, policy);
@@ -377,8 +379,9 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 	for (int i = 0; i < APPLY_TRIES; i++) {
 		ret = try_apply(filter, policy, learned, grace);
 		/* A device went away meanwhile, or somebody took our tables
-		 * away: look again, from scratch. */
-		if (ret != -ENOENT)
+		 * away, or nobody knows whether they are the new ones: look
+		 * again, from scratch. */
+		if (ret != -ENOENT && !filter->channel.unsure)
 			break;
 		filter->applied = false;
 	}
@@ -395,6 +398,11 @@ cleanup:
 	learned_free(learned);
 	learned_free(grace);
 	return ret;
+}
+
+bool filter_is_applied(const struct filter *filter)
+{
+	return filter->applied;
 }
 
 /* Re-adding an element leaves its old end; added, deleted and added it gets
@@ -445,6 +453,8 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		write_learned(b, (enum learned_set)i, &filter->pending[i]);
 	}
 	ret = channel_commit(&filter->channel, b, true);
+	if (ret == -ENOENT)
+		filter->applied = false;
 	if (ret < 0)
 		return ret;
 	filter->learned += learned;

@@ -115,6 +115,11 @@ const char *filter_missing(const struct filter *filter, size_t i);
 int filter_apply(struct filter *filter, const struct policy *policy,
 		 const struct lease_table *leases, uint64_t now_ms);
 
+/* Is the last policy that was applied known to be in force? If not (somebody
+ * took the tables away, or the kernel's word got lost, and the policy that was
+ * refused may be in force), it is to be applied again. */
+bool filter_is_applied(const struct filter *filter);
+
 /* Let n elements in, in one batch; returns after the kernel has acknowledged
  * it. On error none of them is in. */
 int filter_learn(struct filter *filter, const struct lease_element *elements,

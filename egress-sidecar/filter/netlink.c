@@ -113,6 +113,7 @@ int channel_commit(struct channel *c, struct batch *b, bool commit)
 	ssize_t len = 0;
 	int ret, err = 0;
 
+	c->unsure = false;
 	batch_end(b, commit);
 	if (b->err)
 		return b->err;
@@ -122,6 +123,7 @@ int channel_commit(struct channel *c, struct batch *b, bool commit)
 	if (ret < 0)
 		return ret;
 
+	c->unsure = true;
 	while ((len = channel_receive(c, &room)) > 0) {
 		const struct nlmsghdr *nlh = (const void *)room.bytes;
 		int left = (int)len;
@@ -134,6 +136,8 @@ int channel_commit(struct channel *c, struct batch *b, bool commit)
 			err = err ? err : error_of(nlh);
 			/* Errors come in the order of the messages, that of
 			 * the begin alone; the rest is left for later. */
+			c->unsure = nlh->nlmsg_seq != last &&
+				    nlh->nlmsg_seq != b->first;
 			if (nlh->nlmsg_seq == last)
 				return err;
 			if (nlh->nlmsg_seq == b->first)

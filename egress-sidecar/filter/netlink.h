@@ -17,7 +17,8 @@ struct nlmsghdr;
 struct channel {
 	int fd;
 	uint32_t port, seq;
-	bool heard; /* something that nobody asked for */
+	bool heard;  /* something that nobody asked for */
+	bool unsure; /* whether the last batch was taken */
 };
 
 enum {
