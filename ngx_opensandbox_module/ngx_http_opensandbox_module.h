@@ -213,6 +213,30 @@ ngx_http_opensandbox_restore_uri(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
 
 
+/* _handler.c: the precontent phase */
+ngx_int_t
+ngx_http_opensandbox_handler(ngx_http_request_t *r);
+
+
+/* _conf.c: the configuration, and directives without a room of their own */
+void *
+ngx_http_opensandbox_create_main_conf(ngx_conf_t *cf);
+void *
+ngx_http_opensandbox_create_loc_conf(ngx_conf_t *cf);
+char *
+ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+char *
+ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
 /* _request.c: the route of a request, in ctx->route or ctx->reason */
 void
 ngx_http_opensandbox_read_route(ngx_http_request_t              *r,

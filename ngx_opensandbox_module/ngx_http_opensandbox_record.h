@@ -13,6 +13,9 @@
  * buffer */
 #define NGX_HTTP_OPENSANDBOX_RECORD_SIZE 4096
 
+/* a token, or a host */
+#define NGX_HTTP_OPENSANDBOX_TEXT_LEN 255
+
 /* a policy's text, and what a whole record may take; offsets have 16 bits */
 #define NGX_HTTP_OPENSANDBOX_POLICY_SIZE  49152
 #define NGX_HTTP_OPENSANDBOX_POLICY_RULES 4096

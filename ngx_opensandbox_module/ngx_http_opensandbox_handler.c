@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "ngx_http_opensandbox_renew.h"
+
+
+/*
+ * A request on its way: its context, from the route to the peer that the stock
+ * proxy is to use.
+ */
+
+
+static ngx_int_t
+ngx_http_opensandbox_pass(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx);
+static ngx_uint_t
+ngx_http_opensandbox_alive(ngx_http_request_t *r);
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx);
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_former_ctx(ngx_http_request_t *r);
+static void
+ngx_http_opensandbox_cleanup(void *data);
+
+
+static ngx_http_complex_value_t ngx_http_opensandbox_alive_body = {
+    ngx_string("OK"), NULL, NULL, NULL, {0}};
+
+
+ngx_int_t
+ngx_http_opensandbox_handler(ngx_http_request_t *r)
+{
+    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->mode == 0) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_opensandbox_alive(r)) {
+        ngx_http_finalize_request(
+            r, ngx_http_send_response(r, NGX_HTTP_OK, NULL,
+                                      &ngx_http_opensandbox_alive_body));
+        return NGX_DONE;
+    }
+
+    ctx = ngx_http_opensandbox_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->strays) {
+
+        /* once more, by the location of the sandbox itself */
+
+        ctx->strays = 0;
+        ctx->strayed = 1;
+
+        (void) ngx_http_internal_redirect(r, &ctx->route.prefix, NULL);
+        ngx_http_finalize_request(r, NGX_DONE);
+
+        return NGX_DONE;
+    }
+
+    return ngx_http_opensandbox_pass(r, ctx);
+}
+
+
+/* To the sandbox, or to what is said instead. */
+
+static ngx_int_t
+ngx_http_opensandbox_pass(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_int_t rc;
+
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK && ctx->record == NULL) {
+        ctx->status = ngx_http_opensandbox_resolve(r, ctx);
+    }
+
+    /* whatever becomes of the request, nobody else is to see its cookie */
+
+    if (ngx_http_opensandbox_cookie_cut(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK && ctx->link) {
+        ngx_http_finalize_request(r, ngx_http_opensandbox_link_follow(r, ctx));
+        return NGX_DONE;
+    }
+
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
+        rc = ngx_http_opensandbox_hold(r, ctx);
+
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        if (rc == NGX_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (ctx->status != NGX_HTTP_OPENSANDBOX_OK) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "opensandbox: %V, sandbox \"%V\", port %ui%s%s",
+                      ngx_http_opensandbox_status_name(ctx->status), &ctx->id,
+                      ctx->route.port, ctx->reason ? ": " : "",
+                      ctx->reason ? ctx->reason : "");
+
+        return (ngx_int_t) ngx_http_opensandbox_http_status(ctx->status);
+    }
+
+    ngx_http_opensandbox_renew(r, ctx);
+
+    if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
+
+        /* until the proxy has made its request, see restore_uri() */
+
+        ctx->uri = r->unparsed_uri;
+        ctx->swapped = 1;
+
+        r->unparsed_uri = ctx->rest;
+        r->valid_unparsed_uri = 1;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* A load balancer's question; it names no sandbox and needs no route. */
+
+static ngx_uint_t
+ngx_http_opensandbox_alive(ngx_http_request_t *r)
+{
+    static ngx_str_t path = ngx_string("/status.ok");
+
+    return (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) &&
+           r->uri.len == path.len &&
+           ngx_strncmp(r->uri.data, path.data, path.len) == 0;
+}
+
+
+/* Route to record to verdict to place. */
+
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
+                             ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_http_opensandbox_record_t    *record;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    u_char buf[NGX_HTTP_OPENSANDBOX_RECORD_SIZE] __attribute__((aligned(8)));
+
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+    record = (ngx_http_opensandbox_record_t *) buf;
+
+    if (ngx_http_opensandbox_registry_route(omcf->zone, &ctx->id, record) !=
+        NGX_OK) {
+        return NGX_HTTP_OPENSANDBOX_NOT_FOUND;
+    }
+
+    if (record->size <= sizeof(ctx->space)) {
+        ctx->record = (ngx_http_opensandbox_record_t *) ctx->space;
+
+    } else {
+        ctx->record = ngx_palloc(r->pool, record->size);
+    }
+
+    if (ctx->record == NULL) {
+        ctx->reason = "no memory";
+        return NGX_HTTP_OPENSANDBOX_NOT_READY;
+    }
+
+    ngx_memcpy(ctx->record, record, record->size);
+
+    return ngx_http_opensandbox_access(r, ctx);
+}
+
+
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_opensandbox_ctx_t      *ctx, *former;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    ctx = ngx_http_opensandbox_known_ctx(r);
+    if (ctx) {
+        return ctx;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->mode == 0) {
+        return NULL;
+    }
+
+    former = r->internal ? ngx_http_opensandbox_former_ctx(r) : NULL;
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    /* in the pool it would make most requests need a third block of it */
+
+    ctx = ngx_alloc(sizeof(ngx_http_opensandbox_ctx_t), r->connection->log);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, probe));
+
+    ctx->former = former;
+    ctx->http_version = r->http_version;
+
+    cln->handler = ngx_http_opensandbox_cleanup;
+    cln->data = ctx;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+
+    ngx_http_opensandbox_read_route(r, olcf, ctx);
+
+    return ctx;
+}
+
+
+ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
+{
+    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    if (ctx || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* an internal redirect has cleared the contexts */
+
+    ctx = ngx_http_opensandbox_former_ctx(r);
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (ctx && ctx->strayed && olcf->mode) {
+        ctx->strayed = 0;
+        ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+        return ctx;
+    }
+
+    return olcf->mode ? NULL : ctx;
+}
+
+
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_former_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_opensandbox_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Also marks the context among the pool's cleanups. */
+
+static void
+ngx_http_opensandbox_cleanup(void *data)
+{
+    ngx_http_opensandbox_ctx_t *ctx = data;
+
+    if (ctx->watched) {
+        ngx_http_opensandbox_stream_close(ctx);
+    }
+
+    ngx_http_opensandbox_release(ctx);
+
+    ngx_free(ctx);
+}
+
+
+void
+ngx_http_opensandbox_restore_uri(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (ctx->swapped) {
+        r->unparsed_uri = ctx->uri;
+        ctx->swapped = 0;
+    }
+}
