@@ -54,8 +54,12 @@ sub lookup
 {
 	my ($name) = @_;
 
-	return (sees($w, 'dig', '+short', '+time=3', '+tries=2', '@10.88.0.1',
-	    $name))[1];
+	my (undef, $said) = sees($w, 'dig', '+short', '+time=3', '+tries=2',
+	    '@10.88.0.1', $name);
+
+	# of a first try that failed
+	$said =~ s/^;;.*\n//mg;
+	return $said;
 }
 
 sub resident

@@ -180,7 +180,7 @@ is(stop($pid), 0, 'the sidecar ends well');
 my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1';
 ok($library, 'there is a clock to turn');
 SKIP: {
-	skip 'a sanitizer must be loaded first', 8 if build_dir() =~ m{/san$};
+	skip 'a sanitizer must be loaded first', 9 if build_dir() =~ m{/san$};
 	my $clock = write_file("$dir/clock", '+0');
 	$pid = sidecar($w, name => 'clock', env => {
 		OPENSANDBOX_EGRESS_RULES => policy(0), LD_PRELOAD => $library,
