@@ -21,9 +21,12 @@ our @EXPORT = qw(gateway reload restart upgrade quit workers wait_closed config_
 
 my $count = 0;
 
+# nginx has a variable of this name for sockets that it inherits, and goes by it.
+my $nginx = (delete $ENV{NGINX} // '') . '/usr/sbin/nginx';
+
 sub nginx_binary
 {
-	return ($ENV{NGINX} || '') . '/usr/sbin/nginx';
+	return $nginx;
 }
 
 sub configure
