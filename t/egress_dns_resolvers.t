@@ -158,7 +158,9 @@ for my $lie (qw(id question port source garbage twice)) {
 		    'a resolver with only an IPv6 address');
 		dig($w, "n$_.good.test") for 1 .. 60;
 		my @asked = map { [split] } grep { /n\d+\.good/ } lines($seen);
-		is(scalar @asked, 60, 'each name is asked for once');
+		is(scalar(uniq map { $_->[3] } @asked), 60, 'each name is asked for');
+		cmp_ok(scalar @asked, '<', 66,
+		    'once, but for what a busy machine answers late');
 		cmp_ok(scalar(uniq map { $_->[2] } @asked), '>', 55,
 		    'with ids that differ');
 		cmp_ok(scalar(uniq map { $_->[1] } @asked), '>=', 25,
