@@ -9,12 +9,14 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
 use Test::More;
+use Agent;
 use Harness;
 use World;
 
 my @web = ('curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}');
 my $dir = scratch() . '/agent';
-my $socket = "$dir/egress.sock";
+my $socket = agent_socket();
+my %env = (OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER);
 my $json = JSON::PP->new->canonical;
 
 my $w = world();
@@ -22,32 +24,6 @@ world_dns($w);
 world_web($w, 'internet', GOOD, 80, 'good');
 world_web($w, 'internet', EVIL, 80, 'evil');
 my @others = map { netns("other$_") } 1 .. 3;
-
-sub agent
-{
-	my ($name) = @_;
-	my $pid = start(name => $name, netns => $w->{host}, env => {
-		OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER },
-	    cmd => [build_dir() . '/egress-sidecar', '--agent',
-		'--agent-socket', $socket, '--agent-state', "$dir/state"]);
-	wait_for(sub { (ask('GET', '/healthz'))[0] == 200 })
-	    or die read_file(scratch() . "/$name.log");
-	return $pid;
-}
-
-# (status, decoded JSON or text)
-sub ask
-{
-	my ($method, $path, $body) = @_;
-	my @cmd = ('curl', '-s', '-m', '10', '--unix-socket', $socket, '-X',
-		$method, '-w', "\n%{http_code}");
-
-	push @cmd, '--data-binary', ref $body ? encode_json($body) : $body
-	    if defined $body;
-	my (undef, $out) = capture(@cmd, "http://agent$path");
-	my ($text, $status) = $out =~ /\A(.*)\n(\d+)\z/s;
-	return ($status // 0, scalar eval { decode_json($text) } // $text);
-}
 
 sub policy { { defaultAction => 'deny',
 	egress => [map { { action => 'allow', target => $_ } } @_] } }
@@ -60,7 +36,7 @@ sub table
 
 sub opens { (sees($w, @web, "http://$_[0]/"))[1] eq '200' }
 
-my $pid = agent('agent');
+my $pid = agent($w->{host}, 'agent', \%env);
 is(sprintf('%o', (stat $socket)[2] & 07777), '600',
     'the socket is for root alone');
 is_deeply([ask('GET', '/v1/sandboxes')], [200, { sandboxes => [] }],
@@ -163,7 +139,7 @@ like($body, qr/^egress_policy_denied_total\{sandbox_id="other-1"\} 0$/m,
 # A restart, gentle or not
 is(stop($pid), 0, 'SIGTERM ends it');
 ok(!opens(EVIL), 'the sandbox stays closed meanwhile');
-$pid = agent('second');
+$pid = agent($w->{host}, 'second', \%env);
 is(scalar @{ (ask('GET', '/v1/sandboxes'))[1]{sandboxes} }, 4,
     'the next agent guards them all again');
 ok(opens('good.test') && !opens(EVIL), '  under their last policies');

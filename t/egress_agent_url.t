@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
 use Test::More;
+use Agent;
 use Harness;
 use Hostile;
 use Receiver;
@@ -17,38 +18,13 @@ use World;
 
 my $w = world();
 my $dir = scratch();
-my $socket = "$dir/agent.sock";
+my %env = (OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER,
+    OPENSANDBOX_EGRESS_POLICY_TOKEN => 'a-token');
 my $other = netns('other');
 watch_cable($w);
 world_dns($w);
 start(name => 'echo', netns => $w->{internet}, cmd => [python(),
 	root() . '/t/tools/hostile.py', 'echo', join(',', GOOD, EVIL), 7, 600]);
-
-sub agent
-{
-	my ($name) = @_;
-	my $pid = start(name => $name, netns => $w->{host}, env => {
-		OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER,
-		OPENSANDBOX_EGRESS_POLICY_TOKEN => 'a-token' },
-	    cmd => [build_dir() . '/egress-sidecar', '--agent',
-		'--agent-socket', $socket, '--agent-state', "$dir/state"]);
-	wait_for(sub { (ask('GET', '/healthz'))[0] == 200 })
-	    or die read_file("$dir/$name.log");
-	return $pid;
-}
-
-# (status, decoded JSON or text)
-sub ask
-{
-	my ($method, $path, $body) = @_;
-	my @cmd = ('curl', '-s', '-m', '10', '--unix-socket', $socket, '-X',
-		$method, '-w', "\n%{http_code}");
-
-	push @cmd, '--data-binary', encode_json($body) if defined $body;
-	my (undef, $out) = capture(@cmd, "http://agent$path");
-	my ($text, $status) = $out =~ /\A(.*)\n(\d+)\z/s;
-	return ($status // 0, scalar eval { decode_json($text) } // $text);
-}
 
 sub in_force
 {
@@ -67,7 +43,7 @@ sub lookup
 my %url = map { $_ => receiver($w->{host}, $_,
 	{ etag => '"1"', body => policy_of("$_.test") }) } qw(one two);
 script('one', { etag => '"1"', body => policy_of('good.test') });
-my $pid = agent('first');
+my $pid = agent($w->{host}, 'first', \%env);
 my ($status, $body) = ask('PUT', '/v1/sandboxes/sb-1', {
 	netns => $w->{sandbox}, policyUrl => "$url{one}/policy" });
 is($status, 201, 'a sandbox with a policy URL');
@@ -104,7 +80,7 @@ wait_exit($pid);
 is(hostile($w, NOBODY, 'tcp', EVIL, 7), 'ECONNREFUSED',
     'kill -9 of the agent opens nothing');
 script('one', { etag => '"2"', body => policy_of('good.test', 'more.test') });
-$pid = agent('second');
+$pid = agent($w->{host}, 'second', \%env);
 ok(wait_for(sub { in_force('sb-1') eq 'good.test more.test' }),
     'the next one follows again');
 is(lookup('good.test'), GOOD . "\n", 'the same source port is answered');
@@ -126,7 +102,7 @@ is(in_force('sb-1'), 'good.test last.test', 'the first no longer does');
 is((ask('GET', '/v1/sandboxes/sb-1'))[1]{policyUrl}, undef, 'nor shows it');
 kill 'KILL', -getpgrp($pid);
 wait_exit($pid);
-$pid = agent('third');
+$pid = agent($w->{host}, 'third', \%env);
 is(in_force('sb-1'), 'good.test last.test', 'also after the next kill');
 is((ask('PUT', '/v1/sandboxes/sb-1', { netns => $w->{sandbox},
 	policy => decode_json(policy_of('good.test')) }))[0], 200,

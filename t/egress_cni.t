@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
 use Test::More;
+use Agent;
 use Harness;
 use World;
 
@@ -19,7 +20,7 @@ plan skip_all => 'no CNI plugins (Debian: containernetworking-plugins)'
 plan tests => 43;
 
 my $dir = scratch();
-my $socket = "$dir/agent/egress.sock";
+my $socket = agent_socket();
 my @web = ('curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}');
 
 my $w = world();
@@ -63,25 +64,7 @@ sub plugin
 	return ($status, scalar eval { decode_json($out) } // $out);
 }
 
-my $agent;
-sub agent
-{
-	$agent = start(name => 'agent', netns => $w->{host}, env => {
-		OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER },
-	    cmd => [build_dir() . '/egress-sidecar', '--agent',
-		'--agent-socket', $socket, '--agent-state', "$dir/state"]);
-	wait_for(sub { (record('none'))[0] == 404 })
-	    or die read_file("$dir/agent.log");
-}
-
-sub record
-{
-	my ($id) = @_;
-	my (undef, $out) = capture('curl', '-s', '-m', '5', '--unix-socket',
-	    $socket, '-w', "\n%{http_code}", "http://agent/v1/sandboxes/$id");
-	my ($text, $status) = $out =~ /\A(.*)\n(\d+)\z/s;
-	return ($status, scalar eval { decode_json($text) });
-}
+sub record { return ask('GET', "/v1/sandboxes/$_[0]") }
 
 sub status { (capture('ip', 'netns', 'exec', $pod, @web, "http://$_[0]/"))[0] }
 sub code   { (capture('ip', 'netns', 'exec', $pod, @web, "http://$_[0]/"))[1] }
@@ -99,7 +82,8 @@ is($error->{code}, 11, '  to be tried again later');
 like($error->{msg}, qr/\Q$socket\E/, '  and says whom it missed');
 is((plugin('DEL', $ours))[0], 0, 'DEL without an agent holds nothing up');
 
-agent();
+my $agent = agent($w->{host}, 'agent',
+    { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER });
 ($status, my $result) = plugin('ADD', $ours, config => { prevResult => $made });
 is($status, 0, 'ADD') or diag explain $result;
 is_deeply($result, $made, '  hands on the result of the plugins before');

@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
 use Test::More;
+use Agent;
 use Harness;
 use World;
 
@@ -20,7 +21,7 @@ plan tests => 38;
 
 my $dir = scratch();
 my $runc = $ENV{RUNC};
-my $socket = "$dir/agent/egress.sock";
+my $socket = agent_socket();
 my $bundle = "$dir/bundle";
 my $id = "Osb_$$";
 (my $known = lc $id) =~ tr/_/-/;
@@ -88,32 +89,15 @@ runc('delete', '-f', "$id-try");
 $spec->{hooks} = \%hooks;
 configure();
 
-my $agent;
-sub agent
-{
-	$agent = start(name => 'agent', netns => $w->{host}, env => {
-		OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER },
-	    cmd => [build_dir() . '/egress-sidecar', '--agent',
-		'--agent-socket', $socket, '--agent-state', "$dir/state"]);
-	wait_for(sub { (record('none'))[0] == 404 })
-	    or die read_file("$dir/agent.log");
-}
-
-sub record
-{
-	my ($name) = @_;
-	my (undef, $text) = capture('curl', '-s', '-m', '5', '--unix-socket',
-	    $socket, '-w', "\n%{http_code}", "http://agent/v1/sandboxes/$name");
-	my ($body, $code) = $text =~ /\A(.*)\n(\d+)\z/s;
-	return ($code, scalar eval { decode_json($body) });
-}
+sub record { return ask('GET', "/v1/sandboxes/$_[0]") }
 
 push @containers, $id;
 ($status, $out) = runc('create', '--bundle', $bundle, $id);
 isnt($status, 0, 'without an agent no container is made');
 like($out, qr/the agent at \Q$socket\E/, '  and runc says why');
 
-agent();
+my $agent = agent($w->{host}, 'agent',
+    { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER });
 runc('delete', '-f', $id);
 ($status, $out) = runc('create', '--bundle', $bundle, $id);
 is($status, 0, 'with one it is') or diag $out;
