@@ -124,6 +124,8 @@ int listeners_open(struct listeners *l, int netns, uint16_t port,
 		nanosleep(&step, NULL);
 		err = listeners_at(l, netns, port);
 	}
+	if (err == -EADDRINUSE)
+		err = listeners_at(l, netns, LISTENERS_PORT);
 	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE; i++)
 		err = listeners_at(l, netns, 0);
 	return err;

@@ -15,11 +15,15 @@ struct listeners {
 	uint16_t port;              /* host order */
 };
 
+/* Where OpenSandbox's own sidecar listens; below what the kernel gives to
+ * sockets that ask for any port. */
+enum { LISTENERS_PORT = 15353 };
+
 /*
  * Bind them in the namespace (-1: our own) to the port (host order) that the
  * process before us had, if it is free within wait_ms milliseconds (it may be
- * about to end); else, and if port is 0, to one that the kernel chooses: a
- * hostile sandbox cannot occupy it beforehand.
+ * about to end); else, and if port is 0, to LISTENERS_PORT; else to one that
+ * the kernel chooses: a hostile sandbox cannot occupy it beforehand.
  * Bound, non-blocking, TCP listening. 0 or -errno; on error nothing is open.
  */
 int listeners_open(struct listeners *l, int netns, uint16_t port,

@@ -80,11 +80,14 @@ my $n = 0;
 for my $how (qw(join sidecar)) {
 	my %start = (how => $how, env => {
 		OPENSANDBOX_EGRESS_RULES => policy_of('good.test') });
+	my $usual = squat("usual-$how", 15353, 'tcp4');
 	my $pid = sidecar($w, %start, name => "first-$how");
 	my $port = redirection();
 
+	isnt($port, 15353, "$how: the usual port is a stranger's");
 	answered("$how: before, there are answers");
 	kill_all($pid);
+	stop($usual);
 	is(lookup('10.88.0.5#40001', '10.88.0.1') =~ /^\d/, '',
 	    "$how: while nobody is there, there is none");
 	$pid = sidecar($w, %start, name => "second-$how");
@@ -107,6 +110,11 @@ for my $how (qw(join sidecar)) {
 	}
 	is(stop($pid), 0, "$how: it ends well");
 	run_in($w->{sandbox}, 'nft', 'flush', 'ruleset');
+	$pid = sidecar($w, %start, name => "last-$how");
+	is((sees($w, 'dig', '+short', '-p', 15353, '@127.0.0.1', 'good.test'))[1],
+	    GOOD . "\n", "$how: where nothing was before, on the usual port");
+	is(stop($pid), 0, "$how: which ends well too");
+	run_in($w->{sandbox}, 'nft', 'flush', 'ruleset');
 }
 
-done_testing(88);
+done_testing(94);
