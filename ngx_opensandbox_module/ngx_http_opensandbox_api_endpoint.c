@@ -160,7 +160,7 @@ ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t     *call,
         return NGX_OK;
     }
 
-    ngx_http_opensandbox_fault(&call->fault, "link", fault);
+    ngx_http_opensandbox_fault(&call->fault, "link", "%s", fault);
     link->status = NGX_HTTP_BAD_REQUEST;
     link->code = "bad_argument";
 

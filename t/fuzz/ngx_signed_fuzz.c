@@ -37,15 +37,20 @@ static ngx_http_opensandbox_status_e enter(ngx_pool_t *pool,
 					   int open, ngx_str_t *token)
 {
 	static u_char header[] = "opensandbox-secure-access";
+	static ngx_http_opensandbox_loc_conf_t location = {
+		.cookie = NGX_HTTP_OPENSANDBOX_COOKIE_LAX};
 	ngx_http_opensandbox_ctx_t ctx;
 	ngx_http_opensandbox_status_e status;
 	ngx_http_request_t r;
 	ngx_table_elt_t *h;
 	void **conf = ngx_pcalloc(pool, ngx_http_max_module * sizeof(void *));
+	void **loc = ngx_pcalloc(pool, ngx_http_max_module * sizeof(void *));
 
 	memset(&r, 0, sizeof(r));
 	memset(&ctx, 0, sizeof(ctx));
-	assert(conf);
+	assert(conf && loc);
+	loc[ngx_http_opensandbox_module.ctx_index] = &location;
+	r.loc_conf = loc;
 	conf[ngx_http_opensandbox_module.ctx_index] = host_conf();
 	r.main_conf = conf;
 	r.pool = pool;
@@ -87,8 +92,15 @@ static void check_ours(ngx_pool_t *pool, const ngx_http_opensandbox_route_t *of,
 	id.len = of->id.len;
 	id.data = ngx_pnalloc(pool, id.len);
 	ngx_strlow(id.data, of->id.data, id.len);
-	last = ngx_http_opensandbox_sign(buf, key, &id, route.port,
-					 &route.expires, (ngx_uint_t)long_form);
+	last = ngx_http_opensandbox_sign(buf, key, NGX_HTTP_OPENSANDBOX_COOKIE,
+					 &id, route.port, &route.expires);
+	route.signature.data = buf;
+	route.signature.len = (size_t)(last - buf);
+	assert(enter(pool, &route, 0, NULL) != NGX_HTTP_OPENSANDBOX_OK);
+	last = ngx_http_opensandbox_sign(buf, key,
+					 long_form ? NGX_HTTP_OPENSANDBOX_LONG
+						   : NGX_HTTP_OPENSANDBOX_SHORT,
+					 &id, route.port, &route.expires);
 	assert(last);
 	route.signature.data = buf;
 	route.signature.len = (size_t)(last - buf);

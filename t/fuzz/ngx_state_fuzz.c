@@ -8,6 +8,8 @@
  */
 #include "ngx_host.h"
 
+#include "ngx_http_opensandbox_state.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
