@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The README's configuration is one that nginx takes; its table of options is
-# the program's, and the tables of docs/ingress.md are the module's; every worked
+# the program's, those of directives and answers are the module's; every worked
 # example of docs/policy.md is answered as shown.
 
 use strict;
@@ -66,19 +66,19 @@ while ($source =~ /\{\s*ngx_string\("(opensandbox\w*)"\),\s*((?:NGX_\w+[\s|]*)+)
 	push @declared, "$name: " . join ', ', map { $contexts{$_} // () }
 	    $flags =~ /\w+/g;
 }
-while ($docs =~ /^\| `(opensandbox\w*)[^`]*` \| ([^|]*) \| ([^|]*) \|\s*(.*?) \|$/mg) {
+while ($readme =~ /^\| `(opensandbox\w*)[^`]*` \| ([^|]*) \| ([^|]*) \|\s*(.*?) \|$/mg) {
 	push @documented, "$1: $2";
 	push @bare, $1 unless length $3 && length $4;
 }
 is_deeply([sort @documented], [sort @declared],
     'every directive is documented with its contexts, and no other');
 is("@bare", '', 'each with a default and a meaning');
-my ($inside) = $docs =~ /^Inside of `opensandbox_sandbox`:(.*?)\n\n/ms;
+my ($inside) = $readme =~ /^Inside of `opensandbox_sandbox`:(.*?)\n\n/ms;
 my ($lines) = $source =~ /ngx_http_opensandbox_lines\[\] = \{(.*?)\};/s;
 is_deeply([sort $inside =~ /`(\w+)/g], [sort 'include', $lines =~ /\{"(\w+)"/g],
     'so is what a sandbox block holds');
 my ($vars) = $source =~ /ngx_http_opensandbox_vars\[\] = \{(.*?)\};/s;
-my ($listed) = $docs =~ /^Variables:(.*?)\n\n/ms;
+my ($listed) = $readme =~ /^Variables:(.*?)\n\n/ms;
 is_deeply([sort $listed =~ /`\$(\w+)`/g], [sort $vars =~ /ngx_string\("(\w+)"\)/g],
     'every variable');
 my ($answers) = $source =~ /ngx_http_opensandbox_answers\[\] = \{(.*?)\n\};/s;
