@@ -390,9 +390,6 @@ $SIG{$_} = sub { exit 130 } for qw(INT TERM HUP PIPE);
 	syscall($number, 1, 15, 0, 0, 0) if $number;
 }
 
-# LeakSanitizer cannot trace the sidecar, which has given its rights up.
-$ENV{ASAN_OPTIONS} //= 'detect_leaks=0' if build_dir() =~ m{/san\b};
-
 # What a sanitizer said of a program of ours, whichever test noticed.
 sub sanitizer_reports
 {
