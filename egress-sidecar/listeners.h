@@ -17,7 +17,9 @@ struct listeners {
 
 /* Where OpenSandbox's own sidecar listens; below what the kernel gives to
  * sockets that ask for any port. */
-enum { LISTENERS_PORT = 15353 };
+enum {
+	LISTENERS_PORT = 15353
+};
 
 /*
  * Bind them in the namespace (-1: our own) to the port (host order) that the

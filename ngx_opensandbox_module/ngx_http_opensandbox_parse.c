@@ -7,7 +7,6 @@
 #include "policy/rules.h"
 
 
-
 /* a record being built; its strings grow behind it */
 typedef struct {
     ngx_http_opensandbox_record_t *record;
