@@ -323,6 +323,16 @@ ngx_http_opensandbox_cookie_cut(ngx_http_request_t *r)
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
 
+#if (nginx_version >= 1023000)
+    if (r->headers_in.cookie == NULL) {
+        return NGX_OK;
+    }
+#else
+    if (r->headers_in.cookies.nelts == 0) {
+        return NGX_OK;
+    }
+#endif
+
     i = 0;
     empty = 0;
     part = &r->headers_in.headers.part;
@@ -457,7 +467,13 @@ ngx_http_opensandbox_cookie_guard(ngx_http_request_t *r)
     i = 0;
     part = &r->headers_out.headers.part;
 
-    while ((h = ngx_http_opensandbox_next_named(&part, &i, &name)) != NULL) {
+    while ((h = ngx_http_opensandbox_next_header(&part, &i)) != NULL) {
+
+        if (h->key.len != name.len ||
+            ngx_strncasecmp(h->key.data, name.data, name.len) != 0)
+        {
+            continue;
+        }
 
         p = h->value.data;
         last = p + h->value.len;

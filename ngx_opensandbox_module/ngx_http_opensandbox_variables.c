@@ -286,7 +286,7 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
 
     ngx_str_null(&value);
 
-    if (ngx_http_opensandbox_upgrading(r)) {
+    if (r->headers_in.upgrade && ngx_http_opensandbox_upgrading(r)) {
         if (data) {
             ngx_str_set(&value, "upgrade");
 
