@@ -5,10 +5,10 @@
 
 
 /*
- * The stock keepalive pool finds an idle connection by its whole socket
- * address.  Every address here ends in the generation of its record, in bytes
- * that connect(2) does not look at, so that a connection is never handed to a
- * later sandbox at the same address: in sin_zero, behind sockaddr_in6, or
+ * A pool of idle connections, ours or the stock one, finds them by their whole
+ * socket address.  Every address here ends in the generation of its record, in
+ * bytes that connect(2) does not look at, so that a connection is never handed
+ * to a later sandbox at the same address: in sin_zero, behind sockaddr_in6, or
  * behind the NUL of a socket's path.  The number of a location that speaks TLS
  * is there too, or a connection would be shared with one that speaks plain
  * HTTP, or checks certificates.
@@ -16,12 +16,6 @@
 
 
 #define NGX_HTTP_OPENSANDBOX_TLS_SHIFT 48
-
-
-typedef struct {
-    struct sockaddr_in6 in6;
-    uint64_t            generation;
-} ngx_http_opensandbox_sockaddr_in6_t;
 
 
 static ngx_int_t
@@ -32,6 +26,8 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
                                ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t
 ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data);
+static ngx_str_t *
+ngx_http_opensandbox_peer_name(ngx_http_opensandbox_ctx_t *ctx);
 static void
 ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
                                ngx_uint_t state);
@@ -52,8 +48,10 @@ ngx_http_opensandbox_save_session(ngx_peer_connection_t *pc, void *data);
 char *
 ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    char                             *rv;
     ngx_http_upstream_server_t       *us;
-    ngx_http_upstream_srv_conf_t     *uscf;
+    ngx_http_upstream_srv_conf_t     *uscf, **pooled;
+    ngx_http_opensandbox_pool_t      *pool;
     ngx_http_opensandbox_main_conf_t *omcf;
 
     uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
@@ -85,7 +83,41 @@ ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
     omcf->used = 1;
 
+    if (cf->args->nelts == 1) {
+        return NGX_CONF_OK;
+    }
+
+    rv = ngx_http_opensandbox_pool_conf(cf, &pool);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    uscf->srv_conf[ngx_http_opensandbox_module.ctx_index] = pool;
+
+    pooled = ngx_array_push(&omcf->pooled);
+    if (pooled == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *pooled = uscf;
+
     return NGX_CONF_OK;
+}
+
+
+/* Some versions give every upstream the stock pool, asked or not. */
+
+void
+ngx_http_opensandbox_upstreams(ngx_http_opensandbox_main_conf_t *omcf)
+{
+    ngx_uint_t                     i;
+    ngx_http_upstream_srv_conf_t **uscf;
+
+    uscf = omcf->pooled.elts;
+
+    for (i = 0; i < omcf->pooled.nelts; i++) {
+        uscf[i]->peer.init = ngx_http_opensandbox_init_peer;
+    }
 }
 
 
@@ -123,6 +155,9 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
     ngx_http_opensandbox_restore_uri(r, ctx);
 
     pc = &r->upstream->peer;
+
+    ctx->pool =
+        ngx_http_conf_upstream_srv_conf(us, ngx_http_opensandbox_module);
 
     pc->data = ctx;
     pc->get = ngx_http_opensandbox_get_peer;
@@ -165,11 +200,36 @@ ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data)
 
     pc->sockaddr = ctx->peer.sockaddr;
     pc->socklen = ctx->peer.socklen;
-    pc->name = &ctx->peer.name;
+    pc->name = ngx_http_opensandbox_peer_name(ctx);
     pc->cached = 0;
     pc->connection = NULL;
 
-    return NGX_OK;
+    if (pc->name == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ctx->pool ? ngx_http_opensandbox_pool_take(ctx->pool, pc) : NGX_OK;
+}
+
+
+/* $upstream_addr lists the names of all attempts: each has one of its own. */
+
+static ngx_str_t *
+ngx_http_opensandbox_peer_name(ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_str_t *name;
+
+    if (ctx->nresolved < 2) {
+        return &ctx->peer.name;
+    }
+
+    name = ngx_palloc(ctx->request->pool, sizeof(ngx_str_t));
+
+    if (name) {
+        *name = ctx->peer.name;
+    }
+
+    return name;
 }
 
 
@@ -185,6 +245,12 @@ ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
     }
 
     if (!(state & NGX_PEER_FAILED)) {
+
+        if (ctx->pool && pc->connection) {
+            ngx_http_opensandbox_pool_keep(ctx->pool, pc,
+                                           ctx->request->upstream);
+        }
+
         return;
     }
 
@@ -298,15 +364,12 @@ ngx_int_t
 ngx_http_opensandbox_peer(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx)
 {
-    u_char                              *p;
-    size_t                               room;
-    uint64_t                             generation;
-    ngx_str_t                            text;
-    ngx_uint_t                           port;
-    struct sockaddr_in                  *sin;
-    struct sockaddr_un                  *sun;
-    ngx_http_opensandbox_place_t        *place;
-    ngx_http_opensandbox_sockaddr_in6_t *sin6;
+    u_char                          *p;
+    uint64_t                         generation;
+    ngx_str_t                        text;
+    ngx_uint_t                       port;
+    ngx_http_opensandbox_place_t    *place;
+    ngx_http_opensandbox_sockaddr_t *address;
 
     place = ctx->place;
     generation = ctx->record->generation +
@@ -315,70 +378,63 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
 
     text = ngx_http_opensandbox_text(ctx->record, &place->text);
 
-    room = place->kind == NGX_HTTP_OPENSANDBOX_PLACE_INET
-               ? sizeof("255.255.255.255:65535")
-               : text.len + 64;
+    if (place->kind == NGX_HTTP_OPENSANDBOX_PLACE_INET && ctx->resolved == NULL)
+    {
+        p = ctx->name;
 
-    ctx->peer.name.data = ngx_pnalloc(r->pool, room);
-    if (ctx->peer.name.data == NULL) {
-        return NGX_ERROR;
+    } else {
+        p = ngx_pnalloc(r->pool, text.len + 64);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
     }
 
-    p = ngx_http_opensandbox_place_print(ctx->peer.name.data, place, &text,
-                                         port);
-    ctx->peer.name.len = p - ctx->peer.name.data;
+    ctx->peer.name.data = p;
+    ctx->peer.name.len =
+        ngx_http_opensandbox_place_print(p, place, &text, port) - p;
+
+    address = &ctx->address;
 
     switch (place->kind) {
 
     case NGX_HTTP_OPENSANDBOX_PLACE_INET:
-        sin = ngx_pcalloc(r->pool, sizeof(struct sockaddr_in));
-        if (sin == NULL) {
-            return NGX_ERROR;
-        }
+        address->in.sin_family = AF_INET;
+        address->in.sin_port = htons((in_port_t) port);
+        ngx_memcpy(&address->in.sin_addr, place->addr, sizeof(struct in_addr));
+        ngx_memcpy(address->in.sin_zero, &generation, sizeof(uint64_t));
 
-        sin->sin_family = AF_INET;
-        sin->sin_port = htons((in_port_t) port);
-        ngx_memcpy(&sin->sin_addr, place->addr, sizeof(struct in_addr));
-        ngx_memcpy(sin->sin_zero, &generation, sizeof(uint64_t));
-
-        ctx->peer.sockaddr = (struct sockaddr *) sin;
         ctx->peer.socklen = sizeof(struct sockaddr_in);
-        return NGX_OK;
+        break;
 
     case NGX_HTTP_OPENSANDBOX_PLACE_INET6:
-        sin6 =
-            ngx_pcalloc(r->pool, sizeof(ngx_http_opensandbox_sockaddr_in6_t));
-        if (sin6 == NULL) {
-            return NGX_ERROR;
-        }
+        ngx_memzero(&address->in6, sizeof(address->in6));
+        address->in6.sockaddr.sin6_family = AF_INET6;
+        address->in6.sockaddr.sin6_port = htons((in_port_t) port);
+        ngx_memcpy(&address->in6.sockaddr.sin6_addr, place->addr,
+                   sizeof(struct in6_addr));
+        address->in6.generation = generation;
 
-        sin6->in6.sin6_family = AF_INET6;
-        sin6->in6.sin6_port = htons((in_port_t) port);
-        ngx_memcpy(&sin6->in6.sin6_addr, place->addr, sizeof(struct in6_addr));
-        sin6->generation = generation;
-
-        ctx->peer.sockaddr = (struct sockaddr *) sin6;
-        ctx->peer.socklen = sizeof(ngx_http_opensandbox_sockaddr_in6_t);
-        return NGX_OK;
+        ctx->peer.socklen = sizeof(address->in6);
+        break;
 
     case NGX_HTTP_OPENSANDBOX_PLACE_UNIX:
-        sun = ngx_pcalloc(r->pool, sizeof(struct sockaddr_un));
-        if (sun == NULL) {
-            return NGX_ERROR;
-        }
+        address->un.sun_family = AF_UNIX;
+        ngx_memcpy(address->un.sun_path, text.data, text.len);
+        address->un.sun_path[text.len] = '\0';
+        ngx_memcpy(address->un.sun_path + text.len + 1, &generation,
+                   sizeof(uint64_t));
 
-        sun->sun_family = AF_UNIX;
-        ngx_memcpy(sun->sun_path, text.data, text.len);
-        ngx_memcpy(sun->sun_path + text.len + 1, &generation, sizeof(uint64_t));
-
-        ctx->peer.sockaddr = (struct sockaddr *) sun;
         ctx->peer.socklen = offsetof(struct sockaddr_un, sun_path) + text.len +
                             1 + sizeof(uint64_t);
-        return NGX_OK;
+        break;
 
     default: /* NGX_HTTP_OPENSANDBOX_PLACE_NAME: resolved before */
         return ctx->peer.sockaddr ? NGX_OK : NGX_ERROR;
     }
+
+    ctx->peer.sockaddr = &address->sockaddr;
+
+    return NGX_OK;
 }
 
 

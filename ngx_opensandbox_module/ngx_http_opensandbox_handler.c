@@ -18,9 +18,27 @@ static ngx_http_opensandbox_status_e
 ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
 static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_make_ctx(ngx_http_request_t *r);
+static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_former_ctx(ngx_http_request_t *r);
 static void
 ngx_http_opensandbox_cleanup(void *data);
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_new_ctx(ngx_log_t *log);
+static void
+ngx_http_opensandbox_free_ctx(ngx_http_opensandbox_ctx_t *ctx);
+
+
+#ifdef __SANITIZE_ADDRESS__
+#define NGX_HTTP_OPENSANDBOX_SPARE 0 /* a context is one of malloc()'s */
+#else
+#define NGX_HTTP_OPENSANDBOX_SPARE 256
+#endif
+
+
+/* contexts to be used again, by their former */
+static ngx_http_opensandbox_ctx_t *ngx_http_opensandbox_spare;
+static ngx_uint_t                  ngx_http_opensandbox_nspare;
 
 
 static ngx_http_complex_value_t ngx_http_opensandbox_alive_body = {
@@ -183,14 +201,20 @@ ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
 ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 {
+    ngx_http_opensandbox_ctx_t *ctx;
+
+    ctx = ngx_http_opensandbox_known_ctx(r);
+
+    return ctx ? ctx : ngx_http_opensandbox_make_ctx(r);
+}
+
+
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_make_ctx(ngx_http_request_t *r)
+{
     ngx_pool_cleanup_t              *cln;
     ngx_http_opensandbox_ctx_t      *ctx, *former;
     ngx_http_opensandbox_loc_conf_t *olcf;
-
-    ctx = ngx_http_opensandbox_known_ctx(r);
-    if (ctx) {
-        return ctx;
-    }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
@@ -205,14 +229,12 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
-    /* in the pool it would make most requests need a third block of it */
-
-    ctx = ngx_alloc(sizeof(ngx_http_opensandbox_ctx_t), r->connection->log);
+    ctx = ngx_http_opensandbox_new_ctx(r->connection->log);
     if (ctx == NULL) {
         return NULL;
     }
 
-    ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, probe));
+    ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, folded));
 
     ctx->former = former;
     ctx->http_version = r->http_version;
@@ -283,7 +305,45 @@ ngx_http_opensandbox_cleanup(void *data)
 
     ngx_http_opensandbox_release(ctx);
 
-    ngx_free(ctx);
+    ngx_http_opensandbox_free_ctx(ctx);
+}
+
+
+/*
+ * Contexts are used again, as nginx does with connections: in a request's pool
+ * one would make most requests need a third block of it, and malloc() has no
+ * short way for as many as are open at once.
+ */
+
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_new_ctx(ngx_log_t *log)
+{
+    ngx_http_opensandbox_ctx_t *ctx;
+
+    ctx = ngx_http_opensandbox_spare;
+
+    if (ctx == NULL) {
+        return ngx_alloc(sizeof(ngx_http_opensandbox_ctx_t), log);
+    }
+
+    ngx_http_opensandbox_spare = ctx->former;
+    ngx_http_opensandbox_nspare--;
+
+    return ctx;
+}
+
+
+static void
+ngx_http_opensandbox_free_ctx(ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (ngx_http_opensandbox_nspare == NGX_HTTP_OPENSANDBOX_SPARE) {
+        ngx_free(ctx);
+        return;
+    }
+
+    ctx->former = ngx_http_opensandbox_spare;
+    ngx_http_opensandbox_spare = ctx;
+    ngx_http_opensandbox_nspare++;
 }
 
 

@@ -27,7 +27,7 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
      ngx_http_opensandbox_policy_block, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
-    {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS,
+    {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
      ngx_http_opensandbox_upstream, 0, 0, NULL},
 
     {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE123,
@@ -145,6 +145,8 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_opensandbox_handler;
+
+    ngx_http_opensandbox_upstreams(omcf);
 
     if (ngx_http_opensandbox_policy_resolve(cf, omcf) != NGX_OK) {
         return NGX_ERROR;

@@ -56,6 +56,8 @@ typedef struct ngx_http_opensandbox_renew_conf_s
 
 typedef struct ngx_http_opensandbox_relay_s ngx_http_opensandbox_relay_t;
 
+typedef struct ngx_http_opensandbox_pool_s ngx_http_opensandbox_pool_t;
+
 
 /* a key of opensandbox_access_keys */
 typedef struct {
@@ -91,6 +93,9 @@ typedef struct {
     ngx_array_t policy_uses;
     /* ngx_http_opensandbox_policy_use_t */
 
+    ngx_array_t pooled;
+    /* ngx_http_upstream_srv_conf_t * */
+
     ngx_uint_t locations;
 
     /* a directive that needs the zone has been seen */
@@ -119,6 +124,20 @@ typedef struct {
 } ngx_http_opensandbox_loc_conf_t;
 
 
+/* a peer's address, with room for the generation, see _balancer.c */
+typedef union {
+    struct sockaddr    sockaddr;
+    struct sockaddr_in in;
+    struct {
+        struct sockaddr_in6 sockaddr;
+        uint64_t            generation;
+    } in6;
+    struct sockaddr_un un;
+} ngx_http_opensandbox_sockaddr_t;
+
+#define NGX_HTTP_OPENSANDBOX_INET_NAME sizeof("255.255.255.255:65535")
+
+
 typedef struct ngx_http_opensandbox_ctx_s ngx_http_opensandbox_ctx_t;
 
 /* one request's way through the rooms */
@@ -128,13 +147,14 @@ struct ngx_http_opensandbox_ctx_s {
     const char                   *reason;
 
     ngx_http_opensandbox_route_t route;
-    ngx_str_t                    id; /* lower case */
+    ngx_str_t                    id; /* lower case, in folded */
     ngx_str_t                    prefix;
     ngx_str_t                    rest;
 
     ngx_http_opensandbox_record_t *record;
     ngx_http_opensandbox_place_t  *place;
     ngx_addr_t                     peer;
+    ngx_http_opensandbox_pool_t   *pool; /* NULL without */
 
     /* the location's number, if it speaks TLS to its sandboxes */
     ngx_uint_t tls;
@@ -186,7 +206,14 @@ struct ngx_http_opensandbox_ctx_s {
     unsigned link : 1;
     unsigned cookied : 1;
 
-    /* from here on nothing is set before it is used: by what holds requests */
+    /* from here on nothing is set before it is used */
+    u_char folded[NGX_HTTP_OPENSANDBOX_ID_LEN];
+
+    /* the peer's address, and its name if that is an IPv4 address */
+    ngx_http_opensandbox_sockaddr_t address;
+    u_char                          name[NGX_HTTP_OPENSANDBOX_INET_NAME];
+
+    /* of what holds requests */
     ngx_peer_connection_t probe;
     ngx_event_t           pause;
     ngx_msec_t            deadline;
@@ -254,7 +281,7 @@ ngx_http_opensandbox_client_host(ngx_http_request_t *r);
 ngx_table_elt_t *
 ngx_http_opensandbox_next_header(ngx_list_part_t **part, ngx_uint_t *i);
 
-/* The next header of that lower case name, in such a walk. */
+/* The next request header of that lower case name, in such a walk. */
 ngx_table_elt_t *
 ngx_http_opensandbox_next_named(ngx_list_part_t **part, ngx_uint_t *i,
                                 ngx_str_t *name);
@@ -392,6 +419,10 @@ ngx_http_opensandbox_foreign(ngx_http_request_t         *r,
 char *
 ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* Puts the upstreams that have a pool of their own before stock ones. */
+void
+ngx_http_opensandbox_upstreams(ngx_http_opensandbox_main_conf_t *omcf);
+
 /* The peer address of ctx->place in ctx->peer; NGX_OK or NGX_ERROR. */
 ngx_int_t
 ngx_http_opensandbox_peer(ngx_http_request_t         *r,
@@ -401,6 +432,28 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
 ngx_int_t
 ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
                                ngx_http_opensandbox_ctx_t *ctx);
+
+
+/*
+ * _pool.c: idle connections that an upstream keeps.  The first makes a pool of
+ * the directive's parameters.
+ */
+#define NGX_HTTP_OPENSANDBOX_POOL_MAX 1000000
+
+char *
+ngx_http_opensandbox_pool_conf(ngx_conf_t                   *cf,
+                               ngx_http_opensandbox_pool_t **result);
+
+/* NGX_DONE with an idle connection to the peer's address; NGX_OK without. */
+ngx_int_t
+ngx_http_opensandbox_pool_take(ngx_http_opensandbox_pool_t *pool,
+                               ngx_peer_connection_t       *pc);
+
+/* Takes pc->connection over, if it is fit for another request. */
+void
+ngx_http_opensandbox_pool_keep(ngx_http_opensandbox_pool_t *pool,
+                               ngx_peer_connection_t       *pc,
+                               ngx_http_upstream_t         *u);
 
 
 /* _interim.c: keeps a sandbox's 1xx answers from being taken for the answer */

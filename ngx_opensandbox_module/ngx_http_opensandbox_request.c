@@ -3,9 +3,14 @@
 #include "ngx_http_opensandbox_module.h"
 
 
+#define NGX_HTTP_OPENSANDBOX_OLD 256 /* counts a header of the old name */
+
+
 static ngx_int_t
 ngx_http_opensandbox_read_header(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
+static ngx_inline ngx_uint_t
+ngx_http_opensandbox_named(ngx_table_elt_t *h, ngx_str_t *name);
 static ngx_int_t
 ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
                               ngx_http_opensandbox_loc_conf_t *olcf,
@@ -26,7 +31,6 @@ ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
                                 ngx_http_opensandbox_loc_conf_t *olcf,
                                 ngx_http_opensandbox_ctx_t      *ctx)
 {
-    u_char   *p;
     ngx_int_t rc;
 
     rc = NGX_DECLINED;
@@ -62,15 +66,9 @@ ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
         return;
     }
 
-    p = ngx_pnalloc(r->pool, ctx->route.id.len);
-    if (p == NULL) {
-        ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ROUTE;
-        return;
-    }
+    ngx_http_opensandbox_fold_id(ctx->folded, &ctx->route.id);
 
-    ngx_http_opensandbox_fold_id(p, &ctx->route.id);
-
-    ctx->id.data = p;
+    ctx->id.data = ctx->folded;
     ctx->id.len = ctx->route.id.len;
 }
 
@@ -79,29 +77,61 @@ static ngx_int_t
 ngx_http_opensandbox_read_header(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_uint_t       n, old_n;
-    ngx_table_elt_t *h, *old;
+    ngx_str_t       *value;
+    ngx_uint_t       i, n;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
 
-    h = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_route_header, &n);
-    old = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_old_header,
-                                      &old_n);
+    value = NULL;
+    n = 0;
 
-    if (h == NULL && old == NULL) {
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (ngx_http_opensandbox_named(&h[i],
+                                           &ngx_http_opensandbox_route_header))
+            {
+                n += 1;
+
+            } else if (ngx_http_opensandbox_named(
+                           &h[i], &ngx_http_opensandbox_old_header)) {
+                n += NGX_HTTP_OPENSANDBOX_OLD;
+
+            } else {
+                continue;
+            }
+
+            /* both names may stand there, with the same value */
+
+            if (value && (n != 1 + NGX_HTTP_OPENSANDBOX_OLD ||
+                          ngx_memn2cmp(h[i].value.data, value->data,
+                                       h[i].value.len, value->len) != 0))
+            {
+                ctx->reason = "there is more than one routing header";
+                return NGX_ERROR;
+            }
+
+            value = &h[i].value;
+        }
+    }
+
+    if (value == NULL) {
         ctx->route.error = "there is no routing header";
         return NGX_DECLINED;
     }
 
-    if (n > 1 || old_n > 1 ||
-        (h && old &&
-         ngx_memn2cmp(h->value.data, old->value.data, h->value.len,
-                      old->value.len) != 0))
-    {
-        ctx->reason = "there is more than one routing header";
-        return NGX_ERROR;
-    }
+    return ngx_http_opensandbox_route_name(&ctx->route, value);
+}
 
-    return ngx_http_opensandbox_route_name(&ctx->route,
-                                           h ? &h->value : &old->value);
+
+static ngx_inline ngx_uint_t
+ngx_http_opensandbox_named(ngx_table_elt_t *h, ngx_str_t *name)
+{
+    return h->key.len == name->len &&
+           ngx_memcmp(h->lowcase_key, name->data, name->len) == 0;
 }
 
 
@@ -279,13 +309,11 @@ ngx_table_elt_t *
 ngx_http_opensandbox_next_named(ngx_list_part_t **part, ngx_uint_t *i,
                                 ngx_str_t *name)
 {
-    u_char           first;
     ngx_uint_t       n;
     ngx_list_part_t *p;
     ngx_table_elt_t *h;
 
     n = *i;
-    first = name->data[0];
 
     for (p = *part; p; p = p->next, n = 0) {
 
@@ -293,10 +321,7 @@ ngx_http_opensandbox_next_named(ngx_list_part_t **part, ngx_uint_t *i,
 
         for (/* void */; n < p->nelts; n++) {
 
-            if (h[n].key.len == name->len &&
-                (h[n].key.data[0] | 0x20) == first &&
-                ngx_strncasecmp(h[n].key.data, name->data, name->len) == 0)
-            {
+            if (ngx_http_opensandbox_named(&h[n], name)) {
                 *part = p;
                 *i = n + 1;
 

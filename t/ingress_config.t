@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 24;
+use Test::More tests => 32;
 use Harness;
 use Ingress;
 
@@ -40,6 +40,12 @@ mistake('opensandbox_access_keys kk=eA==;', 'a key is', 'a long key id');
 mistake('opensandbox_access_keys k=!;', 'not base64', 'a bad secret');
 mistake('opensandbox_access_keys k=eA== k=eA==;', 'duplicate key', 'two keys');
 mistake('upstream x { server 1.1.1.1; opensandbox; }', 'from the zone', 'a server');
+mistake("upstream x { opensandbox $_; }", 'invalid parameter "' . (split)[-1], $_)
+    for 'keepalive=0', 'keepalive=x', 'keepalive=8 keepalive_timeout=soon',
+    'keepalive=8 keepalive_requests=0', 'keepalive=8 keepalive_time=',
+    'keepalive=8 idle=4s', 'keepalive';
+mistake('upstream x { opensandbox keepalive_timeout=4s; }', 'needs "keepalive="',
+    'how long, but not how many');
 mistake('opensandbox_zone two:1m;', 'duplicate', 'two zones');
 
 like(config_error(zone => 'opensandbox_zone x;'), qr/invalid zone/, 'no size');

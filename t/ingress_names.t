@@ -12,7 +12,7 @@ use lib "$FindBin::Bin/lib";
 use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::IP;
-use Test::More tests => 33;
+use Test::More tests => 35;
 use Harness;
 use Ingress;
 
@@ -98,6 +98,7 @@ opensandbox_sandbox local { endpoint 127.0.0.1; }
 server {
     listen 127.0.0.1:$endpoint;
     opensandbox_host endpoint;
+    add_header X-Tried \$upstream_addr;
     location / { opensandbox uri; include %CONF%/opensandbox-proxy.conf; }
 }
 server {
@@ -119,6 +120,11 @@ my %seen = map { mark('both', $all) => 1 } 1 .. 40;
 is(join(' ', sort keys %seen), 'first six', 'one with both: either');
 is(scalar(grep { mark('both', $v4) ne 'v4' } 1 .. 20), 0,
     'the one that takes connections, where one does not');
+my @tried = grep { @$_ > 1 } map {
+	[split /, /, at('both', $v4, $endpoint)->{headers}{'x-tried'}[0]]
+} 1 .. 20;
+is(scalar(grep { $_->[0] ne "[::1]:$v4" || $_->[1] ne "127.0.0.1:$v4" } @tried), 0,
+    'the log has the address of each attempt') if ok(@tried, 'two attempts');
 is(mark('both', $v4, $waiting), 'v4', 'also when the gateway waits for ports')
     for 1 .. 4;
 my $a = at('closed', $all);

@@ -55,7 +55,7 @@ worker_processes @{[$o{workers} // 2]};
 pid $g->{prefix}/nginx.pid;
 error_log $g->{prefix}/error.log info;
 $main
-events { worker_connections 1024; }
+events { worker_connections @{[$o{connections} // 1024]}; }
 http {
     access_log off;
     client_body_temp_path $g->{prefix}/body;
@@ -114,8 +114,8 @@ sub master
 	return read_file("$g->{prefix}/nginx.pid") =~ /^(\d+)/ ? $1 : 0;
 }
 
-# gateway(http =>, server =>, zone =>, main =>, workers =>, netns =>, daemon => 1):
-# a running nginx; { port, prefix, pid, netns }. %CONF% is the folder of the
+# gateway(http =>, server =>, zone =>, main =>, workers =>, connections =>,
+# netns =>, daemon => 1): a running nginx; { port, prefix, pid, netns }. %CONF% is the folder of the
 # shipped configuration.
 sub gateway
 {
