@@ -125,7 +125,10 @@ bench-ingress: deps
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress
 
 format:
-	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+	@git ls-files -co --exclude-standard '*.c' '*.h' ':!t/unit/route_test.c' | \
+	    xargs -r clang-format -i
+	@clang-format -i --style=file:ngx_opensandbox_module/.clang-format \
+	    t/unit/route_test.c
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules $(DESTDIR)$(PREFIX)/sbin \
