@@ -10,6 +10,9 @@
 
 static ngx_uint_t
 ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name);
+static char *
+ngx_http_opensandbox_zone_state(ngx_conf_t *cf, ngx_str_t *value,
+                                ngx_http_opensandbox_zone_t *zone);
 static void
 ngx_http_opensandbox_zone_cleanup(void *data);
 
@@ -266,6 +269,7 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_opensandbox_main_conf_t *omcf = conf;
 
+    char                        *error;
     u_char                      *colon;
     ssize_t                      size;
     ngx_str_t                   *value, name, text;
@@ -310,24 +314,9 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (cf->args->nelts == 3) {
-
-        if (ngx_strncmp(value[2].data, "state=", 6) != 0 || value[2].len == 6) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
-                               &value[2]);
-            return NGX_CONF_ERROR;
-        }
-
-        zone->state.data = value[2].data + 6;
-        zone->state.len = value[2].len - 6;
-
-        if (ngx_conf_full_name(cf->cycle, &zone->state, 0) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-        /* there is to be room for the name of the file beside it */
-
-        if (zone->state.len + sizeof(".new") > PATH_MAX) {
-            return "has a state file with too long a name";
+        error = ngx_http_opensandbox_zone_state(cf, &value[2], zone);
+        if (error) {
+            return error;
         }
     }
 
@@ -351,6 +340,35 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     omcf->zone = zone;
 
     return NGX_CONF_OK;
+}
+
+
+/* The parameter "state=PATH"; returns what is wrong, or NULL. */
+
+static char *
+ngx_http_opensandbox_zone_state(ngx_conf_t *cf, ngx_str_t *value,
+                                ngx_http_opensandbox_zone_t *zone)
+{
+    if (ngx_strncmp(value->data, "state=", 6) != 0 || value->len == 6) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                           value);
+        return NGX_CONF_ERROR;
+    }
+
+    zone->state.data = value->data + 6;
+    zone->state.len = value->len - 6;
+
+    if (ngx_conf_full_name(cf->cycle, &zone->state, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    /* there is to be room for the name of the file beside it */
+
+    if (zone->state.len + sizeof(".new") > PATH_MAX) {
+        return "has a state file with too long a name";
+    }
+
+    return NULL;
 }
 
 

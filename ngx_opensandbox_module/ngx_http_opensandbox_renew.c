@@ -22,6 +22,19 @@ static ngx_http_opensandbox_seen_t *
 ngx_http_opensandbox_renew_seen(ngx_str_t *id);
 static u_char *
 ngx_http_opensandbox_renew_uri(u_char *p, ngx_str_t *uri);
+static ngx_int_t
+ngx_http_opensandbox_renew_option(ngx_conf_t *cf, ngx_str_t *value,
+                                  ngx_http_opensandbox_renew_conf_t *rcf,
+                                  ngx_str_t *key, ngx_str_t *end);
+static ngx_int_t
+ngx_http_opensandbox_renew_commands(ngx_conf_t                        *cf,
+                                    ngx_http_opensandbox_renew_conf_t *rcf,
+                                    ngx_str_t *key, ngx_str_t *end);
+static ngx_int_t
+ngx_http_opensandbox_renew_login(ngx_str_t *rest, ngx_str_t *user,
+                                 ngx_str_t *password);
+static void
+ngx_http_opensandbox_renew_unescape(ngx_str_t *text);
 static char *
 ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
                                ngx_http_opensandbox_renew_conf_t *conf);
@@ -180,10 +193,8 @@ ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_opensandbox_main_conf_t *omcf = conf;
 
-    u_char                            *p;
     char                              *error;
-    ngx_int_t                          n;
-    ngx_str_t                         *value, text, key, end, lpush, ltrim;
+    ngx_str_t                         *value, key, end;
     ngx_uint_t                         i;
     ngx_http_opensandbox_renew_conf_t *rcf;
 
@@ -207,41 +218,12 @@ ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
 
     for (i = 2; i < cf->args->nelts; i++) {
 
-        if (ngx_strncmp(value[i].data, "min_interval=", 13) == 0) {
-            text.data = value[i].data + 13;
-            text.len = value[i].len - 13;
-
-            rcf->min_interval = ngx_parse_time(&text, 1);
-
-            if (rcf->min_interval != (time_t) NGX_ERROR) {
-                continue;
-            }
-
-        } else if (ngx_strncmp(value[i].data, "queue=", 6) == 0) {
-            key.data = value[i].data + 6;
-            key.len = value[i].len - 6;
-
-            if (key.len) {
-                continue;
-            }
-
-        } else if (ngx_strncmp(value[i].data, "max_len=", 8) == 0) {
-            n = ngx_atoi(value[i].data + 8, value[i].len - 8);
-
-            if (n > 0) {
-                end.data = ngx_pnalloc(cf->pool, NGX_INT_T_LEN);
-                if (end.data == NULL) {
-                    return NGX_CONF_ERROR;
-                }
-
-                end.len = ngx_sprintf(end.data, "%i", n - 1) - end.data;
-                continue;
-            }
+        if (ngx_http_opensandbox_renew_option(cf, &value[i], rcf, &key, &end) !=
+            NGX_OK) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                               &value[i]);
+            return NGX_CONF_ERROR;
         }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
-                           &value[i]);
-        return NGX_CONF_ERROR;
     }
 
     error = ngx_http_opensandbox_renew_url(cf, &value[1], rcf);
@@ -249,9 +231,69 @@ ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
         return error;
     }
 
-    p = ngx_pnalloc(cf->pool, 2 * key.len + 256);
+    return ngx_http_opensandbox_renew_commands(cf, rcf, &key, &end) == NGX_OK
+               ? NGX_CONF_OK
+               : NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_renew_option(ngx_conf_t *cf, ngx_str_t *value,
+                                  ngx_http_opensandbox_renew_conf_t *rcf,
+                                  ngx_str_t *key, ngx_str_t *end)
+{
+    ngx_int_t n;
+    ngx_str_t text;
+
+    if (ngx_strncmp(value->data, "min_interval=", 13) == 0) {
+        text.data = value->data + 13;
+        text.len = value->len - 13;
+
+        rcf->min_interval = ngx_parse_time(&text, 1);
+
+        return rcf->min_interval == (time_t) NGX_ERROR ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_strncmp(value->data, "queue=", 6) == 0) {
+        key->data = value->data + 6;
+        key->len = value->len - 6;
+
+        return key->len ? NGX_OK : NGX_ERROR;
+    }
+
+    if (ngx_strncmp(value->data, "max_len=", 8) != 0) {
+        return NGX_ERROR;
+    }
+
+    n = ngx_atoi(value->data + 8, value->len - 8);
+    if (n < 1) {
+        return NGX_ERROR;
+    }
+
+    end->data = ngx_pnalloc(cf->pool, NGX_INT_T_LEN);
+    if (end->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    end->len = ngx_sprintf(end->data, "%i", n - 1) - end->data;
+
+    return NGX_OK;
+}
+
+
+/* What goes before an intent, and behind it if the list is to be cut. */
+
+static ngx_int_t
+ngx_http_opensandbox_renew_commands(ngx_conf_t                        *cf,
+                                    ngx_http_opensandbox_renew_conf_t *rcf,
+                                    ngx_str_t *key, ngx_str_t *end)
+{
+    u_char   *p;
+    ngx_str_t lpush, ltrim;
+
+    p = ngx_pnalloc(cf->pool, 2 * key->len + 256);
     if (p == NULL) {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     ngx_str_set(&lpush, "LPUSH");
@@ -260,22 +302,24 @@ ngx_http_opensandbox_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd,
     rcf->push.data = p;
     p = ngx_cpymem(p, "*3\r\n", 4);
     p = ngx_http_opensandbox_renew_bulk(p, &lpush);
-    p = ngx_http_opensandbox_renew_bulk(p, &key);
+    p = ngx_http_opensandbox_renew_bulk(p, key);
     rcf->push.len = p - rcf->push.data;
     rcf->answers = 1;
 
-    if (end.len) {
-        rcf->trim.data = p;
-        p = ngx_cpymem(p, "*4\r\n", 4);
-        p = ngx_http_opensandbox_renew_bulk(p, &ltrim);
-        p = ngx_http_opensandbox_renew_bulk(p, &key);
-        p = ngx_cpymem(p, "$1\r\n0\r\n", 7);
-        p = ngx_http_opensandbox_renew_bulk(p, &end);
-        rcf->trim.len = p - rcf->trim.data;
-        rcf->answers = 2;
+    if (end->len == 0) {
+        return NGX_OK;
     }
 
-    return NGX_CONF_OK;
+    rcf->trim.data = p;
+    p = ngx_cpymem(p, "*4\r\n", 4);
+    p = ngx_http_opensandbox_renew_bulk(p, &ltrim);
+    p = ngx_http_opensandbox_renew_bulk(p, key);
+    p = ngx_cpymem(p, "$1\r\n0\r\n", 7);
+    p = ngx_http_opensandbox_renew_bulk(p, end);
+    rcf->trim.len = p - rcf->trim.data;
+    rcf->answers = 2;
+
+    return NGX_OK;
 }
 
 
@@ -285,17 +329,11 @@ static char *
 ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
                                ngx_http_opensandbox_renew_conf_t *conf)
 {
-    u_char    *p, *last, *at, *src, *dst;
-    ngx_str_t  part[3], *user, *password, *db;
-    ngx_url_t  url;
-    ngx_uint_t i;
+    u_char   *p, *last;
+    ngx_str_t user, password, db;
+    ngx_url_t url;
 
     static ngx_str_t scheme = ngx_string("redis://");
-
-    user = &part[0];
-    password = &part[1];
-    db = &part[2];
-    ngx_memzero(part, sizeof(part));
 
     if (text->len <= scheme.len ||
         ngx_strncasecmp(text->data, scheme.data, scheme.len) != 0)
@@ -304,54 +342,28 @@ ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
     }
 
     ngx_memzero(&url, sizeof(ngx_url_t));
+    ngx_str_null(&db);
 
     url.url.data = text->data + scheme.len;
     url.url.len = text->len - scheme.len;
     url.default_port = 6379;
     last = text->data + text->len;
 
-    at = NULL;
-
-    for (p = url.url.data; p < last; p++) {
-        if (*p == '@') {
-            at = p;
-        }
-    }
-
-    if (at) {
-        p = ngx_strlchr(url.url.data, at, ':');
-        if (p == NULL) {
-            return "has a user without a password in its URL";
-        }
-
-        user->data = url.url.data;
-        user->len = p - user->data;
-        password->data = p + 1;
-        password->len = at - password->data;
-
-        url.url.data = at + 1;
-        url.url.len = last - url.url.data;
+    if (ngx_http_opensandbox_renew_login(&url.url, &user, &password) != NGX_OK)
+    {
+        return "has a user without a password in its URL";
     }
 
     p = ngx_strlchr(url.url.data, last, '/');
 
     if (p) {
-        db->data = p + 1;
-        db->len = last - db->data;
+        db.data = p + 1;
+        db.len = last - db.data;
         url.url.len = p - url.url.data;
 
-        if (db->len && ngx_atoi(db->data, db->len) == NGX_ERROR) {
+        if (db.len && ngx_atoi(db.data, db.len) == NGX_ERROR) {
             return "has a database in its URL that is not a number";
         }
-    }
-
-    /* in place: decoded, they are not longer */
-
-    for (i = 0; i < 2; i++) {
-        src = part[i].data;
-        dst = src;
-        ngx_unescape_uri(&dst, &src, part[i].len, 0);
-        part[i].len = dst - part[i].data;
     }
 
     if (ngx_parse_url(cf->pool, &url) != NGX_OK) {
@@ -363,10 +375,63 @@ ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
     conf->addrs = url.addrs;
     conf->naddrs = url.naddrs;
 
-    return ngx_http_opensandbox_renew_hello(cf, user, password, db, conf) ==
+    return ngx_http_opensandbox_renew_hello(cf, &user, &password, &db, conf) ==
                    NGX_OK
                ? NULL
                : NGX_CONF_ERROR;
+}
+
+
+/* Cuts "[user]:password@" off the front of a URL; both are empty without. */
+
+static ngx_int_t
+ngx_http_opensandbox_renew_login(ngx_str_t *rest, ngx_str_t *user,
+                                 ngx_str_t *password)
+{
+    u_char *at, *colon;
+
+    ngx_str_null(user);
+    ngx_str_null(password);
+
+    at = memrchr(rest->data, '@', rest->len);
+
+    if (at == NULL) {
+        return NGX_OK;
+    }
+
+    colon = ngx_strlchr(rest->data, at, ':');
+    if (colon == NULL) {
+        return NGX_ERROR;
+    }
+
+    user->data = rest->data;
+    user->len = colon - rest->data;
+    password->data = colon + 1;
+    password->len = at - password->data;
+
+    rest->len -= at + 1 - rest->data;
+    rest->data = at + 1;
+
+    ngx_http_opensandbox_renew_unescape(user);
+    ngx_http_opensandbox_renew_unescape(password);
+
+    return NGX_OK;
+}
+
+
+/* In place: decoded, it is not longer. */
+
+static void
+ngx_http_opensandbox_renew_unescape(ngx_str_t *text)
+{
+    u_char *src, *dst;
+
+    src = text->data;
+    dst = src;
+
+    ngx_unescape_uri(&dst, &src, text->len, 0);
+
+    text->len = dst - text->data;
 }
 
 

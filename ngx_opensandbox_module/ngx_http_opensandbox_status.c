@@ -28,6 +28,13 @@ static u_char *
 ngx_http_opensandbox_status_prometheus(u_char *p, u_char *last,
                                        ngx_http_opensandbox_status_t *status);
 static u_char *
+ngx_http_opensandbox_status_calls(u_char *p, u_char *last,
+                                  ngx_http_opensandbox_status_t *status);
+static u_char *
+ngx_http_opensandbox_status_number(u_char *p, u_char *last, const char *name,
+                                   const char *type, const char *help,
+                                   uint64_t value);
+static u_char *
 ngx_http_opensandbox_status_metric(u_char *p, u_char *last, const char *name,
                                    const char *type, const char *help);
 
@@ -280,28 +287,39 @@ ngx_http_opensandbox_status_prometheus(u_char *p, u_char *last,
         }
     }
 
-    p = ngx_http_opensandbox_status_metric(
+    p = ngx_http_opensandbox_status_number(
         p, last, "tunnels", "gauge",
-        "Upgraded connections that are open, WebSockets mostly.");
-    p = ngx_slprintf(p, last, "opensandbox_tunnels %uL\n",
-                     status->meters.tunnels);
-
-    p = ngx_http_opensandbox_status_metric(p, last, "tunnels_opened_total",
-                                           "counter", "Upgraded connections.");
-    p = ngx_slprintf(p, last, "opensandbox_tunnels_opened_total %uL\n",
-                     status->meters.upgrades);
-
-    p = ngx_http_opensandbox_status_metric(
+        "Upgraded connections that are open, WebSockets mostly.",
+        status->meters.tunnels);
+    p = ngx_http_opensandbox_status_number(p, last, "tunnels_opened_total",
+                                           "counter", "Upgraded connections.",
+                                           status->meters.upgrades);
+    p = ngx_http_opensandbox_status_number(
         p, last, "event_streams", "gauge",
-        "Answers of server-sent events that are open.");
-    p = ngx_slprintf(p, last, "opensandbox_event_streams %uL\n",
-                     status->meters.streams);
-
-    p = ngx_http_opensandbox_status_metric(
+        "Answers of server-sent events that are open.", status->meters.streams);
+    p = ngx_http_opensandbox_status_number(
         p, last, "record_changes_total", "counter",
-        "Changes of records, by the API or by configuration.");
-    p = ngx_slprintf(p, last, "opensandbox_record_changes_total %ui\n",
-                     status->changes);
+        "Changes of records, by the API or by configuration.", status->changes);
+
+    p = ngx_http_opensandbox_status_calls(p, last, status);
+
+    p = ngx_http_opensandbox_status_number(p, last, "zone_bytes", "gauge",
+                                           "Size of the shared memory zone.",
+                                           status->size);
+
+    return ngx_http_opensandbox_status_number(
+        p, last, "zone_used_bytes", "gauge", "Bytes of the zone in use.",
+        status->used);
+}
+
+
+/* What came in through the API, and what went out to Redis. */
+
+static u_char *
+ngx_http_opensandbox_status_calls(u_char *p, u_char *last,
+                                  ngx_http_opensandbox_status_t *status)
+{
+    ngx_uint_t i, n;
 
     p = ngx_http_opensandbox_status_metric(
         p, last, "api_requests_total", "counter",
@@ -330,15 +348,20 @@ ngx_http_opensandbox_status_prometheus(u_char *p, u_char *last,
                          status->meters.renews[i]);
     }
 
-    p = ngx_http_opensandbox_status_metric(p, last, "zone_bytes", "gauge",
-                                           "Size of the shared memory zone.");
-    p = ngx_slprintf(p, last, "opensandbox_zone_bytes %uz\n", status->size);
+    return p;
+}
 
-    p = ngx_http_opensandbox_status_metric(p, last, "zone_used_bytes", "gauge",
-                                           "Bytes of the zone in use.");
 
-    return ngx_slprintf(p, last, "opensandbox_zone_used_bytes %uz\n",
-                        status->used);
+/* A metric of one value. */
+
+static u_char *
+ngx_http_opensandbox_status_number(u_char *p, u_char *last, const char *name,
+                                   const char *type, const char *help,
+                                   uint64_t value)
+{
+    p = ngx_http_opensandbox_status_metric(p, last, name, type, help);
+
+    return ngx_slprintf(p, last, "opensandbox_%s %uL\n", name, value);
 }
 
 
