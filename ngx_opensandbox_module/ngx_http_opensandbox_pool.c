@@ -57,6 +57,9 @@ static ngx_uint_t
 ngx_http_opensandbox_pool_fit(ngx_http_opensandbox_pool_t *pool,
                               ngx_http_upstream_t *u, ngx_connection_t *c);
 static ngx_http_opensandbox_idle_t *
+ngx_http_opensandbox_pool_insert(ngx_http_opensandbox_pool_t *pool,
+                                 ngx_peer_connection_t       *pc);
+static ngx_http_opensandbox_idle_t *
 ngx_http_opensandbox_pool_slot(ngx_http_opensandbox_pool_t *pool);
 static void
 ngx_http_opensandbox_pool_evict(ngx_http_opensandbox_pool_t *pool);
@@ -235,9 +238,8 @@ ngx_http_opensandbox_pool_keep(ngx_http_opensandbox_pool_t *pool,
                                ngx_peer_connection_t       *pc,
                                ngx_http_upstream_t         *u)
 {
-    ngx_connection_t             *c;
-    ngx_http_opensandbox_idle_t  *idle;
-    ngx_http_opensandbox_idle_t **bucket;
+    ngx_connection_t            *c;
+    ngx_http_opensandbox_idle_t *idle;
 
     c = pc->connection;
 
@@ -250,26 +252,7 @@ ngx_http_opensandbox_pool_keep(ngx_http_opensandbox_pool_t *pool,
         return;
     }
 
-    idle = ngx_http_opensandbox_pool_slot(pool);
-
-    idle->connection = c;
-    idle->socklen = pc->socklen;
-    ngx_memcpy(&idle->sockaddr, pc->sockaddr, pc->socklen);
-    idle->hash = ngx_http_opensandbox_pool_hash(pc->sockaddr, pc->socklen);
-    idle->until = ngx_current_msec + pool->timeout;
-
-    bucket = &pool->buckets[idle->hash & pool->mask];
-
-    idle->next = *bucket;
-    idle->link = bucket;
-
-    if (idle->next) {
-        idle->next->link = &idle->next;
-    }
-
-    *bucket = idle;
-
-    ngx_queue_insert_head(&pool->idle, &idle->queue);
+    idle = ngx_http_opensandbox_pool_insert(pool, pc);
 
     /* it is the pool's now */
     pc->connection = NULL;
@@ -350,6 +333,39 @@ ngx_http_opensandbox_pool_fit(ngx_http_opensandbox_pool_t *pool,
     }
 
     return ngx_handle_read_event(c->read, 0) == NGX_OK;
+}
+
+
+/* The place of a connection among the idle ones. */
+
+static ngx_http_opensandbox_idle_t *
+ngx_http_opensandbox_pool_insert(ngx_http_opensandbox_pool_t *pool,
+                                 ngx_peer_connection_t       *pc)
+{
+    ngx_http_opensandbox_idle_t *idle, **bucket;
+
+    idle = ngx_http_opensandbox_pool_slot(pool);
+
+    idle->connection = pc->connection;
+    idle->socklen = pc->socklen;
+    ngx_memcpy(&idle->sockaddr, pc->sockaddr, pc->socklen);
+    idle->hash = ngx_http_opensandbox_pool_hash(pc->sockaddr, pc->socklen);
+    idle->until = ngx_current_msec + pool->timeout;
+
+    bucket = &pool->buckets[idle->hash & pool->mask];
+
+    idle->next = *bucket;
+    idle->link = bucket;
+
+    if (idle->next) {
+        idle->next->link = &idle->next;
+    }
+
+    *bucket = idle;
+
+    ngx_queue_insert_head(&pool->idle, &idle->queue);
+
+    return idle;
 }
 
 
