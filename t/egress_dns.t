@@ -98,6 +98,8 @@ $out = dig($w, '+bufsize=4096', '+ignore', '+short', 'large.good.test');
 is(scalar(split /\n/, $out), 250, 'all over UDP for a client that takes 4096');
 
 like(dig($w, 'good.test', 'ANY'), qr/status: REFUSED/, 'ANY');
+like(dig($w, 'denied.good.test', 'ANY'), qr/status: NXDOMAIN.*EDE: 15/s,
+    'ANY of a denied name is denied');
 like(dig($w, 'good.test', 'AXFR'), qr/Transfer failed/, 'AXFR');
 like(dig($w, '-c', 'CH', 'good.test', 'TXT'), qr/status: REFUSED/, 'class CH');
 like(dig($w, '+opcode=STATUS', 'good.test'), qr/status: NOTIMP/, 'opcodes');

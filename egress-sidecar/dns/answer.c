@@ -526,6 +526,7 @@ int answer_read(struct answer **out, const struct domain_name *name,
 	struct reading rd;
 	uint8_t *again, *unused;
 	size_t again_len = 0;
+	bool whole;
 	int err;
 
 	*out = NULL;
@@ -533,10 +534,13 @@ int answer_read(struct answer **out, const struct domain_name *name,
 	err = read_with_room(out, &rd, false, &again, &again_len);
 	if (err || !again)
 		return err;
+	/* Records in another order or spelling are as authentic as they were;
+	 * what something was taken from is not. */
+	whole = !rd.cut;
 	start_reading(&rd, name, type, dnssec_ok, again, again_len);
 	err = read_with_room(out, &rd, true, &unused, &again_len);
 	if (!err)
-		(*out)->authentic = false;
+		(*out)->authentic = whole && (message[3] & FLAG3_AD) != 0;
 	free(again);
 	return err;
 }

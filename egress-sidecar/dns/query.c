@@ -322,16 +322,19 @@ static void give(struct front *front, struct query *query,
 		deny_late(front, query, &match->decision);
 		return;
 	}
+	if (answer->rcode != RCODE_NOERROR && answer->rcode != RCODE_NXDOMAIN) {
+		fail(front, query, EDE_NO_REACHABLE_AUTHORITY,
+		     answer->rcode == RCODE_REFUSED
+			     ? "the resolver answered REFUSED"
+			     : "the resolver answered SERVFAIL");
+		return;
+	}
 	if (path == PATH_CACHED)
 		front->counts.answered_cached++;
 	else if (path == PATH_SHARED)
 		front->counts.shared++;
 	else
 		front->counts.answered_fresh++;
-	if (answer->rcode == RCODE_SERVFAIL)
-		query->error = "the resolver answered SERVFAIL";
-	else if (answer->rcode == RCODE_REFUSED)
-		query->error = "the resolver answered REFUSED";
 	write_reply(front, query, answer, policy, match, age_s);
 	queue_reply(front, query);
 }
@@ -556,6 +559,16 @@ static size_t begin_allowed(struct front *front, const struct origin *origin,
 	return 0;
 }
 
+/* A message out of form, or one that asks for what we do not do. */
+static size_t refuse_form(struct front *front, const struct question *q,
+			  unsigned rcode, uint8_t *out)
+{
+	front->counts.malformed++;
+	return question_refuse(
+		q, out, rcode,
+		rcode == RCODE_REFUSED ? EDE_NOT_SUPPORTED : EDE_NONE, NULL);
+}
+
 size_t query_begin(struct front *front, const struct origin *origin,
 		   const uint8_t *message, size_t len, uint8_t *out)
 {
@@ -572,13 +585,8 @@ size_t query_begin(struct front *front, const struct origin *origin,
 		front->counts.dropped++;
 		return 0;
 	}
-	if (rcode > 0) {
-		front->counts.malformed++;
-		return question_refuse(
-			&q, out, (unsigned)rcode,
-			rcode == RCODE_REFUSED ? EDE_NOT_SUPPORTED : EDE_NONE,
-			NULL);
-	}
+	if (rcode > 0 && !(rcode == RCODE_REFUSED && q.class == CLASS_IN))
+		return refuse_form(front, &q, (unsigned)rcode, out);
 	policy_look_up(policy, &q.name, &match);
 	if (match.decision.action == POLICY_DENY) {
 		owner->denied(owner->arg, &q.name, q.type, &match.decision,
@@ -589,6 +597,8 @@ size_t query_begin(struct front *front, const struct origin *origin,
 				&q, out, RCODE_NXDOMAIN, EDE_BLOCKED,
 				denial_text(&text, &q, &match.decision));
 	}
+	if (rcode > 0)
+		return refuse_form(front, &q, (unsigned)rcode, out);
 	return begin_allowed(front, origin, &q, policy, &match, out);
 }
 

@@ -426,6 +426,47 @@ static void failures_have_no_records(void **state)
 	}
 }
 
+/* The AD bit (RFC 4035, 3.2.3) lasts while the records are all there, in
+ * whatever order they came; it goes with a record that is cut. */
+static void what_is_whole_stays_authentic(void **state)
+{
+	static const struct {
+		const char *records;
+		bool authentic;
+	} row[] = {
+		{"www.good.test. 300 IN CNAME a.test.\n"
+		 "a.test. 60 IN A 192.0.2.1",
+		 true},
+		{"a.test. 60 IN A 192.0.2.1\n"
+		 "www.good.test. 300 IN CNAME a.test.\n"
+		 "a.test. 60 IN A 192.0.2.2",
+		 true},
+		{"www.good.test. 300 IN CNAME a.test.\n"
+		 "a.test. 60 IN A 192.0.2.1\n"
+		 "b.test. 60 IN A 192.0.2.2",
+		 false},
+	};
+
+	(void)state;
+	ask("www.good.test", TYPE_A);
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		const struct text_message text = {.name = "www.good.test.",
+						  .type = "A",
+						  .answer = row[i].records};
+		struct answer *a;
+		size_t len;
+		uint8_t *message = text_to_message(&text, &len);
+
+		message[3] |= FLAG3_AD;
+		assert_int_equal(answer_read(&a, &client.name, client.type,
+					     false, message, len),
+				 0);
+		assert_int_equal(a->authentic, row[i].authentic);
+		free(a);
+		free(message);
+	}
+}
+
 static void what_answers_another_question_is_no_answer(void **state)
 {
 	struct text_message text = {.name = "good.test.",
@@ -552,6 +593,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_is_truncated),
 		cmocka_unit_test(addresses_are_bounded),
 		cmocka_unit_test(failures_have_no_records),
+		cmocka_unit_test(what_is_whole_stays_authentic),
 		cmocka_unit_test(what_answers_another_question_is_no_answer),
 		cmocka_unit_test(pointers_that_loop_are_errors),
 		cmocka_unit_test(pointers_into_a_ttl_are_errors),
