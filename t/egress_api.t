@@ -98,7 +98,8 @@ for my $method (qw(POST PUT)) {
 		($status, $text) = ask($method, '/policy', $none);
 		is($status, 200, "$method of '$none'");
 		is(decode_json($text)->{mode}, 'deny_all', '  denies all');
-		ok(decode_json($text)->{reason}, '  and says why');
+		is(decode_json($text)->{reason},
+		    'policy reset to default deny-all', '  and says why');
 	}
 }
 
@@ -134,14 +135,19 @@ for my $case (
 	['PUT',    '{"egress":', qr/invalid policy/, 'no JSON'],
 	['PUT',    '[]', qr/invalid policy/, 'an array'],
 	['PUT',    "\xff\xfe", qr/invalid policy/, 'no UTF-8'],
-	['PATCH',  '', qr/./, 'an empty patch'],
-	['PATCH',  '[]', qr/./, 'a patch without rules'],
-	['PATCH',  '{}', qr/./, 'a patch that is no array'],
-	['PATCH',  '[{"action":"allow","target":"*."}]', qr/target/,
-		'a patch with a bad target'],
-	['DELETE', '', qr/./, 'nothing to delete'],
-	['DELETE', '[]', qr/./, 'an empty list to delete'],
-	['DELETE', '[1]', qr/./, 'a target that is a number'],
+	['PATCH',  " \n", qr/^invalid patch rules: empty body$/,
+		'an empty patch'],
+	['PATCH',  '[ ]', qr/^invalid patch rules: empty array$/,
+		'a patch without rules'],
+	['PATCH',  '{}', qr/^invalid patch rules: /, 'a patch that is no array'],
+	['PATCH',  '[{"action":"allow","target":"*."}]',
+		qr/^invalid patch rules: .*target/, 'a patch with a bad target'],
+	['DELETE', '', qr/^invalid delete targets: empty body$/,
+		'nothing to delete'],
+	['DELETE', '[]', qr/^invalid delete targets: empty array$/,
+		'an empty list to delete'],
+	['DELETE', '[1]', qr/^invalid delete targets: /,
+		'a target that is a number'],
 ) {
 	my ($method, $body, $pattern, $name) = @$case;
 	my ($status, $text, $head) = ask($method, '/policy', $body);
@@ -162,8 +168,10 @@ $before = policy();
 my $body = rules([qw(allow long.test)]);
 is((ask('PUT', '/policy', $body . ' ' x ((1 << 20) + 1 - length $body)))[0],
     413, 'a body of 1 MiB and a byte');
-is((ask('PUT', '/policy', $body . ' ' x (3 << 20)))[0], 413,
-    'a body of 3 MiB');
+for my $mib (3, 32) {
+	is((ask('PUT', '/policy', $body . ' ' x ($mib << 20)))[0], 413,
+	    "a body of $mib MiB");
+}
 is(policy(), $before, '  change nothing');
 is((ask('PUT', '/policy', $body . ' ' x ((1 << 20) - length $body)))[0], 200,
     'a body of 1 MiB');

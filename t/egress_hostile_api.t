@@ -93,10 +93,10 @@ $pid = sidecar($w, how => 'sidecar', name => 'with-token',
     env => { %$rules, OPENSANDBOX_EGRESS_TOKEN => 'open sesame' });
 my @token = ('-H', 'OPENSANDBOX-EGRESS-AUTH: open sesame');
 for my $address (@inside) {
-	is(inside($address, '/policy', '-X', 'PUT', '--data', $open), '403',
+	is(inside($address, '/policy', '-X', 'PUT', '--data', $open), '401',
 	    "$address: without the token, refused");
 	is(inside($address, '/policy', '-H',
-	    "OPENSANDBOX-EGRESS-AUTH: $_"), '403', "$address: with '$_' too")
+	    "OPENSANDBOX-EGRESS-AUTH: $_"), '401', "$address: with '$_' too")
 	    for '', 'open sesam', 'open sesamee', 'open sesame open sesame';
 	is(inside($address, '/policy', @token), '200',
 	    "$address: who has the token may");

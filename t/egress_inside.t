@@ -75,10 +75,10 @@ is(stop($pid), 0, 'it ends');
 $pid = sidecar($w, how => 'sidecar', name => 'token',
 	env => { OPENSANDBOX_EGRESS_TOKEN => 'secret' });
 my @right = ('-H', 'OPENSANDBOX-EGRESS-AUTH: secret');
-is(inside('GET', 'http://127.0.0.1:18080/policy'), 403,
-    'inside, no token: 403');
+is(inside('GET', 'http://127.0.0.1:18080/policy'), 401,
+    'inside, no token: 401');
 is(inside('GET', 'http://127.0.0.1:18080/policy', '-H',
-	'OPENSANDBOX-EGRESS-AUTH: wrong'), 403, 'inside, a wrong one: 403');
+	'OPENSANDBOX-EGRESS-AUTH: wrong'), 401, 'inside, a wrong one: 401');
 is(inside('PUT', 'http://127.0.0.1:18080/policy', '-d', $allow, @right), 200,
     'inside, the right one: 200');
 is((api($w, 'GET', '/policy'))[0], 401, 'outside, no token: 401');

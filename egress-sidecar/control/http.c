@@ -127,7 +127,9 @@ static bool untrusted(void *arg, const struct sockaddr *peer)
 
 static void reply_stranger(const struct http *http, struct reply *reply)
 {
-	if (http->inside)
+	if (http->settings->token)
+		reply_text(reply, 401, "unauthorized");
+	else if (http->inside)
 		reply_text(reply, 403, "not from inside the sandbox");
 	else
 		reply_text(reply, 403, "without a token from here alone");

@@ -41,9 +41,11 @@ static void reply_state(struct reply *reply, const struct sandbox *sandbox,
 		.status = 200, .type = "application/json", .body = body};
 }
 
-/* What a document that could not be read is answered. */
+/* What a document that could not be read is answered; what: "policy", "patch
+ * rules", "delete targets". */
 static void reply_unread(struct reply *reply, const struct sandbox *sandbox,
-			 int err, const struct policy_error *fault)
+			 const char *what, int err,
+			 const struct policy_error *fault)
 {
 	log_event(LOG_WARN, "egress.update_failed", "policy refused", "serror",
 		  fault->message[0] ? fault->message : strerror(-err),
@@ -52,7 +54,7 @@ static void reply_unread(struct reply *reply, const struct sandbox *sandbox,
 	if (err == -E2BIG)
 		reply_text(reply, 413, "%s", fault->message);
 	else if (err == -EINVAL)
-		reply_text(reply, 400, "invalid policy: %s", fault->message);
+		reply_text(reply, 400, "invalid %s: %s", what, fault->message);
 	else
 		reply_text(reply, 500, "%s", strerror(-err));
 }
@@ -79,26 +81,33 @@ static void replace(struct sandbox *sandbox, const struct settings *settings,
 		rules_from_text(&rules, body, len, settings->max_rules, &fault);
 
 	if (err) {
-		reply_unread(reply, sandbox, err, &fault);
+		reply_unread(reply, sandbox, "policy", err, &fault);
 		return;
 	}
 	put(sandbox, settings, rules,
-	    rules->given ? NULL : "no policy given: everything is denied",
-	    reply);
+	    rules->given ? NULL : "policy reset to default deny-all", reply);
 }
 
-/* "[]", blanks aside: there is nothing to do, so it is a mistake. */
-static bool empty_array(const char *body)
+static const char *skip_blanks(const char *text)
 {
-	static const char blanks[] = " \t\r\n";
+	return text + strspn(text, " \t\r\n");
+}
 
-	body += strspn(body, blanks);
-	if (*body++ != '[')
-		return false;
-	body += strspn(body, blanks);
-	if (*body++ != ']')
-		return false;
-	return body[strspn(body, blanks)] == '\0';
+/* A list of changes without any is a mistake: nothing at all, or "[]". */
+static int check_changes(const char *body, struct policy_error *fault)
+{
+	const char *why = NULL;
+
+	body = skip_blanks(body);
+	if (*body == '\0')
+		why = "empty body";
+	else if (*body == '[' && *skip_blanks(body + 1) == ']' &&
+		 *skip_blanks(skip_blanks(body + 1) + 1) == '\0')
+		why = "empty array";
+	if (!why)
+		return 0;
+	snprintf(fault->message, sizeof(fault->message), "%s", why);
+	return -EINVAL;
 }
 
 static void patch(struct sandbox *sandbox, const struct settings *settings,
@@ -106,16 +115,14 @@ static void patch(struct sandbox *sandbox, const struct settings *settings,
 {
 	struct policy_error fault = {.index = -1};
 	struct rules *rules;
-	int err;
+	int err = check_changes(body, &fault);
 
-	if (empty_array(body)) {
-		reply_text(reply, 400, "invalid policy: expected rules");
-		return;
-	}
-	err = rules_patched(&rules, policy_rules(sandbox_policy(sandbox)), body,
-			    len, settings->max_rules, &fault);
+	if (!err)
+		err = rules_patched(&rules,
+				    policy_rules(sandbox_policy(sandbox)), body,
+				    len, settings->max_rules, &fault);
 	if (err)
-		reply_unread(reply, sandbox, err, &fault);
+		reply_unread(reply, sandbox, "patch rules", err, &fault);
 	else
 		put(sandbox, settings, rules, NULL, reply);
 }
@@ -126,16 +133,14 @@ static void take_away(struct sandbox *sandbox, const struct settings *settings,
 	struct policy_error fault = {.index = -1};
 	struct rules *rules;
 	size_t removed;
-	int err;
+	int err = check_changes(body, &fault);
 
-	if (empty_array(body)) {
-		reply_text(reply, 400, "invalid policy: expected targets");
-		return;
-	}
-	err = rules_without(&rules, policy_rules(sandbox_policy(sandbox)), body,
-			    len, &removed, &fault);
+	if (!err)
+		err = rules_without(&rules,
+				    policy_rules(sandbox_policy(sandbox)), body,
+				    len, &removed, &fault);
 	if (err) {
-		reply_unread(reply, sandbox, err, &fault);
+		reply_unread(reply, sandbox, "delete targets", err, &fault);
 	} else if (removed == 0) {
 		rules_free(rules);
 		reply_state(reply, sandbox, settings,

@@ -125,29 +125,13 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection,
 	return result;
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
-				  const char *url, const char *method,
-				  const char *version, const char *data,
-				  size_t *len, void **state)
+static enum MHD_Result answer_request(const struct server *server,
+				      struct MHD_Connection *connection,
+				      const char *url, const char *method,
+				      const struct incoming *in)
 {
-	struct server *server = cls;
-	struct incoming *in = *state;
-	struct server_request request;
 	struct reply reply = {0};
-
-	(void)version;
-	if (!in) {
-		*state = calloc(1, sizeof(*in));
-		return *state ? MHD_YES : MHD_NO;
-	}
-	if (*len > 0) {
-		bool more =
-			incoming_add(in, data, *len, server->settings.body_max);
-
-		*len = 0;
-		return more ? MHD_YES : MHD_NO;
-	}
-	request = (struct server_request){
+	struct server_request request = {
 		.method = method,
 		.path = url,
 		.body = in->body && !in->too_large ? in->body : "",
@@ -156,11 +140,57 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
 		.peer = peer_of(connection),
 		.connection = connection,
 	};
+
 	if (in->out_of_memory)
 		reply_text(&reply, 500, "out of memory");
 	else
 		server->settings.answer(server->settings.arg, &request, &reply);
 	return send_reply(connection, &reply);
+}
+
+/* Is the body that is announced one that nobody need send? A client that asks
+ * first (RFC 9110, 10.1.1) is told before it sends any of it, as is one whose
+ * body is more than we would read and forget. */
+static bool spare_body(const struct server *server,
+		       struct MHD_Connection *connection)
+{
+	const char *length = MHD_lookup_connection_value(
+		connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	unsigned long long n = length ? strtoull(length, NULL, 10) : 0;
+
+	if (n <= server->settings.body_max)
+		return false;
+	return n / DRAIN_TIMES > server->settings.body_max ||
+	       MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+					   MHD_HTTP_HEADER_EXPECT);
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
+				  const char *url, const char *method,
+				  const char *version, const char *data,
+				  size_t *len, void **state)
+{
+	struct server *server = cls;
+	struct incoming *in = *state;
+
+	(void)version;
+	if (!in) {
+		*state = in = calloc(1, sizeof(*in));
+		if (!in)
+			return MHD_NO;
+		in->too_large = spare_body(server, connection);
+		return in->too_large ? answer_request(server, connection, url,
+						      method, in)
+				     : MHD_YES;
+	}
+	if (*len > 0) {
+		bool more =
+			incoming_add(in, data, *len, server->settings.body_max);
+
+		*len = 0;
+		return more ? MHD_YES : MHD_NO;
+	}
+	return answer_request(server, connection, url, method, in);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection,

@@ -194,6 +194,27 @@ static void too_large(void **state)
 	assert_non_null(strstr(result, "HTTP/1.1 413 "));
 }
 
+/* Asks first, and sends nothing unless told to. */
+static void asked_first(void)
+{
+	static char text[256];
+
+	snprintf(text, sizeof(text),
+		 "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+		 "Expect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+		 BODY_MAX + 1);
+	talk(text);
+}
+
+static void asked_first_is_told_at_once(void **state)
+{
+	struct server_settings s = {0};
+
+	(void)state;
+	serve(&s, asked_first);
+	assert_int_equal(strncmp(result, "HTTP/1.1 413 ", 13), 0);
+}
+
 /* Sends for as long as the server reads; result is what it took, in KiB. */
 static void endless_body(void)
 {
@@ -294,6 +315,7 @@ int main(void)
 		cmocka_unit_test(head_has_no_body),
 		cmocka_unit_test(nothing_to_say),
 		cmocka_unit_test(too_large),
+		cmocka_unit_test(asked_first_is_told_at_once),
 		cmocka_unit_test(endless_body_is_cut_off),
 		cmocka_unit_test(dripping_is_cut_off),
 		cmocka_unit_test(untrusted_share_few),
