@@ -38,6 +38,8 @@ int log_level_from_text(enum log_level *level, const char *text)
 {
 	if (!strcasecmp(text, "warning"))
 		text = "warn";
+	else if (!strcasecmp(text, "fatal"))
+		text = "error";
 	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++) {
 		if (!strcasecmp(text, level_names[i])) {
 			*level = (enum log_level)i;

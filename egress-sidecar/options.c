@@ -317,6 +317,14 @@ static int read_timeout(struct settings *s, const char *value, char *why)
 
 static int read_probe(struct settings *s, const char *value, char *why)
 {
+	const char *reason = "";
+	struct domain_name name;
+
+	if (strcmp(value, ".") != 0 &&
+	    domain_name_from_text(&name, value, &reason) != 0) {
+		snprintf(why, OPTION_WHY_MAX, "a name (%s)", reason);
+		return -EINVAL;
+	}
 	return text_into(s->resolvers.probe_name,
 			 sizeof(s->resolvers.probe_name), value, why);
 }
@@ -511,8 +519,8 @@ const struct option_entry option_table[] = {
 	 "where the policy API listens", read_http_addr},
 	{"token", ENV("TOKEN"), "TOKEN", NULL,
 	 "what API clients must send in OPENSANDBOX-EGRESS-AUTH", read_token},
-	{"token-file", NULL, "FILE", NULL, "the same, from a file's first line",
-	 read_token_file},
+	{"token-file", ENV("TOKEN_FILE"), "FILE", NULL,
+	 "the same, from a file's first line", read_token_file},
 	{"dns-upstream", ENV("DNS_UPSTREAM"), "IP[:PORT],...",
 	 "/etc/resolv.conf", "the resolvers to ask, in order", read_upstream},
 	{"dns-upstream-timeout", ENV("DNS_UPSTREAM_TIMEOUT"), "SECONDS", "5",
@@ -527,7 +535,8 @@ const struct option_entry option_table[] = {
 	{"private-answers", ENV("PRIVATE_ANSWERS"), "allow|deny", "deny",
 	 "may allowed names lead to private addresses", read_private},
 	{"block-doh-443", ENV("BLOCK_DOH_443"), "true|false", "false",
-	 "refuse port 443 of the DoH list", read_block_doh},
+	 "refuse port 443 of the DoH list, and everywhere if that is empty",
+	 read_block_doh},
 	{"doh-blocklist", ENV("DOH_BLOCKLIST"), "IP[/BITS],...", NULL,
 	 "addresses of DNS-over-HTTPS servers", read_doh},
 	{"inbound", ENV("INBOUND"), "IP[/BITS],...", "private and on-link",

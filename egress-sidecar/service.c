@@ -390,6 +390,22 @@ static void log_common(const struct settings *settings)
 	log_set_level(settings->log_level);
 }
 
+/* A slip of the pen, or what only another sidecar knows: neither stops us. */
+static void log_unknown_variables(void)
+{
+	const char *name;
+	size_t len;
+
+	for (size_t i = 0; (name = settings_unknown(i, &len)); i++) {
+		char *copy = strndup(name, len);
+
+		log_event(LOG_WARN, NULL,
+			  "a variable that is no option; it is ignored",
+			  "svariable", copy, NULL);
+		free(copy);
+	}
+}
+
 /* Who says which sandboxes there are. */
 static int agent_start(struct worker *w)
 {
@@ -468,6 +484,7 @@ int service_run(void *arg, int ready)
 	int err;
 
 	log_common(w.service->settings);
+	log_unknown_variables();
 	if (first_rules(&rules, w.service->settings))
 		return EXIT_STARTUP;
 	uv_loop_init(&w.loop);

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PREFIX "OPENSANDBOX_EGRESS_"
+#define BLANKS " \t\r\n"
+
 enum {
 	OPTIONS_MAX = 64,
 	OPTION_HELP = 1000,
@@ -72,32 +75,73 @@ static int bad_value(const char *where, const char *value, const char *why,
 	return -EINVAL;
 }
 
+static bool is_secret(const struct option_entry *o)
+{
+	return strcmp(o->name, "token") == 0 ||
+	       strcmp(o->name, "policy-token") == 0;
+}
+
 static int apply(struct settings *s, const struct option_entry *o,
 		 const char *where, const char *value)
 {
 	char why[OPTION_WHY_MAX];
-	bool secret = strcmp(o->name, "token") == 0 ||
-		      strcmp(o->name, "policy-token") == 0;
 
 	if (o->read(s, value, why) == 0)
 		return 0;
-	return bad_value(where, value, why, secret);
+	return bad_value(where, value, why, is_secret(o));
+}
+
+/* A variable's value without the blanks around it, which files of variables
+ * leave there; those of a secret count. */
+static char *value_of(const struct option_entry *o)
+{
+	const char *value = o->variable ? getenv(o->variable) : NULL;
+	size_t len;
+
+	if (!value)
+		return NULL;
+	if (is_secret(o))
+		return strdup(value);
+	value += strspn(value, BLANKS);
+	len = strlen(value);
+	while (len > 0 && strchr(BLANKS, value[len - 1]))
+		len--;
+	return strndup(value, len);
 }
 
 static int read_environment(struct settings *s)
 {
 	const struct option_entry *o;
-	const char *value;
 	int err = 0;
 
 	for (o = option_table; o->name && !err; o++) {
-		value = o->variable ? getenv(o->variable) : NULL;
+		char *value = value_of(o);
+
 		if (value && value[0])
 			err = apply(s, o, o->variable, value);
 		if (value && value[0] && strcmp(o->name, "rules") == 0)
 			s->rules_from = o->variable;
+		free(value);
 	}
 	return err;
+}
+
+const char *settings_unknown(size_t i, size_t *len)
+{
+	const struct option_entry *o;
+
+	for (char **entry = environ; *entry; entry++) {
+		*len = strcspn(*entry, "=");
+		if (strncmp(*entry, PREFIX, sizeof(PREFIX) - 1) != 0)
+			continue;
+		for (o = option_table; o->name; o++)
+			if (o->variable && strlen(o->variable) == *len &&
+			    strncmp(o->variable, *entry, *len) == 0)
+				break;
+		if (!o->name && i-- == 0)
+			return *entry;
+	}
+	return NULL;
 }
 
 static void long_options(struct option *out)
@@ -200,6 +244,18 @@ static int one_place(struct settings *s)
 	return 0;
 }
 
+/* Told to block DoH and not where: everywhere. */
+static void block_doh_somewhere(struct settings *s)
+{
+	static const char *const everywhere[] = {"0.0.0.0/0", "::/0"};
+	const char *why;
+
+	for (size_t i = 0; i < 2 && s->block_doh_443 && s->n_doh == i; i++)
+		if (address_range_from_text(&s->doh[i], everywhere[i], &why) ==
+		    0)
+			s->n_doh++;
+}
+
 int settings_take(struct settings *s, int argc, char **argv)
 {
 	int err;
@@ -210,6 +266,8 @@ int settings_take(struct settings *s, int argc, char **argv)
 		err = read_arguments(s, argc, argv);
 	if (!err)
 		err = one_place(s);
+	if (!err)
+		block_doh_somewhere(s);
 	if (err)
 		settings_free(s);
 	return err;

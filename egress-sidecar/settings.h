@@ -58,7 +58,7 @@ struct settings {
 	struct address exempt[FILTER_RESOLVERS_MAX];
 	size_t n_exempt;
 	bool block_doh_443;
-	struct address_range doh[SETTINGS_DOH_MAX];
+	struct address_range doh[SETTINGS_DOH_MAX]; /* if block_doh_443 */
 	size_t n_doh;
 	struct address_range inbound[FILTER_INBOUND_MAX];
 	size_t n_inbound;
@@ -83,5 +83,9 @@ int settings_read(struct settings *settings, int argc, char **argv);
 /* The same, with only those resolvers that the two name. */
 int settings_take(struct settings *settings, int argc, char **argv);
 void settings_free(struct settings *settings);
+
+/* The i-th variable of the environment that has the name of an option's and is
+ * none, and its name's length; NULL: there are no more. */
+const char *settings_unknown(size_t i, size_t *len);
 
 #endif

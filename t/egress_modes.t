@@ -74,10 +74,29 @@ unlike(read_file(scratch() . '/always.log'), qr/quiet\.test/,
     'always: a silenced one is not');
 stop($pid);
 
+# DoH: port 443 of the servers that are named, of every one where none is; a
+# variable of another sidecar is told, and stops nothing.
+world_web($w, 'internet', GOOD, 443, 'good-443');
+for my $case (['elsewhere', '198.51.100.1', 0], ['there', GOOD, 7],
+	['nowhere named', '', 7]) {
+	my ($name, $list, $expected) = @$case;
+
+	$pid = sidecar($w, name => "doh-$name", env => { %$rules,
+		OPENSANDBOX_EGRESS_BLOCK_DOH_443 => 'yes',
+		OPENSANDBOX_EGRESS_DOH_BLOCKLIST => $list,
+		OPENSANDBOX_EGRESS_MITMPROXY_PORT => 18081 });
+	is(status('good.test:443'), $expected, "doh: $name");
+	is(code('good.test'), '200', '  port 80 opens');
+	like(read_file(scratch() . "/doh-$name.log"),
+	    qr/"warn".*no option.*OPENSANDBOX_EGRESS_MITMPROXY_PORT/,
+	    '  a variable that we do not know is told');
+	stop($pid);
+}
+
 # And back to the whole.
 $pid = sidecar($w, env => $rules, name => 'whole');
 is(code('good.test'), '200', 'whole: allowed opens');
 is(status(EVIL), 7, 'whole: a raw address is refused again');
 stop($pid);
 
-done_testing(20);
+done_testing(29);

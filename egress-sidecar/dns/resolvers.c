@@ -23,10 +23,11 @@ static void on_probed(void *arg, enum resolver_result result,
 	to->probing = false;
 }
 
-/* Ask a resolver something that any can answer: the probe's name, type NS. */
+/* Ask a resolver something that any can answer: the name servers of the root,
+ * or the address of the name that the operator knows of. */
 static void probe(struct resolvers *r, size_t i)
 {
-	struct question q = {.type = TYPE_NS, .class = CLASS_IN};
+	struct question q = {.type = TYPE_A, .class = CLASS_IN};
 	uint8_t message[QUESTION_UPSTREAM_MAX];
 	struct resolver_question *unused;
 	const char *why;
@@ -36,6 +37,7 @@ static void probe(struct resolvers *r, size_t i)
 	if (domain_name_from_text(&q.name, r->settings.probe_name, &why) != 0) {
 		q.name.len = 1;
 		q.name.wire[0] = 0;
+		q.type = TYPE_NS;
 	}
 	r->resolver[i].probing =
 		upstream_ask(r, message, question_upstream(&q, message), (int)i,

@@ -66,8 +66,7 @@ struct filter_settings {
 	 * ranges and on-link neighbours. */
 	struct address_range inbound[FILTER_INBOUND_MAX];
 	size_t n_inbound;
-	/* TCP and UDP 443 to these is refused (DoH), every one if block_doh
-	 * and the list is empty is NOT meant: then nothing is blocked. */
+	/* TCP and UDP 443 to these is refused (DoH). */
 	const struct address_range *doh;
 	size_t n_doh;
 	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */

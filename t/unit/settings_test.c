@@ -103,6 +103,9 @@ static const struct pair pairs[] = {
 	{VAR("DNS_UPSTREAM"), "--dns-upstream", "192.0.2.1", "192.0.2.1:0"},
 	{VAR("DNS_UPSTREAM_TIMEOUT"), "--dns-upstream-timeout", "120", "121"},
 	{VAR("DNS_UPSTREAM_TIMEOUT"), "--dns-upstream-timeout", "1", "0"},
+	{VAR("DNS_UPSTREAM_PROBE"), "--dns-upstream-probe", ".", "no name"},
+	{VAR("DNS_UPSTREAM_PROBE"), "--dns-upstream-probe", "up.test.",
+	 "a..b"},
 	{VAR("DNS_UPSTREAM_PROBE_INTERVAL_SEC"),
 	 "--dns-upstream-probe-interval-sec", "0", "often"},
 	{VAR("NAMESERVER_EXEMPT"), "--nameserver-exempt",
@@ -117,6 +120,7 @@ static const struct pair pairs[] = {
 	{VAR("POLICY_URL"), "--policy-url", "http://gw.test/x", "gw.test/x"},
 	{VAR("DENY_ACTION"), "--deny-action", "drop", "Drop"},
 	{VAR("LOG_LEVEL"), "--log-level", "debug", "loud"},
+	{VAR("LOG_LEVEL"), "--log-level", "fatal", "quiet"},
 	{VAR("METRICS_EXTRA_ATTRS"), "--metrics-extra-attrs", "a=b,c=d=e",
 	 "novalue"},
 };
@@ -224,6 +228,75 @@ static void empty_is_unset(void **state)
 	settings_free(&s);
 }
 
+/* Blanks around a value are none of it, but for a secret's. */
+static void blanks_are_trimmed(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	forget_environment();
+	setenv(VAR("MODE"), " dns\n", 1);
+	setenv(VAR("MAX_RULES"), "\t12 ", 1);
+	setenv(VAR("SANDBOX_ID"), " sb-1 ", 1);
+	setenv(VAR("RULES"), "  ", 1);
+	setenv(VAR("TOKEN"), " t ", 1);
+	assert_int_equal(READ_NONE(&s), 0);
+	assert_false(s.nft);
+	assert_int_equal(s.max_rules, 12);
+	assert_string_equal(s.sandbox_id, "sb-1");
+	assert_null(s.rules);
+	assert_string_equal(s.token, " t ");
+	settings_free(&s);
+	forget_environment();
+}
+
+static void unknown_variables(void **state)
+{
+	const char *name;
+	size_t len, n = 0;
+
+	(void)state;
+	forget_environment();
+	assert_null(settings_unknown(0, &len));
+	setenv(VAR("MAX_RULE"), "1", 1);
+	setenv(VAR("MAX_RULES"), "1", 1);
+	setenv(VAR("MAX_RULES_2"), "1", 1);
+	setenv("OPENSANDBOX_LOG_OUTPUT", "stdout", 1);
+	for (; (name = settings_unknown(n, &len)); n++)
+		assert_true((len == strlen(VAR("MAX_RULE")) &&
+			     !strncmp(name, VAR("MAX_RULE"), len)) ||
+			    (len == strlen(VAR("MAX_RULES_2")) &&
+			     !strncmp(name, VAR("MAX_RULES_2"), len)));
+	assert_int_equal(n, 2);
+	unsetenv(VAR("MAX_RULE"));
+	unsetenv(VAR("MAX_RULES_2"));
+	forget_environment();
+}
+
+/* DoH is blocked where the list says; without one, everywhere. */
+static void doh_without_a_list(void **state)
+{
+	char text[ADDRESS_TEXT_MAX];
+	struct settings s;
+
+	(void)state;
+	forget_environment();
+	assert_int_equal(READ(&s, (char *)"--block-doh-443", (char *)"1"), 0);
+	assert_int_equal(s.n_doh, 2);
+	assert_string_equal(address_to_text(&s.doh[0].last, text),
+			    "255.255.255.255");
+	assert_string_equal(address_to_text(&s.doh[1].first, text), "::");
+	settings_free(&s);
+	assert_int_equal(READ(&s, (char *)"--block-doh-443", (char *)"1",
+			      (char *)"--doh-blocklist", (char *)"192.0.2.1"),
+			 0);
+	assert_int_equal(s.n_doh, 1);
+	settings_free(&s);
+	assert_int_equal(READ_NONE(&s), 0);
+	assert_int_equal(s.n_doh, 0);
+	settings_free(&s);
+}
+
 static void missing_token_file(void **state)
 {
 	struct settings s;
@@ -252,6 +325,11 @@ static void token_file(void **state)
 	assert_int_equal(READ(&s, (char *)"--token-file", path), 0);
 	assert_string_equal(s.token, "secret");
 	settings_free(&s);
+	setenv(VAR("TOKEN_FILE"), path, 1);
+	assert_int_equal(READ_NONE(&s), 0);
+	assert_string_equal(s.token, "secret");
+	settings_free(&s);
+	unsetenv(VAR("TOKEN_FILE"));
 	assert_int_equal(truncate(path, 0), 0);
 	assert_int_equal(READ(&s, (char *)"--token-file", path), -EINVAL);
 	unlink(path);
@@ -339,6 +417,9 @@ int main(void)
 		cmocka_unit_test(values),
 		cmocka_unit_test(command_line_wins),
 		cmocka_unit_test(empty_is_unset),
+		cmocka_unit_test(blanks_are_trimmed),
+		cmocka_unit_test(unknown_variables),
+		cmocka_unit_test(doh_without_a_list),
 		cmocka_unit_test(missing_token_file),
 		cmocka_unit_test(token_file),
 		cmocka_unit_test(one_place),
