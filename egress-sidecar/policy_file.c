@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum {
+	OLD_MAX = 16 << 20 /* bytes of a file that is written over */
+};
 
 static int write_all(int fd, const char *text, size_t len)
 {
@@ -25,28 +30,77 @@ static int write_all(int fd, const char *text, size_t len)
 	return 0;
 }
 
-int policy_file_prepare(struct policy_file *file, const char *path,
-			const char *text, size_t len)
+/* The file itself where path is a link to it; path's own text where there is
+ * none yet. 0 or -ENAMETOOLONG. */
+static int real_path(char *out, size_t size, const char *path)
+{
+	char *real = realpath(path, NULL);
+	size_t len = strlen(real ? real : path);
+
+	if (len < size)
+		memcpy(out, real ? real : path, len + 1);
+	free(real);
+	return len < size ? 0 : -ENAMETOOLONG;
+}
+
+/* Who may read the old file may read the new one. */
+static void keep_mode(int fd, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	if (fchown(fd, st.st_uid, st.st_gid) < 0 && errno != EPERM)
+		return;
+	(void)fchmod(fd, st.st_mode & 0777);
+}
+
+/* text in a temporary file beside its place, on the disk. */
+static int write_beside(struct policy_file *file)
 {
 	int fd, err;
 
-	if (strlen(path) >= sizeof(file->path))
-		return -ENAMETOOLONG;
-	memcpy(file->path, path, strlen(path) + 1);
-	snprintf(file->temporary, sizeof(file->temporary), "%s.XXXXXX", path);
+	snprintf(file->temporary, sizeof(file->temporary), "%s.XXXXXX",
+		 file->path);
 	fd = mkostemp(file->temporary, O_CLOEXEC);
 	if (fd < 0) {
 		err = -errno;
-		file->path[0] = '\0';
+		file->temporary[0] = '\0';
 		return err;
 	}
-	err = write_all(fd, text, len);
-	if (!err)
-		err = write_all(fd, "\n", 1);
+	keep_mode(fd, file->path);
+	err = write_all(fd, file->text, file->len);
 	if (!err && fsync(fd) < 0)
 		err = -errno;
 	if (close(fd) < 0 && !err)
 		err = -errno;
+	return err;
+}
+
+/* Is there a file to write into where nothing can be put beside it? */
+static bool only_in_place(const struct policy_file *file, int err)
+{
+	return (err == -EROFS || err == -EACCES) && !file->temporary[0] &&
+	       access(file->path, W_OK) == 0;
+}
+
+int policy_file_prepare(struct policy_file *file, const char *path,
+			const char *text, size_t len)
+{
+	int err;
+
+	*file = (struct policy_file)POLICY_FILE_NONE;
+	err = real_path(file->path, sizeof(file->path), path);
+	if (!err && asprintf(&file->text, "%.*s\n", (int)len, text) < 0) {
+		file->text = NULL;
+		err = -ENOMEM;
+	}
+	if (!err) {
+		file->len = len + 1;
+		err = write_beside(file);
+	}
+	if (err && only_in_place(file, err))
+		return 0;
 	if (err)
 		policy_file_abandon(file);
 	return err;
@@ -67,27 +121,65 @@ static int sync_folder(const char *path)
 	return err;
 }
 
+static int overwrite(int fd, const char *text, size_t len)
+{
+	int err = lseek(fd, 0, SEEK_SET) < 0 ? -errno
+					     : write_all(fd, text, len);
+
+	if (!err && ftruncate(fd, (off_t)len) < 0)
+		err = -errno;
+	if (!err && fsync(fd) < 0)
+		err = -errno;
+	return err;
+}
+
+/* A file that is a mount of its own, as containers are given one, cannot be
+ * replaced; what it held is put back where the new text does not fit. */
+static int write_in_place(const struct policy_file *file)
+{
+	char *old;
+	size_t old_len;
+	int fd, err;
+
+	err = policy_file_read(file->path, OLD_MAX, &old, &old_len);
+	if (err)
+		return err;
+	fd = open(file->path, O_WRONLY | O_CLOEXEC);
+	err = fd < 0 ? -errno : overwrite(fd, file->text, file->len);
+	if (fd >= 0 && err)
+		(void)overwrite(fd, old, old_len);
+	if (fd >= 0)
+		close(fd);
+	free(old);
+	return err;
+}
+
 int policy_file_commit(struct policy_file *file)
 {
 	int err;
 
 	if (!file->path[0])
 		return 0;
-	if (rename(file->temporary, file->path) < 0) {
-		err = -errno;
-		policy_file_abandon(file);
-		return err;
+	err = file->temporary[0] &&
+			      rename(file->temporary, file->path) < 0
+		      ? -errno
+		      : 0;
+	if (!file->temporary[0] || err == -EBUSY) {
+		err = write_in_place(file);
+	} else if (!err) {
+		file->temporary[0] = '\0';
+		err = sync_folder(file->path);
 	}
-	err = sync_folder(file->path);
-	file->path[0] = '\0';
+	policy_file_abandon(file);
 	return err;
 }
 
 void policy_file_abandon(struct policy_file *file)
 {
-	if (file->path[0])
+	if (file->temporary[0])
 		unlink(file->temporary);
-	file->path[0] = '\0';
+	free(file->text);
+	*file = (struct policy_file)POLICY_FILE_NONE;
 }
 
 int policy_file_read(const char *path, size_t max, char **text, size_t *len)

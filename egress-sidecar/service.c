@@ -163,8 +163,8 @@ static int rules_read(struct rules **rules, const char *where, const char *text,
 	return err;
 }
 
-/* The policy file if it is there, else the environment's or the command
- * line's rules, else nothing: deny all. */
+/* The policy file if there is something in it, else the environment's or the
+ * command line's rules, else nothing: deny all. */
 static int first_rules(struct rules **rules, const struct settings *settings)
 {
 	const char *path = settings->policy_file;
@@ -176,11 +176,15 @@ static int first_rules(struct rules **rules, const struct settings *settings)
 	if (path[0]) {
 		err = policy_file_read(path, POLICY_BODY_MAX, &text, &len);
 		if (!err) {
-			err = rules_read(rules, path, text, len, settings);
+			bool blank = text[strspn(text, " \t\r\n")] == '\0';
+
+			if (!blank)
+				err = rules_read(rules, path, text, len,
+						 settings);
 			free(text);
-			return err;
-		}
-		if (err != -ENOENT) {
+			if (!blank)
+				return err;
+		} else if (err != -ENOENT) {
 			log_fatal("%s: %s", path, strerror(-err));
 			return err;
 		}

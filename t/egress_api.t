@@ -236,4 +236,26 @@ is((ask('PUT', '/policy', rules([qw(allow next.test)])))[0], 200,
     '  and a shorter one is taken');
 stop($pid);
 
+# A file that a container is given, a mount of its own: it cannot be replaced, so
+# it is written over, whatever its folder allows.
+for my $case (['', 'a mount'], [" && mount -o remount,bind,ro $folder",
+	'a mount in a read-only folder']) {
+	my ($more, $name) = @$case;
+
+	write_file($file, "\n");
+	($pid, $base) = guard('mount', { "${E}_POLICY_FILE" => $file,
+		"${E}_RULES" => $kept }, 'unshare', '-m', 'sh', '-c',
+	    "mount --bind $folder $folder && mount --bind $file $file$more"
+	    . ' && exec "$@"', 'sh');
+	is(policy(), $kept, "$name: an empty file says nothing");
+	for my $n (600, 2) {
+		my $rules = rules(map { ['allow', "n$_.test"] } 1 .. $n);
+		is((ask('PUT', '/policy', $rules))[0], 200, "  PUT of $n rules");
+		is($json->encode(decode_json(read_file($file))), $rules,
+		    '  is in the file');
+	}
+	is_deeply([glob "$folder/*"], [$file], '  and nothing beside it');
+	stop($pid);
+}
+
 done_testing();

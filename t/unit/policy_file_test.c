@@ -68,6 +68,43 @@ static void replaced(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 }
 
+/* Whoever could read the old file can read the new one. */
+static void keeps_mode_and_owner(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(put("old"), 0);
+	assert_int_equal(chmod(path, 0640), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(path, 12, 34), 0);
+	assert_int_equal(put("new"), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	if (geteuid() == 0) {
+		assert_int_equal(st.st_uid, 12);
+		assert_int_equal(st.st_gid, 34);
+	}
+}
+
+/* A link stays one; the file that it leads to is replaced. */
+static void follows_a_link(void **state)
+{
+	char other[160];
+	struct stat st;
+
+	(void)state;
+	snprintf(other, sizeof(other), "%s.real", path);
+	assert_int_equal(put("old"), 0);
+	assert_int_equal(rename(path, other), 0);
+	assert_int_equal(symlink("policy.json.real", path), 0);
+	assert_int_equal(put("new"), 0);
+	holds("new\n");
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(unlink(other), 0);
+}
+
 static void abandoned(void **state)
 {
 	struct policy_file file;
@@ -160,6 +197,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(replaced, enter, leave),
+		cmocka_unit_test_setup_teardown(keeps_mode_and_owner, enter, leave),
+		cmocka_unit_test_setup_teardown(follows_a_link, enter, leave),
 		cmocka_unit_test_setup_teardown(abandoned, enter, leave),
 		cmocka_unit_test(none),
 		cmocka_unit_test(no_folder),
