@@ -71,6 +71,12 @@ for my $lie (qw(id question port source garbage twice)) {
 		my %asked = map { (split ' ')[3] => 1 } lines($seen1);
 		ok(scalar(grep { !$asked{$_} } @late),
 		    'and is asked first when the silent one is known to be down');
+		my $log = scratch() . '/sidecar-' . ($number - 1) . '.log';
+		like(read_file($log), qr/"warn".*does not answer.*@{[FIRST]}/,
+		    'which the log says');
+		like((api($w, 'GET', '/metrics'))[1],
+		    qr/^egress_dns_upstream_healthy(?:\{.*\})? 1$/m,
+		    'and the metrics count');
 		stop($first);
 		unlink $seen1;
 		($first, $seen1) = dns_liar($w, FIRST, 'honest');
@@ -78,6 +84,9 @@ for my $lie (qw(id question port source garbage twice)) {
 			dig($w, 'n' . int(rand(1e6)) . '.good.test');
 			return scalar(grep { /good\.test/ } lines($seen1)) > 0;
 		}, 15), 'it is asked again when it is back');
+		ok(wait_for(sub { read_file($log) =~
+			/"info".*answers again.*@{[FIRST]}/ }),
+		    'which the log says, too');
 	});
 	stop($first);
 	unlink $seen1;

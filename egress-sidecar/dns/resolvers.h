@@ -69,7 +69,7 @@ void resolvers_cancel(struct resolver_question *question);
 
 struct resolvers_counts {
 	uint64_t asked, answered, timed_out, retried_tcp, spoofed, failed_over;
-	unsigned healthy;
+	uint64_t healthy; /* resolvers that answer, as far as we know */
 };
 void resolvers_counts(const struct resolvers *resolvers,
 		      struct resolvers_counts *counts);

@@ -5,6 +5,7 @@
  */
 #include "upstream.h"
 
+#include "../log.h"
 #include "../outward.h"
 
 #include <assert.h>
@@ -22,6 +23,7 @@ enum {
 	WAIT_MAX_MS = 2000,
 	WAIT_TCP_MS = 2000,
 	FAILURES_DOWN = 3, /* in a row */
+	SAY_MS = 10000,    /* between log lines about one resolver */
 	PROBE_TIMEOUT_MS = 2000
 };
 
@@ -276,10 +278,42 @@ static void go_on(struct resolvers *r, struct resolver_question *q)
 		q->retry_ms = q->deadline_ms = uv_now(r->loop);
 }
 
-static void no_answer(struct resolver *to)
+static void say(const struct resolvers *r, const struct resolver *to,
+		enum log_level level, const char *what)
+{
+	const struct resolver_address *address =
+		&r->settings.address[to - r->resolver];
+	char text[ADDRESS_TEXT_MAX];
+
+	log_event(level, NULL, what, "sresolver",
+		  address_to_text(&address->a, text), "iport",
+		  (long long)address->port, NULL);
+}
+
+/* What becomes of a resolver is said once, and of one that comes and goes, as
+ * names with slow servers make it seem, now and then. */
+static void set_down(struct resolvers *r, struct resolver *to, bool down)
+{
+	uint64_t now = uv_now(r->loop);
+
+	if (to->down == down)
+		return;
+	to->down = down;
+	if (!down && to->said_down) {
+		say(r, to, LOG_INFO, "a resolver answers again");
+		to->said_down = false;
+	} else if (down && (!to->said_ms || now - to->said_ms >= SAY_MS)) {
+		say(r, to, LOG_WARN,
+		    "a resolver does not answer; others are asked first");
+		to->said_down = true;
+		to->said_ms = now;
+	}
+}
+
+static void no_answer(struct resolvers *r, struct resolver *to)
 {
 	if (++to->failures >= FAILURES_DOWN)
-		to->down = true;
+		set_down(r, to, true);
 }
 
 void upstream_failed(struct attempt *a)
@@ -287,7 +321,7 @@ void upstream_failed(struct attempt *a)
 	struct resolver_question *q = a->question;
 	struct resolvers *r = q->resolvers;
 
-	no_answer(&r->resolver[a->resolver]);
+	no_answer(r, &r->resolver[a->resolver]);
 	attempt_end(r, a);
 	if (untried_left(r, q) && may_go_on(r, q))
 		go_on(r, q);
@@ -324,7 +358,7 @@ static void alive(struct resolvers *r, const struct attempt *a)
 
 	to->answered_ms = now;
 	to->failures = 0;
-	to->down = false;
+	set_down(r, to, false);
 	if (took > WAIT_MAX_MS)
 		took = WAIT_MAX_MS;
 	to->rtt_ms = to->rtt_ms ? (7 * to->rtt_ms + took + 7) / 8 : took + 1;
@@ -389,7 +423,7 @@ static void count_silence(struct resolvers *r,
 
 		if (a->live &&
 		    r->resolver[a->resolver].answered_ms < a->sent_ms)
-			no_answer(&r->resolver[a->resolver]);
+			no_answer(r, &r->resolver[a->resolver]);
 	}
 }
 
