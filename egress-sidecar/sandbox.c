@@ -243,8 +243,10 @@ static void refused_packet(void *arg, const struct refused_packet *packet)
 		packet->inbound ? &packet->source : &packet->destination;
 	const struct domain_name *name = lease_last_name(s->leases, far);
 
-	if (!name || !log_skips(s, name))
-		journal_denied_packet(&s->journal, packet, name);
+	if ((name && log_skips(s, name)) ||
+	    (!s->journal.whole && policy_log_skips_address(s->policy, far)))
+		return;
+	journal_denied_packet(&s->journal, packet, name);
 }
 
 static void on_refused(uv_poll_t *poll, int status, int events)

@@ -137,6 +137,20 @@ for my $lie (qw(id question port source garbage twice)) {
 	}
 }
 
+# A health probe, while there is traffic.
+{
+	my ($liar, $seen) = dns_liar($w, LAST, 'honest');
+
+	with(LAST, { OPENSANDBOX_EGRESS_DNS_UPSTREAM_PROBE => 'Alive.Test.',
+		OPENSANDBOX_EGRESS_DNS_UPSTREAM_PROBE_INTERVAL_SEC => 1 }, sub {
+		dig($w, 'good.test');
+		ok(wait_for(sub { scalar grep { / alive\.test$/ } lines($seen) }),
+		    'a health probe asks for its name');
+	});
+	stop($liar);
+	unlink $seen;
+}
+
 # Over TCP when an answer was truncated.
 {
 	my ($liar, $seen) = dns_liar($w, LAST, 'truncate');

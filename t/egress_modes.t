@@ -65,13 +65,18 @@ is(status('good.test'), 6, 'always: and changes nothing');
 unlink "$always/deny.always";
 ok(wait_for(sub { code('good.test') eq '200' }),
     'always: a file that goes is no more');
-write_file("$always/log_skip.always", "quiet.test\n");
+write_file("$always/log_skip.always", "quiet.test\n203.0.113.98/31\n");
 sleep 1;
+code($_) for '203.0.113.99', '203.0.113.21';
 sees($w, 'dig', '+time=2', '@10.88.0.1', $_) for qw(quiet.test loud.test);
 ok(wait_for(sub { read_file(scratch() . '/always.log') =~ /loud\.test/ }),
     'always: a name is logged');
 unlike(read_file(scratch() . '/always.log'), qr/quiet\.test/,
     'always: a silenced one is not');
+ok(wait_for(sub { read_file(scratch() . '/always.log') =~
+	/packet refused.*203\.0\.113\.21/ }), 'always: a packet is logged');
+unlike(read_file(scratch() . '/always.log'), qr/packet refused.*203\.0\.113\.99/,
+    'always: one to a silenced address is not');
 stop($pid);
 
 # DoH: port 443 of the servers that are named, of every one where none is; a
@@ -99,4 +104,4 @@ is(code('good.test'), '200', 'whole: allowed opens');
 is(status(EVIL), 7, 'whole: a raw address is refused again');
 stop($pid);
 
-done_testing(29);
+done_testing(31);

@@ -274,3 +274,19 @@ bool policy_log_skips(const struct policy *policy,
 	       name_index_find(&policy->log_skip_names, policy->log_skipped,
 			       name, rank, &hash) > 0;
 }
+
+bool policy_log_skips_address(const struct policy *policy,
+			      const struct address *a)
+{
+	const struct rules *rules = policy->log_skip;
+
+	for (size_t i = 0; rules && i < rules->n_rules; i++) {
+		const struct rule *rule = &rules->rule[i];
+
+		if (rule->kind == TARGET_ANY ||
+		    (rule->kind == TARGET_RANGE &&
+		     address_range_holds(&rule->range, a)))
+			return true;
+	}
+	return false;
+}

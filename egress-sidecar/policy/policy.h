@@ -148,8 +148,11 @@ const struct port_table *policy_port_tables(const struct policy *policy,
 /* May policy_admission() say ADMIT_PORTS? Does any rule list ports? */
 bool policy_has_name_ports(const struct policy *policy);
 
-/* Is the log silenced for this name (log_skip.always)? */
+/* Is the log silenced for this name, or for packets to or from this address
+ * (log_skip.always)? */
 bool policy_log_skips(const struct policy *policy,
 		      const struct domain_name *name);
+bool policy_log_skips_address(const struct policy *policy,
+			      const struct address *a);
 
 #endif

@@ -285,6 +285,42 @@ static void log_skip_silences_names(void **state)
 	always_free(always);
 }
 
+static void log_skip_silences_addresses(void **state)
+{
+	static const struct {
+		const char *address;
+		bool skipped, by_all;
+	} row[] = {
+		{"10.0.0.1", true, true},
+		{"10.0.0.2", false, true},
+		{"2001:db8::1", true, true},
+		{"::ffff:192.0.2.9", true, true},
+	};
+	struct always_rules *some = always_of(
+		"", "", "quiet.test\n10.0.0.1\n2001:db8::/32\n192.0.2.0/24");
+	struct always_rules *all = always_of("", "", "*");
+	struct policy *with_some = compile("-", some);
+	struct policy *with_all = compile("-", all);
+	struct policy *with_none = compile("-", NULL);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct address a;
+
+		assert_int_equal(address_from_text(&a, row[i].address), 0);
+		assert_int_equal(policy_log_skips_address(with_some, &a),
+				 row[i].skipped);
+		assert_int_equal(policy_log_skips_address(with_all, &a),
+				 row[i].by_all);
+		assert_false(policy_log_skips_address(with_none, &a));
+	}
+	policy_unref(with_some);
+	policy_unref(with_all);
+	policy_unref(with_none);
+	always_free(some);
+	always_free(all);
+}
+
 static void references_keep_a_policy(void **state)
 {
 	struct policy *policy = compile("-+a.test", NULL);
@@ -638,6 +674,7 @@ int main(void)
 		cmocka_unit_test(the_longest_names_are_matched),
 		cmocka_unit_test(always_rules_precede_deny_first),
 		cmocka_unit_test(log_skip_silences_names),
+		cmocka_unit_test(log_skip_silences_addresses),
 		cmocka_unit_test(references_keep_a_policy),
 		cmocka_unit_test(ranges_are_disjoint_and_merged),
 		cmocka_unit_test(ports_make_tables),
