@@ -131,6 +131,9 @@ for my $lie (qw(id question port source garbage twice)) {
 			like(dig($w, 'good.test'),
 			    qr/status: SERVFAIL.*EDE: 22[^\n]*\U$error/s,
 			    "no other than $error: SERVFAIL, EDE 22");
+			like((api($w, 'GET', '/metrics'))[1],
+			    qr/^egress_dns_query_failed_total(?:\{.*\})? 1$/m,
+			    '  and it is counted');
 		});
 		stop($liar);
 		unlink $seen;
