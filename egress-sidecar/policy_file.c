@@ -43,16 +43,16 @@ static int real_path(char *out, size_t size, const char *path)
 	return len < size ? 0 : -ENAMETOOLONG;
 }
 
-/* Who may read the old file may read the new one. */
+/* Who may read the old file may read the new one. Without CAP_CHOWN it is
+ * ours; the mode comes first, while it is. */
 static void keep_mode(int fd, const char *path)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
-	if (fchown(fd, st.st_uid, st.st_gid) < 0 && errno != EPERM)
-		return;
 	(void)fchmod(fd, st.st_mode & 0777);
+	(void)!fchown(fd, st.st_uid, st.st_gid);
 }
 
 /* text in a temporary file beside its place, on the disk. */

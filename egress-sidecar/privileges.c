@@ -17,21 +17,33 @@ const char *privileges_missing(const struct settings *settings)
 	return NULL;
 }
 
+/* Of what we may need, that which we have: a container may be given less. */
 static int capabilities_drop(const struct settings *settings)
 {
-	const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED;
+	bool agent = settings->run == RUN_AGENT;
+	bool file = settings->policy_file[0] != '\0';
+	struct {
+		unsigned capability;
+		bool kept;
+	} row[] = {
+		{CAP_NET_ADMIN, true},
+		{CAP_SYS_ADMIN, agent},
+		{CAP_SYS_PTRACE, agent},
+		{CAP_NET_RAW, agent},
+		{CAP_DAC_OVERRIDE, agent || file},
+		{CAP_CHOWN, file},
+	};
 	bool bounding = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
-	bool raw = capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW);
 
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+		row[i].kept &= capng_have_capability(CAPNG_PERMITTED,
+						     row[i].capability) != 0;
 	capng_clear(CAPNG_SELECT_BOTH);
-	capng_update(CAPNG_ADD, sets, CAP_NET_ADMIN);
-	if (settings->run == RUN_AGENT)
-		capng_updatev(CAPNG_ADD, sets, CAP_SYS_ADMIN, CAP_SYS_PTRACE,
-			      -1);
-	if (settings->run == RUN_AGENT && raw)
-		capng_update(CAPNG_ADD, sets, CAP_NET_RAW);
-	if (settings->policy_file[0] || settings->run == RUN_AGENT)
-		capng_update(CAPNG_ADD, sets, CAP_DAC_OVERRIDE);
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+		if (row[i].kept)
+			capng_update(CAPNG_ADD,
+				     CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+				     row[i].capability);
 	return capng_apply(bounding ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS)
 		       ? -EPERM
 		       : 0;

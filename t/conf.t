@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 36;
+use Test::More tests => 37;
 use Harness;
 use World;
 
@@ -136,6 +136,7 @@ sub code { (sees($w, @web, "http://$_[0]/"))[1] }
 my $pid = start(name => 'pod', netns => $w->{sandbox}, env => {
 	OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER,
 	OPENSANDBOX_EGRESS_TOKEN => 'change-me',
+	OPENSANDBOX_EGRESS_POLICY_FILE => "$dir/kept.json",
 	OPENSANDBOX_EGRESS_RULES => $rules },
     cmd => [only(@capabilities), $program]);
 my $probe = sub { (capture('ip', 'netns', 'exec', $w->{host}, 'curl', '-sf',
@@ -145,6 +146,12 @@ is(wait_for(sub { !alive($pid) || $probe->() == 0 }) && $probe->(), 0,
     or diag read_file("$dir/pod.log");
 is(code('pypi.org'), '200', '  what its policy allows opens');
 is(code(EVIL), '000', '  nothing else does');
+run_in($w->{host}, 'curl', '-sf', '-m', '5', '-X', 'PATCH', '-H',
+    'OPENSANDBOX-EGRESS-AUTH: change-me', '--data',
+    '[{"action":"deny","target":"kept.test"}]',
+    'http://10.88.0.5:18080/policy');
+like(read_file("$dir/kept.json"), qr/kept\.test/,
+    '  and it keeps a policy file');
 stop($pid);
 run_in($w->{sandbox}, 'nft', 'flush', 'ruleset');
 

@@ -207,6 +207,11 @@ my $kept = rules([qw(allow kept.test)]);
 is((ask('PUT', '/policy', $kept))[0], 200, 'with a policy file: PUT');
 is($json->encode(decode_json(read_file($file))), $kept, '  it is kept there');
 is(sprintf('%o', (stat $file)[2] & 07777), '600', '  for root alone');
+chmod 0640, $file;
+chown 12, 34, $file;
+is((ask('PUT', '/policy', $kept))[0], 200, 'a file that has an owner: PUT');
+is(join(' ', map { sprintf '%o', $_ & 07777 } (stat $file)[2, 4, 5]),
+    '640 14 42', '  keeps its mode and owner');
 rename $folder, "$folder.away";
 my ($status, $text) = ask('PUT', '/policy', rules([qw(allow lost.test)]));
 is($status, 500, 'where it cannot be kept: 500');
