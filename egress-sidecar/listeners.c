@@ -117,8 +117,11 @@ int listeners_open(struct listeners *l, int netns, uint16_t port,
 		   unsigned wait_ms)
 {
 	const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
-	int err = port ? listeners_at(l, netns, port) : -EADDRINUSE;
+	int err;
 
+	/* One that we cannot bring up may be up when it is needed. */
+	(void)netns_loopback_up(netns);
+	err = port ? listeners_at(l, netns, port) : -EADDRINUSE;
 	for (unsigned ms = 0; port && ms < wait_ms && err == -EADDRINUSE;
 	     ms += STEP_MS) {
 		nanosleep(&step, NULL);

@@ -22,10 +22,11 @@ enum {
 };
 
 /*
- * Bind them in the namespace (-1: our own) to the port (host order) that the
- * process before us had, if it is free within wait_ms milliseconds (it may be
- * about to end); else, and if port is 0, to LISTENERS_PORT; else to one that
- * the kernel chooses: a hostile sandbox cannot occupy it beforehand.
+ * Bring the namespace's (-1: our own) loopback up, for a new one's is down and
+ * nobody would be answered, and bind them there to the port (host order) that
+ * the process before us had, if it is free within wait_ms milliseconds (it may
+ * be about to end); else, and if port is 0, to LISTENERS_PORT; else to one
+ * that the kernel chooses: a hostile sandbox cannot occupy it beforehand.
  * Bound, non-blocking, TCP listening. 0 or -errno; on error nothing is open.
  */
 int listeners_open(struct listeners *l, int netns, uint16_t port,

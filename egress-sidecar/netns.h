@@ -31,6 +31,10 @@ int netns_identity(int ns, uint64_t identity[2]);
  */
 int netns_run(int ns, int (*work)(void *arg), void *arg);
 
+/* Bring its loopback device up, as whoever made it may not have; nothing where
+ * it is up (netdevice(7)). 0 or -errno. Needs CAP_NET_ADMIN. */
+int netns_loopback_up(int ns);
+
 /* socket(2) inside it, close-on-exec and non-blocking; -errno. */
 int netns_socket(int ns, int domain, int type, int protocol);
 

@@ -26,6 +26,8 @@ is((sees($w, @web, 'http://' . EVIL . '/'))[1], '200',
 
 for my $how (qw(join sidecar)) {
 	my $before = counted($w, 'evil');
+	# As it is in a namespace that nobody has cared for.
+	run('ip', '-n', $w->{sandbox}, 'link', 'set', 'lo', 'down');
 	my $pid = sidecar($w, how => $how, name => "sidecar-$how", env => {
 		OPENSANDBOX_EGRESS_RULES =>
 		    '{"egress":[{"action":"allow","target":"good.test"}]}' });
