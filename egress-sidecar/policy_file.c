@@ -123,8 +123,8 @@ static int sync_folder(const char *path)
 
 static int overwrite(int fd, const char *text, size_t len)
 {
-	int err = lseek(fd, 0, SEEK_SET) < 0 ? -errno
-					     : write_all(fd, text, len);
+	int err =
+		lseek(fd, 0, SEEK_SET) < 0 ? -errno : write_all(fd, text, len);
 
 	if (!err && ftruncate(fd, (off_t)len) < 0)
 		err = -errno;
@@ -137,8 +137,8 @@ static int overwrite(int fd, const char *text, size_t len)
  * replaced; what it held is put back where the new text does not fit. */
 static int write_in_place(const struct policy_file *file)
 {
-	char *old;
-	size_t old_len;
+	char *old = NULL;
+	size_t old_len = 0;
 	int fd, err;
 
 	err = policy_file_read(file->path, OLD_MAX, &old, &old_len);
@@ -160,8 +160,7 @@ int policy_file_commit(struct policy_file *file)
 
 	if (!file->path[0])
 		return 0;
-	err = file->temporary[0] &&
-			      rename(file->temporary, file->path) < 0
+	err = file->temporary[0] && rename(file->temporary, file->path) < 0
 		      ? -errno
 		      : 0;
 	if (!file->temporary[0] || err == -EBUSY) {

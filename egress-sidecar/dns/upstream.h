@@ -68,7 +68,7 @@ struct resolver {
 	struct tcp_link *link;
 	uint64_t answered_ms; /* last sign of life */
 	uint64_t tried_ms;
-	uint32_t rtt_ms; /* smoothed, 0: not measured */
+	uint32_t rtt_ms;  /* smoothed, 0: not measured */
 	uint64_t said_ms; /* when the log was told that it is down, 0: never */
 	unsigned failures;
 	bool down;

@@ -197,7 +197,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(replaced, enter, leave),
-		cmocka_unit_test_setup_teardown(keeps_mode_and_owner, enter, leave),
+		cmocka_unit_test_setup_teardown(keeps_mode_and_owner, enter,
+						leave),
 		cmocka_unit_test_setup_teardown(follows_a_link, enter, leave),
 		cmocka_unit_test_setup_teardown(abandoned, enter, leave),
 		cmocka_unit_test(none),
