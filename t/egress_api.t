@@ -194,6 +194,8 @@ for my $wrong ('', 'Secret', 'secre', 'secrets') {
 }
 is((ask('GET', '/policy', undef, '-H', 'opensandbox-egress-auth: secret'))[0],
     200, 'the right token');
+is((ask('GET', '/policy', undef, '-H',
+	"OPENSANDBOX-EGRESS-AUTH: \t secret \t "))[0], 200, '  blanks around it');
 is((ask('GET', '/healthz'))[0], 200, '/healthz needs none');
 stop($pid);
 

@@ -93,10 +93,11 @@ static bool from_here(const struct sockaddr *sa)
 	return found;
 }
 
-/* Equal, in a time that tells nothing of where they differ. */
-static bool same_secret(const char *a, const char *b)
+/* Equal, in a time that tells nothing of where they differ; m: the bytes of
+ * b. */
+static bool same_secret(const char *a, const char *b, size_t m)
 {
-	size_t n = strlen(a), m = strlen(b);
+	size_t n = strlen(a);
 	unsigned difference = n != m;
 
 	for (size_t i = 0; i < m; i++)
@@ -109,9 +110,13 @@ static bool authorized(const struct http *http,
 		       const struct server_request *request)
 {
 	const char *given = server_header(request, "OPENSANDBOX-EGRESS-AUTH");
+	size_t len = given ? strlen(given) : 0;
 
+	/* Blanks behind a field's value are none of it (RFC 9110, 5.5). */
+	while (len > 0 && (given[len - 1] == ' ' || given[len - 1] == '\t'))
+		len--;
 	return http->settings->token && given &&
-	       same_secret(http->settings->token, given);
+	       same_secret(http->settings->token, given, len);
 }
 
 /* Who may be the sandbox: inside its namespace whoever is here, outside
