@@ -68,7 +68,7 @@ for my $lie (qw(id question port source garbage twice)) {
 		# Only a slow answer of the other brings the silent one in again.
 		my @late = map { "late$_.good.test" } 1 .. 5;
 		dig($w, $_) for @late;
-		my %asked = map { (split ' ')[3] => 1 } lines($seen1);
+		my %asked = map { / (\S+)$/ ? ($1 => 1) : () } lines($seen1);
 		ok(scalar(grep { !$asked{$_} } @late),
 		    'and is asked first when the silent one is known to be down');
 		my $log = scratch() . '/sidecar-' . ($number - 1) . '.log';
@@ -138,6 +138,21 @@ for my $lie (qw(id question port source garbage twice)) {
 		stop($liar);
 		unlink $seen;
 	}
+}
+
+# Who asks whether an answer is authentic is told what the resolver says, from
+# the cache too; who does not ask is not.
+{
+	my ($liar, $seen) = dns_liar($w, LAST, 'authentic');
+
+	with(LAST, {}, sub {
+		unlike(dig($w, '+noad', 'good.test'), qr/flags:[^;]* ad/,
+		    'no AD for who does not ask');
+		like(dig($w, '+ad', 'good.test'), qr/flags:[^;]* ad/,
+		    'AD for who does');
+	});
+	stop($liar);
+	unlink $seen;
 }
 
 # A health probe, while there is traffic.

@@ -172,7 +172,8 @@ size_t question_upstream(const struct question *q, uint8_t *out)
 
 	memset(out, 0, DNS_HEADER);
 	out[2] = FLAG2_RD;
-	out[3] = q->flags3 & FLAG3_CD;
+	/* Who asked for AD is told from a cache that others fill, too. */
+	out[3] = FLAG3_AD | (q->flags3 & FLAG3_CD);
 	out[5] = 1;
 	out[11] = 1;
 	memcpy(out + n, q->name.wire, q->name.len);

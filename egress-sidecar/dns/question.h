@@ -56,9 +56,10 @@ size_t question_refuse(const struct question *q, uint8_t *out, unsigned rcode,
 size_t question_opt(const struct question *q, uint8_t *out, unsigned rcode,
 		    int ede, const char *text);
 
-/* Write the question for a resolver, made anew: lower case, RD set, the
- * client's CD and DO, our own EDNS size; id 0. out holds QUESTION_UPSTREAM_MAX
- * bytes. Returns the bytes written. */
+/* Write the question for a resolver, made anew: lower case, RD set, AD set (RFC
+ * 6840, 5.7: tell us whether the answer is authentic), the client's CD and DO,
+ * our own EDNS size; id 0. out holds QUESTION_UPSTREAM_MAX bytes. Returns the
+ * bytes written. */
 size_t question_upstream(const struct question *q, uint8_t *out);
 
 #endif

@@ -10,7 +10,7 @@
 #   servfail  SERVFAIL                  truncate  TC over UDP
 #   slow      after half a second       garbage   bytes that are no message
 #   twice     the answer, then another  tcphang   TC, then silence over TCP
-#   refused   REFUSED
+#   refused   REFUSED                  authentic AD, to whoever asks for it
 import random
 import select
 import socket
@@ -55,6 +55,8 @@ def answers(m, tcp):
         return []
     if how == "servfail":
         return [(udp, reply(m, TRUE, 0x8182, records=0))]
+    if how == "authentic":
+        return [(udp, reply(m, TRUE, 0x8180 | m[3] & 0x20))]
     if how == "refused":
         return [(udp, reply(m, TRUE, 0x8185, records=0))]
     if how in ("truncate", "tcphang") and not tcp:
