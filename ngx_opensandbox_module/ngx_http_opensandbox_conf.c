@@ -104,7 +104,29 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_opensandbox_loc_conf_t *prev = parent;
     ngx_http_opensandbox_loc_conf_t *conf = child;
 
-    /* the mode is not inherited, as proxy_pass is not */
+    ngx_http_core_loc_conf_t *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /*
+     * The mode is not inherited, as proxy_pass is not, but by the blocks "if"
+     * and "limit_except", which are no locations of their own.
+     */
+
+    if (clcf->noname) {
+        conf->mode = prev->mode;
+        conf->number = prev->number;
+        conf->prefix = prev->prefix;
+        conf->domain = prev->domain;
+        conf->handler = prev->handler;
+    }
+
+    /* the proxy has been merged before: its handler is there */
+
+    if (conf->mode && clcf->handler) {
+        conf->handler = clcf->handler;
+        clcf->handler = ngx_http_opensandbox_proxy;
+    }
 
     if (conf->host_endpoint == NGX_CONF_UNSET_UINT) {
         conf->host = prev->host;

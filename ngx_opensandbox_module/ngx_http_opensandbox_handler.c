@@ -12,6 +12,8 @@
 static ngx_int_t
 ngx_http_opensandbox_pass(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx);
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_clone(ngx_http_request_t *r);
 static ngx_uint_t
 ngx_http_opensandbox_alive(ngx_http_request_t *r);
 static ngx_http_opensandbox_status_e
@@ -20,9 +22,13 @@ ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
 static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_make_ctx(ngx_http_request_t *r);
 static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_attach(ngx_http_request_t *r, ngx_pool_cleanup_pt handler);
+static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_former_ctx(ngx_http_request_t *r);
 static void
 ngx_http_opensandbox_cleanup(void *data);
+static void
+ngx_http_opensandbox_clone_cleanup(void *data);
 static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_new_ctx(ngx_log_t *log);
 static void
@@ -133,7 +139,33 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
 
     ngx_http_opensandbox_renew(r, ctx);
 
-    if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_proxy(ngx_http_request_t *r)
+{
+    ngx_http_opensandbox_ctx_t       *ctx;
+    ngx_http_opensandbox_loc_conf_t  *olcf;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_opensandbox_clone(r);
+    }
+
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI && !ctx->swapped) {
+
+        /* a header for the sandbox may hold it: it is still the client's */
+
+        omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+        (void) ngx_http_get_indexed_variable(r, omcf->request_uri);
 
         /* until the proxy has made its request, see restore_uri() */
 
@@ -144,7 +176,55 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
         r->valid_unparsed_uri = 1;
     }
 
-    return NGX_DECLINED;
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    return olcf->handler(r);
+}
+
+
+/*
+ * The context of a subrequest that continues its parent in this very place (a
+ * further slice, the update of a stale cache entry).  It asks the same sandbox.
+ */
+
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_clone(ngx_http_request_t *r)
+{
+    ngx_http_opensandbox_ctx_t *ctx, *parent;
+
+    parent = r->parent ? ngx_http_get_module_ctx(r->parent,
+                                                 ngx_http_opensandbox_module)
+                       : NULL;
+
+    if (parent == NULL || parent->peer.sockaddr == NULL) {
+        return NULL;
+    }
+
+    /* a mark of its own: a redirect of the parent is to find the parent's */
+
+    ctx = ngx_http_opensandbox_attach(r, ngx_http_opensandbox_clone_cleanup);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    /* it ends before its parent, whose id and record it shares */
+
+    ctx->mode = parent->mode;
+    ctx->route = parent->route;
+    ctx->id = parent->id;
+    ctx->prefix = parent->prefix;
+    ctx->rest = parent->rest;
+
+    ctx->record = parent->record;
+    ctx->place = parent->place;
+    ctx->resolved = parent->resolved;
+    ctx->nresolved = parent->nresolved;
+    ctx->current = parent->current;
+
+    ctx->http_version = parent->http_version;
+    ctx->request = r;
+
+    return ngx_http_opensandbox_peer(r, ctx) == NGX_OK ? ctx : NULL;
 }
 
 
@@ -212,7 +292,6 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_make_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t              *cln;
     ngx_http_opensandbox_ctx_t      *ctx, *former;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
@@ -223,6 +302,34 @@ ngx_http_opensandbox_make_ctx(ngx_http_request_t *r)
     }
 
     former = r->internal ? ngx_http_opensandbox_former_ctx(r) : NULL;
+
+    if (former) {
+
+        /* the proxy may have given up before it made its request */
+        ngx_http_opensandbox_restore_uri(r, former);
+    }
+
+    ctx = ngx_http_opensandbox_attach(r, ngx_http_opensandbox_cleanup);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->former = former;
+    ctx->http_version = r->http_version;
+
+    ngx_http_opensandbox_read_route(r, olcf, ctx);
+
+    return ctx;
+}
+
+
+/* An empty context of the request; the handler is to free it with the pool. */
+
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_attach(ngx_http_request_t *r, ngx_pool_cleanup_pt handler)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_opensandbox_ctx_t *ctx;
 
     cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
@@ -236,15 +343,10 @@ ngx_http_opensandbox_make_ctx(ngx_http_request_t *r)
 
     ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, folded));
 
-    ctx->former = former;
-    ctx->http_version = r->http_version;
-
-    cln->handler = ngx_http_opensandbox_cleanup;
+    cln->handler = handler;
     cln->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
-
-    ngx_http_opensandbox_read_route(r, olcf, ctx);
 
     return ctx;
 }
@@ -344,6 +446,13 @@ ngx_http_opensandbox_free_ctx(ngx_http_opensandbox_ctx_t *ctx)
     ctx->former = ngx_http_opensandbox_spare;
     ngx_http_opensandbox_spare = ctx;
     ngx_http_opensandbox_nspare++;
+}
+
+
+static void
+ngx_http_opensandbox_clone_cleanup(void *data)
+{
+    ngx_http_opensandbox_cleanup(data);
 }
 
 

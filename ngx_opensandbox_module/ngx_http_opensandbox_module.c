@@ -121,6 +121,8 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
     ngx_http_core_main_conf_t        *cmcf;
     ngx_http_opensandbox_main_conf_t *omcf;
 
+    static ngx_str_t request_uri = ngx_string("request_uri");
+
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
 
     if (omcf->zone == NULL) {
@@ -147,6 +149,11 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
     *h = ngx_http_opensandbox_handler;
 
     ngx_http_opensandbox_upstreams(omcf);
+
+    omcf->request_uri = ngx_http_get_variable_index(cf, &request_uri);
+    if (omcf->request_uri == NGX_ERROR) {
+        return NGX_ERROR;
+    }
 
     if (ngx_http_opensandbox_policy_resolve(cf, omcf) != NGX_OK) {
         return NGX_ERROR;

@@ -98,6 +98,9 @@ typedef struct {
 
     ngx_uint_t locations;
 
+    /* the variable's index */
+    ngx_int_t request_uri;
+
     /* a directive that needs the zone has been seen */
     ngx_uint_t used;
 
@@ -110,6 +113,7 @@ typedef struct {
     ngx_uint_t                number; /* 1 for the first location */
     ngx_str_t                 prefix;
     ngx_str_t                 domain;
+    ngx_http_handler_pt       handler; /* the proxy's */
     ngx_http_complex_value_t *host;
     ngx_uint_t                host_endpoint;
     ngx_msec_t                wait;
@@ -243,6 +247,13 @@ ngx_http_opensandbox_restore_uri(ngx_http_request_t         *r,
 /* _handler.c: the precontent phase */
 ngx_int_t
 ngx_http_opensandbox_handler(ngx_http_request_t *r);
+
+/*
+ * The content phase, before the location's own handler.  What runs earlier,
+ * "try_files" say, finds the URI as the client sent it.
+ */
+ngx_int_t
+ngx_http_opensandbox_proxy(ngx_http_request_t *r);
 
 
 /* _conf.c: the configuration, and directives without a room of their own */
