@@ -258,9 +258,9 @@ ngx_http_opensandbox_parse_port(ngx_str_t *text)
 int64_t
 ngx_http_opensandbox_parse_expires(ngx_str_t *text)
 {
-    size_t  i;
-    u_char  ch;
-    int64_t value, digit;
+    size_t   i;
+    u_char   ch;
+    uint64_t value, digit;
 
     if (text->len == 0 || text->len > NGX_HTTP_OPENSANDBOX_EXPIRES_LEN ||
         (text->data[0] == '0' && text->len > 1))
@@ -274,23 +274,23 @@ ngx_http_opensandbox_parse_expires(ngx_str_t *text)
         ch = text->data[i];
 
         if (ch >= '0' && ch <= '9') {
-            digit = ch - '0';
+            digit = (uint64_t) (ch - '0');
 
         } else if (ch >= 'a' && ch <= 'z') {
-            digit = ch - 'a' + 10;
+            digit = (uint64_t) (ch - 'a' + 10);
 
         } else {
             return -1;
         }
 
-        if (value > (INT64_MAX - digit) / 36) {
+        if (value > (UINT64_MAX - digit) / 36) {
             return -1;
         }
 
         value = value * 36 + digit;
     }
 
-    return value;
+    return (int64_t) ngx_min(value, INT64_MAX);
 }
 
 

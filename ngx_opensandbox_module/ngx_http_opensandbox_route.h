@@ -90,7 +90,8 @@ ngx_http_opensandbox_parse_port(ngx_str_t *text);
 
 /*
  * Unix seconds in base 36, 1 to 13 lower case digits, no leading zero but "0"
- * itself; -1 for anything else, an overflow included.
+ * itself, of at most 64 bits; what needs all of them is as good as INT64_MAX.
+ * -1 for anything else.
  */
 int64_t
 ngx_http_opensandbox_parse_expires(ngx_str_t *text);

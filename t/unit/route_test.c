@@ -281,6 +281,12 @@ an_expiry_is_base_36(void **state)
     t = text("1y2p0ij32e8e7");
     assert_true(ngx_http_opensandbox_parse_expires(&t) == INT64_MAX);
     t = text("1y2p0ij32e8e8");
+    assert_true(ngx_http_opensandbox_parse_expires(&t) == INT64_MAX);
+    t = text("3w5e11264sgsf");
+    assert_true(ngx_http_opensandbox_parse_expires(&t) == INT64_MAX);
+    t = text("3w5e11264sgsg");
+    assert_int_equal(ngx_http_opensandbox_parse_expires(&t), -1);
+    t = text("zzzzzzzzzzzzz");
     assert_int_equal(ngx_http_opensandbox_parse_expires(&t), -1);
     t = text("ZZ");
     assert_int_equal(ngx_http_opensandbox_parse_expires(&t), -1);
