@@ -13,6 +13,9 @@ ngx_http_opensandbox_credential(ngx_http_request_t         *r,
 static ngx_http_opensandbox_status_e
 ngx_http_opensandbox_signed(ngx_http_request_t         *r,
                             ngx_http_opensandbox_ctx_t *ctx);
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_admit(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx);
 static u_char *
 ngx_http_opensandbox_base32(u_char *p, u_char *src, ngx_uint_t digits);
 
@@ -66,12 +69,12 @@ ngx_http_opensandbox_credential(ngx_http_request_t         *r,
     if (h) {
         token = ngx_http_opensandbox_text(ctx->record, &ctx->record->token);
 
-        if (n == 1 && ngx_http_opensandbox_equal(&h->value, &token)) {
-            return NGX_HTTP_OPENSANDBOX_OK;
+        if (n != 1 || !ngx_http_opensandbox_equal(&h->value, &token)) {
+            ctx->reason = "wrong access token";
+            return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
         }
 
-        ctx->reason = "wrong access token";
-        return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
+        return ngx_http_opensandbox_admit(r, ctx);
     }
 
     if (ngx_http_opensandbox_link_read(r, ctx) == NGX_ERROR) {
@@ -112,7 +115,25 @@ ngx_http_opensandbox_signed(ngx_http_request_t         *r,
         return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
     }
 
-    if (ngx_http_opensandbox_cookie_offer(r, ctx) != NGX_OK ||
+    if (ngx_http_opensandbox_cookie_offer(r, ctx) != NGX_OK) {
+        ctx->reason = "no memory";
+        return NGX_HTTP_OPENSANDBOX_NOT_READY;
+    }
+
+    return ngx_http_opensandbox_admit(r, ctx);
+}
+
+
+/*
+ * At a sandbox with a token, a path that looks signed is a signed route, also
+ * where the token admits: clients send both that an endpoint comes with.
+ */
+
+static ngx_http_opensandbox_status_e
+ngx_http_opensandbox_admit(ngx_http_request_t         *r,
+                           ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (ctx->route.signature.len &&
         ngx_http_opensandbox_use_signed(r, ctx) != NGX_OK)
     {
         ctx->reason = "no memory";

@@ -7,7 +7,7 @@
 use strict;
 use warnings;
 use MIME::Base64 qw(encode_base64);
-use Test::More tests => 28;
+use Test::More tests => 34;
 use Harness;
 use Ingress;
 use Links;
@@ -51,6 +51,21 @@ is($a->{status}, 200, 'a signed URI is admitted');
 like($a->{body}, qr{^GET /x%2Fy\?z HTTP}m, 'the signature is cut off');
 is(get($port, "$base/$later/$long/x")->{status}, 200,
     'so is one with a long signature');
+$a = get($port, "$base/0/00000000k/x%2Fy?z",
+    'OpenSandbox-Secure-Access: t0p-secret');
+like($a->{body}, qr{^GET /x%2Fy\?z HTTP}m,
+    'a signed URI with the token is cut too, whatever the signature');
+my $last = '3w5e11264sgsf';
+for (['signed', $last, 200], ['one second more', '3w5e11264sgsg', 400]) {
+	my ($what, $expires, $status) = @$_;
+	my $s = short_signature($signer, 'safe', $echo, $expires);
+	is(get($port, '/', "OpenSandbox-Ingress-To: safe-$echo-$expires-$s")
+	    ->{status}, $status, "an expiry of 64 bits, $what");
+	is(get($port, "$base/$expires/$s/")->{status}, $status == 200 ? 200 : 401,
+	    "in a URI, $what");
+}
+is(get($port, "$base/$last/" . short_signature($signer, 'safe', $echo, $later)
+    . '/')->{status}, 401, 'it is signed as any other');
 is(get($port, '/', "OpenSandbox-Ingress-To: safe-$echo-$later-$sign")
     ->{status}, 200, 'a signed header is admitted');
 is(get($port, '/', "Host: safe-$echo-$later-$sign.box.test")->{status}, 200,
