@@ -43,8 +43,9 @@ ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
 
     if (rc == NGX_DECLINED && (olcf->mode & NGX_HTTP_OPENSANDBOX_MODE_HOST)) {
         ctx->mode = NGX_HTTP_OPENSANDBOX_MODE_HOST;
-        rc = ngx_http_opensandbox_route_host(&ctx->route, &r->headers_in.server,
-                                             &olcf->domain);
+        rc = ngx_http_opensandbox_route_host(
+            &ctx->route, &r->headers_in.server, &olcf->domain,
+            olcf->mode == NGX_HTTP_OPENSANDBOX_MODE_HOST);
 
         /* an ordinary host name may hold a hyphen */
 
@@ -78,7 +79,7 @@ ngx_http_opensandbox_read_header(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx)
 {
     ngx_str_t       *value;
-    ngx_uint_t       i, n;
+    ngx_uint_t       i, n, name;
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
 
@@ -94,15 +95,21 @@ ngx_http_opensandbox_read_header(ngx_http_request_t         *r,
             if (ngx_http_opensandbox_named(&h[i],
                                            &ngx_http_opensandbox_route_header))
             {
-                n += 1;
+                name = 1;
 
             } else if (ngx_http_opensandbox_named(
                            &h[i], &ngx_http_opensandbox_old_header)) {
-                n += NGX_HTTP_OPENSANDBOX_OLD;
+                name = NGX_HTTP_OPENSANDBOX_OLD;
 
             } else {
                 continue;
             }
+
+            if (h[i].value.len == 0) {
+                continue;
+            }
+
+            n += name;
 
             /* both names may stand there, with the same value */
 
@@ -123,7 +130,7 @@ ngx_http_opensandbox_read_header(ngx_http_request_t         *r,
         return NGX_DECLINED;
     }
 
-    return ngx_http_opensandbox_route_name(&ctx->route, value);
+    return ngx_http_opensandbox_route_field(&ctx->route, value);
 }
 
 

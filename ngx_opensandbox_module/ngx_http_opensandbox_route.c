@@ -140,41 +140,122 @@ ngx_http_opensandbox_route_name(ngx_http_opensandbox_route_t *route,
 
 
 ngx_int_t
-ngx_http_opensandbox_route_host(ngx_http_opensandbox_route_t *route,
-                                ngx_str_t *host, ngx_str_t *domain)
+ngx_http_opensandbox_route_field(ngx_http_opensandbox_route_t *route,
+                                 ngx_str_t                    *value)
 {
-    u_char   *dot;
-    ngx_str_t label, parent;
+    char      *error;
+    u_char    *dot;
+    size_t     scheme;
+    ngx_int_t  rc;
+    ngx_str_t  label;
+    ngx_uint_t i;
+
+    static ngx_str_t schemes[] = {ngx_string("https://"),
+                                  ngx_string("http://")};
+
+    rc = ngx_http_opensandbox_route_name(route, value);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    error = route->error;
+    scheme = 0;
+
+    for (i = 0; i < 2; i++) {
+        if (value->len > schemes[i].len &&
+            ngx_strncmp(value->data, schemes[i].data, schemes[i].len) == 0)
+        {
+            scheme = schemes[i].len;
+        }
+    }
+
+    label.data = value->data + scheme;
+    label.len = value->len - scheme;
+
+    dot = memchr(label.data, '.', label.len);
+
+    if (dot) {
+        label.len = (size_t) (dot - label.data);
+    }
+
+    if (ngx_http_opensandbox_route_name(route, &label) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    route->error = error;
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_route_host(ngx_http_opensandbox_route_t *route,
+                                ngx_str_t *host, ngx_str_t *domain,
+                                ngx_uint_t dots)
+{
+    char     *error;
+    u_char   *dot, *last;
+    ngx_int_t rc;
+    ngx_str_t name;
 
     ngx_memzero(route, sizeof(ngx_http_opensandbox_route_t));
 
-    dot = memchr(host->data, '.', host->len);
+    name.data = host->data;
+    last = host->data + host->len;
 
-    if (dot == NULL) {
+    if (domain->len) {
+
+        dot = host->len > domain->len + 1 ? last - domain->len - 1 : NULL;
+
+        if (dot == NULL || *dot != '.' ||
+            ngx_memcmp(dot + 1, domain->data, domain->len) != 0)
+        {
+            route->error = "the host is not below the sandbox domain";
+            return NGX_DECLINED;
+        }
+
+    } else {
+        dot = memchr(host->data, '.', host->len);
+
+        if (dot == NULL) {
+            route->error = "the host has no sandbox label";
+            return NGX_DECLINED;
+        }
+    }
+
+    name.len = (size_t) (dot - name.data);
+
+    if (memchr(name.data, '-', name.len)) {
+        rc = ngx_http_opensandbox_route_name(route, &name);
+
+    } else {
         route->error = "the host has no sandbox label";
-        return NGX_DECLINED;
+        rc = NGX_DECLINED;
     }
 
-    label.data = host->data;
-    label.len = (size_t) (dot - host->data);
-
-    parent.data = dot + 1;
-    parent.len = host->len - label.len - 1;
-
-    if (domain->len &&
-        (parent.len != domain->len ||
-         ngx_strncmp(parent.data, domain->data, domain->len) != 0))
-    {
-        route->error = "the host is not below the sandbox domain";
-        return NGX_DECLINED;
+    if (domain->len || !dots) {
+        return rc;
     }
 
-    if (memchr(label.data, '-', label.len) == NULL) {
-        route->error = "the host has no sandbox label";
-        return NGX_DECLINED;
+    error = route->error;
+
+    while (rc != NGX_OK) {
+        dot = memchr(dot + 1, '.', (size_t) (last - dot - 1));
+
+        if (dot == NULL) {
+            route->error = error;
+            return rc;
+        }
+
+        name.len = (size_t) (dot - name.data);
+
+        if (ngx_http_opensandbox_route_name(route, &name) == NGX_OK) {
+            rc = NGX_OK;
+        }
     }
 
-    return ngx_http_opensandbox_route_name(route, &label);
+    return rc;
 }
 
 

@@ -59,13 +59,23 @@ ngx_http_opensandbox_route_name(ngx_http_opensandbox_route_t *route,
                                 ngx_str_t                    *name);
 
 /*
- * Reads the first label of a host name, in the form of route_name().  With a
- * domain, only names directly below it count.  Host and domain are lower case,
- * without a port and without a trailing dot.
+ * Reads a routing header's value, in the form of route_name().  What is none
+ * may be a whole host name, even a URL: then its first label counts.
+ */
+ngx_int_t
+ngx_http_opensandbox_route_field(ngx_http_opensandbox_route_t *route,
+                                 ngx_str_t                    *value);
+
+/*
+ * Reads a host name, in the form of route_name() up to its domain.  Where the
+ * domain is not given, the first label counts; with "dots", which is for hosts
+ * that are nothing but routes, as many more as it takes.  Host and domain are
+ * lower case, without a port and without a trailing dot.
  */
 ngx_int_t
 ngx_http_opensandbox_route_host(ngx_http_opensandbox_route_t *route,
-                                ngx_str_t *host, ngx_str_t *domain);
+                                ngx_str_t *host, ngx_str_t *domain,
+                                ngx_uint_t dots);
 
 /*
  * Reads "/.opensandbox/{expires}/{signature}/rest", a link at a host that has

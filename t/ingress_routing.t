@@ -6,13 +6,13 @@
 
 use strict;
 use warnings;
-use Test::More tests => 43;
+use Test::More tests => 57;
 use Harness;
 use Ingress;
 
 my $one = echo('one');
 my $two = echo('two');
-my ($root, $hosts, $headers) = map { free_port() } 1 .. 3;
+my ($root, $hosts, $headers, $bare) = map { free_port() } 1 .. 4;
 my $g = gateway(
 	http => <<"EOT",
 opensandbox_sandbox sb-1 { endpoint 127.0.0.1; port_map 80 127.0.0.1:$one; }
@@ -28,6 +28,13 @@ server {
     listen 127.0.0.1:$hosts;
     location / {
         opensandbox host domain=box.test;
+        include %CONF%/opensandbox-proxy.conf;
+    }
+}
+server {
+    listen 127.0.0.1:$bare;
+    location / {
+        opensandbox host;
         include %CONF%/opensandbox-proxy.conf;
     }
 }
@@ -99,6 +106,16 @@ is(get($headers, '/', 'OpenSandbox-Ingress-To: sb-1-80',
     'Open-Sandbox-Ingress: sb-1-80')->{status}, 200,
     'two names that agree are not');
 is(get($headers, '/')->{status}, 400, 'no routing header is refused');
+for my $value ('sb-1-80.do-main.test:8080', 'https://sb-1-80.box.test/x') {
+	like(get($headers, '/', "OpenSandbox-Ingress-To: $value")->{body},
+	    qr/^one /, "a routing header may be all of a host: $value");
+}
+for my $value ('-80.box.test', 'sb-1-0.box.test', 'https://', 'sb-1-x.test') {
+	is(get($headers, '/', "OpenSandbox-Ingress-To: $value")->{status},
+	    400, "but not $value");
+}
+like(get($headers, '/', 'OpenSandbox-Ingress-To:', 'Open-Sandbox-Ingress: sb-1-80')
+    ->{body}, qr/^one /, 'an empty routing header is none');
 
 # Hosts
 $a = get($hosts, '/x?', 'Host: SB-1-80.Box.Test:8080');
@@ -109,6 +126,15 @@ is(get($hosts, '/', 'Host: sb-1-80.other.test')->{status}, 400,
     'a host of another domain is refused');
 is(get($hosts, '/', 'Host: box.test')->{status}, 400,
     'a host without a sandbox is refused');
+like(get($hosts, '/', 'Host: A.b-80.box.test')->{body}, qr/^two /,
+    'an id with a dot takes two labels');
+is(get($hosts, '/', 'Host: sb-1-80.a.box.test')->{status}, 400,
+    'a port ends them');
+like(get($bare, '/', 'Host: a.b-80.do-main.test')->{body}, qr/^two /,
+    'so it is where the domain is not known');
+like(get($bare, '/', 'Host: sb-1-80.b-81.test')->{body}, qr/^one /,
+    'though the first port counts');
+is(get($bare, '/', 'Host: 127.0.0.1')->{status}, 400, 'an address is no route');
 
 # Any of them
 like(get($port, '/', 'Host: sb-1-80.x.test')->{body}, qr/^one /,
@@ -118,6 +144,10 @@ like(get($port, '/sandboxes/a.b/port/80/', 'Host: sb-1-80.x.test',
     'any: the header comes first');
 like(get($port, '/sandboxes/a.b/port/80/', 'Host: my-gateway.test')->{body},
     qr/^two /, 'any: an ordinary host leaves the URI to speak');
+like(get($port, '/sandboxes/a.b/port/80/', 'Host: gw.eu-1.test')->{body},
+    qr/^two /, 'any: one with a number, too');
+like(get($port, '/sandboxes/a.b/port/80/', 'OpenSandbox-Ingress-To:')->{body},
+    qr/^two /, 'any: so does an empty header');
 
 # What must not be a route
 is(get($port, $_->[0])->{status}, $_->[1], $_->[2]) for (

@@ -34,9 +34,9 @@ static ngx_int_t read_as(enum mode mode, ngx_http_opensandbox_route_t *route,
 	case MODE_NAME:
 		return ngx_http_opensandbox_route_name(route, text);
 	case MODE_HOST:
-		return ngx_http_opensandbox_route_host(route, text, &domain);
+		return ngx_http_opensandbox_route_host(route, text, &domain, 0);
 	default:
-		return ngx_http_opensandbox_route_host(route, text, &none);
+		return ngx_http_opensandbox_route_host(route, text, &none, 1);
 	}
 }
 

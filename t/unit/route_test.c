@@ -44,7 +44,23 @@ host(ngx_http_opensandbox_route_t *route, const char *value, const char *domain)
 {
     ngx_str_t h = text(value), d = text(domain);
 
-    return ngx_http_opensandbox_route_host(route, &h, &d);
+    return ngx_http_opensandbox_route_host(route, &h, &d, 0);
+}
+
+static ngx_int_t
+dotted(ngx_http_opensandbox_route_t *route, const char *value)
+{
+    ngx_str_t h = text(value), d = text("");
+
+    return ngx_http_opensandbox_route_host(route, &h, &d, 1);
+}
+
+static ngx_int_t
+header(ngx_http_opensandbox_route_t *route, const char *value)
+{
+    ngx_str_t v = text(value);
+
+    return ngx_http_opensandbox_route_field(route, &v);
 }
 
 static void
@@ -260,11 +276,64 @@ a_host_is_read_from_its_first_label(void **state)
     is(r.id, "a-b");
     assert_int_equal(host(&r, "a-b-80.box.example", "box.example"), NGX_OK);
     assert_int_equal(host(&r, "a-b-80.x.box.example", "box.example"),
-                     NGX_DECLINED);
+                     NGX_ERROR);
     assert_int_equal(host(&r, "a-b-80.example", "box.example"), NGX_DECLINED);
     assert_int_equal(host(&r, "a-80", ""), NGX_DECLINED);
     assert_int_equal(host(&r, "127.0.0.1", ""), NGX_DECLINED);
     assert_int_equal(host(&r, "a-x.example", ""), NGX_ERROR);
+}
+
+static void
+an_id_of_a_host_may_hold_dots(void **state)
+{
+    ngx_http_opensandbox_route_t r;
+
+    (void) state;
+
+    assert_int_equal(host(&r, "a.b-80.box.test", "box.test"), NGX_OK);
+    is(r.id, "a.b");
+    assert_int_equal(host(&r, "a-b.c-80-0-0123abcdk.box.test", "box.test"),
+                     NGX_OK);
+    is(r.id, "a-b.c");
+    is(r.signature, "0123abcdk");
+    assert_int_equal(host(&r, ".box.test", "box.test"), NGX_DECLINED);
+    assert_int_equal(host(&r, "a-80box.test", "box.test"), NGX_DECLINED);
+    assert_int_equal(host(&r, "a-80.b.box.test", "box.test"), NGX_ERROR);
+    assert_int_equal(host(&r, "a.b-80.box.test", ""), NGX_DECLINED);
+
+    assert_int_equal(dotted(&r, "a.b-80.box.test"), NGX_OK);
+    is(r.id, "a.b");
+    assert_int_equal(r.port, 80);
+    assert_int_equal(dotted(&r, "a-b.c-80.do-main.test"), NGX_OK);
+    is(r.id, "a-b.c");
+    assert_int_equal(dotted(&r, "a-80.b-90.test"), NGX_OK);
+    is(r.id, "a");
+    assert_int_equal(dotted(&r, "a.b-80"), NGX_DECLINED);
+    assert_int_equal(dotted(&r, "a-x.test"), NGX_ERROR);
+    assert_non_null(r.error);
+    assert_int_equal(dotted(&r, "127.0.0.1"), NGX_DECLINED);
+}
+
+static void
+a_header_may_be_a_host(void **state)
+{
+    ngx_http_opensandbox_route_t r;
+
+    (void) state;
+
+    assert_int_equal(header(&r, "a.b-80"), NGX_OK);
+    is(r.id, "a.b");
+    assert_int_equal(header(&r, "a-b-80.do-main.test:443"), NGX_OK);
+    is(r.id, "a-b");
+    assert_int_equal(header(&r, "https://a-b-80.box.test/x"), NGX_OK);
+    is(r.id, "a-b");
+    assert_int_equal(header(&r, "http://a-80-0-0123abcdk"), NGX_OK);
+    is(r.signature, "0123abcdk");
+    assert_int_equal(header(&r, "https://"), NGX_ERROR);
+    assert_int_equal(header(&r, "-80.box.test"), NGX_ERROR);
+    assert_int_equal(header(&r, "a-0.box.test"), NGX_ERROR);
+    assert_int_equal(header(&r, ""), NGX_ERROR);
+    assert_non_null(r.error);
 }
 
 static void
@@ -304,6 +373,8 @@ main(void)
         cmocka_unit_test(a_uri_may_look_signed),
         cmocka_unit_test(a_link_is_of_a_host),
         cmocka_unit_test(a_name_is_split_from_the_right),
+        cmocka_unit_test(an_id_of_a_host_may_hold_dots),
+        cmocka_unit_test(a_header_may_be_a_host),
         cmocka_unit_test(a_malformed_name_is_an_error),
         cmocka_unit_test(a_host_is_read_from_its_first_label),
         cmocka_unit_test(an_expiry_is_base_36),
