@@ -56,7 +56,11 @@ ngx_http_opensandbox_renew(ngx_http_request_t         *r,
     u_char                           *p;
     size_t                            size;
     ngx_str_t                         uri, intent;
+    ngx_uint_t                        n;
+    ngx_table_elt_t                  *h;
     ngx_http_opensandbox_main_conf_t *omcf;
+
+    static ngx_str_t header = ngx_string("opensandbox-access-renew");
 
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
@@ -66,7 +70,22 @@ ngx_http_opensandbox_renew(ngx_http_request_t         *r,
         return;
     }
 
+    h = ngx_http_opensandbox_header(r, &header, &n);
+
+    if (h && h->value.len == 4 && ngx_strncmp(h->value.data, "skip", 4) == 0) {
+        return;
+    }
+
     uri = ctx->rest.len ? ctx->rest : r->unparsed_uri;
+
+    /* a query may hold secrets, which are no business of the queue's readers */
+
+    p = ngx_strlchr(uri.data, uri.data + uri.len, '?');
+
+    if (p) {
+        uri.len = (size_t) (p - uri.data);
+    }
+
     uri.len = ngx_min(uri.len, NGX_HTTP_OPENSANDBOX_RENEW_URI_LEN);
 
     /* a byte takes six at most, as in \u0001 */

@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 48;
+use Test::More tests => 52;
 use IO::Socket::INET;
 use Harness;
 use Ingress;
@@ -82,7 +82,7 @@ location / {
 location /v1/ { opensandbox_api; }
 location /status { opensandbox_status; }
 EOT
-		http => ($o{http} // sandboxes(map { "sb-$_" } 1 .. 9))
+		http => ($o{http} // sandboxes('quiet', map { "sb-$_" } 1 .. 9))
 		    . "\nopensandbox_renew_intent redis://$directive;\n");
 }
 
@@ -107,13 +107,20 @@ sub log_of
 
 # What is told
 my $g = renewing("127.0.0.1:$redis_port");
-is(visit($g, 'sb-1', '/a%2Fb?c="d\\' . "\xc3\xa9"), 200, 'a sandbox is used');
+is(visit($g, 'sb-1', '/a%2Fb"d\\' . "\xc3\xa9?c"), 200, 'a sandbox is used');
 ok(wait_for(sub { intents() }), 'Redis is told');
 my ($intent) = intents();
 my $at = qr/"observed_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"/;
 like($intent, qr/^\{"sandbox_id":"sb-1",$at,"port":80,
-    "request_uri":"\/a%2Fb\?c=\\"d\\\\%C3%A9"\}$/x,
-    'of the sandbox, the time, the port, and the URI that it saw');
+    "request_uri":"\/a%2Fb\\"d\\\\%C3%A9"\}$/x,
+    'of the sandbox, the time, the port, and the path that it saw');
+is(get($g->{port}, '/x', 'OpenSandbox-Ingress-To: quiet-80',
+    'OpenSandbox-Access-Renew: skip')->{status}, 200, 'a client may ask for no intent');
+is(get($g->{port}, '/x?secret', 'OpenSandbox-Ingress-To: quiet-80',
+    'OpenSandbox-Access-Renew: SKIP')->{status}, 200, 'in this word alone');
+ok(wait_for(sub { my @all = intents(); @all == 2 }), 'Redis is told once');
+like((intents())[1], qr/"quiet",$at,"port":80,"request_uri":"\/x"\}$/,
+    'a query, which may hold secrets, is left out');
 
 visit($g, 'sb-1') for 1 .. 20;
 visit($g, 'SB-1');
@@ -121,19 +128,19 @@ is(get($g->{port}, '/', 'OpenSandbox-Ingress-To: sb-1-80')->{status}, 200,
     'the same sandbox by another way');
 is(visit($g, 'sb-0'), 404, 'an unknown one');
 is(visit($g, 'sb-2'), 200, 'and another one');
-wait_for(sub { my @all = intents(); @all == 2 });
+wait_for(sub { my @all = intents(); @all == 3 });
 my @ids = map { /"sandbox_id":"([^"]*)"/ } intents();
-is("@ids", 'sb-1 sb-2', 'one intent a sandbox, whichever the worker');
+is("@ids", 'sb-1 quiet sb-2', 'one intent a sandbox, whichever the worker');
 is(api($g, 'PATCH', '/sb-2', { hostHeader => 'x' })->{status}, 200,
     'a record changes');
 visit($g, 'sb-2');
 reload($g);
 visit($g, 'sb-1') for 1 .. 4;
 visit($g, 'sb-3');
-wait_for(sub { my @all = intents(); @all == 3 });
+wait_for(sub { my @all = intents(); @all == 4 });
 @ids = map { /"sandbox_id":"([^"]*)"/ } intents();
-is("@ids", 'sb-1 sb-2 sb-3', 'which counts over changes and reloads');
-ok(wait_for(sub { counted($g)->{sent} == 3 }), 'the status counts them');
+is("@ids", 'sb-1 quiet sb-2 sb-3', 'which counts over changes and reloads');
+ok(wait_for(sub { counted($g)->{sent} == 4 }), 'the status counts them');
 
 # Redis dies and comes back
 stop($redis, 'KILL');
