@@ -38,8 +38,6 @@ static ngx_chain_t *
 ngx_http_opensandbox_reply_body(ngx_http_request_t         *r,
                                 ngx_http_opensandbox_ctx_t *ctx,
                                 ngx_uint_t                  html);
-static ngx_uint_t
-ngx_http_opensandbox_quality(u_char *p, u_char *last);
 
 
 static ngx_http_opensandbox_answer_t ngx_http_opensandbox_answers[] = {
@@ -97,9 +95,6 @@ static ngx_http_opensandbox_answer_t ngx_http_opensandbox_answers[] = {
     {ngx_string("slow"), 504, "sandbox %V, port %ui, took too long to answer",
      "Wait a moment, then load this page again.", 0},
 };
-
-
-static ngx_str_t ngx_http_opensandbox_accept = ngx_string("accept");
 
 
 static ngx_http_output_header_filter_pt ngx_http_next_header_filter;
@@ -459,74 +454,4 @@ ngx_http_opensandbox_reply_body(ngx_http_request_t         *r,
     cl->next = NULL;
 
     return cl;
-}
-
-
-ngx_uint_t
-ngx_http_opensandbox_wants_html(ngx_http_request_t *r)
-{
-    u_char          *p, *last, *end;
-    ngx_uint_t       n, html, json, quality;
-    ngx_table_elt_t *h;
-
-    h = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_accept, &n);
-    if (h == NULL) {
-        return 0;
-    }
-
-    html = 0;
-    json = 0;
-
-    p = h->value.data;
-    last = p + h->value.len;
-
-    for (/* void */; p < last; p = end + 1) {
-
-        end = ngx_strlchr(p, last, ',');
-        if (end == NULL) {
-            end = last;
-        }
-
-        while (p < end && (*p == ' ' || *p == '\t')) {
-            p++;
-        }
-
-        quality = ngx_http_opensandbox_quality(p, end);
-
-        if (end - p >= 9 && ngx_strncasecmp(p, (u_char *) "text/html", 9) == 0)
-        {
-            html = quality;
-
-        } else if (end - p >= 16 &&
-                   ngx_strncasecmp(p, (u_char *) "application/json", 16) == 0)
-        {
-            json = quality;
-        }
-    }
-
-    return html > json;
-}
-
-
-/* The q of one member of a list, in thousandths. */
-
-static ngx_uint_t
-ngx_http_opensandbox_quality(u_char *p, u_char *last)
-{
-    ngx_int_t q;
-
-    for (/* void */; last - p > 2; p++) {
-
-        if (*p == ';' || *p == ' ') {
-
-            if ((p[1] == 'q' || p[1] == 'Q') && p[2] == '=') {
-                p += 3;
-                q = ngx_atofp(p, last - p, 3);
-
-                return q == NGX_ERROR ? 0 : q;
-            }
-        }
-    }
-
-    return 1000;
 }

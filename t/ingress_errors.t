@@ -8,7 +8,7 @@
 use strict;
 use warnings;
 use Socket qw(SOL_SOCKET SO_LINGER);
-use Test::More tests => 53;
+use Test::More tests => 59;
 use Harness;
 use Ingress;
 
@@ -128,6 +128,15 @@ like($a->{body}, qr/port $closed.*listens/s, 'that says what to do');
 is(answer('none', 80, 'Accept: application/json, text/html;q=0.5')
     ->{headers}{'content-type'}[0], 'application/json',
     'who prefers JSON gets JSON');
+for (
+	['text/*', 'html'], ['*/*', 'json'], ['application/json;q=0, */*', 'html'],
+	['application/json;q=0.5,text/*;q=0.6', 'html'],
+	['text/html;q=0.3, text/*;q=0.9, application/json;q=0.5', 'json'],
+	["application/json;q=0.8\r\nAccept: text/html", 'html'],
+) {
+	like(answer('none', 80, "Accept: $_->[0]")->{headers}{'content-type'}[0],
+	    qr/$_->[1]/, "\"$_->[0]\" means $_->[1]");
+}
 is(request($port, 'HEAD', '/sandboxes/none/port/80/', undef)->{status}, 404,
     'HEAD gets the status');
 
