@@ -34,6 +34,9 @@ ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
 static ngx_uint_t
 ngx_http_opensandbox_policy_known(ngx_http_request_t *r, ngx_str_t *etag);
 static ngx_uint_t
+ngx_http_opensandbox_policy_preference(ngx_str_t *text, ngx_str_t *name,
+                                       ngx_str_t *value);
+static ngx_uint_t
 ngx_http_opensandbox_policy_wait(ngx_http_request_t *r);
 static ngx_int_t
 ngx_http_opensandbox_policy_watch(ngx_http_opensandbox_call_t *call,
@@ -165,52 +168,114 @@ ngx_http_opensandbox_policy_known(ngx_http_request_t *r, ngx_str_t *etag)
 }
 
 
-/* The seconds of "Prefer: wait=N", 0 without. */
+/* The seconds of "Prefer: wait=N", 0 without; the first of several counts. */
 
 static ngx_uint_t
 ngx_http_opensandbox_policy_wait(ngx_http_request_t *r)
 {
     static ngx_str_t prefer = ngx_string("prefer");
 
-    u_char          *p, *last, *end;
-    ngx_int_t        n;
-    ngx_uint_t       count;
+    size_t           i;
+    ngx_str_t        text, name, value;
+    ngx_uint_t       n, seconds;
+    ngx_list_part_t *part;
     ngx_table_elt_t *h;
 
-    h = ngx_http_opensandbox_header(r, &prefer, &count);
+    n = 0;
+    part = &r->headers_in.headers.part;
 
-    if (h == NULL) {
-        return 0;
-    }
+    while ((h = ngx_http_opensandbox_next_named(&part, &n, &prefer))) {
+        text = h->value;
 
-    p = h->value.data;
-    last = p + h->value.len;
+        while (ngx_http_opensandbox_policy_preference(&text, &name, &value)) {
 
-    for (; p < last; p = end + 1) {
-        end = ngx_strlchr(p, last, ',');
-        if (end == NULL) {
-            end = last;
+            if (name.len != 4 ||
+                ngx_strncasecmp(name.data, (u_char *) "wait", 4) != 0) {
+                continue;
+            }
+
+            for (i = 0, seconds = 0; i < value.len; i++) {
+
+                if (value.data[i] < '0' || value.data[i] > '9') {
+                    return 0;
+                }
+
+                seconds =
+                    ngx_min(seconds * 10 + (ngx_uint_t) (value.data[i] - '0'),
+                            NGX_HTTP_OPENSANDBOX_POLICY_WAIT_MAX);
+            }
+
+            return seconds;
         }
-
-        while (p < end && *p == ' ') {
-            p++;
-        }
-
-        if (end - p < 6 || ngx_strncasecmp(p, (u_char *) "wait=", 5) != 0) {
-            continue;
-        }
-
-        p += 5;
-
-        for (n = 0; p < end && *p >= '0' && *p <= '9'; p++) {
-            n = ngx_min(n * 10 + *p - '0',
-                        NGX_HTTP_OPENSANDBOX_POLICY_WAIT_MAX);
-        }
-
-        return (p == end || *p == ' ' || *p == ';') ? n : 0;
     }
 
     return 0;
+}
+
+
+/* Cuts "name", "name = value" or "name = \"value\"" off; RFC 7240, 2. */
+
+static ngx_uint_t
+ngx_http_opensandbox_policy_preference(ngx_str_t *text, ngx_str_t *name,
+                                       ngx_str_t *value)
+{
+    u_char    *p, *last;
+    ngx_uint_t quoted;
+
+    p = text->data;
+    last = p + text->len;
+
+    while (p < last && strchr(" \t,", *p)) {
+        p++;
+    }
+
+    if (p == last) {
+        return 0;
+    }
+
+    for (name->data = p; p < last && !strchr(" \t=;,", *p); p++) {
+        /* void */
+    }
+
+    name->len = (size_t) (p - name->data);
+
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    ngx_str_null(value);
+
+    if (p < last && *p == '=') {
+
+        do {
+            p++;
+        } while (p < last && (*p == ' ' || *p == '\t'));
+
+        quoted = (p < last && *p == '"');
+        p += quoted;
+
+        for (value->data = p; p < last && !strchr(quoted ? "\"" : " \t;,", *p);
+             p++) {
+            /* void */
+        }
+
+        value->len = (size_t) (p - value->data);
+        p += (quoted && p < last);
+    }
+
+    /* its parameters, in which a quoted comma ends nothing */
+
+    for (quoted = 0; p < last && (quoted || *p != ','); p++) {
+
+        if (*p == '"') {
+            quoted = !quoted;
+        }
+    }
+
+    text->len = (size_t) (last - p);
+    text->data = p;
+
+    return 1;
 }
 
 

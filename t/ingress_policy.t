@@ -208,7 +208,13 @@ $s = wait_policy('sb', tag($b), 'respond-async, wait=1');
 $b = read_answer($s);
 is($b->{status}, 304, 'no change: not modified at the end');
 is($b->{headers}{'preference-applied'}[0], 'wait', '  after the wait');
-for my $prefer ('wait=0', 'wait=x', 'wait', 'waiting=9', 'wait=-1') {
+for my $prefer ("respond-async\r\nPrefer: wait=1", 'wait = "1"; x="a,b"',
+    'x="a, wait=0" , WAIT=1 ,wait=0') {
+	$b = read_answer(wait_policy('sb', tag($b), $prefer));
+	is($b->{headers}{'preference-applied'}[0], 'wait', "$prefer is a wait");
+}
+for my $prefer ('wait=0', 'wait=x', 'wait', 'waiting=9', 'wait=-1',
+    'x="wait=9"', 'x; wait=9') {
 	$b = read_answer(wait_policy('sb', tag($b), $prefer));
 	is($b->{status}, 304, "$prefer is no wait");
 	ok(!$b->{headers}{'preference-applied'}, '  and says so');
