@@ -4,6 +4,8 @@
 
 
 typedef struct {
+    ngx_http_opensandbox_public_t public;
+
     ngx_str_t  route_header; /* its value */
     ngx_uint_t port;
     ngx_str_t  expires; /* base 36, empty without a signature */
@@ -19,43 +21,30 @@ typedef struct {
 
 
 static ngx_int_t
-ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t     *call,
-                               ngx_http_opensandbox_loc_conf_t *olcf,
-                               ngx_http_opensandbox_link_t     *link);
+ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t *call,
+                               ngx_http_opensandbox_link_t *link);
 static ngx_int_t
 ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
                                ngx_http_opensandbox_link_t *link);
 static u_char *
 ngx_http_opensandbox_base36(u_char *p, uint64_t value);
 static ngx_int_t
-ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
-                              ngx_http_opensandbox_loc_conf_t *olcf,
-                              ngx_http_opensandbox_link_t     *link,
-                              ngx_str_t                       *url);
+ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t *call,
+                              ngx_http_opensandbox_link_t *link,
+                              ngx_str_t                   *url);
 
 
 ngx_int_t
 ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
                                   ngx_str_t                   *port)
 {
-    json_t                          *headers;
-    ngx_int_t                        rc;
-    ngx_str_t                        url, token;
-    ngx_http_opensandbox_copy_t      copy;
-    ngx_http_opensandbox_link_t      link;
-    ngx_http_opensandbox_loc_conf_t *olcf;
-
-    olcf = ngx_http_get_module_loc_conf(call->request,
-                                        ngx_http_opensandbox_module);
+    json_t                     *headers;
+    ngx_int_t                   rc;
+    ngx_str_t                   url, token;
+    ngx_http_opensandbox_copy_t copy;
+    ngx_http_opensandbox_link_t link;
 
     ngx_memzero(&link, sizeof(ngx_http_opensandbox_link_t));
-
-    if (olcf->public_mode == 0) {
-        ngx_http_opensandbox_fault(&call->fault, "",
-                                   "the gateway has no public address");
-        return ngx_http_opensandbox_api_fault(
-            call, NGX_HTTP_SERVICE_UNAVAILABLE, "no_public_address");
-    }
 
     link.port = ngx_http_opensandbox_parse_port(port);
 
@@ -81,7 +70,18 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 
     ngx_str_null(&url);
 
-    rc = ngx_http_opensandbox_link_kind(call, olcf, &link);
+    rc = ngx_http_opensandbox_public_of(call->request, &link.public);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_opensandbox_fault(&call->fault, "",
+                                   "the gateway has no public address");
+        return ngx_http_opensandbox_api_fault(
+            call, NGX_HTTP_SERVICE_UNAVAILABLE, "no_public_address");
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_opensandbox_link_kind(call, &link);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_opensandbox_link_sign(call, &link);
@@ -96,7 +96,7 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_opensandbox_link_url(call, olcf, &link, &url);
+        rc = ngx_http_opensandbox_link_url(call, &link, &url);
     }
 
     if (rc == NGX_DECLINED) {
@@ -109,7 +109,7 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 
     headers = json_object();
 
-    if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+    if (link.public.mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
         (void) json_object_set_new(headers, "OpenSandbox-Ingress-To",
                                    json_stringn((char *) link.route_header.data,
                                                 link.route_header.len));
@@ -132,9 +132,8 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 /* Reads "link"; NGX_DECLINED refuses the call. */
 
 static ngx_int_t
-ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t     *call,
-                               ngx_http_opensandbox_loc_conf_t *olcf,
-                               ngx_http_opensandbox_link_t     *link)
+ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t *call,
+                               ngx_http_opensandbox_link_t *link)
 {
     ngx_str_t   value;
     const char *fault;
@@ -153,7 +152,7 @@ ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t     *call,
     {
         fault = "a link for a browser needs \"expires\"";
 
-    } else if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+    } else if (link->public.mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
         fault = "a browser cannot send a routing header";
 
     } else {
@@ -251,8 +250,7 @@ ngx_http_opensandbox_base36(u_char *p, uint64_t value)
 /* Writes the route as text and as an address; NGX_DECLINED as above. */
 
 static ngx_int_t
-ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
-                              ngx_http_opensandbox_loc_conf_t *olcf,
+ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t *call,
                               ngx_http_opensandbox_link_t *link, ngx_str_t *url)
 {
     size_t      scheme;
@@ -261,7 +259,7 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
     ngx_uint_t  below; /* the signature is in the path of the host */
     const char *mark;
 
-    base = olcf->public_base;
+    base = link->public.base;
 
     p = ngx_pnalloc(call->request->pool, 2 * (base.len + 256));
     if (p == NULL) {
@@ -272,7 +270,7 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
     mark = link->signature.len ? "-" : "";
 
     below = link->browser && link->signature.len &&
-            olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HOST;
+            link->public.mode == NGX_HTTP_OPENSANDBOX_MODE_HOST;
 
     last = ngx_sprintf(name, "%V-%ui", &call->id, link->port);
 
@@ -289,10 +287,10 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t     *call,
 
     url->data = p;
 
-    if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+    if (link->public.mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
         p = ngx_sprintf(p, "%V", &base);
 
-    } else if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_HOST) {
+    } else if (link->public.mode == NGX_HTTP_OPENSANDBOX_MODE_HOST) {
 
         /* RFC 1035, 2.3.4; and a dot would begin another label */
 

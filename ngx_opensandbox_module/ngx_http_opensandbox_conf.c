@@ -8,8 +8,6 @@
  */
 
 
-static ngx_uint_t
-ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name);
 static char *
 ngx_http_opensandbox_zone_state(ngx_conf_t *cf, ngx_str_t *value,
                                 ngx_http_opensandbox_zone_t *zone);
@@ -32,6 +30,12 @@ ngx_http_opensandbox_create_main_conf(ngx_conf_t *cf)
 
     omcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_opensandbox_main_conf_t));
     if (omcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&omcf->gateways, cf->pool, 4,
+                       sizeof(ngx_http_opensandbox_gateway_t)) != NGX_OK)
+    {
         return NULL;
     }
 
@@ -160,6 +164,7 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_str_t                        *value, prefix;
     ngx_uint_t                        i;
+    ngx_http_opensandbox_gateway_t   *gateway;
     ngx_http_opensandbox_main_conf_t *omcf;
 
     if (olcf->mode) {
@@ -225,11 +230,22 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    gateway = ngx_array_push(&omcf->gateways);
+    if (gateway == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(gateway, sizeof(ngx_http_opensandbox_gateway_t));
+
+    gateway->server =
+        ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    gateway->location = olcf;
+
     return NGX_CONF_OK;
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name)
 {
     ngx_uint_t i;
@@ -248,41 +264,6 @@ ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name)
                        "\"header\", \"host\" or \"any\"",
                        name);
     return 0;
-}
-
-
-char *
-ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_opensandbox_loc_conf_t *olcf = conf;
-
-    ngx_str_t *value;
-
-    if (olcf->public_mode) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    olcf->public_mode = ngx_http_opensandbox_mode_value(cf, &value[1]);
-
-    if (olcf->public_mode == 0) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_ANY) {
-        return "needs one mode";
-    }
-
-    olcf->public_base = value[2];
-
-    while (olcf->public_base.len &&
-           olcf->public_base.data[olcf->public_base.len - 1] == '/')
-    {
-        olcf->public_base.data[--olcf->public_base.len] = '\0';
-    }
-
-    return NGX_CONF_OK;
 }
 
 

@@ -159,6 +159,10 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (ngx_http_opensandbox_public_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_opensandbox_meters_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }

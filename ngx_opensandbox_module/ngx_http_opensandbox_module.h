@@ -82,9 +82,29 @@ typedef struct {
 } ngx_http_opensandbox_policy_use_t;
 
 
+/* a location that routes, and how clients reach its server */
+typedef struct {
+    ngx_http_core_srv_conf_t               *server;
+    struct ngx_http_opensandbox_loc_conf_s *location;
+    ngx_uint_t                              mode; /* one of them */
+    ngx_str_t                               name; /* empty: as they please */
+    ngx_uint_t                              port;
+    ngx_uint_t                              ssl;
+} ngx_http_opensandbox_gateway_t;
+
+
+/* the address that clients use, as in opensandbox_public */
+typedef struct {
+    ngx_uint_t mode;
+    ngx_str_t  base; /* a zero byte follows */
+} ngx_http_opensandbox_public_t;
+
+
 typedef struct {
     ngx_http_opensandbox_zone_t *zone;
-    ngx_array_t                  keys;
+    ngx_array_t                  gateways;
+    /* ngx_http_opensandbox_gateway_t */
+    ngx_array_t keys;
     /* ngx_http_opensandbox_secret_t */
     ngx_array_t declared;
     /* ngx_http_opensandbox_record_t * */
@@ -108,7 +128,7 @@ typedef struct {
 } ngx_http_opensandbox_main_conf_t;
 
 
-typedef struct {
+typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_uint_t                mode;
     ngx_uint_t                number; /* 1 for the first location */
     ngx_str_t                 prefix;
@@ -270,9 +290,28 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
-ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
 ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* A mode's value by its name; 0 of another name, which is then logged. */
+ngx_uint_t
+ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name);
+
+
+/* _public.c: how clients reach the gateway */
+char *
+ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* To be called when all servers are known. */
+ngx_int_t
+ngx_http_opensandbox_public_init(ngx_conf_t *cf);
+
+/*
+ * The address for the caller of the API; NGX_DECLINED if there is none,
+ * NGX_ERROR without memory.
+ */
+ngx_int_t
+ngx_http_opensandbox_public_of(ngx_http_request_t *r,
+                               ngx_http_opensandbox_public_t *public);
 
 
 /* _request.c: the route of a request, in ctx->route or ctx->reason */
@@ -571,6 +610,11 @@ ngx_http_opensandbox_renew_init_process(ngx_http_opensandbox_renew_conf_t *conf,
                                         ngx_cycle_t *cycle);
 
 
+/* _accept.c: whether the client prefers a page to JSON */
+ngx_uint_t
+ngx_http_opensandbox_wants_html(ngx_http_request_t *r);
+
+
 /* _reply.c: error bodies */
 ngx_int_t
 ngx_http_opensandbox_reply_init(ngx_conf_t *cf);
@@ -578,10 +622,6 @@ ngx_uint_t
 ngx_http_opensandbox_http_status(ngx_http_opensandbox_status_e status);
 ngx_str_t *
 ngx_http_opensandbox_status_name(ngx_http_opensandbox_status_e status);
-
-/* Whether Accept prefers a page to JSON. */
-ngx_uint_t
-ngx_http_opensandbox_wants_html(ngx_http_request_t *r);
 
 /* Adds a response header; the value must live as long as the request. */
 ngx_int_t

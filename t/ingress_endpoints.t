@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 15;
+use Test::More tests => 25;
 use Harness;
 use Ingress;
 
@@ -73,3 +73,43 @@ is(endpoint('uri', 'none', 80)->{status}, 404, 'an unknown sandbox is a 404');
 is(endpoint('uri', 'safe', 1)->{status}, 403, 'a port not exposed is a 403');
 is(endpoint('host', 'open.1', 80)->{status}, 400,
     'an id with a dot does not fit in a label');
+
+# Without opensandbox_public, the locations that route tell the address
+sub told
+{
+	my ($what, $server, $endpoint, $header) = @_;
+	my $api = free_port();
+	my $to = gateway(http => 'opensandbox_sandbox sb { endpoint 127.0.0.1; } '
+	    . "server { listen 127.0.0.1:$api; location / { opensandbox_api; } }",
+	    server => $server);
+	$endpoint =~ s/PORT/$to->{port}/;
+	is_deeply(json(get($api, '/v1/sandboxes/sb/endpoints/80', "Host: localhost:$api")),
+	    { endpoint => $endpoint, headers => $header // {} }, $what);
+	stop($to->{pid});
+}
+
+sub routes { my ($mode, $at) = (@_, ""); return "location /$at { opensandbox $mode; }" }
+
+my $place = 'localhost:PORT';
+told('by URI, under its prefix', routes('any'), "$place/sandboxes/sb/port/80");
+told('or in the short form', routes('uri prefix=/'), "$place/sb/80");
+told('by header', routes('header'), $place, { 'OpenSandbox-Ingress-To' => 'sb-80' });
+told('by the domain of hosts', routes('host domain=box.test'), 'sb-80.box.test:PORT');
+told('or by a server name that is one', 'server_name *.box.test;' . routes('host'),
+    'sb-80.box.test:PORT');
+told('by the name of a server', 'server_name _ gw.test;' . routes('header')
+    . routes('uri', 'sandboxes/'), "$place/sandboxes/sb/port/80");
+told('if that is its first', 'server_name gw.test;' . routes('any'),
+    'gw.test:PORT/sandboxes/sb/port/80');
+my @record = (http => 'opensandbox_sandbox sb { endpoint 127.0.0.1; }');
+my $bare = gateway(@record,
+    server => 'location /v1/ { opensandbox_api; }' . routes('uri', 'sandboxes/'));
+is(json(get($bare->{port}, '/v1/sandboxes/sb/endpoints/80', 'Host: other.test:81'))
+    ->{endpoint}, 'other.test:81/sandboxes/sb/port/80',
+    'one server for both is asked and reached by the same name');
+reload($bare, @record, server => 'location /v1/ { opensandbox_api; }' . routes('host'));
+is(get($bare->{port}, '/v1/sandboxes/sb/endpoints/80')->{status}, 503,
+    'a host without any domain has no address');
+reload($bare, @record, server => 'location /v1/ { opensandbox_api; }');
+is(get($bare->{port}, '/v1/sandboxes/sb/endpoints/80')->{status}, 503,
+    'nor has a gateway that routes nothing');
