@@ -268,6 +268,21 @@ ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name)
 
 
 char *
+ngx_http_opensandbox_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t *value;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "is empty";
+    }
+
+    return ngx_conf_set_str_array_slot(cf, cmd, conf);
+}
+
+
+char *
 ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_opensandbox_main_conf_t *omcf = conf;

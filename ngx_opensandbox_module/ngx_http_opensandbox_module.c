@@ -74,7 +74,7 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
     {ngx_string("opensandbox_api_token"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,
-     ngx_conf_set_str_array_slot, NGX_HTTP_LOC_CONF_OFFSET,
+     ngx_http_opensandbox_api_token, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_opensandbox_loc_conf_t, api_tokens), NULL},
 
     {ngx_string("opensandbox_renew_intent"),

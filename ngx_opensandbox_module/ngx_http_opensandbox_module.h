@@ -290,6 +290,8 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
+ngx_http_opensandbox_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
 ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* A mode's value by its name; 0 of another name, which is then logged. */

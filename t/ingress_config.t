@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 32;
+use Test::More tests => 33;
 use Harness;
 use Ingress;
 
@@ -46,6 +46,7 @@ mistake("upstream x { opensandbox $_; }", 'invalid parameter "' . (split)[-1], $
     'keepalive=8 idle=4s', 'keepalive';
 mistake('upstream x { opensandbox keepalive_timeout=4s; }', 'needs "keepalive="',
     'how long, but not how many');
+mistake('opensandbox_api_token "";', 'api_token" directive is empty', 'no token');
 mistake('opensandbox_zone two:1m;', 'duplicate', 'two zones');
 
 like(config_error(zone => 'opensandbox_zone x;'), qr/invalid zone/, 'no size');
