@@ -74,6 +74,13 @@ ngx_http_opensandbox_api_authorize(ngx_http_request_t              *r,
     given.data = r->headers_in.authorization->value.data + 7;
     given.len = r->headers_in.authorization->value.len - 7;
 
+    /* RFC 6750, 2.1: any number of spaces */
+
+    while (given.len && given.data[0] == ' ') {
+        given.data++;
+        given.len--;
+    }
+
     token = olcf->api_tokens->elts;
     found = 0;
 

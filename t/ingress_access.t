@@ -107,5 +107,6 @@ is(get($port, "$base/$later/$sign/")->{status}, 503,
 my $guarded = gateway(server => 'location /v1/ { opensandbox_api; '
     . 'opensandbox_api_token open-sesame; }');
 is_deeply([map { api($guarded, 'GET', '', undef, @$_)->{status} } [],
-    ['Authorization: Bearer open'], ['Authorization: Bearer open-sesame']],
-    [401, 401, 200], 'the API takes its token only');
+    ['Authorization: Bearer open'], ['Authorization: Bearer open-sesame'],
+    ['Authorization: bearer   open-sesame'], ['Authorization: Bearer ']],
+    [401, 401, 200, 200, 401], 'the API takes its token only');
