@@ -70,7 +70,9 @@ ngx_http_opensandbox_api_fault(ngx_http_opensandbox_call_t *call,
     object =
         json_pack("{s:s,s:s}", "code", code, "message", call->fault.message);
 
-    if (object && call->fault.field[0]) {
+    /* a mistake always has one, empty where all of the body is meant */
+
+    if (object && (call->fault.field[0] || status == NGX_HTTP_BAD_REQUEST)) {
         (void) json_object_set_new(object, "field",
                                    json_string(call->fault.field));
     }

@@ -10,6 +10,9 @@
 #define NGX_HTTP_OPENSANDBOX_CHUNK    65536
 
 
+static ngx_int_t
+ngx_http_opensandbox_api_overwrite(ngx_http_opensandbox_call_t   *call,
+                                   ngx_http_opensandbox_change_t *change);
 static ngx_uint_t
 ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call);
 static json_t *
@@ -34,7 +37,7 @@ ngx_http_opensandbox_api_get(ngx_http_opensandbox_call_t *call)
     return ngx_http_opensandbox_api_send(
         call->request, NGX_HTTP_OK,
         ngx_http_opensandbox_record_json(&copy.record,
-                                         ngx_http_opensandbox_api_flags(call)));
+                                         NGX_HTTP_OPENSANDBOX_SHOW_SECRETS));
 }
 
 
@@ -53,6 +56,11 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
 
     rc = ngx_http_opensandbox_registry_put(call->zone, &change, 1,
                                            call->request->pool);
+
+    if (rc == NGX_ERROR) {
+        rc = ngx_http_opensandbox_api_overwrite(call, &change);
+    }
+
     if (rc != NGX_OK) {
         return ngx_http_opensandbox_api_not_taken(call, rc);
     }
@@ -60,7 +68,38 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
     return ngx_http_opensandbox_api_send(
         call->request, change.replaced ? NGX_HTTP_OK : NGX_HTTP_CREATED,
         ngx_http_opensandbox_record_json(change.record,
-                                         ngx_http_opensandbox_api_flags(call)));
+                                         NGX_HTTP_OPENSANDBOX_SHOW_SECRETS));
+}
+
+
+/* A full zone still takes a record that fits in the place of its old one. */
+
+static ngx_int_t
+ngx_http_opensandbox_api_overwrite(ngx_http_opensandbox_call_t   *call,
+                                   ngx_http_opensandbox_change_t *change)
+{
+    ngx_int_t                    rc;
+    ngx_uint_t                   tries;
+    ngx_http_opensandbox_whole_t copy;
+
+    change->replaced = 1;
+
+    for (tries = 0; tries < NGX_HTTP_OPENSANDBOX_TRIES; tries++) {
+
+        if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
+                                              &copy.record) != NGX_OK)
+        {
+            break;
+        }
+
+        rc = ngx_http_opensandbox_registry_swap(call->zone, &copy.record,
+                                                change->record);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    return NGX_ERROR;
 }
 
 
@@ -114,7 +153,7 @@ ngx_http_opensandbox_api_patch(ngx_http_opensandbox_call_t *call)
             return ngx_http_opensandbox_api_send(
                 call->request, NGX_HTTP_OK,
                 ngx_http_opensandbox_record_json(
-                    record, ngx_http_opensandbox_api_flags(call)));
+                    record, NGX_HTTP_OPENSANDBOX_SHOW_SECRETS));
         }
 
         /* another change came first: this one applies to its result */
@@ -207,7 +246,7 @@ ngx_http_opensandbox_api_list(ngx_http_opensandbox_call_t *call)
     r = call->request;
     limit = NGX_HTTP_OPENSANDBOX_PAGE;
 
-    if (ngx_http_arg(r, (u_char *) "limit", 5, &value) == NGX_OK) {
+    if (ngx_http_arg(r, (u_char *) "limit", 5, &value) == NGX_OK && value.len) {
         limit = ngx_atoi(value.data, value.len);
 
         if (limit < 1 || limit > NGX_HTTP_OPENSANDBOX_PAGE_MAX) {
@@ -221,7 +260,7 @@ ngx_http_opensandbox_api_list(ngx_http_opensandbox_call_t *call)
 
     ngx_str_null(&after);
 
-    if (ngx_http_arg(r, (u_char *) "after", 5, &value) == NGX_OK) {
+    if (ngx_http_arg(r, (u_char *) "after", 5, &value) == NGX_OK && value.len) {
 
         if (!ngx_http_opensandbox_valid_id(&value)) {
             ngx_http_opensandbox_fault(&call->fault, "after",
@@ -387,7 +426,7 @@ ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call)
 }
 
 
-/* Secrets show only in answers that ask for them by name. */
+/* A list shows secrets only if it is asked for them by name. */
 
 static ngx_uint_t
 ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call)

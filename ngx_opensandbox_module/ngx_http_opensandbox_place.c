@@ -218,6 +218,11 @@ ngx_http_opensandbox_place_name(ngx_str_t *name)
             continue;
         }
 
+        if (ch == '-' &&
+            (label == 0 || i + 1 == name->len || name->data[i + 1] == '.')) {
+            return "a label of a host name has no hyphen at its ends";
+        }
+
         if ((lower >= 'a' && lower <= 'z') || ch == '-' || ch == '_') {
             digits = 0;
 

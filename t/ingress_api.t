@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 63;
+use Test::More tests => 67;
 use Harness;
 use Ingress;
 
@@ -69,11 +69,13 @@ is(api($g, 'PATCH', '/none', { ready => JSON::PP::true })->{status}, 404,
 # Secrets
 $a = api($g, 'PUT', '/secret', { endpoint => '127.0.0.1',
     accessToken => 'hush' });
-unlike($a->{body}, qr/hush/, 'a token is not shown');
-unlike(api($g, 'GET', '/secret')->{body}, qr/hush/, 'by no answer');
-unlike(api($g, 'GET', '')->{body}, qr/hush/, 'nor by the list');
-is(json(api($g, 'GET', '/secret?secrets=show'))->{accessToken}, 'hush',
-    'unless it is asked for');
+is(json($a)->{accessToken}, 'hush', 'a token is shown with its record');
+$a = api($g, 'GET', '/secret');
+is(json($a)->{accessToken}, 'hush', 'whenever that is asked for');
+is(api($g, 'PUT', '/secret', $a->{body})->{body}, $a->{body},
+    'so that what is read can be written back');
+unlike(api($g, 'GET', '')->{body}, qr/hush/, 'a list does not show it');
+like(api($g, 'GET', '?secrets=show')->{body}, qr/hush/, 'unless told to');
 unlike(read_file("$g->{prefix}/error.log"), qr/hush/, 'nor is it logged');
 
 # Mistakes change nothing
@@ -89,7 +91,9 @@ for (
 	['{"endpoint":"0.0.0.0"}', 'endpoint', 'an address of nobody'],
 	['{"endpoint":"unix:relative"}', 'endpoint', 'a relative socket'],
 	['{"endpoint":"a b"}', 'endpoint', 'a host with a space'],
-	['{"endpoint":"::1","color":"red"}', undef, 'a bare IPv6 address'],
+	['{"endpoint":"::1","color":"red"}', 'endpoint', 'a bare IPv6 address'],
+	['{"endpoint":"-a.test"}', 'endpoint', 'a label that begins with a hyphen'],
+	['{"endpoint":"a-.test"}', 'endpoint', 'one that ends with it'],
 	['{"endpoint":"[::1]","color":"red"}', 'color', 'an unknown key'],
 	['{"endpoint":"[::1]","expose":[0]}', 'expose', 'port 0'],
 	['{"endpoint":"[::1]","expose":["9-8"]}', 'expose', 'a range backwards'],
@@ -106,7 +110,7 @@ for (
 	$a = api($g, 'PUT', '/new.1', $body);
 	my $fault = json($a);
 	ok($a->{status} == 400 && $fault->{code} && $fault->{message}
-	    && (!defined $field || $fault->{field} eq $field),
+	    && $fault->{field} eq ($field // ''),
 	    "$what is refused") or diag($a->{body});
 }
 is(api($g, 'GET', '')->{body}, $before, 'and nothing has changed');
@@ -128,6 +132,8 @@ do {
 	$next = $page->{next};
 	$pages++;
 } while ($next && $pages < 10);
+is(api($g, 'GET', '?limit=&after=')->{body}, api($g, 'GET', '')->{body},
+    'nothing for limit and after is as good as none');
 is_deeply(\@ids, ['declared', (map { "m$_" } 10 .. 29), 'new.1', 'secret'],
     'a list comes in pages, in order, each record once');
 

@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 16;
+use Test::More tests => 18;
 use Time::HiRes qw(sleep);
 use Harness;
 use Ingress;
@@ -85,6 +85,9 @@ ok($n > 500, 'after it has taken many');
 is(api($g, 'GET', '/x1')->{status}, 200, 'the first is still there');
 is(api($g, 'PATCH', '/x1', { ready => JSON::PP::false })->{status}, 200,
     'one that is there can be changed');
+is(api($g, 'PUT', '/x1', entry(hostHeader => 'i' x 200))->{status}, 200,
+    'or be replaced, where the new one is no larger');
+is(json(api($g, 'GET', '/x1'))->{hostHeader}, 'i' x 200, 'and then is the new one');
 api($g, 'DELETE', '/x2');
 is(api($g, 'PUT', '/x2', entry(hostHeader => 'h' x 200))->{status}, 201,
     'and what one leaves, another takes');
