@@ -192,6 +192,8 @@ ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_opensandbox_ctx_t *ctx = data;
 
+    ctx->failed = NGX_HTTP_OPENSANDBOX_OK;
+
     if (ctx->attempts++ &&
         ngx_http_opensandbox_next_peer(ctx->request, ctx) == NGX_ERROR)
     {
@@ -280,6 +282,14 @@ ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
     c = pc->connection;
 
     ctx->failure = NULL;
+
+    if (c->read->timedout || c->write->timedout) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_SLOW;
+        ctx->failure = ctx->request->upstream->request_sent
+                           ? NULL
+                           : "it took no connection";
+        return;
+    }
 
 #if (NGX_HTTP_SSL)
     if (c->ssl && !ctx->request->upstream->request_sent) {

@@ -173,7 +173,7 @@ ngx_http_opensandbox_meters_handler(ngx_http_request_t *r)
 
     for (mode = 0; mode < NGX_HTTP_OPENSANDBOX_METER_MODES; mode++) {
         if (ctx->mode == (ngx_uint_t) NGX_HTTP_OPENSANDBOX_MODE_URI << mode) {
-            meters->requests[mode][ctx->status]++;
+            meters->requests[mode][ngx_http_opensandbox_outcome(ctx)]++;
             break;
         }
     }

@@ -189,7 +189,7 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_uint_t                    current;
     ngx_uint_t                    attempts;
 
-    /* the last attempt that failed, while nginx may make another */
+    /* how the last attempt failed, while nginx may make another */
     ngx_http_opensandbox_status_e failed;
     const char                   *failure;
 
@@ -624,6 +624,10 @@ ngx_uint_t
 ngx_http_opensandbox_http_status(ngx_http_opensandbox_status_e status);
 ngx_str_t *
 ngx_http_opensandbox_status_name(ngx_http_opensandbox_status_e status);
+
+/* What became of a request, also where error_page has taken it away. */
+ngx_http_opensandbox_status_e
+ngx_http_opensandbox_outcome(ngx_http_opensandbox_ctx_t *ctx);
 
 /* Adds a response header; the value must live as long as the request. */
 ngx_int_t

@@ -319,19 +319,20 @@ ngx_http_opensandbox_diagnose(ngx_http_request_t         *r,
 
     u = r->upstream;
 
-    if (ctx->status != NGX_HTTP_OPENSANDBOX_OK || u == NULL || u->state == NULL)
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK && u && u->state &&
+        (r->err_status == NGX_HTTP_BAD_GATEWAY ||
+         r->err_status == NGX_HTTP_GATEWAY_TIME_OUT))
     {
-        return;
-    }
-
-    if (r->err_status == NGX_HTTP_GATEWAY_TIME_OUT) {
-        ctx->status = NGX_HTTP_OPENSANDBOX_SLOW;
-        ctx->reason = u->request_sent ? NULL : "it took no connection";
-
-    } else if (r->err_status == NGX_HTTP_BAD_GATEWAY) {
         ctx->status = ctx->failed;
         ctx->reason = ctx->failure;
     }
+}
+
+
+ngx_http_opensandbox_status_e
+ngx_http_opensandbox_outcome(ngx_http_opensandbox_ctx_t *ctx)
+{
+    return ctx->status == NGX_HTTP_OPENSANDBOX_OK ? ctx->failed : ctx->status;
 }
 
 

@@ -143,7 +143,8 @@ ngx_http_opensandbox_variable(ngx_http_request_t        *r,
         break;
 
     default: /* NGX_HTTP_OPENSANDBOX_VAR_STATUS */
-        value = *ngx_http_opensandbox_status_name(ctx->status);
+        value = *ngx_http_opensandbox_status_name(
+            ngx_http_opensandbox_outcome(ctx));
         break;
     }
 

@@ -8,7 +8,7 @@
 use strict;
 use warnings;
 use Socket qw(SOL_SOCKET SO_LINGER);
-use Test::More tests => 59;
+use Test::More tests => 61;
 use Harness;
 use Ingress;
 
@@ -71,8 +71,14 @@ server {
         error_page 404 = \@lost;
         error_page 502 /sorry;
     }
+    location /taken/ {
+        opensandbox uri prefix=/taken;
+        proxy_pass http://sandboxes;
+        proxy_read_timeout 500ms;
+        error_page 504 /sorry;
+    }
     location \@lost { return 200 "lost \$opensandbox_id \$opensandbox_status"; }
-    location = /sorry { return 200 "sorry"; }
+    location = /sorry { return 200 "sorry \$opensandbox_status"; }
     location /bare/ { proxy_pass http://sandboxes; }
 }
 EOT
@@ -147,8 +153,11 @@ is(answer('sb', $accel)->{body}, 'mine',
 is(get($other, '/sandboxes/none/port/80/')->{body}, 'lost none not_found',
     'error_page can take over, and still knows the sandbox');
 $a = get($other, "/sandboxes/sb/port/$closed/");
-is_deeply([$a->{status}, $a->{body}], [502, 'sorry'],
-    'for what goes wrong behind, too');
+is_deeply([$a->{status}, $a->{body}], [502, 'sorry refused'],
+    'for what goes wrong behind, too, and knows what that was');
+$a = get($other, "/taken/sb/port/$slow/");
+is_deeply([$a->{status}, $a->{body}], [504, 'sorry slow'], 'and for what is slow');
+is(get($other, "/sandboxes/sb/port/$echo/")->{status}, 200, 'an answer is none');
 is(get($other, '/bare/')->{status}, 500,
     'the upstream without a route is an error');
 like(answer('sb', $short)->{body}, qr/^part$/,
