@@ -24,6 +24,39 @@ world_web($w, 'internet', EVIL6, 80, 'evil6');
 is((sees($w, @web, 'http://' . EVIL . '/'))[1], '200',
     'before the sidecar, the world is open');
 
+# Questions from one socket, all there when the sidecar comes to read: answers
+# of one length share a datagram on the way, and come one by one.
+sub at_once
+{
+	my ($worker, $resolver) = @_;
+	require IO::Socket::IP;
+	my $s = IO::Socket::IP->new(Proto => 'udp', PeerHost => $resolver,
+	    PeerPort => 53) or return "no socket: $@";
+	my (%asked, $wrong);
+
+	kill 'STOP', $worker;
+	for my $id (1 .. 200) {
+		my $label = $id % 7 == 0 ? 'good' : $id % 11 == 0 ? 'no' : 'evil';
+		my $body = pack('C/a C/a x n n', $label, 'test', 1, 1);
+		$asked{$id} = [$label, $body];
+		$s->send(pack('n6', $id, 0x0100, 1, 0, 0, 0) . $body);
+	}
+	kill 'CONT', $worker;
+	vec(my $readable = '', fileno($s), 1) = 1;
+	while (%asked && select(my $now = $readable, undef, undef, 3)) {
+		$s->recv(my $answer, 4096);
+		my ($id, $flags) = unpack('n2', $answer);
+		my $was = delete $asked{$id} or return "answer $id: not asked for";
+		my ($label, $body) = @$was;
+		my $good = $label eq 'good';
+
+		$wrong++ if ($flags & 15) != ($good ? 0 : 3)
+		    || substr($answer, 12, length $body) ne $body
+		    || length($answer) != 12 + length($body) + ($good ? 16 : 0);
+	}
+	return sprintf '%d open, %d wrong', scalar(keys %asked), $wrong // 0;
+}
+
 for my $how (qw(join sidecar)) {
 	my $before = counted($w, 'evil');
 	# As it is in a namespace that nobody has cared for.
@@ -57,6 +90,9 @@ for my $how (qw(join sidecar)) {
 			    "$how: which answers what is allowed");
 		}
 	}
+	my ($worker) = split ' ', read_file("/proc/$pid/task/$pid/children");
+	is(in_netns($w->{sandbox}, sub { at_once($worker, $_) }), '0 open, 0 wrong',
+	    "$how: two hundred questions at once, $_") for RESOLVER, RESOLVER6;
 	is((sees($w, @web, 'http://' . EVIL . '/'))[0], 7,
 	    "$how: a raw address is refused at once");
 	is((sees($w, @web, 'http://[' . EVIL6 . ']/'))[0], 7,
@@ -83,4 +119,4 @@ for my $how (qw(join sidecar)) {
 	is(counted($w, 'evil') - $before, 0, "$how: still nothing arrived");
 }
 
-done_testing(1 + 2 * 29);
+done_testing(1 + 2 * 31);

@@ -3,6 +3,7 @@
  * The listeners over UDP, and the end of each turn of the loop: what was
  * learned in it is committed in one batch, then the replies leave.
  */
+#include "outbox.h"
 #include "query.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Read from one listener and answer at once what can be refused. */
+/* Read from one listener, to answer at once what can be refused. */
 struct batch {
 	uint8_t buffer[FRONT_BATCH][FRONT_DATAGRAM_MAX];
 	struct mmsghdr message[FRONT_BATCH];
@@ -18,7 +19,7 @@ struct batch {
 	struct origin origin[FRONT_BATCH];
 };
 
-static void batch_arm(struct batch *b, int fd)
+static void batch_init(struct batch *b, int fd)
 {
 	memset(b->message, 0, sizeof(b->message));
 	for (size_t i = 0; i < FRONT_BATCH; i++) {
@@ -28,52 +29,37 @@ static void batch_arm(struct batch *b, int fd)
 		b->origin[i].client = NULL;
 		b->iov[i] = (struct iovec){b->buffer[i], FRONT_DATAGRAM_MAX};
 		h->msg_name = &b->origin[i].peer;
-		h->msg_namelen = sizeof(b->origin[i].peer);
 		h->msg_iov = &b->iov[i];
 		h->msg_iovlen = 1;
 	}
 }
 
-/* Send them all; what the socket does not take now is lost, as UDP may be. */
-static void send_batch(struct front *front, int fd, struct mmsghdr *message,
-		       size_t n)
+static int batch_read(struct batch *b, int fd)
 {
-	size_t sent = 0;
-
-	while (sent < n) {
-		int done =
-			sendmmsg(fd, message + sent, (unsigned)(n - sent), 0);
-
-		if (done > 0) {
-			sent += (size_t)done;
-		} else if (errno != EINTR) {
-			front->counts.dropped++;
-			sent++;
-		}
-	}
+	for (size_t i = 0; i < FRONT_BATCH; i++)
+		b->message[i].msg_hdr.msg_namelen = sizeof(b->origin[i].peer);
+	return recvmmsg(fd, b->message, FRONT_BATCH, 0, NULL);
 }
 
-/* Refusals are written over their questions and gathered at the start. */
-static void batch_answer(struct front *front, struct batch *b, int fd, size_t n)
+/* Refusals are written over their questions. */
+static void batch_answer(struct front *front, struct batch *b, size_t n)
 {
-	size_t n_out = 0;
+	struct outbox box;
 
+	outbox_init(&box);
 	for (size_t i = 0; i < n; i++) {
-		struct mmsghdr *m = &b->message[i];
+		struct origin *from = &b->origin[i];
 		size_t len;
 
-		b->origin[i].peer_len = m->msg_hdr.msg_namelen;
-		len = query_begin(front, &b->origin[i], b->buffer[i],
-				  m->msg_len, b->buffer[i]);
-		if (!len)
-			continue;
-		b->iov[i].iov_len = len;
-		if (n_out != i)
-			b->message[n_out] = *m;
-		n_out++;
+		from->peer_len = b->message[i].msg_hdr.msg_namelen;
+		len = query_begin(front, from, b->buffer[i],
+				  b->message[i].msg_len, b->buffer[i]);
+		if (len)
+			outbox_add(&box, from->fd, &from->peer.any,
+				   from->peer_len, b->buffer[i], len);
 	}
-	if (n_out)
-		send_batch(front, fd, b->message, n_out);
+	outbox_send(&box);
+	front->counts.dropped += box.lost;
 }
 
 static void on_readable(uv_poll_t *handle, int status, int events)
@@ -85,15 +71,14 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 
 	(void)status;
 	(void)events;
+	batch_init(&b, fd);
 	for (int round = 0; round < FRONT_ROUNDS; round++) {
-		int n;
+		int n = batch_read(&b, fd);
 
-		batch_arm(&b, fd);
-		n = recvmmsg(fd, b.message, FRONT_BATCH, 0, NULL);
 		if (n <= 0)
 			break;
 		front->read_ns = uv_hrtime();
-		batch_answer(front, &b, fd, (size_t)n);
+		batch_answer(front, &b, (size_t)n);
 		if (n < FRONT_BATCH)
 			break;
 	}
@@ -112,44 +97,26 @@ static void report(struct front *front, const struct query *query,
 		(now_ns - query->started_ns) / 1000, &query->origin.peer.any);
 }
 
-/* A run of UDP replies through one listener; the others are sent one by one. */
 static void send_replies(struct front *front, struct query_list *replies)
 {
-	struct mmsghdr message[FRONT_BATCH];
-	struct iovec iov[FRONT_BATCH];
+	struct outbox box;
 	struct query *query;
-	size_t n = 0;
-	int fd = -1;
 
-	memset(message, 0, sizeof(message));
+	outbox_init(&box);
 	for (query = TAILQ_FIRST(replies); query;
 	     query = TAILQ_NEXT(query, in_list)) {
-		struct msghdr *h;
+		const struct origin *to = &query->origin;
 
 		if (!query->reply)
 			continue;
-		if (query->origin.client) {
-			client_send(query->origin.client, query->reply,
-				    query->reply_len);
-			continue;
-		}
-		if (query->origin.fd < 0)
-			continue;
-		if (n && (n == FRONT_BATCH || query->origin.fd != fd)) {
-			send_batch(front, fd, message, n);
-			n = 0;
-		}
-		fd = query->origin.fd;
-		iov[n] = (struct iovec){query->reply, query->reply_len};
-		h = &message[n].msg_hdr;
-		h->msg_name = &query->origin.peer;
-		h->msg_namelen = query->origin.peer_len;
-		h->msg_iov = &iov[n];
-		h->msg_iovlen = 1;
-		n++;
+		if (to->client)
+			client_send(to->client, query->reply, query->reply_len);
+		else if (to->fd >= 0)
+			outbox_add(&box, to->fd, &to->peer.any, to->peer_len,
+				   query->reply, query->reply_len);
 	}
-	if (n)
-		send_batch(front, fd, message, n);
+	outbox_send(&box);
+	front->counts.dropped += box.lost;
 }
 
 static void on_flush(uv_check_t *handle)
