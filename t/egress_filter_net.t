@@ -151,6 +151,32 @@ subtest 'a container inside' => sub {
 	is($said, 'open', 'a port that is forwarded to it');
 };
 
+# Each on a network of its own, so that none can be taken together.
+subtest 'hundreds of addresses, a hundred devices' => sub {
+	my $batch = join '', map { my $n = $_;
+		("link add many$n type veth peer name more$n\n",
+		"link set many$n up\n", "link set more$n up\n",
+		map { ("addr add 10.100.$n." . 16 * $_ . "/30 dev many$n\n",
+			"addr add 2001:db8:10$n:${_}0::1/64 dev more$n nodad\n") }
+		    1 .. 6) } 11 .. 60;
+	run('ip', '-n', $sandbox, '-b', write_file(scratch() . '/many', $batch));
+	is(ask($d, 'log'), 'ok 0', 'are heard of');
+	my $sets = run_in($sandbox, 'nft', 'list', 'set', 'inet', 'opensandbox',
+	    'onlink6');
+	is(scalar(grep { $sets =~ /2001:db8:10${_}:10::/ } 11 .. 60), 50,
+	    'all of them are neighbours');
+	is(ask($d, "apply $policy"), 'ok applied', 'apply');
+	is(hostile($w, 'tcp', $evil, 80), 'ECONNREFUSED', 'still closed');
+	is(hostile($w, 'tcp', $good, 80), 'open', 'still open');
+	like(run_in($sandbox, 'nft', 'list', 'table', 'netdev', 'opensandbox'),
+	    qr/more60/, 'the last device has its hook');
+	run('ip', '-n', $sandbox, 'link', 'del', "many$_") for 11 .. 60;
+	is(ask($d, 'log'), 'ok 0', 'their end is heard too');
+	unlike(run_in($sandbox, 'nft', 'list', 'set', 'inet', 'opensandbox',
+	    'onlink6'), qr/2001:db8:1011/, 'and they are gone');
+	is(hostile($w, 'tcp', $good, 80), 'open', 'and it is still open');
+};
+
 quit_drive($d);
 
 subtest 'without IPv6' => sub {

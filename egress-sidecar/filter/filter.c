@@ -101,8 +101,10 @@ int filter_hold_xdp(struct xdp_holds **out, int netns)
 	ret = channel_open(&route, netns, NETLINK_ROUTE);
 	if (ret == 0)
 		ret = links_read(&links, &route);
-	if (ret == 0)
+	if (ret == 0) {
 		(void)xdp_hold(*out, netns, links.at, links.n_devices);
+		links_free(&links);
+	}
 	channel_close(&route);
 	return 0;
 }
@@ -131,6 +133,7 @@ static int open_xdp(struct filter *filter)
 	if (ret < 0)
 		return ret;
 	ret = xdp_hold(filter->xdp, s->netns, links.at, links.n_devices);
+	links_free(&links);
 	if (ret == -EBUSY)
 		probe_miss(filter, XDP_BUSY);
 	else if (ret < 0)
@@ -218,11 +221,12 @@ static int commit(struct filter *filter, const struct ruleset *r,
 	return channel_commit(&filter->channel, b, true);
 }
 
-static void keep_links(struct filter *filter, const struct links *links)
+/* Takes what links owns. */
+static void keep_links(struct filter *filter, struct links *links)
 {
+	links_free(&filter->links);
 	filter->links = *links;
-	for (size_t i = 0; i < links->n_devices; i++)
-		filter->links.devices[i] = filter->links.at[i].name;
+	memset(links, 0, sizeof(*links));
 }
 
 /* Would the verdict maps and the chains they lead to be the same again? */
@@ -287,10 +291,12 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	/* A generation that may have been in force is not used again. */
 	if (ret == 0 || filter->channel.unsure)
 		filter->generation = r.generation;
+	if (ret == 0)
+		keep_links(filter, &links);
+	links_free(&links);
 	if (ret < 0)
 		return ret;
 	filter->shape = ruleset_shape(&r);
-	keep_links(filter, &links);
 	hold_policy(filter, policy);
 	filter->applied = true;
 	filter->commits++;
@@ -310,8 +316,12 @@ static int follow_links(struct filter *filter)
 	if (ret == 0 && filter->xdp)
 		(void)xdp_hold(filter->xdp, filter->settings.netns, links.at,
 			       links.n_devices);
-	if (ret < 0 || links_same(&links, &filter->links))
+	if (ret < 0)
 		return ret;
+	if (links_same(&links, &filter->links)) {
+		links_free(&links);
+		return 0;
+	}
 	r.onlink = links.onlink;
 	r.n_onlink = links.n_onlink;
 	channel_begin(&filter->channel, b);
@@ -321,6 +331,7 @@ static int follow_links(struct filter *filter)
 	ret = channel_commit(&filter->channel, b, true);
 	if (ret == 0)
 		keep_links(filter, &links);
+	links_free(&links);
 	/* One that has gone by now is told of again. */
 	return ret == -ENOENT ? 0 : ret;
 }
@@ -594,6 +605,7 @@ void filter_close(struct filter *filter)
 	batch_free(&filter->batch);
 	learned_free(filter->pending);
 	lease_table_free(filter->inherited);
+	links_free(&filter->links);
 	xdp_free(filter->own_xdp);
 	policy_unref(filter->policy);
 	free(filter->doh);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "links.h"
 
+#include "elements.h"
 #include "netlink.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 
 enum {
 	REQUEST_BYTES = 256,
+	ROOM_FIRST = 8, /* devices, prefixes */
 	READ_TRIES = 4
 };
 
@@ -41,11 +43,25 @@ static const struct nlattr *find_attr(const struct nlmsghdr *nlh,
 	return wanted.attr;
 }
 
+/* An array with room for one more; NULL when out of memory. */
+static void *widen(void *array, size_t n, size_t *size, size_t each)
+{
+	size_t wider = *size ? *size * 2 : ROOM_FIRST;
+
+	if (n < *size)
+		return array;
+	array = reallocarray(array, wider, each);
+	if (array)
+		*size = wider;
+	return array;
+}
+
 static int read_link(void *arg, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	struct links *links = arg;
 	const struct nlattr *name;
+	struct link *at, *link;
 
 	if (nlh->nlmsg_type != RTM_NEWLINK ||
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) ||
@@ -55,11 +71,15 @@ static int read_link(void *arg, const struct nlmsghdr *nlh)
 	if (!name || mnl_attr_validate(name, MNL_TYPE_NUL_STRING) < 0 ||
 	    strlen(mnl_attr_get_str(name)) >= IF_NAMESIZE)
 		return -EBADMSG;
-	if (links->n_devices == LINKS_DEVICES_MAX)
-		return -E2BIG;
-	strncpy(links->at[links->n_devices].name, mnl_attr_get_str(name),
-		IF_NAMESIZE - 1);
-	links->at[links->n_devices++].index = (unsigned)ifi->ifi_index;
+	at = widen(links->at, links->n_devices, &links->devices_size,
+		   sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	links->at = at;
+	link = &at[links->n_devices++];
+	memset(link, 0, sizeof(*link));
+	strncpy(link->name, mnl_attr_get_str(name), IF_NAMESIZE - 1);
+	link->index = (unsigned)ifi->ifi_index;
 	return 0;
 }
 
@@ -81,6 +101,7 @@ static int read_address(void *arg, const struct nlmsghdr *nlh)
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
 	struct links *links = arg;
 	const struct nlattr *attr;
+	struct address_range *onlink;
 	struct address a;
 
 	if (nlh->nlmsg_type != RTM_NEWADDR ||
@@ -96,9 +117,12 @@ static int read_address(void *arg, const struct nlmsghdr *nlh)
 	if (address_kind(&a) == ADDRESS_LOOPBACK ||
 	    address_kind(&a) == ADDRESS_LINK_LOCAL)
 		return 0;
-	if (links->n_onlink == LINKS_ONLINK_MAX)
-		return -E2BIG;
-	prefix_range(&links->onlink[links->n_onlink++], &a, ifa->ifa_prefixlen);
+	onlink = widen(links->onlink, links->n_onlink, &links->onlink_size,
+		       sizeof(*onlink));
+	if (!onlink)
+		return -ENOMEM;
+	links->onlink = onlink;
+	prefix_range(&onlink[links->n_onlink++], &a, ifa->ifa_prefixlen);
 	return 0;
 }
 
@@ -127,17 +151,33 @@ static int read_once(struct links *links, struct channel *route)
 {
 	int ret;
 
-	memset(links, 0, sizeof(*links));
+	links->n_devices = links->n_onlink = 0;
 	ret = ask(route, RTM_GETLINK, read_link, links);
 	if (ret == 0)
 		ret = ask(route, RTM_GETADDR, read_address, links);
 	return ret;
 }
 
+/* In an order that does not depend on how the kernel tells of them. */
+static int tidy(struct links *links)
+{
+	links->devices = calloc(links->n_devices + 1, sizeof(*links->devices));
+	if (!links->devices)
+		return -ENOMEM;
+	if (links->n_devices)
+		qsort(links->at, links->n_devices, sizeof(links->at[0]),
+		      compare_names);
+	for (size_t i = 0; i < links->n_devices; i++)
+		links->devices[i] = links->at[i].name;
+	links->n_onlink = ranges_merge(links->onlink, links->n_onlink);
+	return 0;
+}
+
 int links_read(struct links *links, struct channel *route)
 {
 	int ret = 0;
 
+	memset(links, 0, sizeof(*links));
 	/* What changes while we look may or may not be in what we see. */
 	for (int i = 0; i < READ_TRIES; i++) {
 		route->heard = false;
@@ -145,12 +185,19 @@ int links_read(struct links *links, struct channel *route)
 		if (ret < 0 || !route->heard)
 			break;
 	}
+	if (ret == 0)
+		ret = tidy(links);
 	if (ret < 0)
-		return ret;
-	qsort(links->at, links->n_devices, sizeof(links->at[0]), compare_names);
-	for (size_t i = 0; i < links->n_devices; i++)
-		links->devices[i] = links->at[i].name;
-	return 0;
+		links_free(links);
+	return ret;
+}
+
+void links_free(struct links *links)
+{
+	free(links->at);
+	free(links->devices);
+	free(links->onlink);
+	memset(links, 0, sizeof(*links));
 }
 
 int links_follow(struct channel *route)
@@ -180,12 +227,23 @@ bool links_changed(struct channel *route)
 
 bool links_same(const struct links *a, const struct links *b)
 {
-	return links_same_devices(a, b) && a->n_onlink == b->n_onlink &&
-	       memcmp(a->onlink, b->onlink, sizeof(a->onlink)) == 0;
+	if (!links_same_devices(a, b) || a->n_onlink != b->n_onlink)
+		return false;
+	for (size_t i = 0; i < a->n_onlink; i++)
+		if (address_compare(&a->onlink[i].first, &b->onlink[i].first) !=
+			    0 ||
+		    address_compare(&a->onlink[i].last, &b->onlink[i].last))
+			return false;
+	return true;
 }
 
 bool links_same_devices(const struct links *a, const struct links *b)
 {
-	return a->n_devices == b->n_devices &&
-	       memcmp(a->at, b->at, sizeof(a->at)) == 0;
+	if (a->n_devices != b->n_devices)
+		return false;
+	for (size_t i = 0; i < a->n_devices; i++)
+		if (a->at[i].index != b->at[i].index ||
+		    strcmp(a->at[i].name, b->at[i].name) != 0)
+			return false;
+	return true;
 }

@@ -10,32 +10,28 @@
 
 #include <net/if.h>
 
-enum {
-	LINKS_DEVICES_MAX = 64,
-	LINKS_ONLINK_MAX = 64
-};
-
 /* Another device of the same name has another index. */
 struct link {
 	char name[IF_NAMESIZE];
 	unsigned index;
 };
 
+/* As many as there are; what is owned is freed by links_free(). */
 struct links {
-	struct link at[LINKS_DEVICES_MAX];
-	const char *devices[LINKS_DEVICES_MAX + 1]; /* sorted, NULL at the end;
-						       without loopback */
-	size_t n_devices;
-	struct address_range onlink[LINKS_ONLINK_MAX];
-	size_t n_onlink;
+	struct link *at;      /* owned; sorted, without loopback */
+	const char **devices; /* owned; their names, NULL at the end */
+	size_t n_devices, devices_size;
+	struct address_range *onlink; /* owned; sorted, none touches another */
+	size_t n_onlink, onlink_size;
 };
 
 struct channel;
 
 /* Ask over a NETLINK_ROUTE channel, which stays in its namespace, so that no
- * privilege is needed to look there again (rtnetlink(7)). 0 or -errno; -E2BIG
- * where there are more than we can hold. */
+ * privilege is needed to look there again (rtnetlink(7)). Whatever links held
+ * is forgotten, not freed. 0, or -errno and links is empty. */
 int links_read(struct links *links, struct channel *route);
+void links_free(struct links *links);
 /* Have route tell of changes from now on, and ask it whether it has. */
 int links_follow(struct channel *route);
 bool links_changed(struct channel *route);
