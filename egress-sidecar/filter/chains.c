@@ -411,11 +411,11 @@ static void write_output(struct batch *b, const struct ruleset *r)
 {
 	uint32_t local = RTN_LOCAL;
 
-	accept_marked(b, "output", r->generation, IP_CT_DIR_ORIGINAL);
-	accept_marked(b, "output", r->inbound_mark, IP_CT_DIR_REPLY);
 	rule_begin(b, "output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_goto(b, "loopback");
+	accept_marked(b, "output", r->generation, IP_CT_DIR_ORIGINAL);
+	accept_marked(b, "output", r->inbound_mark, IP_CT_DIR_REPLY);
 	accept_redirected(b, "output", r->settings);
 	write_hole(b, r->settings);
 	write_own_connections(b, r->settings);
@@ -499,13 +499,13 @@ static void write_input(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
 
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_accept(b);
 	accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
 	if (s->mark)
 		accept_marked(b, "input", RULESET_MARK_OURS, IP_CT_DIR_REPLY);
-	rule_begin(b, "input");
-	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
-	rule_accept(b);
 	write_input_services(b, s);
 	drop_invalid(b, "input", s->audit);
 	/* Data of a peer that may have been revoked. */
