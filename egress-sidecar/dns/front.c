@@ -9,7 +9,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+	CROWD_PER_MS = 100,     /* questions; no client waiting for each
+				   answer asks as fast */
+	GATHER_NS = 20 * 1000,  /* a pause */
+	GATHER_SLACK_NS = 1000, /* by which it may be longer */
+};
 
 /* Read from one listener, to answer at once what can be refused. */
 struct batch {
@@ -62,6 +71,29 @@ static void batch_answer(struct front *front, struct batch *b, size_t n)
 	front->counts.dropped += box.lost;
 }
 
+/*
+ * Where questions come one close upon the other, a turn that begins with the
+ * first of them finds a few and costs as much as one with many, and so does
+ * the client's that it wakes: wait for some more. Not where resolvers' answers
+ * come meanwhile.
+ */
+static void gather(struct front *front)
+{
+	const struct timespec pause = {.tv_nsec = GATHER_NS};
+	struct front_pace *pace = &front->pace;
+	uint64_t now = uv_now(front->loop);
+
+	if (now != pace->ms) {
+		pace->crowded = pace->n >= CROWD_PER_MS && now - pace->ms <= 2;
+		pace->ms = now;
+		pace->n = 0;
+	}
+	if (pace->crowded && pace->last_turn < FRONT_BATCH &&
+	    !front->n_queries)
+		nanosleep(&pause, NULL);
+	pace->last_turn = 0;
+}
+
 static void on_readable(uv_poll_t *handle, int status, int events)
 {
 	struct front *front = handle->data;
@@ -71,6 +103,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 
 	(void)status;
 	(void)events;
+	gather(front);
 	batch_init(&b, fd);
 	for (int round = 0; round < FRONT_ROUNDS; round++) {
 		int n = batch_read(&b, fd);
@@ -78,6 +111,8 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 		if (n <= 0)
 			break;
 		front->read_ns = uv_hrtime();
+		front->pace.n += (unsigned)n;
+		front->pace.last_turn += (unsigned)n;
 		batch_answer(front, &b, (size_t)n);
 		if (n < FRONT_BATCH)
 			break;
@@ -236,6 +271,7 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 	LIST_INIT(&front->spare_lookups);
 	LIST_INIT(&front->clients);
 	limit_start(&front->limit, settings->names_per_second, uv_now(loop));
+	(void)prctl(PR_SET_TIMERSLACK, GATHER_SLACK_NS);
 	err = cache_new(&front->cache, settings->cache_bytes);
 	if (err) {
 		free(front);

@@ -76,6 +76,14 @@ struct lookup {
 LIST_HEAD(lookup_list, lookup);
 LIST_HEAD(client_list, tcp_client);
 
+/* How fast questions come over UDP. */
+struct front_pace {
+	uint64_t ms;        /* the millisecond that is counted */
+	unsigned n;         /* questions in it so far */
+	unsigned last_turn; /* in the last turn of the loop */
+	bool crowded;       /* many in the one before */
+};
+
 struct front {
 	uv_loop_t *loop;
 	struct resolvers *resolvers;
@@ -92,6 +100,7 @@ struct front {
 	bool learned;              /* since the last commit */
 	struct query_list spare;
 	size_t n_spare;
+	struct front_pace pace;
 	struct client_list clients;
 	size_t n_clients;
 	uv_poll_t udp4, udp6;
