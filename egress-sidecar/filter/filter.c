@@ -3,6 +3,7 @@
 
 #include "inner.h"
 #include "nflog.h"
+#include "ranges.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -229,30 +230,6 @@ static void keep_links(struct filter *filter, struct links *links)
 	memset(links, 0, sizeof(*links));
 }
 
-/* Would the verdict maps and the chains they lead to be the same again? */
-static bool same_ranges(const struct policy *a, const struct policy *b)
-{
-	size_t n, n_other, n_tables, n_other_tables;
-	const struct policy_range *range = policy_ranges(a, &n);
-	const struct policy_range *other = policy_ranges(b, &n_other);
-
-	policy_port_tables(a, &n_tables);
-	policy_port_tables(b, &n_other_tables);
-	if (n != n_other || n_tables != n_other_tables)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		const struct address_range *x = &range[i].range;
-		const struct address_range *y = &other[i].range;
-
-		if (address_compare(&x->first, &y->first) != 0 ||
-		    address_compare(&x->last, &y->last) != 0 ||
-		    range[i].verdict != other[i].verdict ||
-		    range[i].table != other[i].table)
-			return false;
-	}
-	return true;
-}
-
 /* The policy is immutable; the cast is for the count of its holders alone. */
 static void hold_policy(struct filter *filter, const struct policy *policy)
 {
@@ -262,9 +239,10 @@ static void hold_policy(struct filter *filter, const struct policy *policy)
 	policy_unref(old);
 }
 
+/* change: the maps of ranges are changed, not written anew. */
 static int try_apply(struct filter *filter, const struct policy *policy,
 		     const struct elements *learned,
-		     const struct elements *grace)
+		     const struct elements *grace, bool change)
 {
 	struct ruleset r = {
 		.settings = &filter->settings,
@@ -272,8 +250,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.generation = next_generation(filter->generation),
 		.inbound_mark = filter->inbound_mark,
 		.has_fib = filter->has_fib,
-		.keep_ranges =
-			filter->applied && same_ranges(filter->policy, policy),
+		.ranges_of = change ? filter->policy : NULL,
 		.learned = learned,
 		.grace = grace,
 		.peers = filter->peers,
@@ -388,13 +365,17 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 	if (ret < 0)
 		goto cleanup;
 	for (int i = 0; i < APPLY_TRIES; i++) {
-		ret = try_apply(filter, policy, learned, grace);
+		bool change = i == 0 && filter->applied &&
+			      ranges_near(filter->policy, policy);
+
+		ret = try_apply(filter, policy, learned, grace, change);
 		/* A device went away meanwhile, or somebody took our tables
 		 * away, or nobody knows whether they are the new ones: look
 		 * again, from scratch. */
-		if (ret != -ENOENT && !filter->channel.unsure)
+		if (ret == -ENOENT || filter->channel.unsure)
+			filter->applied = false;
+		else if (ret == 0 || !change)
 			break;
-		filter->applied = false;
 	}
 	if (ret < 0)
 		goto cleanup;

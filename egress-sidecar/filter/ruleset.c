@@ -7,6 +7,7 @@
 #include "ruleset.h"
 
 #include "chains.h"
+#include "ranges.h"
 #include "rule.h"
 
 #include <arpa/inet.h>
@@ -26,8 +27,7 @@ enum {
 	PORT_HTTPS = 443,
 	LOG_PER_SECOND = 50,
 	LOG_BURST = 100,
-	LOG_BYTES = 128, /* of each packet: headers */
-	CHAIN_NAME = 32
+	LOG_BYTES = 128 /* of each packet: headers */
 };
 
 const struct learned_set_form learned_sets[LEARNED_SETS] = {
@@ -79,12 +79,6 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r)
 	shape.name_ports = policy_has_name_ports(r->policy);
 	policy_port_tables(r->policy, &shape.n_port_tables);
 	return shape;
-}
-
-static const char *ports_chain(char *out, size_t table)
-{
-	snprintf(out, CHAIN_NAME, "ports_%zu", table);
-	return out;
 }
 
 static void note(struct batch *b, int err)
@@ -213,48 +207,6 @@ static void add_onlink(struct batch *b, const struct ruleset *r)
 		memcpy(range + 2, r->onlink, r->n_onlink * sizeof(*range));
 	add_range_sets(b, NULL, "onlink6", range, r->n_onlink + 2);
 	free(range);
-}
-
-/* The policy's ranges as a verdict map of each family. */
-static void add_ranges(struct batch *b, const struct policy *policy)
-{
-	static const struct verdict allow = {NFT_GOTO, "admit"};
-	static const struct verdict deny = {NFT_GOTO, "refuse"};
-	struct elements list[2] = {{0}, {0}};
-	size_t n, n_tables;
-	const struct policy_range *range = policy_ranges(policy, &n);
-	struct verdict *ports = NULL;
-	char(*name)[CHAIN_NAME] = NULL;
-
-	policy_port_tables(policy, &n_tables);
-	ports = calloc(n_tables ? n_tables : 1, sizeof(*ports));
-	name = calloc(n_tables ? n_tables : 1, sizeof(*name));
-	if (!ports || !name) {
-		note(b, -ENOMEM);
-		goto cleanup;
-	}
-	for (size_t i = 0; i < n_tables; i++) {
-		ports[i].code = NFT_GOTO;
-		ports[i].chain = ports_chain(name[i], i);
-	}
-	for (size_t i = 0; i < n; i++) {
-		const struct verdict *v = range[i].verdict == RANGE_ALLOW
-						  ? &allow
-					  : range[i].verdict == RANGE_DENY
-						  ? &deny
-						  : &ports[range[i].table];
-
-		note(b, elements_add_range(
-				&list[range[i].range.first.family == AF_INET6],
-				&range[i].range, v));
-	}
-	batch_add_elements(b, "ranges4", KEY_IPV4, list[0].e, list[0].n, NULL);
-	batch_add_elements(b, "ranges6", KEY_IPV6, list[1].e, list[1].n, NULL);
-cleanup:
-	elements_free(&list[0]);
-	elements_free(&list[1]);
-	free(ports);
-	free(name);
 }
 
 static void add_learned(struct batch *b, const struct ruleset *r)
@@ -435,7 +387,7 @@ static void write_port_tables(struct batch *b, const struct policy *policy)
 	const struct port_table *table = policy_port_tables(policy, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		char chain[CHAIN_NAME];
+		char chain[PORTS_CHAIN_NAME];
 
 		ports_chain(chain, i);
 		for (size_t k = 0; k < table[i].n_spans; k++) {
@@ -510,12 +462,11 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 	rule_reject_admin(b);
 }
 
-/* Many ranges take the kernel longer than all else, so that a map that would
- * be the same again stays, and with it the chains that it leads to, which only
- * get new rules. */
+/* A map that is changed stays, and with it the chains that it leads to, which
+ * only get new rules. */
 static bool stays(const struct ruleset *r, const char *name)
 {
-	return r->keep_ranges &&
+	return r->ranges_of &&
 	       (strcmp(name, "ranges4") == 0 || strcmp(name, "ranges6") == 0 ||
 		strcmp(name, "admit") == 0 || strcmp(name, "refuse") == 0);
 }
@@ -523,7 +474,7 @@ static bool stays(const struct ruleset *r, const char *name)
 static void delete_old(struct batch *b, const struct ruleset *r,
 		       const struct ruleset_shape *old)
 {
-	char name[CHAIN_NAME];
+	char name[PORTS_CHAIN_NAME];
 
 	batch_delete_rules(b);
 	for (size_t i = 0; i < COUNT(fixed_sets); i++) {
@@ -539,14 +490,14 @@ static void delete_old(struct batch *b, const struct ruleset *r,
 		if (!stays(r, inner_chains[i]))
 			batch_delete_chain(b, inner_chains[i]);
 	}
-	for (size_t i = 0; !r->keep_ranges && i < old->n_port_tables; i++)
+	for (size_t i = 0; !r->ranges_of && i < old->n_port_tables; i++)
 		batch_delete_chain(b, ports_chain(name, i));
 }
 
 static void write_enforcement(struct batch *b, const struct ruleset *r)
 {
 	struct ruleset_shape shape = ruleset_shape(r);
-	char name[CHAIN_NAME];
+	char name[PORTS_CHAIN_NAME];
 
 	for (size_t i = 0; i < COUNT(inner_chains); i++)
 		batch_add_chain(b, inner_chains[i], NULL, -1, 0, false, NULL);
@@ -557,8 +508,7 @@ static void write_enforcement(struct batch *b, const struct ruleset *r)
 	add_range_sets(b, "doh4", "doh6", r->settings->doh, r->settings->n_doh);
 	add_inbound(b, r);
 	add_onlink(b, r);
-	if (!r->keep_ranges)
-		add_ranges(b, r->policy);
+	ranges_write(b, r->ranges_of, r->policy);
 	write_judge(b, r);
 	write_port_tables(b, r->policy);
 	write_verdicts(b, r);

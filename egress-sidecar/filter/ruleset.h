@@ -56,7 +56,9 @@ struct ruleset {
 	uint32_t generation;   /* conntrack mark of what was let out */
 	uint32_t inbound_mark; /* conntrack mark of what was let in */
 	bool has_fib;
-	bool keep_ranges; /* those in the kernel are the policy's */
+	/* Whose ranges the kernel's maps hold, to be changed to the policy's;
+	 * NULL: the maps are written anew. */
+	const struct policy *ranges_of;
 	const struct address_range *onlink; /* prefixes of our neighbours */
 	size_t n_onlink;
 	const struct elements *learned, *grace; /* LEARNED_SETS of each */
