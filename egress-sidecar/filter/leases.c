@@ -18,6 +18,7 @@ enum {
 
 /* One name that led to an address. */
 struct pair {
+	struct pair *next;            /* older */
 	struct admitted_ports *ports; /* owned; NULL: all */
 	uint64_t end_ms;              /* of the lease that the kernel took */
 	uint64_t announced_ms; /* end of one it was not yet seen to take */
@@ -30,7 +31,7 @@ struct entry {
 	struct entry *next; /* in its bucket */
 	struct address a;
 	size_t n;
-	struct pair **pair; /* owned, each of them and the array */
+	struct pair *pairs; /* owned, n of them, the newest first */
 };
 
 struct lease_table {
@@ -92,9 +93,12 @@ static void entry_free(struct lease_table *table, struct entry *e)
 {
 	table->n_entries--;
 	table->n_pairs -= e->n;
-	for (size_t i = 0; i < e->n; i++)
-		pair_free(e->pair[i]);
-	free(e->pair);
+	while (e->pairs) {
+		struct pair *pair = e->pairs;
+
+		e->pairs = pair->next;
+		pair_free(pair);
+	}
 	free(e);
 }
 
@@ -133,14 +137,12 @@ static struct entry *find(const struct lease_table *table,
 static struct pair *find_pair(const struct entry *e,
 			      const struct domain_name *name)
 {
-	for (size_t i = 0; i < e->n; i++) {
-		struct pair *pair = e->pair[i];
+	struct pair *pair = e->pairs;
 
-		if (pair->len == name->len &&
-		    memcmp(pair->wire, name->wire, name->len) == 0)
-			return pair;
-	}
-	return NULL;
+	while (pair && (pair->len != name->len ||
+			memcmp(pair->wire, name->wire, name->len) != 0))
+		pair = pair->next;
+	return pair;
 }
 
 static bool entry_is_dead(const struct entry *e, uint64_t now_ms,
@@ -148,11 +150,11 @@ static bool entry_is_dead(const struct entry *e, uint64_t now_ms,
 {
 	uint64_t end = 0;
 
-	for (size_t i = 0; i < e->n; i++) {
-		if (e->pair[i]->end_ms > end)
-			end = e->pair[i]->end_ms;
-		if (e->pair[i]->announced_ms > end)
-			end = e->pair[i]->announced_ms;
+	for (const struct pair *pair = e->pairs; pair; pair = pair->next) {
+		if (pair->end_ms > end)
+			end = pair->end_ms;
+		if (pair->announced_ms > end)
+			end = pair->announced_ms;
 	}
 	if (end > now_ms && end < *end_ms)
 		*end_ms = end;
@@ -236,46 +238,38 @@ static int add_entry(struct lease_table *table, const struct address *a,
 	return 0;
 }
 
-/* The pair whose lease ended first, or ends first. */
-static size_t least_pair(const struct entry *e)
+/* Take away the pair whose lease ended first, or ends first. */
+static void drop_least(struct lease_table *table, struct entry *e)
 {
-	size_t least = 0;
+	struct pair **least = &e->pairs, *pair;
 
-	for (size_t i = 1; i < e->n; i++) {
-		if (e->pair[i]->end_ms < e->pair[least]->end_ms)
-			least = i;
+	for (struct pair **at = &e->pairs; *at; at = &(*at)->next) {
+		if ((*at)->end_ms <= (*least)->end_ms)
+			least = at;
 	}
-	return least;
+	pair = *least;
+	*least = pair->next;
+	pair_free(pair);
+	e->n--;
+	table->n_pairs--;
 }
 
 static int add_pair(struct lease_table *table, struct entry *e,
 		    const struct domain_name *name, struct pair **out)
 {
-	bool replace = e->n == LEASE_NAMES_MAX ||
-		       (e->n > 0 && table->n_pairs >= PAIRS_MAX);
 	struct pair *pair = calloc(1, sizeof(*pair) + name->len);
 
 	if (!pair)
 		return -ENOMEM;
+	if (e->n == LEASE_NAMES_MAX ||
+	    (e->n > 0 && table->n_pairs >= PAIRS_MAX))
+		drop_least(table, e);
 	pair->len = name->len;
 	memcpy(pair->wire, name->wire, name->len);
-	if (replace) {
-		size_t least = least_pair(e);
-
-		pair_free(e->pair[least]);
-		e->pair[least] = pair;
-	} else {
-		struct pair **wider =
-			realloc(e->pair, (e->n + 1) * sizeof(struct pair *));
-
-		if (!wider) {
-			free(pair);
-			return -ENOMEM;
-		}
-		e->pair = wider;
-		e->pair[e->n++] = pair;
-		table->n_pairs++;
-	}
+	pair->next = e->pairs;
+	e->pairs = pair;
+	e->n++;
+	table->n_pairs++;
 	*out = pair;
 	return 0;
 }
@@ -324,9 +318,7 @@ static uint64_t held_until(const struct entry *e,
 {
 	uint64_t end = 0;
 
-	for (size_t i = 0; i < e->n; i++) {
-		const struct pair *pair = e->pair[i];
-
+	for (const struct pair *pair = e->pairs; pair; pair = pair->next) {
 		if (pair->end_ms > end && ports_cover(pair->ports, ports))
 			end = pair->end_ms;
 	}
@@ -427,8 +419,7 @@ void lease_confirm(struct lease_table *table,
 
 	if (!e)
 		return;
-	for (size_t i = 0; i < e->n; i++) {
-		struct pair *pair = e->pair[i];
+	for (struct pair *pair = e->pairs; pair; pair = pair->next) {
 		uint64_t announced = pair->announced_ms;
 
 		if (!announced || !ports_cover(element->ports, pair->ports))
@@ -482,14 +473,15 @@ const struct domain_name *lease_last_name(const struct lease_table *table,
 	/* The names are kept at their own length; the caller's is whole. */
 	struct domain_name *out = table->last_name;
 	const struct entry *e = find(table, a);
-	const struct pair *last = NULL;
+	const struct pair *last;
 
-	for (size_t i = 0; e && i < e->n; i++) {
-		if (!last || e->pair[i]->learned_ms >= last->learned_ms)
-			last = e->pair[i];
-	}
-	if (!last)
+	if (!e || !e->pairs)
 		return NULL;
+	last = e->pairs;
+	for (const struct pair *pair = last->next; pair; pair = pair->next) {
+		if (pair->learned_ms > last->learned_ms)
+			last = pair;
+	}
 	pair_name(last, out);
 	return out;
 }
@@ -512,15 +504,14 @@ static void judge_entry(const struct entry *e, const struct policy *policy,
 	struct domain_name name;
 	struct lease_element out = {.a = e->a, .name = &name};
 
-	for (size_t i = 0; i < e->n; i++) {
-		const struct pair *pair = e->pair[i];
+	for (const struct pair *pair = e->pairs; pair; pair = pair->next) {
 		enum admission admission;
 
 		pair_name(pair, &name);
 		admission = policy_admission(policy, &name, &e->a, private_ok,
 					     &ports);
 		if (admission == ADMIT) {
-			if (!whole || pair->end_ms > whole->end_ms)
+			if (!whole || pair->end_ms >= whole->end_ms)
 				whole = pair;
 		} else if (admission == ADMIT_PORTS) {
 			out.ports = &ports;
@@ -584,16 +575,20 @@ static void sweep_entry(struct lease_table *table, struct entry *e,
 			const struct policy *policy, bool private_ok,
 			uint64_t now_ms)
 {
-	size_t kept = 0;
+	struct pair **at = &e->pairs;
 
-	for (size_t i = 0; i < e->n; i++) {
-		if (keep_pair(e, e->pair[i], policy, private_ok, now_ms))
-			e->pair[kept++] = e->pair[i];
-		else
-			pair_free(e->pair[i]);
+	while (*at) {
+		struct pair *pair = *at;
+
+		if (keep_pair(e, pair, policy, private_ok, now_ms)) {
+			at = &pair->next;
+			continue;
+		}
+		*at = pair->next;
+		pair_free(pair);
+		e->n--;
+		table->n_pairs--;
 	}
-	table->n_pairs -= e->n - kept;
-	e->n = kept;
 }
 
 void lease_table_sweep(struct lease_table *table, const struct policy *policy,
