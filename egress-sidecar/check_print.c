@@ -44,11 +44,11 @@ static void print_target(const struct rule *rule)
 
 	switch (rule->kind) {
 	case TARGET_NAME:
-		printf("the name %s", domain_name_to_text(&rule->name, name));
+		printf("the name %s", domain_name_to_text(rule->name, name));
 		break;
 	case TARGET_BELOW:
 		printf("every name below %s",
-		       domain_name_to_text(&rule->name, name));
+		       domain_name_to_text(rule->name, name));
 		break;
 	case TARGET_ANY:
 		printf("every name and address");

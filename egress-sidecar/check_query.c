@@ -142,9 +142,9 @@ static bool rule_has_name(const struct rule *rule,
 {
 	switch (rule->kind) {
 	case TARGET_NAME:
-		return domain_name_equal(&rule->name, name);
+		return domain_name_equal(rule->name, name);
 	case TARGET_BELOW:
-		return name_is_below(name, &rule->name);
+		return name_is_below(name, rule->name);
 	case TARGET_ANY:
 		return true;
 	case TARGET_RANGE:

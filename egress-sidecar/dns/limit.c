@@ -30,7 +30,7 @@ bool limit_take(struct limit *limit, const struct rule *rule,
 
 	if (!rule || rule->kind != TARGET_BELOW)
 		return true;
-	cost = 1 + (uint64_t)(name->len - rule->name.len) / LIMIT_FREE_OCTETS;
+	cost = 1 + (uint64_t)(name->len - rule->name->len) / LIMIT_FREE_OCTETS;
 	if (type != TYPE_A && type != TYPE_AAAA && type != TYPE_HTTPS)
 		cost *= 4;
 	fill(limit, now_ms);

@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -162,6 +163,16 @@ char *domain_name_to_text(const struct domain_name *name, char *out)
 	}
 	*to = '\0';
 	return out;
+}
+
+struct domain_name *domain_name_copy(const struct domain_name *name)
+{
+	size_t size = offsetof(struct domain_name, wire) + name->len;
+	struct domain_name *copy = malloc(size);
+
+	if (copy)
+		memcpy(copy, name, size);
+	return copy;
 }
 
 bool domain_name_equal(const struct domain_name *a, const struct domain_name *b)

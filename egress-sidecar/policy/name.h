@@ -42,6 +42,11 @@ char *domain_name_to_text(const struct domain_name *name, char *out);
  * are the same or do not overlap. */
 void domain_octets_fold(uint8_t *to, const uint8_t *from, size_t n);
 
+/* A copy for keeping, the caller's to free: it has the name's len bytes and no
+ * more, so that it is read through its pointer, never copied whole. NULL when
+ * out of memory. */
+struct domain_name *domain_name_copy(const struct domain_name *name);
+
 bool domain_name_equal(const struct domain_name *a,
 		       const struct domain_name *b);
 

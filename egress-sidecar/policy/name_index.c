@@ -31,7 +31,7 @@ static const struct domain_name *slot_name(const struct name_slot *slot,
 {
 	uint32_t rank = slot->exact != RANK_NONE ? slot->exact : slot->below;
 
-	return &ranked[rank].rule->name;
+	return ranked[rank].rule->name;
 }
 
 /* The slot of the name with this hash and wire form, or the empty one where it
@@ -58,9 +58,9 @@ void name_index_add(struct name_index *index, struct ranked *ranked,
 		    uint32_t rank)
 {
 	const struct rule *rule = ranked[rank].rule;
-	uint64_t hash = domain_name_hash(&rule->name);
-	struct name_slot *slot =
-		find_slot(index, ranked, hash, rule->name.wire, rule->name.len);
+	uint64_t hash = domain_name_hash(rule->name);
+	struct name_slot *slot = find_slot(index, ranked, hash,
+					   rule->name->wire, rule->name->len);
 	uint32_t *first;
 
 	first = rule->kind == TARGET_NAME ? &slot->exact : &slot->below;

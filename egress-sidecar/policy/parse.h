@@ -13,7 +13,8 @@
 int policy_error_set(struct policy_error *err, int index, const char *format,
 		     ...) __attribute__((format(printf, 3, 4)));
 
-/* Read a target into kind, name and range. 0 or -EINVAL with *why. */
+/* Read a target into kind, name and range, which hold nothing before. 0, or
+ * -EINVAL with *why, or -ENOMEM. */
 int rule_read_target(struct rule *rule, const char *text, const char **why);
 
 /*

@@ -171,11 +171,10 @@ static int take_rule(struct reader *r, struct rule *rule, size_t index)
 		return ret;
 	len = squeeze(rule->json, (size_t)(r->at - from));
 	rule->json[len] = '\0';
-	if (rule_read_target(rule, rule->target, &why) < 0) {
+	ret = rule_read_target(rule, rule->target, &why);
+	if (ret < 0)
 		rule_clear(rule);
-		return NOT_PLAIN;
-	}
-	return 0;
+	return ret == -EINVAL ? NOT_PLAIN : ret;
 }
 
 static int take_egress(struct reader *r, struct rules *rules, size_t max_rules)

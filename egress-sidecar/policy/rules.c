@@ -62,10 +62,17 @@ static const char *shown(const json_t *json)
 				    : types[json_typeof(json)];
 }
 
+static bool has_name(const struct rule *rule)
+{
+	return rule->kind == TARGET_NAME || rule->kind == TARGET_BELOW;
+}
+
 void rule_clear(struct rule *rule)
 {
 	free(rule->target);
 	free(rule->ports);
+	if (has_name(rule))
+		free((void *)rule->name);
 	memset(rule, 0, sizeof(*rule));
 }
 
@@ -162,8 +169,13 @@ int rules_push_copy(struct rules *rules, const struct rule *rule)
 
 	copy.target = NULL;
 	copy.ports = NULL;
-	ret = rule_keep_text(&copy, rule->target, strlen(rule->target),
-			     rule->json, strlen(rule->json));
+	if (has_name(rule))
+		copy.name = domain_name_copy(rule->name);
+	ret = has_name(rule) && !copy.name
+		      ? -ENOMEM
+		      : rule_keep_text(&copy, rule->target,
+				       strlen(rule->target), rule->json,
+				       strlen(rule->json));
 	if (rule->n_ports) {
 		copy.ports = calloc(rule->n_ports, sizeof(*copy.ports));
 		if (copy.ports)
@@ -186,9 +198,12 @@ int rules_append(struct rules *rules, enum policy_action action,
 	json_t *json;
 	int ret;
 
-	if (rule_read_target(&rule, target, &why) < 0)
+	ret = rule_read_target(&rule, target, &why);
+	if (ret == -EINVAL)
 		return policy_error_set(err, (int)rules->n_rules,
 					"\"%.100s\": %s", target, why);
+	if (ret < 0)
+		return ret;
 	rule.priority = (int)rules->n_rules;
 	json = json_pack("{s:s, s:s}", "action", action_name(action), "target",
 			 target);
@@ -279,10 +294,13 @@ static int read_rule(struct rule *rule, json_t *json, const char *array,
 		return policy_error_set(err, i,
 					"%s[%d].target: not a string: %s",
 					array, i, shown(target));
-	if (rule_read_target(rule, json_string_value(target), &why) < 0)
+	ret = rule_read_target(rule, json_string_value(target), &why);
+	if (ret == -EINVAL)
 		return policy_error_set(err, i, "%s[%d].target: \"%.100s\": %s",
 					array, i, json_string_value(target),
 					why);
+	if (ret < 0)
+		return ret;
 	if (read_priority(rule, json_object_get(json, "priority")) < 0)
 		return policy_error_set(err, i,
 					"%s[%d].priority: not an integer of "

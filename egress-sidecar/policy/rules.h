@@ -40,7 +40,9 @@ struct rule {
 	enum target_kind kind;
 	char *target; /* as written; owns json's bytes too */
 	union {
-		struct domain_name name;    /* TARGET_NAME, TARGET_BELOW */
+		/* TARGET_NAME, TARGET_BELOW; owned; has its len bytes of the
+		 * wire form and no more */
+		const struct domain_name *name;
 		struct address_range range; /* TARGET_RANGE */
 	};
 	int priority;

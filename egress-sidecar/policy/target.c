@@ -10,6 +10,18 @@ static int read_range(struct rule *rule, const char *text, const char **why)
 	return address_range_from_text(&rule->range, text, why);
 }
 
+static int read_name(struct rule *rule, const char *text, const char **why)
+{
+	struct domain_name name;
+	int ret = domain_name_from_text(&name, text, why);
+
+	if (ret < 0)
+		return ret;
+	*why = "out of memory";
+	rule->name = domain_name_copy(&name);
+	return rule->name ? 0 : -ENOMEM;
+}
+
 /* Text with a colon is an IPv6 address or prefix; where it is not, the likely
  * slips deserve their own words. */
 static int read_with_colon(struct rule *rule, const char *text,
@@ -52,7 +64,7 @@ int rule_read_target(struct rule *rule, const char *text, const char **why)
 		rule->kind = TARGET_BELOW;
 		text += 2;
 	}
-	return domain_name_from_text(&rule->name, text, why);
+	return read_name(rule, text, why);
 }
 
 int rule_compare_target(const struct rule *a, const struct rule *b)
@@ -64,9 +76,9 @@ int rule_compare_target(const struct rule *a, const struct rule *b)
 	switch (a->kind) {
 	case TARGET_NAME:
 	case TARGET_BELOW:
-		if (a->name.len != b->name.len)
-			return a->name.len < b->name.len ? -1 : 1;
-		return memcmp(a->name.wire, b->name.wire, a->name.len);
+		if (a->name->len != b->name->len)
+			return a->name->len < b->name->len ? -1 : 1;
+		return memcmp(a->name->wire, b->name->wire, a->name->len);
 	case TARGET_RANGE:
 		order = address_compare(&a->range.first, &b->range.first);
 		if (order)

@@ -44,9 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(rule->n_ports == 0);
 		if (rule->kind != TARGET_NAME)
 			continue;
-		policy_match_name(policy, &rule->name, &d);
+		policy_match_name(policy, rule->name, &d);
 		assert(d.action == POLICY_DENY);
-		assert(policy_log_skips(policy, &rule->name));
+		assert(policy_log_skips(policy, rule->name));
 	}
 	policy_unref(policy);
 	rules_free(always.deny);

@@ -89,7 +89,8 @@ static void check_policy(const struct rules *rules)
 			check_edge(policy, rule, &rule->range.first, &name);
 			check_edge(policy, rule, &rule->range.last, &name);
 		} else if (rule->kind != TARGET_ANY) {
-			name = rule->name;
+			name.len = rule->name->len;
+			memcpy(name.wire, rule->name->wire, name.len);
 			policy_match_name(policy, &name, &d);
 			assert(rule->kind == TARGET_BELOW || d.rule);
 		}

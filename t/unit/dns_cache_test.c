@@ -199,9 +199,9 @@ static void names_can_be_forgotten(void **state)
 
 static void new_names_below_a_wildcard_pay(void **state)
 {
-	struct rule below = {.kind = TARGET_BELOW,
-			     .name = name_of("good.test")};
-	struct rule exact = {.kind = TARGET_NAME, .name = name_of("good.test")};
+	struct domain_name good = name_of("good.test");
+	struct rule below = {.kind = TARGET_BELOW, .name = &good};
+	struct rule exact = {.kind = TARGET_NAME, .name = &good};
 	struct domain_name shorter = name_of("a.good.test");
 	struct domain_name longer = name_of(
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.good.test");

@@ -229,7 +229,7 @@ static void targets_have_their_kinds(void **state)
 	(void)state;
 	for (size_t i = 0; i < rules->n_rules; i++)
 		assert_int_equal(rules->rule[i].kind, kinds[i]);
-	assert_string_equal(domain_name_to_text(&rules->rule[1].name, out),
+	assert_string_equal(domain_name_to_text(rules->rule[1].name, out),
 			    "example.com");
 	assert_string_equal(rules->rule[1].target, "*.Example.com.");
 	assert_int_equal(rules->rule[5].range.first.family, AF_INET);
