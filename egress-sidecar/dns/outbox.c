@@ -44,14 +44,13 @@ static void join_last(struct outbox *box)
 	size_t last = box->n_messages - 1;
 	struct msghdr *h = &box->message[last].msg_hdr;
 	uint16_t size = (uint16_t)h->msg_iov[0].iov_len;
-	struct cmsghdr *c;
+	struct cmsghdr *c = &box->control[last].head;
 
 	if (++h->msg_iovlen > 2)
 		return;
 	h->msg_control = &box->control[last];
 	h->msg_controllen = sizeof(box->control[last]);
 	memset(&box->control[last], 0, sizeof(box->control[last]));
-	c = CMSG_FIRSTHDR(h);
 	c->cmsg_level = IPPROTO_UDP;
 	c->cmsg_type = UDP_SEGMENT;
 	c->cmsg_len = CMSG_LEN(sizeof(size));

@@ -19,7 +19,7 @@ enum {
 };
 
 union outbox_control {
-	struct cmsghdr align;
+	struct cmsghdr head;
 	uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
 };
 
