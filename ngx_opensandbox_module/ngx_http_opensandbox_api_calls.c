@@ -37,7 +37,7 @@ ngx_http_opensandbox_api_get(ngx_http_opensandbox_call_t *call)
     return ngx_http_opensandbox_api_send(
         call->request, NGX_HTTP_OK,
         ngx_http_opensandbox_record_json(&copy.record,
-                                         NGX_HTTP_OPENSANDBOX_SHOW_SECRETS));
+                                         ngx_http_opensandbox_api_flags(call)));
 }
 
 
@@ -68,7 +68,7 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
     return ngx_http_opensandbox_api_send(
         call->request, change.replaced ? NGX_HTTP_OK : NGX_HTTP_CREATED,
         ngx_http_opensandbox_record_json(change.record,
-                                         NGX_HTTP_OPENSANDBOX_SHOW_SECRETS));
+                                         ngx_http_opensandbox_api_flags(call)));
 }
 
 
@@ -153,7 +153,7 @@ ngx_http_opensandbox_api_patch(ngx_http_opensandbox_call_t *call)
             return ngx_http_opensandbox_api_send(
                 call->request, NGX_HTTP_OK,
                 ngx_http_opensandbox_record_json(
-                    record, NGX_HTTP_OPENSANDBOX_SHOW_SECRETS));
+                    record, ngx_http_opensandbox_api_flags(call)));
         }
 
         /* another change came first: this one applies to its result */
@@ -426,7 +426,7 @@ ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call)
 }
 
 
-/* A list shows secrets only if it is asked for them by name. */
+/* Secrets show only in answers that ask for them by name. */
 
 static ngx_uint_t
 ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call)
