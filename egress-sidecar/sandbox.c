@@ -540,6 +540,7 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 			return fail(message, err, "policy file %s: %s",
 				    s->place.policy_file, strerror(-err));
 	}
+	front_settle(s->front);
 	err = filter_apply(s->filter, policy, s->leases, now_ms());
 	if (err) {
 		policy_file_abandon(&file);

@@ -196,6 +196,14 @@ void front_hurry(struct front *front)
 	uv_check_start(&front->flush, on_flush);
 }
 
+/* Making room for TCP clients' questions takes those that are read already, so
+ * that this ends. */
+void front_settle(struct front *front)
+{
+	while (uv_is_active((uv_handle_t *)&front->flush))
+		on_flush(&front->flush);
+}
+
 void front_handle_closed(struct front *front)
 {
 	struct front_settings *s = &front->settings;

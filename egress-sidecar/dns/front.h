@@ -64,6 +64,10 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
  * handles. */
 void front_close(struct front *front);
 
+/* A new policy is about to come: commit and give now what was judged in this
+ * turn of the loop, so that nothing of the old one is learned after it. */
+void front_settle(struct front *front);
+
 /* The policy changed: forget cached answers that it may no longer give. */
 void front_policy_changed(struct front *front);
 
