@@ -65,10 +65,12 @@ is(read_file("$dir/$_->[0].log"), "connected\n", "$_->[0] lives on still")
     for @hold;
 is(hostile($w, NOBODY, 'tcp', GOOD, 7), 'ECONNREFUSED',
     'a new connection is refused still');
+is(hostile($w, ROOT, 'lookalike', '10.88.0.5', GOOD, 7), 'EPERM',
+    'so is one that loopback and a raw socket made look like an old one');
 is(lookup('good.test'), GOOD . "\n", 'the name is resolved again');
 is(hostile($w, NOBODY, 'tcp', GOOD, 7), 'open', 'and a new connection opens');
 
 is(leaked($w), 0, 'no packet left');
 is(stop($pid), 0, 'the sidecar ends well');
 
-done_testing(28);
+done_testing(29);

@@ -8,10 +8,10 @@
  */
 #include "chains.h"
 
+#include "neighbours.h"
 #include "rule.h"
 
 #include <arpa/inet.h>
-#include <linux/icmpv6.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
@@ -26,19 +26,7 @@ enum {
 	PRIORITY_DNS = NF_IP_PRI_NAT_DST - 5,
 	/* Behind conntrack. */
 	PRIORITY_SOURCE = NF_IP_PRI_MANGLE,
-	PRIORITY_LAST = NF_IP_PRI_LAST - 1,
-	/* A neighbour solicitation or advertisement with one option; more is
-	 * somebody else's data. */
-	ND_BYTES_MAX = 32,
-	ND_PER_SECOND = 200,
-	MLD_QUERY = 130,
-	MLD_REPORT = 131,
-	MLD_DONE = 132,
-	MLD2_REPORT = 143,
-	ND_ROUTER_SOLICIT = 133,
-	ND_NEIGHBOUR_SOLICIT = 135,
-	ND_NEIGHBOUR_ADVERT = 136,
-	ND_REDIRECT = 137
+	PRIORITY_LAST = NF_IP_PRI_LAST - 1
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -60,10 +48,11 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 				NULL);
 		batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
 				NF_IP_PRI_RAW, false, NULL);
+	}
+	if (r->settings->n_resolvers || !r->settings->dns_only)
 		batch_add_chain(b, "postrouting", "filter",
 				NF_INET_POST_ROUTING, PRIORITY_LAST, false,
 				NULL);
-	}
 	batch_add_chain(b, RULESET_DNS, "nat", NF_INET_LOCAL_OUT, PRIORITY_DNS,
 			false, NULL);
 	if (r->settings->dns_only)
@@ -226,11 +215,23 @@ static void write_redirection(struct batch *b, const struct filter_settings *s)
 	}
 }
 
+/* A connection that a conntrack helper expects (FTP's data) begins with the
+ * mark of the one that spoke of it; it is judged for itself. Chains of type nat
+ * see the first packet alone, so that the others cost nothing. */
+static void write_expected(struct batch *b)
+{
+	rule_begin(b, RULESET_DNS);
+	rule_ct_status(b, IPS_EXPECTED);
+	rule_set_ct_mark(b, 0);
+	rule_end(b);
+}
+
 void chains_write_dns(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
 
 	write_untracked(b, s);
+	write_expected(b);
 	write_redirection(b, s);
 	if (!s->n_resolvers)
 		return;
@@ -244,8 +245,9 @@ void chains_write_dns(struct batch *b, const struct ruleset *r)
 
 /* Loopback is free, but for a resolver there (Docker's, a stub), which would
  * answer everything. */
-static void write_loopback(struct batch *b, const struct filter_settings *s)
+static void write_loopback(struct batch *b, const struct ruleset *r)
 {
+	const struct filter_settings *s = r->settings;
 	static const uint8_t self4[] = {127, 0, 0, 1};
 
 	for (size_t i = 0; i < s->n_resolvers; i++) {
@@ -275,52 +277,21 @@ static void write_loopback(struct batch *b, const struct filter_settings *s)
 			rule_goto(b, "refuse");
 		}
 	}
+	/* Nor does loopback lead elsewhere. A socket that is bound to it would
+	 * begin a connection there that only looks like one, and that answers
+	 * from a raw socket could make look established. */
+	if (r->has_fib) {
+		uint32_t unicast = RTN_UNICAST;
+
+		rule_begin(b, "loopback");
+		rule_ct_state(b, NFT_STATE_NEW);
+		rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
+		rule_count(b, RULESET_REFUSED);
+		rule_drop(b);
+	}
 	rule_begin(b, "loopback");
 	rule_accept(b);
-}
-
-static void icmpv6(struct batch *b, uint8_t first, uint8_t last, uint8_t hops)
-{
-	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 7, 1, 0);
-	rule_compare(b, 0, NFT_CMP_EQ, &hops, sizeof(hops));
-	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, 0);
-	rule_range(b, 0, &first, &last, sizeof(first));
-}
-
-/*
- * Neighbour discovery, without which IPv6 does not work: RFC 4861, RFC 2710,
- * RFC 3810. Hop limit 255 (1 for MLD) and neighbours as destinations, so that
- * no router carries it on.
- */
-static void write_neighbours(struct batch *b)
-{
-	static const struct {
-		uint8_t first, last;
-	} nd[] = {{ND_ROUTER_SOLICIT, ND_ROUTER_SOLICIT},
-		  {ND_NEIGHBOUR_SOLICIT, ND_NEIGHBOUR_ADVERT}},
-	  mld[] = {{MLD_REPORT, MLD_DONE}, {MLD2_REPORT, MLD2_REPORT}};
-	uint16_t most = htons(ND_BYTES_MAX);
-
-	for (size_t i = 0; i < COUNT(nd); i++) {
-		rule_begin(b, "neighbours");
-		icmpv6(b, nd[i].first, nd[i].last, 255);
-		rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 4, 2, 0);
-		rule_compare(b, 0, NFT_CMP_LTE, &most, sizeof(most));
-		load_destination(b, NFPROTO_IPV6, 0);
-		rule_lookup(b, "onlink6", 0);
-		rule_limit(b, ND_PER_SECOND, ND_PER_SECOND);
-		rule_accept(b);
-	}
-	for (size_t i = 0; i < COUNT(mld); i++) {
-		static const uint8_t link_scope[] = {0xff, 0x02};
-
-		rule_begin(b, "neighbours");
-		icmpv6(b, mld[i].first, mld[i].last, 1);
-		rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 24, 2, 0);
-		rule_compare(b, 0, NFT_CMP_EQ, link_scope, sizeof(link_scope));
-		rule_limit(b, ND_PER_SECOND, ND_PER_SECOND);
-		rule_accept(b);
-	}
 }
 
 static void accept_marked(struct batch *b, const char *chain, uint32_t mark,
@@ -443,6 +414,18 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "judge");
 }
 
+/* A socket that is bound to a device (SO_BINDTODEVICE) has its DNS routed
+ * through that device after the redirection too; the hook before still named
+ * the device of before. */
+static void write_postrouting(struct batch *b)
+{
+	rule_begin(b, "postrouting");
+	rule_ct_mark(b, RULESET_MARK_REDIRECTED);
+	rule_meta_is_not(b, NFT_META_OIF, LOOPBACK_INDEX);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
 static void admit_inbound(struct batch *b, const char *chain)
 {
 	for (size_t f = 0; f < COUNT(families); f++) {
@@ -461,11 +444,6 @@ static void write_input_services(struct batch *b,
 				 const struct filter_settings *s)
 {
 	static const struct {
-		uint8_t first, last, hops;
-	} nd[] = {{ND_ROUTER_SOLICIT, ND_REDIRECT, 255},
-		  {MLD_QUERY, MLD_DONE, 1},
-		  {MLD2_REPORT, MLD2_REPORT, 1}};
-	static const struct {
 		uint8_t family;
 		uint16_t from, to;
 	} dhcp[] = {{NFPROTO_IPV4, 67, 68}, {NFPROTO_IPV6, 547, 546}};
@@ -478,13 +456,7 @@ static void write_input_services(struct batch *b,
 			rule_accept(b);
 		}
 	}
-	for (size_t i = 0; i < COUNT(nd); i++) {
-		rule_begin(b, "input");
-		rule_nfproto(b, NFPROTO_IPV6);
-		rule_l4proto(b, IPPROTO_ICMPV6);
-		icmpv6(b, nd[i].first, nd[i].last, nd[i].hops);
-		rule_accept(b);
-	}
+	neighbours_write_in(b, "input");
 	for (size_t i = 0; i < COUNT(dhcp); i++) {
 		rule_begin(b, "input");
 		rule_nfproto(b, dhcp[i].family);
@@ -495,10 +467,42 @@ static void write_input_services(struct batch *b,
 	}
 }
 
+/*
+ * The API tells by a client's address who is outside. With a raw socket the
+ * sandbox can send in anybody's name over loopback, and read the answers where
+ * they leave, if the name is of an allowed address: nobody else's name is good
+ * there, not in a connection that is marked either.
+ */
+static void write_input_api(struct batch *b, const struct ruleset *r)
+{
+	uint32_t local = RTN_LOCAL;
+
+	if (!r->settings->api_port || !r->has_fib)
+		return;
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_destination_port(b, r->settings->api_port);
+	rule_jump(b, "api");
+	rule_begin(b, "api");
+	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &local, sizeof(local));
+	rule_return(b);
+	/* Link-local ones have no route without their device. */
+	rule_begin(b, "api");
+	load_source(b, NFPROTO_IPV6, 0);
+	rule_lookup(b, "own6", 0);
+	rule_return(b);
+	rule_begin(b, "api");
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
 static void write_input(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
 
+	write_input_api(b, r);
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_accept(b);
@@ -558,9 +562,10 @@ static void write_prerouting(struct batch *b)
 
 void chains_write_enforcement(struct batch *b, const struct ruleset *r)
 {
-	write_neighbours(b);
-	write_loopback(b, r->settings);
+	neighbours_write_out(b, "neighbours");
+	write_loopback(b, r);
 	write_output(b, r);
+	write_postrouting(b);
 	write_input(b, r);
 	write_forward(b, r);
 	if (r->has_fib)

@@ -264,6 +264,8 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		return ret;
 	r.onlink = links.onlink;
 	r.n_onlink = links.n_onlink;
+	r.own6 = links.own6;
+	r.n_own6 = links.n_own6;
 	ret = commit(filter, &r, &links);
 	/* A generation that may have been in force is not used again. */
 	if (ret == 0 || filter->channel.unsure)
@@ -301,6 +303,8 @@ static int follow_links(struct filter *filter)
 	}
 	r.onlink = links.onlink;
 	r.n_onlink = links.n_onlink;
+	r.own6 = links.own6;
+	r.n_own6 = links.n_own6;
 	channel_begin(&filter->channel, b);
 	ruleset_write_neighbours(b, &r);
 	if (filter->has_egress && !links_same_devices(&links, &filter->links))

@@ -96,11 +96,23 @@ static void prefix_range(struct address_range *r, const struct address *a,
 	}
 }
 
+static void add_own(struct links *links, const struct ifaddrmsg *ifa,
+		    const struct nlattr *attr)
+{
+	struct address *own = &links->own6[links->n_own6];
+
+	if (ifa->ifa_family == AF_INET6 && links->n_own6 < LINKS_OWN_MAX &&
+	    mnl_attr_get_payload_len(attr) == 16 &&
+	    address_from_bytes(own, mnl_attr_get_payload(attr), 16) == 0 &&
+	    own->family == AF_INET6)
+		links->n_own6++;
+}
+
 static int read_address(void *arg, const struct nlmsghdr *nlh)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
 	struct links *links = arg;
-	const struct nlattr *attr;
+	const struct nlattr *attr, *own;
 	struct address_range *onlink;
 	struct address a;
 
@@ -109,6 +121,9 @@ static int read_address(void *arg, const struct nlmsghdr *nlh)
 		return 0;
 	/* IFA_ADDRESS is the peer's prefix on a point-to-point device. */
 	attr = find_attr(nlh, sizeof(*ifa), IFA_ADDRESS);
+	own = find_attr(nlh, sizeof(*ifa), IFA_LOCAL);
+	if (attr)
+		add_own(links, ifa, own ? own : attr);
 	if (!attr ||
 	    address_from_bytes(&a, mnl_attr_get_payload(attr),
 			       mnl_attr_get_payload_len(attr)) ||
@@ -151,7 +166,7 @@ static int read_once(struct links *links, struct channel *route)
 {
 	int ret;
 
-	links->n_devices = links->n_onlink = 0;
+	links->n_devices = links->n_onlink = links->n_own6 = 0;
 	ret = ask(route, RTM_GETLINK, read_link, links);
 	if (ret == 0)
 		ret = ask(route, RTM_GETADDR, read_address, links);
@@ -234,7 +249,8 @@ bool links_same(const struct links *a, const struct links *b)
 			    0 ||
 		    address_compare(&a->onlink[i].last, &b->onlink[i].last))
 			return false;
-	return true;
+	return a->n_own6 == b->n_own6 &&
+	       memcmp(a->own6, b->own6, a->n_own6 * sizeof(a->own6[0])) == 0;
 }
 
 bool links_same_devices(const struct links *a, const struct links *b)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the sandbox's namespace is connected to: devices and the prefixes of
- * its neighbours.
+ * What the sandbox's namespace is connected to: devices, the prefixes of its
+ * neighbours, and the addresses that it has there.
  */
 #ifndef EGRESS_FILTER_LINKS_H
 #define EGRESS_FILTER_LINKS_H
@@ -9,6 +9,10 @@
 #include "../policy/address.h"
 
 #include <net/if.h>
+
+enum {
+	LINKS_OWN_MAX = 128
+};
 
 /* Another device of the same name has another index. */
 struct link {
@@ -23,6 +27,9 @@ struct links {
 	size_t n_devices, devices_size;
 	struct address_range *onlink; /* owned; sorted, none touches another */
 	size_t n_onlink, onlink_size;
+	/* Its own IPv6 addresses; those beyond are left out. */
+	struct address own6[LINKS_OWN_MAX];
+	size_t n_own6;
 };
 
 struct channel;

@@ -254,23 +254,29 @@ void rule_ct_direction(struct batch *b, uint8_t direction)
 	rule_compare(b, 0, NFT_CMP_EQ, &direction, sizeof(direction));
 }
 
-static void ct_bits(struct batch *b, uint32_t key, uint32_t bits)
+/* op: NFT_CMP_NEQ for any of the bits, NFT_CMP_EQ for none. */
+static void ct_bits(struct batch *b, uint32_t key, uint32_t op, uint32_t bits)
 {
 	static const uint32_t none;
 
 	rule_load_ct(b, key, -1, 0);
 	rule_mask(b, 0, &bits, sizeof(bits));
-	rule_compare(b, 0, NFT_CMP_NEQ, &none, sizeof(none));
+	rule_compare(b, 0, op, &none, sizeof(none));
 }
 
 void rule_ct_state(struct batch *b, uint32_t bits)
 {
-	ct_bits(b, NFT_CT_STATE, bits);
+	ct_bits(b, NFT_CT_STATE, NFT_CMP_NEQ, bits);
 }
 
 void rule_ct_status(struct batch *b, uint32_t bits)
 {
-	ct_bits(b, NFT_CT_STATUS, bits);
+	ct_bits(b, NFT_CT_STATUS, NFT_CMP_NEQ, bits);
+}
+
+void rule_ct_status_not(struct batch *b, uint32_t bits)
+{
+	ct_bits(b, NFT_CT_STATUS, NFT_CMP_EQ, bits);
 }
 
 static void port_is(struct batch *b, uint32_t offset, uint16_t port)

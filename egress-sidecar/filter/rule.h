@@ -57,6 +57,7 @@ void rule_ct_direction(struct batch *b, uint8_t direction);
 /* any of the bits NF_CT_STATE_* as nf_tables has them */
 void rule_ct_state(struct batch *b, uint32_t bits);
 void rule_ct_status(struct batch *b, uint32_t bits);
+void rule_ct_status_not(struct batch *b, uint32_t bits);
 /* in the transport header of TCP or UDP, host order */
 void rule_destination_port(struct batch *b, uint16_t port);
 void rule_source_port(struct batch *b, uint16_t port);

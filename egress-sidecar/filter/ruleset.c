@@ -42,7 +42,7 @@ const struct learned_set_form learned_sets[LEARNED_SETS] = {
 /* Chains that are jumped to. "admit" and "refuse" end a judgement. */
 static const char *const inner_chains[] = {
 	"judge",     "admit",      "admit_in", "refuse",
-	"refuse_in", "neighbours", "loopback",
+	"refuse_in", "neighbours", "loopback", "api",
 };
 
 /* Sets of ranges that the settings and the namespace give. */
@@ -62,6 +62,8 @@ static const struct {
 	{"inbound4", KEY_IPV4, SET_RANGES},
 	{"inbound6", KEY_IPV6, SET_RANGES},
 	{"onlink6", KEY_IPV6, SET_RANGES},
+	{"groups6", KEY_IPV6, SET_PLAIN},
+	{"own6", KEY_IPV6, SET_PLAIN},
 	{"ranges4", KEY_IPV4, SET_VERDICTS},
 	{"ranges6", KEY_IPV6, SET_VERDICTS},
 };
@@ -114,14 +116,15 @@ static void add_range_sets(struct batch *b, const char *set4, const char *set6,
 	free(copy);
 }
 
-static void add_addresses(struct batch *b, const struct address *a, size_t n)
+static void add_addresses(struct batch *b, const char *set4, const char *set6,
+			  const struct address *a, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct set_element e = {0};
 		bool v6 = a[i].family == AF_INET6;
 
 		element_address(&e, &a[i]);
-		batch_add_elements(b, v6 ? "exempt6" : "exempt4",
+		batch_add_elements(b, v6 ? set6 : set4,
 				   v6 ? KEY_IPV6 : KEY_IPV4, &e, 1, NULL);
 	}
 }
@@ -209,6 +212,39 @@ static void add_onlink(struct batch *b, const struct ruleset *r)
 	free(range);
 }
 
+/* Our own addresses, and what multicast listener discovery may tell of: their
+ * groups (solicited-node, RFC 4291, 2.7.1), and the well-known ones that hosts
+ * are in. */
+static void add_own(struct batch *b, const struct ruleset *r)
+{
+	static const uint8_t solicited[13] = {0xff, 2, [11] = 1, [12] = 0xff};
+	static const char *const known[] = {
+		"ff02::1",                   /* all nodes */
+		"ff02::2",                   /* all routers, link and site */
+		"ff05::2",        "ff02::c", /* SSDP */
+		"ff02::16",                  /* MLDv2 routers */
+		"ff02::6a",                  /* all snoopers */
+		"ff02::fb",                  /* mDNS */
+		"ff02::1:2",                 /* DHCP */
+		"ff02::1:3",                 /* LLMNR */
+		"ff02::1:ff00:0",            /* of a subnet's routers */
+	};
+
+	for (size_t i = 0; i < COUNT(known); i++) {
+		struct address a;
+
+		if (address_from_text(&a, known[i]) == 0)
+			add_addresses(b, NULL, "groups6", &a, 1);
+	}
+	for (size_t i = 0; i < r->n_own6; i++) {
+		struct address group = r->own6[i];
+
+		memcpy(group.bytes, solicited, sizeof(solicited));
+		add_addresses(b, NULL, "groups6", &group, 1);
+	}
+	add_addresses(b, NULL, "own6", r->own6, r->n_own6);
+}
+
 static void add_learned(struct batch *b, const struct ruleset *r)
 {
 	bool ports = policy_has_name_ports(r->policy);
@@ -244,6 +280,28 @@ static void peer_port_is(struct batch *b, uint16_t port)
 
 	rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &wire, sizeof(wire));
+}
+
+/* Loopback beyond this namespace: what a socket that is bound to another device
+ * (SO_BINDTODEVICE) says to 127.0.0.1 goes out there, and the next host may
+ * take it for its own (route_localnet). No policy means that. What another
+ * table redirected to loopback (a mesh's) has only kept its device's name. */
+static void write_judge_loopback(struct batch *b)
+{
+	static const uint8_t net4[] = {127, 0, 0, 0}, mask4[] = {255, 0, 0, 0};
+	static const uint8_t self6[16] = {[15] = 1};
+
+	rule_begin(b, "judge");
+	rule_ct_status_not(b, IPS_DST_NAT);
+	load_peer(b, false, 0);
+	rule_mask(b, 0, mask4, sizeof(mask4));
+	rule_compare(b, 0, NFT_CMP_EQ, net4, sizeof(net4));
+	rule_goto(b, "refuse");
+	rule_begin(b, "judge");
+	rule_ct_status_not(b, IPS_DST_NAT);
+	load_peer(b, true, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, self6, sizeof(self6));
+	rule_goto(b, "refuse");
 }
 
 /* What no address is good for: other resolvers (port 53 is redirected before;
@@ -368,6 +426,7 @@ static void write_judge(struct batch *b, const struct ruleset *r)
 	bool blocks = ports && has_blocks(r->policy);
 	bool allow = policy_default(r->policy) == POLICY_ALLOW;
 
+	write_judge_loopback(b);
 	write_judge_ports(b, r->settings);
 	for (int i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++)
 		write_judge_set(b, r, (enum learned_set)i, blocks);
@@ -508,6 +567,7 @@ static void write_enforcement(struct batch *b, const struct ruleset *r)
 	add_range_sets(b, "doh4", "doh6", r->settings->doh, r->settings->n_doh);
 	add_inbound(b, r);
 	add_onlink(b, r);
+	add_own(b, r);
 	ranges_write(b, r->ranges_of, r->policy);
 	write_judge(b, r);
 	write_port_tables(b, r->policy);
@@ -536,7 +596,8 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 	add_peers(b, "resolvers4", "resolvers6", r->settings->resolvers,
 		  r->settings->n_resolvers);
 	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);
-	add_addresses(b, r->settings->exempt, r->settings->n_exempt);
+	add_addresses(b, "exempt4", "exempt6", r->settings->exempt,
+		      r->settings->n_exempt);
 	chains_write_dns(b, r);
 	if (!r->settings->dns_only)
 		write_enforcement(b, r);
@@ -556,6 +617,9 @@ void ruleset_write_neighbours(struct batch *b, const struct ruleset *r)
 	batch_empty_set(b, "inbound4");
 	batch_empty_set(b, "inbound6");
 	batch_empty_set(b, "onlink6");
+	batch_empty_set(b, "groups6");
+	batch_empty_set(b, "own6");
 	add_inbound(b, r);
 	add_onlink(b, r);
+	add_own(b, r);
 }

@@ -61,6 +61,8 @@ struct ruleset {
 	const struct policy *ranges_of;
 	const struct address_range *onlink; /* prefixes of our neighbours */
 	size_t n_onlink;
+	const struct address *own6; /* the namespace's own */
+	size_t n_own6;
 	const struct elements *learned, *grace; /* LEARNED_SETS of each */
 	const struct filter_peer *peers;        /* whom we reach ourselves */
 	size_t n_peers;

@@ -19,9 +19,15 @@ count.
     hostile.py xdp DEVICE SOURCE ADDRESS PORT [SECONDS]  and keep the socket
     hostile.py reverse SOURCE SELF PORT      forge an inbound packet, answer it
     hostile.py forge SOURCE ALLOWED PORT     open a way back to a forged source
+    hostile.py lookalike SELF ADDRESS PORT   a connection that began on loopback
     hostile.py hold ADDRESS PORT SECONDS [SOURCE_PORT]
     hostile.py echo ADDRESS[,...] PORT SECONDS  a server, TCP and UDP
     hostile.py probe ADDRESS PORT SECONDS    a packet a millisecond
+    hostile.py bound DEVICE ADDRESS PORT udp|tcp|later   SO_BINDTODEVICE; later:
+                                             after a first packet without it
+    hostile.py groups DEVICE WORD            multicast groups with such names
+    hostile.py passive ADDRESS               FTP, with the data on another port
+    hostile.py seen DEVICE SECONDS WORD      frames that hold it
 """
 import ctypes
 import errno
@@ -311,6 +317,28 @@ def forge(source, allowed, port):
     return result
 
 
+def lookalike(own, address, port):
+    """Begin a connection over loopback, forge its answer there, and go on with
+    it where it belongs: conntrack takes it for established."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((own, 0))
+    try:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        s.sendto(b"begin", (address, int(port)))
+    except OSError:
+        pass
+    answer = ipv4(address, own, 17, udp(int(port), s.getsockname()[1],
+                                        b"answer"))
+    try:
+        for _ in range(2):
+            raw4().sendto(answer, (own, 0))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
+        s.sendto(b"covert", (address, int(port)))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
 def hold(address, port, seconds, pause="0.05"):
     """Keep a connection busy; print what became of it."""
     s = socket.socket(family_of(address), socket.SOCK_STREAM)
@@ -455,6 +483,104 @@ def xdp(device, source, address, port, seconds="0.2"):
         return name_of(e)
 
 
+def bound(device, address, port, kind):
+    s = socket.socket(family_of(address), socket.SOCK_STREAM if kind == "tcp"
+                      else socket.SOCK_DGRAM)
+    s.settimeout(WAIT)
+    try:
+        if kind == "later":
+            s.sendto(b"first", (address, int(port)))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE,
+                     device.encode())
+        if kind == "tcp":
+            s.connect((address, int(port)))
+        else:
+            s.sendto(b"covert", (address, int(port)))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def groups(device, word):
+    """Groups and sources whose names are the message: their names leave with
+    the reports of it (RFC 3376, RFC 3810)."""
+    index = socket.if_nametoindex(device)
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    for scope in (2, 14):
+        for i in range(10):
+            name = (b"%02d" % i + word.encode() * 14)[:14]
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP,
+                         bytes((0xff, scope)) + name +
+                         struct.pack("=i", index))
+    one = struct.pack("=HHI16s104x", socket.AF_INET6, 0, 0,
+                      socket.inet_pton(socket.AF_INET6, "ff3e::1"))
+    for i in range(10):
+        name = (b"%02d" % i + word.encode() * 16)[:16]
+        s.setsockopt(socket.IPPROTO_IPV6, 46,  # MCAST_JOIN_SOURCE_GROUP
+                     struct.pack("=I4x", index) + one +
+                     struct.pack("=HHI16s104x", socket.AF_INET6, 0, 0, name))
+    s4 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for i in range(10):
+        s4.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                      bytes((239,)) + word.encode()[:2] + bytes((i,)) +
+                      bytes(4))
+    time.sleep(3)  # reports wait for a second at most, and come twice
+    return "joined"
+
+
+def passive(address):
+    s = socket.create_connection((address, 21), PATIENCE)
+    s.recv(64)
+    s.sendall(b"PASV\r\n")
+    port = [int(n) for n in s.recv(64).split(b"(")[1].split(b")")[0].split(
+        b",")]
+    return tcp(address, port[4] * 256 + port[5])
+
+
+def passive_server(address, port, seconds):
+    """An FTP server's words, and an echo where they lead."""
+    data = socket.create_server((address, int(port)))
+    control = socket.create_server((address, 21))
+    print("listening", flush=True)
+    peers, where = [data, control], address.split(".") + [
+        str(int(port) >> 8), str(int(port) & 255)]
+    end = time.time() + float(seconds)
+    while time.time() < end:
+        for s in select.select(peers, [], [], 1)[0]:
+            if s is control:
+                peers.append(s.accept()[0])
+                peers[-1].sendall(b"220 here\r\n")
+            elif s is data:
+                c = s.accept()[0]
+                c.sendall(c.recv(64))
+                c.close()
+            elif s.recv(64):
+                s.sendall(b"227 Entering Passive Mode (%s)\r\n" %
+                          ",".join(where).encode())
+            else:
+                peers.remove(s)
+                s.close()
+    return "done"
+
+
+def seen(device, seconds, word):
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    s.bind((device, 3))
+    s.settimeout(0.1)
+    print("listening", flush=True)
+    frames = hits = 0
+    end = time.time() + float(seconds)
+    while time.time() < end:
+        try:
+            data, where = s.recvfrom(2048)
+        except OSError:
+            continue
+        if where[2] != socket.PACKET_OUTGOING:
+            frames += 1
+            hits += word.encode() in data
+    return "frames %s with it %d" % ("some" if frames else "none", hits)
+
+
 ATTEMPTS = {
     "tcp": tcp, "udp": udp_try, "ping": ping, "proto": proto, "lite": lite,
     "mapped": lambda a, p: udp_try("::ffff:" + a, p), "marks": marks,
@@ -462,6 +588,8 @@ ATTEMPTS = {
     "header": header, "fragments": fragments, "frame": frame, "arp": arp,
     "xdp": xdp, "reverse": reverse, "forge": forge, "hold": hold,
     "idle": idle, "echo": echo, "probe": probe, "answered": answered,
+    "lookalike": lookalike, "bound": bound, "groups": groups, "passive": passive,
+    "passive_server": passive_server, "seen": seen,
 }
 
 if __name__ == "__main__":
