@@ -125,4 +125,4 @@ is(lookup('evil.test'), 'NXDOMAIN', 'another denied name');
 ok(wait_for(sub { received('hook') > $before }), 'the webhook is told of it');
 is(leaked($w), 0, 'no frame left for anywhere else');
 is(stop($pid), 0, 'it ends well');
-done_testing(107);
+done_testing(115);
