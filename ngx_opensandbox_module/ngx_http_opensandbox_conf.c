@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_module.h"
+#include "ngx_http_opensandbox_node.h"
 
 
 /*
@@ -322,6 +323,12 @@ ngx_http_opensandbox_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (size < (ssize_t) (16 * ngx_pagesize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too small",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if ((uint64_t) size > NGX_HTTP_OPENSANDBOX_ZONE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too large",
                            &value[1]);
         return NGX_CONF_ERROR;
     }

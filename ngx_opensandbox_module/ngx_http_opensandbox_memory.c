@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_meters.h"
+#include "ngx_http_opensandbox_node.h"
 
 #include <dirent.h>
 #include <sys/mman.h>
@@ -19,7 +20,7 @@
 #define NGX_HTTP_OPENSANDBOX_MEMFD_NAME 200
 
 /* grows when what is in the zone changes its meaning, but not its size */
-#define NGX_HTTP_OPENSANDBOX_LAYOUT_VERSION 1
+#define NGX_HTTP_OPENSANDBOX_LAYOUT_VERSION 2
 
 /* memfd_create(2), since Linux 6.3 */
 #ifndef MFD_NOEXEC_SEAL
@@ -73,8 +74,8 @@ static const uint32_t
         sizeof(ngx_slab_stat_t),
         sizeof(ngx_shmtx_sh_t),
         sizeof(ngx_shmtx_t),
-        sizeof(ngx_rbtree_node_t),
         sizeof(ngx_http_opensandbox_shared_t),
+        offsetof(ngx_http_opensandbox_node_t, record),
         sizeof(ngx_http_opensandbox_node_t),
         sizeof(ngx_http_opensandbox_record_t),
         offsetof(ngx_http_opensandbox_record_t, id),

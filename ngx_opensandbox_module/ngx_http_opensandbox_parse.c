@@ -113,8 +113,14 @@ ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
     record->expires = -1;
     record->ready = 1;
 
-    if (id && ngx_http_opensandbox_draft_text(&draft, &record->id, id, "id") !=
-                  NGX_OK)
+    /* the id stands first, where the registry looks for it */
+
+    value = json_object_get(object, "id");
+
+    if (id ? ngx_http_opensandbox_draft_text(&draft, &record->id, id, "id") !=
+                 NGX_OK
+           : value &&
+                 ngx_http_opensandbox_key_id(&draft, "id", value) != NGX_OK)
     {
         return NULL;
     }

@@ -62,9 +62,9 @@ typedef struct {
 
 /*
  * A sandbox's record, one piece of memory without pointers, so that it can be
- * copied into and out of shared memory with its strings.  The registry sets
- * the generation: two records with the same generation lead to the same place
- * and admit the same people.
+ * copied into and out of shared memory with its strings, the id first.  The
+ * registry sets the generation: two records with the same generation lead to
+ * the same place and admit the same people.
  */
 typedef struct {
     uint64_t generation;

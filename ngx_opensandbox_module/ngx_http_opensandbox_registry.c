@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "ngx_http_opensandbox_registry.h"
+#include "ngx_http_opensandbox_node.h"
 
 
 /*
  * All records are behind the zone's slab mutex, which a master process releases
  * when a worker of its own dies with it.  A record is published by one store
  * into a hash chain, so the chains are whole at any instant; the tree is made
- * anew from them if its last writer did not finish.
+ * anew from them if its last writer did not finish.  A node is given back only
+ * when no chain leads to it; if its worker dies before, it is lost, no more.
  */
 
 
@@ -25,32 +26,17 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_str_t                     *id,
                                    ngx_http_opensandbox_record_t *buf,
                                    ngx_uint_t                     lean);
-static ngx_http_opensandbox_node_t **
+static uint32_t *
 ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
                                    ngx_str_t *id, uint32_t hash);
 static ngx_http_opensandbox_node_t *
-ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
-                                 ngx_http_opensandbox_record_t *record);
-static ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
-                                      ngx_http_opensandbox_node_t   *node);
+                                      ngx_http_opensandbox_node_t   *node,
+                                      ngx_http_opensandbox_record_t *record);
 static void
 ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
                                     ngx_http_opensandbox_record_t *old,
                                     ngx_http_opensandbox_record_t *record);
-static void
-ngx_http_opensandbox_tree_insert(ngx_http_opensandbox_shared_t *shared,
-                                 ngx_http_opensandbox_node_t   *node);
-static void
-ngx_http_opensandbox_tree_delete(ngx_http_opensandbox_shared_t *shared,
-                                 ngx_http_opensandbox_node_t   *node);
-static void
-ngx_http_opensandbox_registry_insert(ngx_rbtree_node_t *temp,
-                                     ngx_rbtree_node_t *node,
-                                     ngx_rbtree_node_t *sentinel);
-static ngx_http_opensandbox_node_t *
-ngx_http_opensandbox_registry_after(ngx_http_opensandbox_shared_t *shared,
-                                    ngx_str_t                     *after);
 
 
 ngx_int_t
@@ -86,23 +72,31 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_http_opensandbox_record_t *buf,
                                    ngx_uint_t                     lean)
 {
-    uint32_t                     hash;
+    size_t                       size;
+    uint32_t                     hash, link;
     ngx_http_opensandbox_node_t *node;
 
     hash = ngx_murmur_hash2(id->data, id->len);
 
     ngx_http_opensandbox_registry_lock(zone);
 
-    node = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
+    link = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
 
-    if (node) {
-        ngx_memcpy(buf, &node->record,
-                   lean ? node->record.lean : node->record.size);
+    if (link) {
+        node = ngx_http_opensandbox_node_at(zone->shared, link);
+        size = lean ? node->record.lean : node->record.size;
+
+        if (size <= node->head) {
+            ngx_memcpy(buf, &node->record, size);
+
+        } else {
+            ngx_http_opensandbox_node_read(zone->shared, node, buf, size);
+        }
     }
 
     ngx_http_opensandbox_registry_unlock(zone);
 
-    return node ? NGX_OK : NGX_DECLINED;
+    return link ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -141,8 +135,8 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
 
         for (i = 0; i < n; i++) {
             changes[i].record->generation = 0;
-            nodes[i] =
-                ngx_http_opensandbox_registry_publish(zone->shared, nodes[i]);
+            nodes[i] = ngx_http_opensandbox_registry_publish(
+                zone->shared, nodes[i], changes[i].record);
             changes[i].replaced = (nodes[i] != NULL);
         }
 
@@ -166,7 +160,7 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_http_opensandbox_record_t *old,
                                    ngx_http_opensandbox_record_t *record)
 {
-    uint32_t                       hash;
+    uint32_t                       hash, link;
     ngx_int_t                      rc;
     ngx_str_t                      id;
     ngx_http_opensandbox_node_t   *node, *spare;
@@ -181,32 +175,32 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
 
     ngx_http_opensandbox_registry_lock(zone);
 
-    node = *ngx_http_opensandbox_registry_find(shared, &id, hash);
+    link = *ngx_http_opensandbox_registry_find(shared, &id, hash);
+    node = ngx_http_opensandbox_node_at(shared, link);
 
     if (ngx_http_opensandbox_registry_moved(zone)) {
         rc = NGX_BUSY;
         node = spare;
 
-    } else if (node == NULL || node->record.size != old->size ||
-               ngx_memcmp(&node->record, old, old->size) != 0)
+    } else if (link == 0 || !ngx_http_opensandbox_node_holds(shared, node, old))
     {
         rc = NGX_DECLINED;
         node = spare;
 
     } else if (spare) {
         ngx_http_opensandbox_registry_begin(zone);
-        node = ngx_http_opensandbox_registry_publish(shared, spare);
+        node = ngx_http_opensandbox_registry_publish(shared, spare, record);
         ngx_http_opensandbox_registry_end(zone);
         rc = NGX_OK;
 
-    } else if (record->size <= node->room) {
+    } else if (ngx_http_opensandbox_node_fits(node, record->size)) {
 
         /* a full zone still takes changes that fit in the old place */
 
         ngx_http_opensandbox_registry_begin(zone);
-        ngx_http_opensandbox_registry_stamp(shared, &node->record, record);
-        shared->nready += record->ready - node->record.ready;
-        ngx_memcpy(&node->record, record, record->size);
+        ngx_http_opensandbox_registry_stamp(shared, old, record);
+        shared->nready += record->ready - old->ready;
+        ngx_http_opensandbox_node_write(shared, node, record);
         ngx_http_opensandbox_registry_end(zone);
         node = NULL;
         rc = NGX_OK;
@@ -230,9 +224,9 @@ ngx_int_t
 ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id)
 {
-    uint32_t                       hash;
+    uint32_t                       hash, *link;
     ngx_int_t                      rc;
-    ngx_http_opensandbox_node_t   *node, **link;
+    ngx_http_opensandbox_node_t   *node;
     ngx_http_opensandbox_shared_t *shared;
 
     shared = zone->shared;
@@ -241,15 +235,16 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
     ngx_http_opensandbox_registry_lock(zone);
 
     link = ngx_http_opensandbox_registry_find(shared, id, hash);
-    node = *link;
 
     if (ngx_http_opensandbox_registry_moved(zone)) {
         rc = NGX_BUSY;
 
-    } else if (node == NULL) {
+    } else if (*link == 0) {
         rc = NGX_DECLINED;
 
     } else {
+        node = ngx_http_opensandbox_node_at(shared, *link);
+
         ngx_http_opensandbox_registry_begin(zone);
 
         *link = node->next;
@@ -259,7 +254,7 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
 
         ngx_http_opensandbox_registry_end(zone);
 
-        ngx_slab_free_locked(zone->pool, node);
+        ngx_http_opensandbox_node_free(zone, node);
         rc = NGX_OK;
     }
 
@@ -275,7 +270,7 @@ ngx_http_opensandbox_registry_renew(ngx_http_opensandbox_zone_t *zone,
                                     time_t min_interval)
 {
     time_t                       last;
-    uint32_t                     hash;
+    uint32_t                     hash, link;
     ngx_http_opensandbox_node_t *node;
 
     hash = ngx_murmur_hash2(id->data, id->len);
@@ -283,15 +278,16 @@ ngx_http_opensandbox_registry_renew(ngx_http_opensandbox_zone_t *zone,
 
     ngx_http_opensandbox_registry_lock(zone);
 
-    node = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
+    link = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
 
-    if (node) {
+    if (link) {
+        node = ngx_http_opensandbox_node_at(zone->shared, link);
         last = node->renewed;
 
         /* the clock may have been set back */
 
         if (last > now || now - last >= min_interval) {
-            node->renewed = now;
+            node->renewed = (uint32_t) now;
             last = 0;
         }
     }
@@ -309,9 +305,8 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
 {
     size_t                       len;
     ngx_uint_t                   n;
-    ngx_rbtree_t                 tree;
-    ngx_rbtree_node_t           *next;
     ngx_http_opensandbox_node_t *node;
+    ngx_http_opensandbox_walk_t  walk;
 
     n = 0;
 
@@ -322,27 +317,26 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
         ngx_http_opensandbox_registry_end(zone);
     }
 
-    tree.root = zone->shared->root;
-    tree.sentinel = &zone->shared->sentinel;
+    ngx_http_opensandbox_tree_after(zone->shared, &walk, after);
 
-    node = ngx_http_opensandbox_registry_after(zone->shared, after);
+    while (n < limit) {
+        node = ngx_http_opensandbox_tree_next(zone->shared, &walk);
+        if (node == NULL) {
+            break;
+        }
 
-    while (node && n < limit) {
         len = ngx_align(node->record.size, 8);
-
         if (len > size) {
             break;
         }
 
-        ngx_memcpy(buf, &node->record, node->record.size);
+        ngx_http_opensandbox_node_read(zone->shared, node,
+                                       (ngx_http_opensandbox_record_t *) buf,
+                                       node->record.size);
 
         buf += len;
         size -= len;
         n++;
-
-        next = ngx_rbtree_next(&tree, &node->tree);
-        node = next ? ngx_rbtree_data(next, ngx_http_opensandbox_node_t, tree)
-                    : NULL;
     }
 
     ngx_http_opensandbox_registry_unlock(zone);
@@ -363,7 +357,7 @@ ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
                                    ngx_http_opensandbox_node_t *node)
 {
     ngx_http_opensandbox_registry_lock(zone);
-    ngx_slab_free_locked(zone->pool, node);
+    ngx_http_opensandbox_node_free(zone, node);
     ngx_http_opensandbox_registry_unlock(zone);
 }
 
@@ -371,6 +365,7 @@ ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
 static void
 ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
 {
+    uint32_t                       link;
     ngx_uint_t                     i;
     ngx_http_opensandbox_node_t   *node;
     ngx_http_opensandbox_shared_t *shared;
@@ -386,7 +381,8 @@ ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
         shared->nready = 0;
 
         for (i = 0; i <= shared->mask; i++) {
-            for (node = shared->buckets[i]; node; node = node->next) {
+            for (link = shared->buckets[i]; link; link = node->next) {
+                node = ngx_http_opensandbox_node_at(shared, link);
                 ngx_http_opensandbox_tree_insert(shared, node);
                 shared->nrecords++;
                 shared->nready += node->record.ready;
@@ -408,23 +404,28 @@ ngx_http_opensandbox_registry_end(ngx_http_opensandbox_zone_t *zone)
 }
 
 
-/* The link that points to the node of the id, or to the chain's end. */
+/* The link that leads to the node of the id, or the chain's end, a 0. */
 
-static ngx_http_opensandbox_node_t **
+static uint32_t *
 ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
                                    ngx_str_t *id, uint32_t hash)
 {
-    ngx_http_opensandbox_node_t *node, **link;
+    uint32_t                    *link;
+    ngx_str_t                    own;
+    ngx_http_opensandbox_node_t *node;
+    ngx_http_opensandbox_named_t buf;
 
     link = &shared->buckets[hash & shared->mask];
 
-    for (node = *link; node; node = *link) {
+    while (*link) {
+        node = ngx_http_opensandbox_node_at(shared, *link);
 
-        if (node->hash == hash && node->record.id.len == id->len &&
-            ngx_memcmp((u_char *) &node->record + node->record.id.offset,
-                       id->data, id->len) == 0)
-        {
-            break;
+        if (node->hash == hash && node->record.id.len == id->len) {
+            own = ngx_http_opensandbox_node_id(shared, node, &buf);
+
+            if (ngx_memcmp(own.data, id->data, id->len) == 0) {
+                break;
+            }
         }
 
         link = &node->next;
@@ -434,83 +435,54 @@ ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
 }
 
 
-static ngx_http_opensandbox_node_t *
-ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
-                                 ngx_http_opensandbox_record_t *record)
-{
-    size_t                       size, room;
-    ngx_str_t                    id;
-    ngx_http_opensandbox_node_t *node;
-
-    size = offsetof(ngx_http_opensandbox_node_t, record) + record->size;
-
-    ngx_http_opensandbox_registry_lock(zone);
-    node = ngx_slab_alloc_locked(zone->pool, size);
-    ngx_http_opensandbox_registry_unlock(zone);
-
-    if (node == NULL) {
-        return NULL;
-    }
-
-    /* the slab rounds up to a power of two, or to whole pages */
-
-    if (size <= ngx_pagesize / 2) {
-        for (room = 64; room < size; room *= 2) { /* void */
-        }
-
-    } else {
-        room = ngx_align(size, ngx_pagesize);
-    }
-
-    id = ngx_http_opensandbox_text(record, &record->id);
-
-    node->next = NULL;
-    node->renewed = 0;
-    node->hash = ngx_murmur_hash2(id.data, id.len);
-    node->room = room - offsetof(ngx_http_opensandbox_node_t, record);
-
-    ngx_memcpy(&node->record, record, record->size);
-
-    return node;
-}
-
-
 /*
- * Makes a node the one of its id.  Returns the node that was before, to be
- * freed without the lock, or NULL.
+ * Makes a node, which holds the record, the one of its id.  Returns the node
+ * that was before, to be freed without the lock, or NULL.
  */
 
 static ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
-                                      ngx_http_opensandbox_node_t   *node)
+                                      ngx_http_opensandbox_node_t   *node,
+                                      ngx_http_opensandbox_record_t *record)
 {
+    uint32_t                    *link;
     ngx_str_t                    id;
-    ngx_http_opensandbox_node_t *old, **link;
+    ngx_http_opensandbox_copy_t  before;
+    ngx_http_opensandbox_named_t buf;
+    ngx_http_opensandbox_node_t *old;
 
-    id = ngx_http_opensandbox_text(&node->record, &node->record.id);
+    id = ngx_http_opensandbox_node_id(shared, node, &buf);
 
     link = ngx_http_opensandbox_registry_find(shared, &id, node->hash);
-    old = *link;
+    old = NULL;
 
-    ngx_http_opensandbox_registry_stamp(shared, old ? &old->record : NULL,
-                                        &node->record);
-
-    shared->nready += node->record.ready;
-
-    if (old) {
+    if (*link) {
+        old = ngx_http_opensandbox_node_at(shared, *link);
+        ngx_http_opensandbox_node_read(shared, old, &before.record,
+                                       old->record.lean);
         shared->nready -= old->record.ready;
         node->renewed = old->renewed;
         node->next = old->next;
-        ngx_http_opensandbox_tree_delete(shared, old);
 
     } else {
         shared->nrecords++;
     }
 
-    ngx_memory_barrier();
-    *link = node;
+    ngx_http_opensandbox_registry_stamp(shared, old ? &before.record : NULL,
+                                        record);
 
-    ngx_http_opensandbox_tree_insert(shared, node);
+    node->record.generation = record->generation;
+    shared->nready += record->ready;
+
+    ngx_memory_barrier();
+    *link = ngx_http_opensandbox_node_link(shared, node);
+
+    if (old) {
+        ngx_http_opensandbox_tree_replace(shared, old, node);
+
+    } else {
+        ngx_http_opensandbox_tree_insert(shared, node);
+    }
 
     return old;
 }
@@ -527,111 +499,4 @@ ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
     } else {
         record->generation = ++shared->generation;
     }
-}
-
-
-/* Each process has the tree's insert() in another place. */
-
-void
-ngx_http_opensandbox_tree_init(ngx_http_opensandbox_shared_t *shared)
-{
-    ngx_rbtree_t tree;
-
-    ngx_rbtree_init(&tree, &shared->sentinel,
-                    ngx_http_opensandbox_registry_insert);
-    shared->root = tree.root;
-}
-
-
-static void
-ngx_http_opensandbox_tree_insert(ngx_http_opensandbox_shared_t *shared,
-                                 ngx_http_opensandbox_node_t   *node)
-{
-    ngx_rbtree_t tree;
-
-    tree.root = shared->root;
-    tree.sentinel = &shared->sentinel;
-    tree.insert = ngx_http_opensandbox_registry_insert;
-
-    ngx_rbtree_insert(&tree, &node->tree);
-    shared->root = tree.root;
-}
-
-
-static void
-ngx_http_opensandbox_tree_delete(ngx_http_opensandbox_shared_t *shared,
-                                 ngx_http_opensandbox_node_t   *node)
-{
-    ngx_rbtree_t tree;
-
-    tree.root = shared->root;
-    tree.sentinel = &shared->sentinel;
-    tree.insert = ngx_http_opensandbox_registry_insert;
-
-    ngx_rbtree_delete(&tree, &node->tree);
-    shared->root = tree.root;
-}
-
-
-static void
-ngx_http_opensandbox_registry_insert(ngx_rbtree_node_t *temp,
-                                     ngx_rbtree_node_t *node,
-                                     ngx_rbtree_node_t *sentinel)
-{
-    ngx_int_t                    order;
-    ngx_str_t                    a, b;
-    ngx_rbtree_node_t          **p;
-    ngx_http_opensandbox_node_t *one, *two;
-
-    one = ngx_rbtree_data(node, ngx_http_opensandbox_node_t, tree);
-    a = ngx_http_opensandbox_text(&one->record, &one->record.id);
-
-    for (;;) {
-        two = ngx_rbtree_data(temp, ngx_http_opensandbox_node_t, tree);
-        b = ngx_http_opensandbox_text(&two->record, &two->record.id);
-
-        order = ngx_memn2cmp(a.data, b.data, a.len, b.len);
-
-        p = order < 0 ? &temp->left : &temp->right;
-
-        if (*p == sentinel) {
-            break;
-        }
-
-        temp = *p;
-    }
-
-    *p = node;
-    node->parent = temp;
-    node->left = sentinel;
-    node->right = sentinel;
-    ngx_rbt_red(node);
-}
-
-
-static ngx_http_opensandbox_node_t *
-ngx_http_opensandbox_registry_after(ngx_http_opensandbox_shared_t *shared,
-                                    ngx_str_t                     *after)
-{
-    ngx_str_t                    id;
-    ngx_rbtree_node_t           *temp;
-    ngx_http_opensandbox_node_t *node, *found;
-
-    found = NULL;
-    temp = shared->root;
-
-    while (temp != &shared->sentinel) {
-        node = ngx_rbtree_data(temp, ngx_http_opensandbox_node_t, tree);
-        id = ngx_http_opensandbox_text(&node->record, &node->record.id);
-
-        if (ngx_memn2cmp(id.data, after->data, id.len, after->len) > 0) {
-            found = node;
-            temp = temp->left;
-
-        } else {
-            temp = temp->right;
-        }
-    }
-
-    return found;
 }

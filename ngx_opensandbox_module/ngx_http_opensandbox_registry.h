@@ -10,34 +10,22 @@
 #include "ngx_http_opensandbox_record.h"
 
 
-typedef struct ngx_http_opensandbox_node_s ngx_http_opensandbox_node_t;
-
-/* a record in the zone: in a hash table for requests, in a tree for lists */
-struct ngx_http_opensandbox_node_s {
-    ngx_rbtree_node_t             tree;
-    ngx_http_opensandbox_node_t  *next;
-    uint32_t                      hash;
-    uint32_t                      room;    /* bytes for the record */
-    time_t                        renewed; /* the last renew intent */
-    ngx_http_opensandbox_record_t record;
-};
-
-
 /*
  * What the workers share, in the zone.  Those of another binary share it too:
  * it holds no address of code, and a change of its meaning is a new version
  * of the layout, see _memory.c.
  */
 typedef struct {
-    ngx_http_opensandbox_node_t **buckets;
-    ngx_uint_t                    mask;
-    ngx_rbtree_node_t            *root;
-    ngx_rbtree_node_t             sentinel;
-    uint64_t                      generation;
-    uint32_t                      epoch;    /* of the declared records */
-    ngx_atomic_t                  declarer; /* the master they are from */
-    ngx_uint_t                    nrecords;
-    ngx_uint_t                    nready;
+    u_char      *start;   /* of the memory, whence links count */
+    uint32_t    *buckets; /* links to nodes, see _node.h */
+    ngx_uint_t   mask;
+    uint32_t     root;
+    uint32_t     seed; /* of the tree's shape */
+    uint64_t     generation;
+    uint32_t     epoch;    /* of the declared records */
+    ngx_atomic_t declarer; /* the master they are from */
+    ngx_uint_t   nrecords;
+    ngx_uint_t   nready;
 
     /* a change is under way; if its worker died, the tree may be torn */
     ngx_uint_t changing;
@@ -102,10 +90,6 @@ typedef struct {
  */
 ngx_int_t
 ngx_http_opensandbox_registry_init(ngx_shm_zone_t *shm_zone, void *data);
-
-/* Makes the tree of records empty. */
-void
-ngx_http_opensandbox_tree_init(ngx_http_opensandbox_shared_t *shared);
 
 /*
  * Copies a sandbox's record into the buffer, which has room for

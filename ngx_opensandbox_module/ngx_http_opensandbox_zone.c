@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_module.h"
+#include "ngx_http_opensandbox_node.h"
+
+#include <sys/random.h>
 
 
 /*
@@ -98,12 +101,20 @@ ngx_http_opensandbox_zone_layout(ngx_http_opensandbox_zone_t *zone)
         return NGX_ERROR;
     }
 
-    /* a record takes 256 bytes or more: about one a bucket in a full zone */
+    /* a record takes some 200 bytes: two a bucket in a full zone */
 
     for (n = 64; n * 512 <= zone->shm_zone->shm.size; n *= 2) { /* void */
     }
 
-    size = n * sizeof(ngx_http_opensandbox_node_t *);
+    size = n * sizeof(uint32_t);
+
+    shared->start = (u_char *) zone->pool;
+
+    if (getrandom(&shared->seed, sizeof(shared->seed), GRND_NONBLOCK) !=
+        sizeof(shared->seed))
+    {
+        shared->seed = (uint32_t) (ngx_time() ^ ngx_pid);
+    }
 
     shared->mask = n - 1;
     shared->buckets = ngx_slab_calloc(zone->pool, size);
