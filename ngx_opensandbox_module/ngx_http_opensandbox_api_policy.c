@@ -109,10 +109,10 @@ ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
         return NGX_DECLINED;
     }
 
-    policy = ngx_http_opensandbox_policy_none;
+    policy = ngx_http_opensandbox_policy_of(&copy.record);
 
-    if (copy.record.policy.len) {
-        policy = ngx_http_opensandbox_text(&copy.record, &copy.record.policy);
+    if (policy.len == 0) {
+        policy = ngx_http_opensandbox_policy_none;
     }
 
     pool = call->request->pool;

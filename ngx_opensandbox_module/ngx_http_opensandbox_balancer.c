@@ -388,6 +388,11 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
 
     text = ngx_http_opensandbox_text(ctx->record, &place->text);
 
+    if (ctx->resolved) {
+        text.data = ctx->resolved[ctx->current].addr;
+        text.len = NGX_HTTP_OPENSANDBOX_ADDR_LEN;
+    }
+
     if (place->kind == NGX_HTTP_OPENSANDBOX_PLACE_INET && ctx->resolved == NULL)
     {
         p = ctx->name;
@@ -410,7 +415,7 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
     case NGX_HTTP_OPENSANDBOX_PLACE_INET:
         address->in.sin_family = AF_INET;
         address->in.sin_port = htons((in_port_t) port);
-        ngx_memcpy(&address->in.sin_addr, place->addr, sizeof(struct in_addr));
+        ngx_memcpy(&address->in.sin_addr, text.data, sizeof(struct in_addr));
         ngx_memcpy(address->in.sin_zero, &generation, sizeof(uint64_t));
 
         ctx->peer.socklen = sizeof(struct sockaddr_in);
@@ -420,7 +425,7 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
         ngx_memzero(&address->in6, sizeof(address->in6));
         address->in6.sockaddr.sin6_family = AF_INET6;
         address->in6.sockaddr.sin6_port = htons((in_port_t) port);
-        ngx_memcpy(&address->in6.sockaddr.sin6_addr, place->addr,
+        ngx_memcpy(&address->in6.sockaddr.sin6_addr, text.data,
                    sizeof(struct in6_addr));
         address->in6.generation = generation;
 
@@ -457,7 +462,7 @@ ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
     }
 
     ctx->current = (ctx->current + 1) % ctx->nresolved;
-    ctx->place = &ctx->resolved[ctx->current];
+    ctx->place = &ctx->resolved[ctx->current].place;
 
     return ngx_http_opensandbox_peer(r, ctx);
 }

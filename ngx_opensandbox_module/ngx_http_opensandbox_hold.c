@@ -189,37 +189,38 @@ ngx_http_opensandbox_keep(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx,
                           ngx_resolver_ctx_t         *rctx)
 {
-    ngx_uint_t                    i;
-    struct sockaddr_in           *sin;
-    struct sockaddr_in6          *sin6;
-    ngx_http_opensandbox_place_t *place;
+    ngx_uint_t                       i;
+    struct sockaddr_in              *sin;
+    struct sockaddr_in6             *sin6;
+    ngx_http_opensandbox_resolved_t *resolved;
 
-    place = ngx_palloc(r->pool,
-                       rctx->naddrs * sizeof(ngx_http_opensandbox_place_t));
-    if (place == NULL) {
+    resolved = ngx_palloc(r->pool, rctx->naddrs *
+                                       sizeof(ngx_http_opensandbox_resolved_t));
+    if (resolved == NULL) {
         return NGX_ERROR;
     }
 
     for (i = 0; i < rctx->naddrs; i++) {
 
-        /* a port of port_map stays */
-        place[i] = *ctx->place;
+        /* a port of port_map stays, and the name */
+        resolved[i].place = *ctx->place;
 
         if (rctx->addrs[i].sockaddr->sa_family == AF_INET6) {
             sin6 = (struct sockaddr_in6 *) rctx->addrs[i].sockaddr;
-            place[i].kind = NGX_HTTP_OPENSANDBOX_PLACE_INET6;
-            ngx_memcpy(place[i].addr, &sin6->sin6_addr,
+            resolved[i].place.kind = NGX_HTTP_OPENSANDBOX_PLACE_INET6;
+            ngx_memcpy(resolved[i].addr, &sin6->sin6_addr,
                        sizeof(struct in6_addr));
 
         } else {
             sin = (struct sockaddr_in *) rctx->addrs[i].sockaddr;
-            place[i].kind = NGX_HTTP_OPENSANDBOX_PLACE_INET;
-            ngx_memcpy(place[i].addr, &sin->sin_addr, sizeof(struct in_addr));
+            resolved[i].place.kind = NGX_HTTP_OPENSANDBOX_PLACE_INET;
+            ngx_memcpy(resolved[i].addr, &sin->sin_addr,
+                       sizeof(struct in_addr));
         }
     }
 
-    ctx->place = place;
-    ctx->resolved = place;
+    ctx->place = &resolved->place;
+    ctx->resolved = resolved;
     ctx->nresolved = rctx->naddrs;
 
     return NGX_OK;

@@ -159,6 +159,13 @@ typedef union {
     struct sockaddr_un un;
 } ngx_http_opensandbox_sockaddr_t;
 
+
+/* one of a host name's addresses; the text of its place is the name still */
+typedef struct {
+    ngx_http_opensandbox_place_t place;
+    u_char                       addr[NGX_HTTP_OPENSANDBOX_ADDR_LEN];
+} ngx_http_opensandbox_resolved_t;
+
 #define NGX_HTTP_OPENSANDBOX_INET_NAME sizeof("255.255.255.255:65535")
 
 
@@ -184,10 +191,11 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_uint_t tls;
 
     /* the addresses of a host name; NULL for other places */
-    ngx_http_opensandbox_place_t *resolved;
-    ngx_uint_t                    nresolved;
-    ngx_uint_t                    current;
-    ngx_uint_t                    attempts;
+    ngx_http_opensandbox_resolved_t *resolved;
+
+    ngx_uint_t nresolved;
+    ngx_uint_t current;
+    ngx_uint_t attempts;
 
     /* how the last attempt failed, while nginx may make another */
     ngx_http_opensandbox_status_e failed;

@@ -219,6 +219,7 @@ static ngx_int_t
 ngx_http_opensandbox_key_endpoint(ngx_http_opensandbox_draft_t *draft,
                                   const char *name, json_t *value)
 {
+    u_char                        addr[NGX_HTTP_OPENSANDBOX_ADDR_LEN];
     ngx_str_t                     text, part;
     const char                   *error;
     ngx_http_opensandbox_place_t *place;
@@ -231,7 +232,7 @@ ngx_http_opensandbox_key_endpoint(ngx_http_opensandbox_draft_t *draft,
 
     place = &draft->record->endpoint;
 
-    error = ngx_http_opensandbox_place_parse(place, text, 0, &part);
+    error = ngx_http_opensandbox_place_parse(place, text, 0, addr, &part);
 
     if (error) {
         ngx_http_opensandbox_fault(draft->fault, name, "%s", error);
@@ -333,6 +334,7 @@ static ngx_int_t
 ngx_http_opensandbox_key_port_map(ngx_http_opensandbox_draft_t *draft,
                                   const char *name, json_t *value)
 {
+    u_char                        addr[NGX_HTTP_OPENSANDBOX_ADDR_LEN];
     json_t                       *target;
     ngx_str_t                     text, part;
     const char                   *from, *error;
@@ -347,7 +349,7 @@ ngx_http_opensandbox_key_port_map(ngx_http_opensandbox_draft_t *draft,
 
     place = ngx_http_opensandbox_draft_alloc(
         draft, json_object_size(value) * sizeof(ngx_http_opensandbox_place_t),
-        sizeof(uint32_t), name);
+        sizeof(uint16_t), name);
 
     if (place == NULL) {
         return NGX_ERROR;
@@ -362,7 +364,8 @@ ngx_http_opensandbox_key_port_map(ngx_http_opensandbox_draft_t *draft,
         error = "the target is not a string";
 
         if (ngx_http_opensandbox_json_text(target, &text) == NGX_OK) {
-            error = ngx_http_opensandbox_place_parse(place, text, 1, &part);
+            error =
+                ngx_http_opensandbox_place_parse(place, text, 1, addr, &part);
         }
 
         text.data = (u_char *) from;

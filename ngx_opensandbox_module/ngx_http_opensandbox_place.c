@@ -9,13 +9,13 @@ ngx_http_opensandbox_place_number(u_char *p, uint32_t n);
 static const char *
 ngx_http_opensandbox_place_name(ngx_str_t *name);
 static const char *
-ngx_http_opensandbox_place_usable(ngx_http_opensandbox_place_t *place);
+ngx_http_opensandbox_place_usable(ngx_str_t *addr);
 
 
 const char *
 ngx_http_opensandbox_place_parse(ngx_http_opensandbox_place_t *place,
                                  ngx_str_t value, ngx_uint_t with_port,
-                                 ngx_str_t *text)
+                                 u_char *addr, ngx_str_t *text)
 {
     char      buf[INET6_ADDRSTRLEN];
     u_char   *colon;
@@ -63,25 +63,28 @@ ngx_http_opensandbox_place_parse(ngx_http_opensandbox_place_t *place,
         ngx_memcpy(buf, value.data + 1, value.len - 2);
         buf[value.len - 2] = '\0';
 
-        if (strlen(buf) != value.len - 2 ||
-            inet_pton(AF_INET6, buf, place->addr) != 1) {
+        if (strlen(buf) != value.len - 2 || inet_pton(AF_INET6, buf, addr) != 1)
+        {
             return "this is not an IPv6 address";
         }
 
         place->kind = NGX_HTTP_OPENSANDBOX_PLACE_INET6;
+        text->data = addr;
+        text->len = sizeof(struct in6_addr);
 
-        return ngx_http_opensandbox_place_usable(place);
+        return ngx_http_opensandbox_place_usable(text);
     }
 
     if (value.len && value.len < INET_ADDRSTRLEN) {
         ngx_memcpy(buf, value.data, value.len);
         buf[value.len] = '\0';
 
-        if (strlen(buf) == value.len &&
-            inet_pton(AF_INET, buf, place->addr) == 1) {
+        if (strlen(buf) == value.len && inet_pton(AF_INET, buf, addr) == 1) {
             place->kind = NGX_HTTP_OPENSANDBOX_PLACE_INET;
+            text->data = addr;
+            text->len = sizeof(struct in_addr);
 
-            return ngx_http_opensandbox_place_usable(place);
+            return ngx_http_opensandbox_place_usable(text);
         }
     }
 
@@ -107,7 +110,7 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
         /* of nearly every request, and many times faster than inet_ntop() */
 
         for (i = 0; i < 4; i++) {
-            buf = ngx_http_opensandbox_place_number(buf, place->addr[i]);
+            buf = ngx_http_opensandbox_place_number(buf, text->data[i]);
             *buf++ = '.';
         }
 
@@ -115,7 +118,7 @@ ngx_http_opensandbox_place_print(u_char                       *buf,
         break;
 
     case NGX_HTTP_OPENSANDBOX_PLACE_INET6:
-        (void) inet_ntop(AF_INET6, place->addr, address, sizeof(address));
+        (void) inet_ntop(AF_INET6, text->data, address, sizeof(address));
         buf = ngx_sprintf(buf, "[%s]", address);
         break;
 
@@ -244,22 +247,22 @@ ngx_http_opensandbox_place_name(ngx_str_t *name)
 
 
 static const char *
-ngx_http_opensandbox_place_usable(ngx_http_opensandbox_place_t *place)
+ngx_http_opensandbox_place_usable(ngx_str_t *addr)
 {
     struct in6_addr in6;
 
-    if (place->kind == NGX_HTTP_OPENSANDBOX_PLACE_INET) {
+    if (addr->len == sizeof(struct in_addr)) {
 
         /* "this network", multicast, reserved, broadcast */
 
-        if (place->addr[0] == 0 || place->addr[0] >= 224) {
+        if (addr->data[0] == 0 || addr->data[0] >= 224) {
             return "no sandbox can have this address";
         }
 
         return NULL;
     }
 
-    ngx_memcpy(&in6, place->addr, sizeof(struct in6_addr));
+    ngx_memcpy(&in6, addr->data, sizeof(struct in6_addr));
 
     if (IN6_IS_ADDR_UNSPECIFIED(&in6) || IN6_IS_ADDR_MULTICAST(&in6)) {
         return "no sandbox can have this address";

@@ -7,16 +7,20 @@
 #include "ngx_http_opensandbox_record.h"
 
 
+/* the largest address, IPv6 */
+#define NGX_HTTP_OPENSANDBOX_ADDR_LEN 16
+
+
 /*
  * Reads "10.0.0.5", "[fd00::5]", "name.example" or "unix:/path"; with_port,
- * all but the last end in ":port".  Sets kind, addr and port; *text is the
- * part of the value that is a host name or a path, if it is one.  Returns
- * NULL, or a sentence saying what is wrong.
+ * all but the last end in ":port".  Sets kind and port; *text is what the place
+ * is to have as its text: an address, in addr, or the part of the value that is
+ * a host name or a path.  Returns NULL, or a sentence saying what is wrong.
  */
 const char *
 ngx_http_opensandbox_place_parse(ngx_http_opensandbox_place_t *place,
                                  ngx_str_t value, ngx_uint_t with_port,
-                                 ngx_str_t *text);
+                                 u_char *addr, ngx_str_t *text);
 
 /*
  * Writes the form that place_parse() reads, with the port if it is not 0.

@@ -21,14 +21,24 @@ ngx_http_opensandbox_record_policy(ngx_pool_t                    *pool,
     ngx_memcpy(whole, record, record->lean);
 
     whole->size = record->lean + policy->len;
-    whole->policy.offset = record->lean;
-    whole->policy.len = policy->len;
 
     if (policy->len) {
         ngx_memcpy((u_char *) whole + whole->lean, policy->data, policy->len);
     }
 
     return whole;
+}
+
+
+ngx_str_t
+ngx_http_opensandbox_policy_of(ngx_http_opensandbox_record_t *record)
+{
+    ngx_str_t value;
+
+    value.data = (u_char *) record + record->lean;
+    value.len = record->size - record->lean;
+
+    return value;
 }
 
 
@@ -150,8 +160,9 @@ ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
             object, "hostHeader", json_stringn((char *) text.data, text.len));
     }
 
-    if (record->policy.len) {
-        text = ngx_http_opensandbox_text(record, &record->policy);
+    text = ngx_http_opensandbox_policy_of(record);
+
+    if (text.len) {
         failed |= json_object_set_new(
             object, "policy",
             json_loadb((char *) text.data, text.len, 0, NULL));
@@ -249,7 +260,6 @@ ngx_http_opensandbox_record_same(ngx_http_opensandbox_record_t *one,
         b = ngx_http_opensandbox_text(two, &q->text);
 
         if (p->from != q->from || p->port != q->port || p->kind != q->kind ||
-            ngx_memcmp(p->addr, q->addr, sizeof(p->addr)) != 0 ||
             ngx_memn2cmp(a.data, b.data, a.len, b.len) != 0)
         {
             return 0;

@@ -44,12 +44,14 @@ typedef struct {
 } ngx_http_opensandbox_text_t;
 
 
-/* where connections go; the port, in host order, is 0 for the route's own */
+/*
+ * Where connections go.  The port, in host order, is 0 for the route's own; the
+ * text is an address in network order, a host name or a path.
+ */
 typedef struct {
     uint16_t                    from;
     uint16_t                    port;
-    uint32_t                    kind;
-    u_char                      addr[16];
+    uint16_t                    kind;
     ngx_http_opensandbox_text_t text;
 } ngx_http_opensandbox_place_t;
 
@@ -71,21 +73,20 @@ typedef struct {
     int64_t  expires; /* unix seconds, -1 never */
     uint32_t epoch;   /* of a declared record */
     uint16_t size;
-    uint16_t lean; /* the size without the policy, which stands last */
+    uint16_t lean; /* the size without the policy's JSON, which stands last */
     uint16_t nranges;
     uint16_t ranges; /* offset */
     uint16_t nplaces;
     uint16_t places; /* offset of the port map */
 
-    unsigned ready : 1;
-    unsigned secure : 1;
-    unsigned limited : 1;  /* to the ranges */
-    unsigned declared : 1; /* by the configuration */
+    uint16_t ready : 1;
+    uint16_t secure : 1;
+    uint16_t limited : 1;  /* to the ranges */
+    uint16_t declared : 1; /* by the configuration */
 
     ngx_http_opensandbox_text_t  id;
     ngx_http_opensandbox_text_t  token;
     ngx_http_opensandbox_text_t  host;
-    ngx_http_opensandbox_text_t  policy; /* JSON; empty without one */
     ngx_http_opensandbox_place_t endpoint;
 } ngx_http_opensandbox_record_t;
 
@@ -107,6 +108,10 @@ ngx_http_opensandbox_record_t *
 ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
                                   ngx_str_t *id, ngx_uint_t partial,
                                   ngx_http_opensandbox_fault_t *fault);
+
+/* The record's policy, as JSON in its own memory; empty without one. */
+ngx_str_t
+ngx_http_opensandbox_policy_of(ngx_http_opensandbox_record_t *record);
 
 /* The record with another policy, in the pool; NULL if memory is short. */
 ngx_http_opensandbox_record_t *

@@ -58,7 +58,6 @@ ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
     }
 
     buf->size = buf->lean;
-    buf->policy.len = 0;
 
     return NGX_OK;
 }
