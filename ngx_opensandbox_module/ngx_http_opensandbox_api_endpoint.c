@@ -55,8 +55,8 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
                                               "bad_argument");
     }
 
-    if (ngx_http_opensandbox_registry_route(call->zone, &call->id,
-                                            &copy.record) != NGX_OK)
+    if (ngx_http_opensandbox_registry_route(call->zone, &call->id, &copy.record,
+                                            sizeof(copy)) != NGX_OK)
     {
         return ngx_http_opensandbox_api_missing(call);
     }

@@ -19,6 +19,10 @@ ngx_http_opensandbox_alive(ngx_http_request_t *r);
 static ngx_http_opensandbox_status_e
 ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
+static ngx_int_t
+ngx_http_opensandbox_resolve_large(ngx_http_request_t          *r,
+                                   ngx_http_opensandbox_ctx_t  *ctx,
+                                   ngx_http_opensandbox_zone_t *zone);
 static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_make_ctx(ngx_http_request_t *r);
 static ngx_http_opensandbox_ctx_t *
@@ -247,34 +251,59 @@ static ngx_http_opensandbox_status_e
 ngx_http_opensandbox_resolve(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_http_opensandbox_record_t    *record;
+    ngx_int_t                         rc;
     ngx_http_opensandbox_main_conf_t *omcf;
 
-    u_char buf[NGX_HTTP_OPENSANDBOX_RECORD_SIZE] __attribute__((aligned(8)));
-
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
-    record = (ngx_http_opensandbox_record_t *) buf;
 
-    if (ngx_http_opensandbox_registry_route(omcf->zone, &ctx->id, record) !=
-        NGX_OK) {
-        return NGX_HTTP_OPENSANDBOX_NOT_FOUND;
+    ctx->record = (ngx_http_opensandbox_record_t *) ctx->space;
+
+    rc = ngx_http_opensandbox_registry_route(omcf->zone, &ctx->id, ctx->record,
+                                             sizeof(ctx->space));
+
+    if (rc == NGX_AGAIN) {
+        rc = ngx_http_opensandbox_resolve_large(r, ctx, omcf->zone);
     }
 
-    if (record->size <= sizeof(ctx->space)) {
-        ctx->record = (ngx_http_opensandbox_record_t *) ctx->space;
-
-    } else {
-        ctx->record = ngx_palloc(r->pool, record->size);
+    if (rc == NGX_OK) {
+        return ngx_http_opensandbox_access(r, ctx);
     }
 
-    if (ctx->record == NULL) {
+    ctx->record = NULL;
+
+    if (rc == NGX_ERROR) {
         ctx->reason = "no memory";
         return NGX_HTTP_OPENSANDBOX_NOT_READY;
     }
 
-    ngx_memcpy(ctx->record, record, record->size);
+    return NGX_HTTP_OPENSANDBOX_NOT_FOUND;
+}
 
-    return ngx_http_opensandbox_access(r, ctx);
+
+/* A record that the context has no room for. */
+
+static ngx_int_t
+ngx_http_opensandbox_resolve_large(ngx_http_request_t          *r,
+                                   ngx_http_opensandbox_ctx_t  *ctx,
+                                   ngx_http_opensandbox_zone_t *zone)
+{
+    ngx_int_t                   rc;
+    ngx_http_opensandbox_copy_t copy;
+
+    rc = ngx_http_opensandbox_registry_route(zone, &ctx->id, &copy.record,
+                                             sizeof(copy));
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->record = ngx_palloc(r->pool, copy.record.size);
+    if (ctx->record == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ctx->record, &copy, copy.record.size);
+
+    return NGX_OK;
 }
 
 

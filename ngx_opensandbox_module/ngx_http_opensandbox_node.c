@@ -26,7 +26,7 @@ typedef struct {
 
 static size_t
 ngx_http_opensandbox_node_bytes(size_t size);
-static size_t
+static ngx_inline size_t
 ngx_http_opensandbox_piece(size_t bytes);
 static ngx_uint_t
 ngx_http_opensandbox_pieces(size_t bytes);
@@ -125,7 +125,7 @@ ngx_http_opensandbox_node_bytes(size_t size)
 
 /* The largest piece of so many bytes: whole pages, or a power of two. */
 
-static size_t
+static ngx_inline size_t
 ngx_http_opensandbox_piece(size_t bytes)
 {
     if (bytes >= ngx_pagesize) {
@@ -272,18 +272,30 @@ ngx_http_opensandbox_node_read(ngx_http_opensandbox_shared_t *shared,
                                ngx_http_opensandbox_node_t   *node,
                                ngx_http_opensandbox_record_t *buf, size_t size)
 {
-    u_char                     *p;
-    size_t                      n;
-    ngx_http_opensandbox_part_t part;
+    u_char *p, *data;
+    size_t  n, left;
+
+    /* many a request's way, so without a walk by part_next() */
 
     p = (u_char *) buf;
-    ngx_http_opensandbox_part_first(&part, node);
+    data = (u_char *) &node->record;
+    n = node->head;
+    left = (size_t) node->units * NGX_HTTP_OPENSANDBOX_NODE_UNIT -
+           offsetof(ngx_http_opensandbox_node_t, record) - n - sizeof(uint32_t);
 
-    for (n = ngx_min(size, part.size); n; n = ngx_min(size, part.size)) {
-        p = ngx_cpymem(p, part.data, n);
+    while (size > n) {
+        p = ngx_cpymem(p, data, n);
         size -= n;
-        ngx_http_opensandbox_part_next(&part, shared);
+
+        data = (u_char *) ngx_http_opensandbox_node_at(
+            shared, *(uint32_t *) (data + n));
+
+        n = ngx_http_opensandbox_piece(left);
+        left -= n;
+        n -= left ? sizeof(uint32_t) : 0;
     }
+
+    ngx_memcpy(p, data, size);
 }
 
 
@@ -339,4 +351,18 @@ ngx_http_opensandbox_node_holds(ngx_http_opensandbox_shared_t *shared,
     }
 
     return 1;
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_node_named(ngx_http_opensandbox_shared_t *shared,
+                                ngx_http_opensandbox_node_t   *node,
+                                ngx_str_t                     *id)
+{
+    ngx_str_t                    own;
+    ngx_http_opensandbox_named_t buf;
+
+    own = ngx_http_opensandbox_node_id(shared, node, &buf);
+
+    return own.len == id->len && ngx_memcmp(own.data, id->data, id->len) == 0;
 }

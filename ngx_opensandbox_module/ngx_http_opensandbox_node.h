@@ -90,6 +90,12 @@ ngx_http_opensandbox_node_holds(ngx_http_opensandbox_shared_t *shared,
                                 ngx_http_opensandbox_node_t   *node,
                                 ngx_http_opensandbox_record_t *record);
 
+/* Whether the node's record has the id. */
+ngx_uint_t
+ngx_http_opensandbox_node_named(ngx_http_opensandbox_shared_t *shared,
+                                ngx_http_opensandbox_node_t   *node,
+                                ngx_str_t                     *id);
+
 /* Makes the tree of records empty. */
 void
 ngx_http_opensandbox_tree_init(ngx_http_opensandbox_shared_t *shared);

@@ -25,7 +25,7 @@ static ngx_int_t
 ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_str_t                     *id,
                                    ngx_http_opensandbox_record_t *buf,
-                                   ngx_uint_t                     lean);
+                                   size_t room, ngx_uint_t lean);
 static uint32_t *
 ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
                                    ngx_str_t *id, uint32_t hash);
@@ -44,35 +44,43 @@ ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_str_t                     *id,
                                   ngx_http_opensandbox_record_t *buf)
 {
-    return ngx_http_opensandbox_registry_copy(zone, id, buf, 0);
+    return ngx_http_opensandbox_registry_copy(
+        zone, id, buf, NGX_HTTP_OPENSANDBOX_RECORD_MAX, 0);
 }
 
 
 ngx_int_t
 ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
                                     ngx_str_t                     *id,
-                                    ngx_http_opensandbox_record_t *buf)
+                                    ngx_http_opensandbox_record_t *buf,
+                                    size_t                         room)
 {
-    if (ngx_http_opensandbox_registry_copy(zone, id, buf, 1) != NGX_OK) {
-        return NGX_DECLINED;
+    ngx_int_t rc;
+
+    rc = ngx_http_opensandbox_registry_copy(zone, id, buf, room, 1);
+
+    if (rc == NGX_OK) {
+        buf->size = buf->lean;
     }
 
-    buf->size = buf->lean;
-
-    return NGX_OK;
+    return rc;
 }
 
 
-/* The record, or with lean all of it but the policy. */
+/*
+ * The record, or with lean all of it but the policy; NGX_AGAIN if that is more
+ * than there is room for.
+ */
 
 static ngx_int_t
 ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_str_t                     *id,
                                    ngx_http_opensandbox_record_t *buf,
-                                   ngx_uint_t                     lean)
+                                   size_t room, ngx_uint_t lean)
 {
     size_t                       size;
     uint32_t                     hash, link;
+    ngx_int_t                    rc;
     ngx_http_opensandbox_node_t *node;
 
     hash = ngx_murmur_hash2(id->data, id->len);
@@ -81,11 +89,17 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
 
     link = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
 
+    rc = NGX_DECLINED;
+
     if (link) {
         node = ngx_http_opensandbox_node_at(zone->shared, link);
         size = lean ? node->record.lean : node->record.size;
+        rc = NGX_OK;
 
-        if (size <= node->head) {
+        if (size > room) {
+            rc = NGX_AGAIN;
+
+        } else if (size <= node->head) {
             ngx_memcpy(buf, &node->record, size);
 
         } else {
@@ -95,7 +109,7 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
 
     ngx_http_opensandbox_registry_unlock(zone);
 
-    return link ? NGX_OK : NGX_DECLINED;
+    return rc;
 }
 
 
@@ -410,21 +424,22 @@ ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
                                    ngx_str_t *id, uint32_t hash)
 {
     uint32_t                    *link;
-    ngx_str_t                    own;
     ngx_http_opensandbox_node_t *node;
-    ngx_http_opensandbox_named_t buf;
 
     link = &shared->buckets[hash & shared->mask];
 
     while (*link) {
         node = ngx_http_opensandbox_node_at(shared, *link);
 
-        if (node->hash == hash && node->record.id.len == id->len) {
-            own = ngx_http_opensandbox_node_id(shared, node, &buf);
-
-            if (ngx_memcmp(own.data, id->data, id->len) == 0) {
-                break;
-            }
+        if (node->hash == hash &&
+            (node->record.id.offset + id->len <= node->head
+                 ? node->record.id.len == id->len &&
+                       ngx_memcmp((u_char *) &node->record +
+                                      node->record.id.offset,
+                                  id->data, id->len) == 0
+                 : ngx_http_opensandbox_node_named(shared, node, id)))
+        {
+            break;
         }
 
         link = &node->next;

@@ -102,13 +102,14 @@ ngx_http_opensandbox_registry_get(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_http_opensandbox_record_t *buf);
 
 /*
- * The same without the policy, which no request needs; the buffer has room for
- * NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes.
+ * The same without the policy, which no request needs; NGX_AGAIN if the buffer
+ * has not room enough, which NGX_HTTP_OPENSANDBOX_RECORD_SIZE bytes are.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
                                     ngx_str_t                     *id,
-                                    ngx_http_opensandbox_record_t *buf);
+                                    ngx_http_opensandbox_record_t *buf,
+                                    size_t                         room);
 
 /*
  * Inserts or replaces records, all or none.  Sets their generations.  Returns
@@ -171,9 +172,24 @@ ngx_http_opensandbox_registry_declare(ngx_http_opensandbox_zone_t    *zone,
  * died with it, also where nobody else is there to do that.
  */
 void
-ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone);
+ngx_http_opensandbox_registry_lock_busy(ngx_http_opensandbox_zone_t *zone);
 void
 ngx_http_opensandbox_registry_unlock(ngx_http_opensandbox_zone_t *zone);
+
+/* Nearly always it is free, and each request takes it. */
+
+static ngx_inline void
+ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone)
+{
+    ngx_atomic_t *lock;
+
+    lock = zone->pool->mutex.lock;
+
+    if (*lock || !ngx_atomic_cmp_set(lock, 0, ngx_pid)) {
+        ngx_http_opensandbox_registry_lock_busy(zone);
+    }
+}
+
 
 /*
  * Declares the records of this worker's configuration again should a newer

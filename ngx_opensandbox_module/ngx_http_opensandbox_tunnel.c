@@ -157,8 +157,8 @@ ngx_http_opensandbox_tunnel_valid(ngx_http_opensandbox_zone_t *zone,
 {
     ngx_http_opensandbox_copy_t copy;
 
-    if (ngx_http_opensandbox_registry_route(zone, &ctx->id, &copy.record) !=
-            NGX_OK ||
+    if (ngx_http_opensandbox_registry_route(zone, &ctx->id, &copy.record,
+                                            sizeof(copy)) != NGX_OK ||
         copy.record.generation != ctx->record->generation)
     {
         return 0;

@@ -422,7 +422,7 @@ ngx_http_opensandbox_zone_sweep(ngx_http_opensandbox_zone_t *zone, u_char *buf)
 
 
 void
-ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone)
+ngx_http_opensandbox_registry_lock_busy(ngx_http_opensandbox_zone_t *zone)
 {
     ngx_uint_t n;
 
