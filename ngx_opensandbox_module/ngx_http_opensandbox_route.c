@@ -508,9 +508,11 @@ ngx_http_opensandbox_cut(ngx_str_t *rest, ngx_str_t *segment)
 
     for (p = segment->data; p < last; p++) {
 
-        /* letters, the most of it, are greater */
+        /* most of it is what an id may hold */
 
-        if (*p <= '?' && (*p == '/' || *p == '?' || *p == '#')) {
+        if (ngx_http_opensandbox_folded[*p] == 0 &&
+            (*p == '/' || *p == '?' || *p == '#'))
+        {
             break;
         }
     }
