@@ -62,7 +62,7 @@ $(FUZZ_MODULES): %.so: %.o $(FUZZ_NGX_OBJ) $(FUZZ_LIB)
 	    -ljansson -lcrypto -lstdc++ -lm
 
 .PHONY: fuzz fuzzers
-fuzzers:
+fuzzers: | $(NGINX_TREE)/objs/Makefile
 	@$(MAKE) --no-print-directory $(FUZZ_PROGRAMS) $(FUZZ_MODULES)
 
 fuzz: deps fuzzers
