@@ -88,8 +88,7 @@ static void gather(struct front *front)
 		pace->ms = now;
 		pace->n = 0;
 	}
-	if (pace->crowded && pace->last_turn < FRONT_BATCH &&
-	    !front->n_queries)
+	if (pace->crowded && pace->last_turn < FRONT_BATCH && !front->n_queries)
 		nanosleep(&pause, NULL);
 	pace->last_turn = 0;
 }

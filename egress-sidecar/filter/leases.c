@@ -248,6 +248,7 @@ static void drop_least(struct lease_table *table, struct entry *e)
 			least = at;
 	}
 	pair = *least;
+	assert(pair);
 	*least = pair->next;
 	pair_free(pair);
 	e->n--;

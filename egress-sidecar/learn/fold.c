@@ -68,7 +68,7 @@ static int fold(struct targets *t, size_t first, size_t n,
 		const struct domain_name *parent)
 {
 	struct target whole = {.name = *parent, .below = true};
-	struct targets one = {&whole, 1};
+	struct targets one = {.at = &whole, .n = 1};
 	int err = 0;
 
 	for (size_t i = first; i < first + n && !err; i++)

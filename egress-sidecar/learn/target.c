@@ -8,14 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	ROOM_FIRST = 16
+};
+
 int targets_add(struct targets *t, const struct domain_name *name,
 		const struct address *a)
 {
-	struct target *wider = reallocarray(t->at, t->n + 1, sizeof(*wider));
+	if (t->n == t->room) {
+		size_t room = t->room ? t->room * 2 : ROOM_FIRST;
+		struct target *wider =
+			reallocarray(t->at, room, sizeof(*wider));
 
-	if (!wider)
-		return -ENOMEM;
-	t->at = wider;
+		if (!wider)
+			return -ENOMEM;
+		t->at = wider;
+		t->room = room;
+	}
 	t->at[t->n] = (struct target){.below = false};
 	if (name)
 		t->at[t->n].name = *name;
@@ -56,7 +65,7 @@ void targets_free(struct targets *t)
 	for (size_t i = 0; i < t->n; i++)
 		free(t->at[i].use);
 	free(t->at);
-	*t = (struct targets){NULL, 0};
+	*t = (struct targets){.at = NULL};
 }
 
 static int add_rule(json_t *array, const struct target *t, json_t *ports,

@@ -25,6 +25,7 @@ struct target {
 struct targets {
 	struct target *at; /* owned */
 	size_t n;
+	size_t room; /* for as many */
 };
 
 /* Put one behind the last, and a use into the last. 0 or -ENOMEM. */
