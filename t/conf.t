@@ -28,7 +28,7 @@ sub packages_of
 	my (undef, $cache) = capture('/sbin/ldconfig', '-p');
 	my %found;
 	for my $library ($out =~ /NEEDED\s+(\S+)/g) {
-		next if $library =~ /^(libc|libm|ld-linux.*|lib[au]san)\.so/;
+		next if $library =~ /^(libc|libm|ld-linux.*|lib(?:a|ub)san)\.so/;
 		my ($path) = $cache =~ /^\s*\Q$library\E .*=> (\S+)/m;
 		# A merged /usr has two names for each file.
 		for my $name ($path, $path =~ s{^/usr}{}r, "/usr$path") {
@@ -69,8 +69,12 @@ my ($secret) = grep { $_->{kind} eq 'Secret' } @gateway;
 write_file("$dir/opensandbox-api.d/token.conf",
     $secret->{stringData}{'token.conf'});
 write_file("$dir/nginx.conf", $text);
-my ($status, $out) = capture($nginx, '-e', 'stderr', '-p', $dir, '-t', '-c',
-    "$dir/nginx.conf");
+my ($status, $out) = do {
+	my $env = nginx_env();
+	local @ENV{ keys %$env } = values %$env;
+	capture($nginx, '-e', 'stderr', '-p', $dir, '-t', '-c',
+	    "$dir/nginx.conf");
+};
 is($status, 0, 'nginx takes the container\'s configuration, with the secret')
     or diag $out;
 

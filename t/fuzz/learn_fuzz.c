@@ -2,6 +2,10 @@
 /*
  * A log of any content: what is learned from it is a policy, and opens no
  * address by itself that is not public.
+ *
+ * Counted: egress-sidecar/learn/traffic.c
+ * Counted: egress-sidecar/learn/target.c
+ * Counted: egress-sidecar/learn/suggest.c
  */
 #include "learn/suggest.h"
 

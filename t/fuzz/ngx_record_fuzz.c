@@ -5,6 +5,7 @@
  * record again; what is not read names the fault in one line.
  *
  * Counted: ngx_opensandbox_module/ngx_http_opensandbox_record.c
+ * Counted: ngx_opensandbox_module/ngx_http_opensandbox_parse.c
  * Counted: ngx_opensandbox_module/ngx_http_opensandbox_place.c
  * Counted: ngx_opensandbox_module/ngx_http_opensandbox_time.c
  */
