@@ -287,7 +287,7 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
 
     ngx_str_null(&value);
 
-    if (r->headers_in.upgrade && ngx_http_opensandbox_upgrading(r)) {
+    if (ngx_http_opensandbox_upgrading(r)) {
         if (data) {
             ngx_str_set(&value, "upgrade");
 
