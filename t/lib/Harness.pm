@@ -9,6 +9,7 @@ use warnings;
 use Exporter 'import';
 use Carp qw(croak);
 use Cwd qw(abs_path);
+use Fcntl qw(LOCK_EX LOCK_NB);
 use File::Basename qw(dirname);
 use File::Copy qw(copy);
 use File::Path qw(make_path remove_tree);
@@ -23,7 +24,7 @@ our @EXPORT = qw(scratch root build_dir start spawn adopt stop kill_now alive
     wait_for wait_port write_file read_file python tool nginx_env);
 
 my $owner = $$;
-my (%children, @namespaces, $scratch);
+my (%children, @namespaces, %ports, $scratch);
 
 # The repository's folder, absolute.
 sub root
@@ -293,18 +294,25 @@ sub in_netns
 	return $out;
 }
 
-# A TCP port of 127.0.0.1 that nothing listens on now.
+# A TCP port of 127.0.0.1 that nothing listens on now, and that no other test
+# takes while this one runs: below the range that connections take theirs from,
+# with a lock on a file of its number.
 sub free_port
 {
-	my $socket = IO::Socket::INET->new(
-		Listen    => 1,
-		LocalAddr => '127.0.0.1',
-		LocalPort => 0,
-		ReuseAddr => 1,
-	) or croak "free_port: $!";
-	my $port = $socket->sockport;
-	close $socket;
-	return $port;
+	for (1 .. 1000) {
+		my $port = 10_000 + int rand 22_000;
+		open my $lock, '>', "/tmp/opensandbox-port-$port" or next;
+		flock($lock, LOCK_EX | LOCK_NB) or next;
+		IO::Socket::INET->new(
+			Listen    => 1,
+			LocalAddr => '127.0.0.1',
+			LocalPort => $port,
+			ReuseAddr => 1,
+		) or next;
+		$ports{$port} = $lock;
+		return $port;
+	}
+	croak 'free_port: none of a thousand is free';
 }
 
 # Call code until it is true; returns what it said, false after seconds.
@@ -375,6 +383,8 @@ sub cleanup
 	}
 	rmdir '/etc/netns' if @namespaces;
 	@namespaces = ();
+	unlink map { "/tmp/opensandbox-port-$_" } keys %ports;
+	%ports = ();
 	if ($scratch && !$ENV{KEEP}) {
 		remove_tree($scratch, { safe => 0 });
 		undef $scratch;
