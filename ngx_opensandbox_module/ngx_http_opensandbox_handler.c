@@ -24,15 +24,19 @@ ngx_http_opensandbox_resolve_large(ngx_http_request_t          *r,
                                    ngx_http_opensandbox_ctx_t  *ctx,
                                    ngx_http_opensandbox_zone_t *zone);
 static ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_make_ctx(ngx_http_request_t *r);
+ngx_http_opensandbox_routed_ctx(ngx_http_request_t *r);
+static ngx_uint_t
+ngx_http_opensandbox_early(ngx_http_request_t *r);
 static ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_attach(ngx_http_request_t *r, ngx_pool_cleanup_pt handler);
+ngx_http_opensandbox_make_ctx(ngx_http_request_t *r);
+static void
+ngx_http_opensandbox_settle(ngx_http_request_t *r);
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_attach(ngx_http_request_t *r);
 static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_former_ctx(ngx_http_request_t *r);
 static void
 ngx_http_opensandbox_cleanup(void *data);
-static void
-ngx_http_opensandbox_clone_cleanup(void *data);
 static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_new_ctx(ngx_log_t *log);
 static void
@@ -79,6 +83,8 @@ ngx_http_opensandbox_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ctx->passed = 1;
+
     if (ctx->strays) {
 
         /* once more, by the location of the sandbox itself */
@@ -103,6 +109,10 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx)
 {
     ngx_int_t rc;
+
+    if (r != r->main) {
+        ngx_http_opensandbox_settle(r);
+    }
 
     if (ctx->status == NGX_HTTP_OPENSANDBOX_OK && ctx->record == NULL) {
         ctx->status = ngx_http_opensandbox_resolve(r, ctx);
@@ -147,6 +157,29 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
 }
 
 
+/*
+ * A subrequest has its headers in common with its parents, the cookie among
+ * them: what it may mean to those is found out before it is cut.
+ */
+
+static void
+ngx_http_opensandbox_settle(ngx_http_request_t *r)
+{
+    ngx_http_opensandbox_ctx_t *ctx;
+
+    while ((r = r->parent) != NULL) {
+        ctx = ngx_http_opensandbox_routed_ctx(r);
+
+        if (ctx && !ctx->passed && !ctx->strays &&
+            ctx->status == NGX_HTTP_OPENSANDBOX_OK && ctx->record == NULL)
+        {
+            ctx->passed = 1;
+            ctx->status = ngx_http_opensandbox_resolve(r, ctx);
+        }
+    }
+}
+
+
 ngx_int_t
 ngx_http_opensandbox_proxy(ngx_http_request_t *r)
 {
@@ -159,6 +192,8 @@ ngx_http_opensandbox_proxy(ngx_http_request_t *r)
     if (ctx == NULL) {
         ctx = ngx_http_opensandbox_clone(r);
     }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -179,8 +214,6 @@ ngx_http_opensandbox_proxy(ngx_http_request_t *r)
         r->unparsed_uri = ctx->rest;
         r->valid_unparsed_uri = 1;
     }
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     return olcf->handler(r);
 }
@@ -204,9 +237,7 @@ ngx_http_opensandbox_clone(ngx_http_request_t *r)
         return NULL;
     }
 
-    /* a mark of its own: a redirect of the parent is to find the parent's */
-
-    ctx = ngx_http_opensandbox_attach(r, ngx_http_opensandbox_clone_cleanup);
+    ctx = ngx_http_opensandbox_attach(r);
     if (ctx == NULL) {
         return NULL;
     }
@@ -226,7 +257,7 @@ ngx_http_opensandbox_clone(ngx_http_request_t *r)
     ctx->current = parent->current;
 
     ctx->http_version = parent->http_version;
-    ctx->request = r;
+    ctx->passed = 1;
 
     return ngx_http_opensandbox_peer(r, ctx) == NGX_OK ? ctx : NULL;
 }
@@ -312,9 +343,68 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
 {
     ngx_http_opensandbox_ctx_t *ctx;
 
-    ctx = ngx_http_opensandbox_known_ctx(r);
+    for (;;) {
+        ctx = ngx_http_opensandbox_routed_ctx(r);
 
-    return ctx ? ctx : ngx_http_opensandbox_make_ctx(r);
+        if (ctx || r == r->main || ngx_http_opensandbox_early(r)) {
+            return ctx;
+        }
+
+        r = r->parent;
+    }
+}
+
+
+/* Of the request itself, in the location that it has come to. */
+
+static ngx_http_opensandbox_ctx_t *
+ngx_http_opensandbox_routed_ctx(ngx_http_request_t *r)
+{
+    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    ctx = ngx_http_opensandbox_own_ctx(r);
+
+    if (ctx == NULL) {
+        return ngx_http_opensandbox_make_ctx(r);
+    }
+
+    if (ctx->passed ||
+        ctx != ngx_http_get_module_ctx(r, ngx_http_opensandbox_module))
+    {
+        return ctx;
+    }
+
+    /* a variable has read the route; "rewrite" may have changed it since */
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->mode == 0) {
+        ngx_http_set_ctx(r, NULL, ngx_http_opensandbox_module);
+        return NULL;
+    }
+
+    if (olcf != ctx->location || r->uri.data != ctx->from.data ||
+        r->uri.len != ctx->from.len)
+    {
+        ngx_http_opensandbox_read_route(r, olcf, ctx);
+    }
+
+    return ctx;
+}
+
+
+/* Whether a subrequest has not come to its location yet. */
+
+static ngx_uint_t
+ngx_http_opensandbox_early(ngx_http_request_t *r)
+{
+    ngx_http_core_main_conf_t *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    return r->phase_handler <
+           (ngx_int_t) cmcf->phase_engine.location_rewrite_index;
 }
 
 
@@ -338,7 +428,11 @@ ngx_http_opensandbox_make_ctx(ngx_http_request_t *r)
         ngx_http_opensandbox_restore_uri(r, former);
     }
 
-    ctx = ngx_http_opensandbox_attach(r, ngx_http_opensandbox_cleanup);
+    if (former == NULL && r->parent) {
+        former = ngx_http_opensandbox_ctx(r->parent);
+    }
+
+    ctx = ngx_http_opensandbox_attach(r);
     if (ctx == NULL) {
         return NULL;
     }
@@ -352,10 +446,10 @@ ngx_http_opensandbox_make_ctx(ngx_http_request_t *r)
 }
 
 
-/* An empty context of the request; the handler is to free it with the pool. */
+/* An empty context of the request, which is freed with the pool. */
 
 static ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_attach(ngx_http_request_t *r, ngx_pool_cleanup_pt handler)
+ngx_http_opensandbox_attach(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t         *cln;
     ngx_http_opensandbox_ctx_t *ctx;
@@ -372,7 +466,9 @@ ngx_http_opensandbox_attach(ngx_http_request_t *r, ngx_pool_cleanup_pt handler)
 
     ngx_memzero(ctx, offsetof(ngx_http_opensandbox_ctx_t, folded));
 
-    cln->handler = handler;
+    ctx->request = r;
+
+    cln->handler = ngx_http_opensandbox_cleanup;
     cln->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
@@ -382,7 +478,7 @@ ngx_http_opensandbox_attach(ngx_http_request_t *r, ngx_pool_cleanup_pt handler)
 
 
 ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
+ngx_http_opensandbox_own_ctx(ngx_http_request_t *r)
 {
     ngx_http_opensandbox_ctx_t      *ctx;
     ngx_http_opensandbox_loc_conf_t *olcf;
@@ -408,14 +504,24 @@ ngx_http_opensandbox_known_ctx(ngx_http_request_t *r)
 }
 
 
+/* The request's latest; its subrequests' lie in the same pool. */
+
 static ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_former_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t *cln;
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_opensandbox_ctx_t *ctx;
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_opensandbox_cleanup) {
-            return cln->data;
+
+        if (cln->handler != ngx_http_opensandbox_cleanup) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (ctx->request == r) {
+            return ctx;
         }
     }
 
@@ -475,13 +581,6 @@ ngx_http_opensandbox_free_ctx(ngx_http_opensandbox_ctx_t *ctx)
     ctx->former = ngx_http_opensandbox_spare;
     ngx_http_opensandbox_spare = ctx;
     ngx_http_opensandbox_nspare++;
-}
-
-
-static void
-ngx_http_opensandbox_clone_cleanup(void *data)
-{
-    ngx_http_opensandbox_cleanup(data);
 }
 
 

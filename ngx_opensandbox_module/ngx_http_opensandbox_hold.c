@@ -44,8 +44,6 @@ ngx_http_opensandbox_hold(ngx_http_request_t         *r,
     ngx_int_t                        rc;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
-    ctx->request = r;
-
     if (ctx->place->kind == NGX_HTTP_OPENSANDBOX_PLACE_NAME) {
         rc = ngx_http_opensandbox_look_up(r, ctx);
 

@@ -158,7 +158,7 @@ ngx_http_opensandbox_meters_handler(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    ctx = ngx_http_opensandbox_known_ctx(r);
+    ctx = ngx_http_opensandbox_own_ctx(r);
     if (ctx == NULL) {
         return NGX_OK;
     }

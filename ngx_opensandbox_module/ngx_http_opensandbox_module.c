@@ -148,6 +148,10 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
 
     *h = ngx_http_opensandbox_handler;
 
+    if (ngx_http_opensandbox_phases_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_opensandbox_upstreams(omcf);
 
     omcf->request_uri = ngx_http_get_variable_index(cf, &request_uri);

@@ -177,6 +177,10 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_http_opensandbox_status_e status;
     const char                   *reason;
 
+    /* what the route was read for, by a location, from a URI */
+    ngx_http_opensandbox_loc_conf_t *location;
+    ngx_str_t                        from;
+
     ngx_http_opensandbox_route_t route;
     ngx_str_t                    id; /* lower case, in folded */
     ngx_str_t                    prefix;
@@ -211,15 +215,17 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_str_t                     cookie;
     ngx_http_opensandbox_relay_t *relay; /* of a tunnel, once it carries */
 
-    /* of the location that an error page or a redirect has left */
+    /* of the location that an error page or a redirect has left, or of the
+     * request that has made this subrequest */
     ngx_http_opensandbox_ctx_t *former;
 
     /* the proxy's own, see _interim.c */
     ngx_int_t (*process_header)(ngx_http_request_t *r);
     ngx_int_t (*reinit_request)(ngx_http_request_t *r);
 
+    ngx_http_request_t *request; /* whose it is */
+
     /* of a stream, and of a request that is held */
-    ngx_http_request_t *request;
     ngx_queue_t         queue;
     ngx_resolver_ctx_t *resolver;
 
@@ -232,6 +238,7 @@ struct ngx_http_opensandbox_ctx_s {
     unsigned strays : 1;
     unsigned strayed : 1;
     unsigned swapped : 1;
+    unsigned passed : 1;  /* the route is final */
     unsigned replied : 1;
 
     /* the route's signature and rest are of a link for browsers */
@@ -256,15 +263,17 @@ struct ngx_http_opensandbox_ctx_s {
 
 
 /*
- * The request's context, its route read; NULL in a location without routing,
- * or without memory.  After an internal redirect it is the one made before.
+ * The context of the request, its route read, or of the nearest parent that has
+ * a route, for a subrequest to a location without routing.  NULL if there is
+ * none (yet: the location may not have been chosen), or without memory.  After
+ * an internal redirect to a location without routing it is the one before.
  */
 ngx_http_opensandbox_ctx_t *
 ngx_http_opensandbox_ctx(ngx_http_request_t *r);
 
-/* The same, NULL too if the route has not been read yet. */
+/* The request's own, if its route has been read, or NULL. */
 ngx_http_opensandbox_ctx_t *
-ngx_http_opensandbox_known_ctx(ngx_http_request_t *r);
+ngx_http_opensandbox_own_ctx(ngx_http_request_t *r);
 
 /* Gives r->unparsed_uri the client's own text back. */
 void
@@ -382,6 +391,17 @@ ngx_http_opensandbox_upgrading(ngx_http_request_t *r);
 
 ngx_int_t
 ngx_http_opensandbox_add_variables(ngx_conf_t *cf);
+
+
+/* _phases.c: variables that hold in every phase, and in subrequests */
+
+/* To be called when all variables are known; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_opensandbox_phases_init(ngx_conf_t *cf);
+
+/* Notes that a variable is read that depends on the request's route. */
+void
+ngx_http_opensandbox_variable_read(void);
 
 
 /* _access.c: who may enter, given the route and ctx->record */

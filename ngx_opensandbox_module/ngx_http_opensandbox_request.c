@@ -34,7 +34,18 @@ ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
     ngx_int_t rc;
 
     rc = NGX_DECLINED;
+
+    ctx->location = olcf;
+    ctx->from = r->uri;
+
+    ctx->status = NGX_HTTP_OPENSANDBOX_OK;
     ctx->reason = NULL;
+    ctx->strays = 0;
+
+    ngx_memzero(&ctx->route, sizeof(ngx_http_opensandbox_route_t));
+    ngx_str_null(&ctx->id);
+    ngx_str_null(&ctx->prefix);
+    ngx_str_null(&ctx->rest);
 
     if (olcf->mode & NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
         ctx->mode = NGX_HTTP_OPENSANDBOX_MODE_HEADER;
@@ -263,6 +274,10 @@ ngx_http_opensandbox_client_host(ngx_http_request_t *r)
 {
     u_char   *p, *last;
     ngx_str_t host;
+
+    /* a subrequest has no request line of its own */
+
+    r = r->main;
 
     /* an authority in the request line counts more than the header */
 

@@ -76,7 +76,6 @@ ngx_http_opensandbox_watch(ngx_http_request_t         *r,
         ev->cancelable = 1;
     }
 
-    ctx->request = r;
     ctx->watched = 1;
 
     ngx_queue_insert_tail(&ngx_http_opensandbox_tunnels, &ctx->queue);

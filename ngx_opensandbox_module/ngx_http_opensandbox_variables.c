@@ -38,13 +38,18 @@ enum {
 };
 
 
+/*
+ * What depends on the route is never cached: it is unknown before the location
+ * is chosen, a redirect may choose another, and subrequests have theirs.
+ */
+
 static ngx_http_variable_t ngx_http_opensandbox_vars[] = {
 
     {ngx_string("opensandbox_id"), NULL, ngx_http_opensandbox_variable,
-     NGX_HTTP_OPENSANDBOX_VAR_ID, 0, 0},
+     NGX_HTTP_OPENSANDBOX_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("opensandbox_port"), NULL, ngx_http_opensandbox_variable,
-     NGX_HTTP_OPENSANDBOX_VAR_PORT, 0, 0},
+     NGX_HTTP_OPENSANDBOX_VAR_PORT, NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("opensandbox_prefix"), NULL, ngx_http_opensandbox_variable,
      NGX_HTTP_OPENSANDBOX_VAR_PREFIX, NGX_HTTP_VAR_NOCACHEABLE, 0},
@@ -53,7 +58,7 @@ static ngx_http_variable_t ngx_http_opensandbox_vars[] = {
      NGX_HTTP_OPENSANDBOX_VAR_ENDPOINT, NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("opensandbox_mode"), NULL, ngx_http_opensandbox_variable,
-     NGX_HTTP_OPENSANDBOX_VAR_MODE, 0, 0},
+     NGX_HTTP_OPENSANDBOX_VAR_MODE, NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("opensandbox_status"), NULL, ngx_http_opensandbox_variable,
      NGX_HTTP_OPENSANDBOX_VAR_STATUS, NGX_HTTP_VAR_NOCACHEABLE, 0},
@@ -99,6 +104,8 @@ ngx_http_opensandbox_variable(ngx_http_request_t        *r,
     u_char                     *p;
     ngx_str_t                   value;
     ngx_http_opensandbox_ctx_t *ctx;
+
+    ngx_http_opensandbox_variable_read();
 
     ctx = ngx_http_opensandbox_ctx(r);
 
@@ -179,6 +186,8 @@ ngx_http_opensandbox_host_variable(ngx_http_request_t        *r,
                                    ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_str_t value;
+
+    ngx_http_opensandbox_variable_read();
 
     if (ngx_http_opensandbox_sandbox_host(r, ngx_http_opensandbox_ctx(r),
                                           &value) != NGX_OK)
