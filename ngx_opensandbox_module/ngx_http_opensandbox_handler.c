@@ -215,6 +215,13 @@ ngx_http_opensandbox_proxy(ngx_http_request_t *r)
         r->valid_unparsed_uri = 1;
     }
 
+    ctx->proxied = 1;
+
+#if (NGX_HTTP_CACHE)
+    /* an error page may be had after an answer from the cache */
+    r->cached = 0;
+#endif
+
     return olcf->handler(r);
 }
 

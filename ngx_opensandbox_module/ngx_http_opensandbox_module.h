@@ -239,6 +239,7 @@ struct ngx_http_opensandbox_ctx_s {
     unsigned strayed : 1;
     unsigned swapped : 1;
     unsigned passed : 1;  /* the route is final */
+    unsigned proxied : 1; /* r->upstream is to the sandbox */
     unsigned replied : 1;
 
     /* the route's signature and rest are of a link for browsers */

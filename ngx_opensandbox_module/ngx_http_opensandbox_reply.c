@@ -18,6 +18,9 @@ typedef struct {
 
 static ngx_int_t
 ngx_http_opensandbox_header_filter(ngx_http_request_t *r);
+static ngx_uint_t
+ngx_http_opensandbox_answered(ngx_http_request_t         *r,
+                              ngx_http_opensandbox_ctx_t *ctx);
 static ngx_int_t
 ngx_http_opensandbox_vet(ngx_http_request_t         *r,
                          ngx_http_opensandbox_ctx_t *ctx);
@@ -163,7 +166,21 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
 
     ngx_http_opensandbox_restore_uri(r, ctx);
 
-    if (r->err_status) {
+    if (ngx_http_opensandbox_answered(r, ctx)) {
+
+        if (ngx_http_opensandbox_garbage(r, ctx)) {
+            r->http_version = ctx->http_version;
+            ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+
+            return ngx_http_filter_finalize_request(
+                r, &ngx_http_opensandbox_module, NGX_HTTP_BAD_GATEWAY);
+        }
+
+        if (ngx_http_opensandbox_vet(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (r->err_status) {
 
         /* nginx answers for the sandbox */
 
@@ -175,18 +192,6 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
         {
             return NGX_ERROR;
         }
-
-    } else if (ngx_http_opensandbox_garbage(r, ctx)) {
-        r->http_version = ctx->http_version;
-        ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
-
-        return ngx_http_filter_finalize_request(r, &ngx_http_opensandbox_module,
-                                                NGX_HTTP_BAD_GATEWAY);
-
-    } else if (r->upstream && ctx->peer.sockaddr &&
-               ngx_http_opensandbox_vet(r, ctx) != NGX_OK)
-    {
-        return NGX_ERROR;
     }
 
     if (ctx->cookie.len) {
@@ -200,6 +205,31 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * Whether the header is a sandbox's, be it for an error page: then the status
+ * is nginx's.  The upstream has its clean-up as long as it is in use.
+ */
+
+static ngx_uint_t
+ngx_http_opensandbox_answered(ngx_http_request_t         *r,
+                              ngx_http_opensandbox_ctx_t *ctx)
+{
+    if (!ctx->proxied || r->upstream == NULL ||
+        ctx->status != NGX_HTTP_OPENSANDBOX_OK)
+    {
+        return 0;
+    }
+
+#if (NGX_HTTP_CACHE)
+    if (r->cached) {
+        return 1;
+    }
+#endif
+
+    return r->upstream->cleanup != NULL;
 }
 
 
@@ -289,9 +319,7 @@ static ngx_uint_t
 ngx_http_opensandbox_garbage(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx)
 {
-    if (r->upstream == NULL || ctx->peer.sockaddr == NULL ||
-        r->upstream->header_sent)
-    {
+    if (r->upstream->header_sent) {
         return 0;
     }
 

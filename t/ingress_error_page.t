@@ -1,0 +1,178 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# An error page that comes from a sandbox, by any form of error_page, is a
+# sandbox's answer as any other; and the page of a request is of its own
+# sandbox, whatever its subrequests met.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Harness;
+use Ingress;
+
+my $dir = scratch();
+chmod 0777, $dir;
+
+my $box = backend(sub {
+	my ($s) = @_;
+	while (my $head = Ingress::read_head($s)) {
+		my ($path) = $head =~ m{^\S+ (\S+)};
+		if ($path =~ /garbage/) {
+			print $s "\x15\x03\x01 this is no HTTP\r\n\r\n";
+			return;
+		}
+		if ($path =~ /events/) {
+			print $s "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+			    . "Connection: close\r\n\r\ndata: 1\n\n";
+			read $s, my $end, 1;
+			return;
+		}
+		my $body = "from b\n$head";
+		print $s "HTTP/1.1 200 OK\r\nLocation: /next\r\n"
+		    . "Set-Cookie: opensandbox-access=stolen\r\n"
+		    . "Set-Cookie: mine=1; Path=/\r\n"
+		    . "Refresh: 0; url=/later\r\n"
+		    . "Content-Length: " . length($body) . "\r\n\r\n$body";
+	}
+});
+
+# Nothing listens there.
+my $dead = free_port();
+
+my @forms = (
+	['200', '=200 %TO%', 'uri'],
+	['200', '= %TO%', 'uri'],
+	['502', '%TO%', 'uri'],
+	['503', '=503 %TO%', 'uri'],
+	['200', '=200 @box', 'header'],
+	['502', '@box', 'header'],
+);
+
+my $prefix = "/sandboxes/b/port/$box";
+my (@port, $servers);
+for my $i (0 .. $#forms) {
+	$port[$i] = free_port();
+	my $error = $forms[$i][1];
+	my $locations = join '', map { my $page = $_; <<"EOT" }
+    location ~ ^/sandboxes/a/.*/$page\$ {
+        opensandbox uri;
+        include %CONF%/opensandbox-proxy.conf;
+        error_page 502 @{[$error =~ s{%TO%}{$prefix/$page}r]};
+    }
+EOT
+	    qw(plain garbage events);
+	$servers .= <<"EOT";
+server {
+    listen 127.0.0.1:$port[$i];
+    access_log $dir/$i.log who;
+    $locations
+    location /sandboxes/b/ {
+        opensandbox uri;
+        include %CONF%/opensandbox-proxy.conf;
+    }
+    location \@box {
+        opensandbox header;
+        include %CONF%/opensandbox-proxy.conf;
+    }
+}
+EOT
+}
+
+my $g = gateway(workers => 1, http => <<"EOT", server => <<"EOT");
+log_format who "\$opensandbox_id \$opensandbox_status";
+opensandbox_sandbox a { endpoint 127.0.0.1; }
+opensandbox_sandbox b { endpoint 127.0.0.1; }
+$servers
+EOT
+access_log $dir/main.log who;
+location /v1/ { opensandbox_api; }
+location /status { opensandbox_status; }
+location /sandboxes/b/ {
+    opensandbox uri;
+    include %CONF%/opensandbox-proxy.conf;
+}
+location ~ ^/sandboxes/a/.*/mirrored\$ {
+    opensandbox uri;
+    include %CONF%/opensandbox-proxy.conf;
+    mirror $prefix/plain;
+    error_page 502 \@page;
+}
+location ~ ^/sandboxes/a/.*/asked\$ {
+    opensandbox uri;
+    include %CONF%/opensandbox-proxy.conf;
+    auth_request $prefix/plain;
+    error_page 502 \@page;
+}
+location ~ ^/sandboxes/a/.*/denied\$ {
+    opensandbox uri;
+    include %CONF%/opensandbox-proxy.conf;
+    set \$who \$opensandbox_id;
+    deny all;
+    error_page 403 \@page;
+}
+location \@page { return 502 "\$opensandbox_id \$opensandbox_port \$opensandbox_status"; }
+EOT
+
+# Streams of events that the gateway watches.
+sub streams
+{
+	my $text = get($g->{port}, '/status?format=prometheus')->{body};
+	my $plain = get($g->{port}, '/status')->{body};
+	return "$text$plain" =~ /event_streams"?:? (\d+)$/m ? $1 : -1;
+}
+
+for my $i (0 .. $#forms) {
+	my ($status, $form, $mode) = @{ $forms[$i] };
+	my $ask = sub {
+		my ($page) = @_;
+		return get($port[$i], "/sandboxes/a/port/$dead/$page",
+		    "OpenSandbox-Ingress-To: b-$box");
+	};
+	my $name = "error_page 502 $form";
+	my $a = $ask->('plain');
+	my $h = $a->{headers};
+	my $under = $mode eq 'uri' ? $prefix : '';
+	is($a->{status}, $status, "$name: the status is as told");
+	like($a->{body}, qr/^from b/, '  and the page the sandbox\'s');
+	is_deeply([$h->{location}, $h->{refresh}],
+	    [["$under/next"], ["0; url=$under/later"]],
+	    '  its addresses are under its prefix');
+	is_deeply($h->{'set-cookie'},
+	    [$mode eq 'uri' ? "mine=1; Path=$prefix/" : 'mine=1; Path=/'],
+	    '  so are its cookies, and none is the gateway\'s');
+	is(wait_for(sub { read_file("$dir/$i.log") }, 10), "b ok\n",
+	    '  and the line in the log is its own');
+	$a = $ask->('garbage');
+	is($a->{status}, 502, '  no HTTP is no page');
+	is(json($a)->{code}, 'bad_answer', '  and said to be none');
+
+	my $socket = connect_to($port[$i]);
+	print $socket "GET /sandboxes/a/port/$dead/events HTTP/1.1\r\n"
+	    . "Host: localhost\r\nOpenSandbox-Ingress-To: b-$box\r\n\r\n";
+	wait_for(sub { (<$socket> // 'end') =~ /data: 1|end/ }, 10);
+	is(streams(), 1, '  events are watched');
+	close $socket;
+	wait_for(sub { streams() == 0 }, 10);
+}
+
+for my $what (qw(mirrored asked)) {
+	my $a = get($g->{port}, "/sandboxes/a/port/$dead/$what");
+	is($a->{body}, "a $dead refused", "the page of what is $what is of its own");
+	is(wait_for(sub {
+		my @lines = split /\n/, read_file("$dir/main.log");
+		return (grep { /refused/ } @lines)[-1];
+	}, 10), 'a refused', '  and so is the log');
+	unlink "$dir/main.log";
+	kill 'USR1', $g->{pid};
+	wait_for(sub { -e "$dir/main.log" }, 10);
+}
+
+is(get($g->{port}, "/sandboxes/a/port/$dead/denied")->{body}, "a $dead ok",
+    'what is denied before its sandbox is asked is known to the page');
+
+unlike(read_file("$g->{prefix}/error.log"), qr/\[(?:crit|alert|emerg)\]/,
+    'nothing alarms the gateway');
+done_testing();
