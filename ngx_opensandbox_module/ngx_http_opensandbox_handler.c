@@ -199,6 +199,17 @@ ngx_http_opensandbox_proxy(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (olcf->handler == NULL) {
+
+        /* of two "if" blocks that apply, the last one has no handler */
+
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "opensandbox: the \"if\" block that applies last has "
+                      "no \"proxy_pass\" or the like, but another one has");
+
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI && !ctx->swapped) {
 
         /* a header for the sandbox may hold it: it is still the client's */
