@@ -21,6 +21,9 @@
 static ngx_int_t
 ngx_http_opensandbox_init_upstream(ngx_conf_t                   *cf,
                                    ngx_http_upstream_srv_conf_t *us);
+static void
+ngx_http_opensandbox_misplaced(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us,
+                               const char *what);
 static ngx_int_t
 ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
                                ngx_http_upstream_srv_conf_t *us);
@@ -49,12 +52,30 @@ char *
 ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                             *rv;
+    ngx_uint_t                        i;
     ngx_http_upstream_server_t       *us;
-    ngx_http_upstream_srv_conf_t     *uscf, **pooled;
+    ngx_http_upstream_srv_conf_t     *uscf;
     ngx_http_opensandbox_pool_t      *pool;
     ngx_http_opensandbox_main_conf_t *omcf;
+    ngx_http_opensandbox_upstream_t  *upstream;
+
+    /* nginx wants a server; another method would take one without address
+     * for a mistake of its own, before upstreams() can say what it is */
+
+    static struct sockaddr none;
+    static ngx_addr_t      nowhere = {&none, sizeof(none),
+                                      ngx_string("opensandbox")};
 
     uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
+
+    upstream = omcf->upstreams.elts;
+
+    for (i = 0; i < omcf->upstreams.nelts; i++) {
+        if (upstream[i].conf == uscf) {
+            return "is duplicate";
+        }
+    }
 
     if (uscf->peer.init_upstream) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -67,21 +88,28 @@ ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "takes its servers from the zone, not from \"server\"";
     }
 
-    /* an upstream without a server is an error for nginx */
-
     us = ngx_array_push(uscf->servers);
     if (us == NULL) {
         return NGX_CONF_ERROR;
     }
 
     ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
-    ngx_str_set(&us->name, "opensandbox");
+    us->name = nowhere.name;
+    us->addrs = &nowhere;
+    us->naddrs = 1;
 
     uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
     uscf->peer.init_upstream = ngx_http_opensandbox_init_upstream;
 
-    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
     omcf->used = 1;
+
+    upstream = ngx_array_push(&omcf->upstreams);
+    if (upstream == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    upstream->conf = uscf;
+    upstream->inited = 0;
 
     if (cf->args->nelts == 1) {
         return NGX_CONF_OK;
@@ -94,40 +122,92 @@ ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     uscf->srv_conf[ngx_http_opensandbox_module.ctx_index] = pool;
 
-    pooled = ngx_array_push(&omcf->pooled);
-    if (pooled == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *pooled = uscf;
-
     return NGX_CONF_OK;
 }
 
 
-/* Some versions give every upstream the stock pool, asked or not. */
-
-void
-ngx_http_opensandbox_upstreams(ngx_http_opensandbox_main_conf_t *omcf)
+ngx_int_t
+ngx_http_opensandbox_upstreams(ngx_conf_t                       *cf,
+                               ngx_http_opensandbox_main_conf_t *omcf)
 {
-    ngx_uint_t                     i;
-    ngx_http_upstream_srv_conf_t **uscf;
+    ngx_uint_t                       i;
+    ngx_http_upstream_srv_conf_t    *uscf;
+    ngx_http_opensandbox_upstream_t *upstream;
 
-    uscf = omcf->pooled.elts;
+    upstream = omcf->upstreams.elts;
 
-    for (i = 0; i < omcf->pooled.nelts; i++) {
-        uscf[i]->peer.init = ngx_http_opensandbox_init_peer;
+    for (i = 0; i < omcf->upstreams.nelts; i++) {
+        uscf = upstream[i].conf;
+
+        if (!upstream[i].inited) {
+            ngx_http_opensandbox_misplaced(
+                cf, uscf,
+                "\"opensandbox\" is the load balancing method: remove the "
+                "other one");
+            return NGX_ERROR;
+        }
+
+        /* some versions give every upstream the stock pool, asked or not */
+
+        if (ngx_http_conf_upstream_srv_conf(uscf, ngx_http_opensandbox_module))
+        {
+            uscf->peer.init = ngx_http_opensandbox_init_peer;
+        }
     }
+
+    return NGX_OK;
 }
 
+
+/* All directives of the block are known; one has to be ours alone. */
 
 static ngx_int_t
 ngx_http_opensandbox_init_upstream(ngx_conf_t                   *cf,
                                    ngx_http_upstream_srv_conf_t *us)
 {
+    ngx_uint_t                        i;
+    ngx_http_opensandbox_main_conf_t *omcf;
+    ngx_http_opensandbox_upstream_t  *upstream;
+
+    if (us->servers->nelts != 1) {
+        ngx_http_opensandbox_misplaced(
+            cf, us,
+            "\"opensandbox\" takes its servers from the zone: remove "
+            "\"server\"");
+        return NGX_ERROR;
+    }
+
+#if (NGX_HTTP_UPSTREAM_ZONE)
+    if (us->shm_zone) {
+        ngx_http_opensandbox_misplaced(
+            cf, us,
+            "\"opensandbox\" shares its servers by \"opensandbox_zone\": "
+            "remove \"zone\"");
+        return NGX_ERROR;
+    }
+#endif
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
+    upstream = omcf->upstreams.elts;
+
+    for (i = 0; i < omcf->upstreams.nelts; i++) {
+        if (upstream[i].conf == us) {
+            upstream[i].inited = 1;
+        }
+    }
+
     us->peer.init = ngx_http_opensandbox_init_peer;
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_opensandbox_misplaced(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us,
+                               const char *what)
+{
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s in upstream \"%V\" in %s:%ui",
+                  what, &us->host, us->file_name, us->line);
 }
 
 

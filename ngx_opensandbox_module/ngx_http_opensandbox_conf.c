@@ -64,8 +64,8 @@ ngx_http_opensandbox_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    if (ngx_array_init(&omcf->pooled, cf->pool, 1,
-                       sizeof(ngx_http_upstream_srv_conf_t *)) != NGX_OK)
+    if (ngx_array_init(&omcf->upstreams, cf->pool, 1,
+                       sizeof(ngx_http_opensandbox_upstream_t)) != NGX_OK)
     {
         return NULL;
     }

@@ -152,7 +152,9 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    ngx_http_opensandbox_upstreams(omcf);
+    if (ngx_http_opensandbox_upstreams(cf, omcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     omcf->request_uri = ngx_http_get_variable_index(cf, &request_uri);
     if (omcf->request_uri == NGX_ERROR) {

@@ -100,6 +100,13 @@ typedef struct {
 } ngx_http_opensandbox_public_t;
 
 
+/* an upstream with "opensandbox;" */
+typedef struct {
+    ngx_http_upstream_srv_conf_t *conf;
+    ngx_uint_t                    inited; /* nothing has replaced it */
+} ngx_http_opensandbox_upstream_t;
+
+
 typedef struct {
     ngx_http_opensandbox_zone_t *zone;
     ngx_array_t                  gateways;
@@ -113,8 +120,8 @@ typedef struct {
     ngx_array_t policy_uses;
     /* ngx_http_opensandbox_policy_use_t */
 
-    ngx_array_t pooled;
-    /* ngx_http_upstream_srv_conf_t * */
+    ngx_array_t upstreams;
+    /* ngx_http_opensandbox_upstream_t */
 
     ngx_uint_t locations;
 
@@ -500,9 +507,13 @@ ngx_http_opensandbox_foreign(ngx_http_request_t         *r,
 char *
 ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* Puts the upstreams that have a pool of their own before stock ones. */
-void
-ngx_http_opensandbox_upstreams(ngx_http_opensandbox_main_conf_t *omcf);
+/*
+ * Puts the upstreams that have a pool of their own before stock ones.
+ * NGX_ERROR if another load balancing method has replaced one.
+ */
+ngx_int_t
+ngx_http_opensandbox_upstreams(ngx_conf_t                       *cf,
+                               ngx_http_opensandbox_main_conf_t *omcf);
 
 /* The peer address of ctx->place in ctx->peer; NGX_OK or NGX_ERROR. */
 ngx_int_t

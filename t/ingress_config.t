@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 33;
+use Test::More tests => 66;
 use Harness;
 use Ingress;
 
@@ -39,7 +39,25 @@ mistake(block('endpoint 1.1.1.1;') . block('endpoint 1.1.1.1;'),
 mistake('opensandbox_access_keys kk=eA==;', 'a key is', 'a long key id');
 mistake('opensandbox_access_keys k=!;', 'not base64', 'a bad secret');
 mistake('opensandbox_access_keys k=eA== k=eA==;', 'duplicate key', 'two keys');
-mistake('upstream x { server 1.1.1.1; opensandbox; }', 'from the zone', 'a server');
+
+# In one block, in either order.
+for my $pair (['server 1.1.1.1;', '"server"'], ['zone u 64k;', '"zone"'],
+    ['zone u;', 'zone'], ['least_conn;', 'method'], ['ip_hash;', 'method'],
+    ['hash $uri;', 'method'], ['random;', 'method'],
+    ['least_conn; server 1.1.1.1;', 'method|"server"'],
+    ['server 1.1.1.1 backup;', 'backup|"server"'],
+    ['opensandbox;', '"opensandbox" directive is duplicate']) {
+	my ($line, $error) = @$pair;
+	mistake("upstream x { opensandbox; $line }", $error, "$line after");
+	mistake("upstream x { $line opensandbox; }", $error, "$line before");
+	mistake("upstream x { opensandbox keepalive=8; $line }", $error,
+	    "$line after one with a pool");
+}
+mistake('upstream x { keepalive 8; opensandbox; }', 'precede "keepalive"',
+    'keepalive before');
+is(config_error(http => 'upstream x { opensandbox; keepalive 8; }'), '',
+    'keepalive after');
+
 mistake("upstream x { opensandbox $_; }", 'invalid parameter "' . (split)[-1], $_)
     for 'keepalive=0', 'keepalive=x', 'keepalive=8 keepalive_timeout=soon',
     'keepalive=8 keepalive_requests=0', 'keepalive=8 keepalive_time=',
@@ -58,3 +76,11 @@ is(config_error(http => block("endpoint 1.1.1.1; expose 80 90-95;\n"
     . 'port_map 80 [::1]:81; ready off; access_token x;'
     . 'expires_at 2030-01-01T00:00:00+01:00; host_header a.test:80;')), '',
     'a good block passes');
+
+# A running gateway goes on with what it has.
+my $g = gateway(server => 'location / { return 200 up; }');
+reload($g, server => 'location / { return 200 new; }',
+    http => 'upstream x { opensandbox; zone u 64k; }');
+like(read_file("$g->{prefix}/error.log"), qr/\[emerg\].*"zone" in upstream "x"/,
+    'a reload with a mistake is refused');
+is(get($g->{port}, '/')->{body}, 'up', '  and changes nothing');
