@@ -52,12 +52,6 @@ ngx_http_opensandbox_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    if (ngx_array_init(&omcf->policies, cf->pool, 4,
-                       sizeof(ngx_http_opensandbox_policy_t)) != NGX_OK)
-    {
-        return NULL;
-    }
-
     if (ngx_array_init(&omcf->policy_uses, cf->pool, 4,
                        sizeof(ngx_http_opensandbox_policy_use_t)) != NGX_OK)
     {
@@ -70,7 +64,32 @@ ngx_http_opensandbox_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    ngx_rbtree_init(&omcf->ids.tree, &omcf->ids.sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_rbtree_init(&omcf->policies.tree, &omcf->policies.sentinel,
+                    ngx_str_rbtree_insert_value);
+
     return omcf;
+}
+
+
+ngx_str_node_t *
+ngx_http_opensandbox_names_find(ngx_http_opensandbox_names_t *names,
+                                ngx_str_t                    *name)
+{
+    return ngx_str_rbtree_lookup(&names->tree, name,
+                                 ngx_crc32_long(name->data, name->len));
+}
+
+
+void
+ngx_http_opensandbox_names_add(ngx_http_opensandbox_names_t *names,
+                               ngx_str_node_t *node, ngx_str_t *name)
+{
+    node->str = *name;
+    node->node.key = ngx_crc32_long(name->data, name->len);
+
+    ngx_rbtree_insert(&names->tree, &node->node);
 }
 
 

@@ -56,9 +56,9 @@ ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_opensandbox_main_conf_t *omcf = conf;
 
     char                          *rv;
-    ngx_str_t                     *value, id;
-    ngx_uint_t                     i;
+    ngx_str_t                     *value;
     ngx_conf_t                     save;
+    ngx_str_node_t                *node;
     ngx_pool_cleanup_t            *cln;
     ngx_http_opensandbox_block_t   block;
     ngx_http_opensandbox_fault_t   fault;
@@ -82,17 +82,10 @@ ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
     block.id = value[1];
     ngx_strlow(block.id.data, block.id.data, block.id.len);
 
-    declared = omcf->declared.elts;
-
-    for (i = 0; i < omcf->declared.nelts; i++) {
-        id = ngx_http_opensandbox_text(declared[i], &declared[i]->id);
-
-        if (id.len == block.id.len &&
-            ngx_strncmp(id.data, block.id.data, id.len) == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate sandbox \"%V\"",
-                               &id);
-            return NGX_CONF_ERROR;
-        }
+    if (ngx_http_opensandbox_names_find(&omcf->ids, &block.id)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate sandbox \"%V\"",
+                           &block.id);
+        return NGX_CONF_ERROR;
     }
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
@@ -128,12 +121,15 @@ ngx_http_opensandbox_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
+    node = ngx_palloc(cf->pool, sizeof(ngx_str_node_t));
     declared = ngx_array_push(&omcf->declared);
-    if (declared == NULL) {
+
+    if (node == NULL || declared == NULL) {
         return NGX_CONF_ERROR;
     }
 
     *declared = record;
+    ngx_http_opensandbox_names_add(&omcf->ids, node, &block.id);
 
     return NGX_CONF_OK;
 }

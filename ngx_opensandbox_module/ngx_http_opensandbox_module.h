@@ -68,9 +68,16 @@ typedef struct {
 
 /* an opensandbox_policy block: its document as JSON text */
 typedef struct {
-    ngx_str_t name;
-    ngx_str_t text;
+    ngx_str_node_t node; /* its name */
+    ngx_str_t      text;
 } ngx_http_opensandbox_policy_t;
+
+
+/* what the configuration has named, to be found by the name */
+typedef struct {
+    ngx_rbtree_t      tree; /* of ngx_str_node_t */
+    ngx_rbtree_node_t sentinel;
+} ngx_http_opensandbox_names_t;
 
 
 /* a declared record that names a policy, and where it does */
@@ -115,13 +122,15 @@ typedef struct {
     /* ngx_http_opensandbox_secret_t */
     ngx_array_t declared;
     /* ngx_http_opensandbox_record_t * */
-    ngx_array_t policies;
-    /* ngx_http_opensandbox_policy_t */
     ngx_array_t policy_uses;
     /* ngx_http_opensandbox_policy_use_t */
 
     ngx_array_t upstreams;
     /* ngx_http_opensandbox_upstream_t */
+
+    ngx_http_opensandbox_names_t ids; /* of declared records */
+    ngx_http_opensandbox_names_t policies;
+    /* ngx_http_opensandbox_policy_t */
 
     ngx_uint_t locations;
 
@@ -318,6 +327,16 @@ char *
 ngx_http_opensandbox_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* The node of a name, NULL of one that has not been added. */
+ngx_str_node_t *
+ngx_http_opensandbox_names_find(ngx_http_opensandbox_names_t *names,
+                                ngx_str_t                    *name);
+
+/* The name must live as long as the node, and not be there yet. */
+void
+ngx_http_opensandbox_names_add(ngx_http_opensandbox_names_t *names,
+                               ngx_str_node_t *node, ngx_str_t *name);
 
 /* A mode's value by its name; 0 of another name, which is then logged. */
 ngx_uint_t

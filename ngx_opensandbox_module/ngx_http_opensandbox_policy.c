@@ -28,9 +28,6 @@ static char *
 ngx_http_opensandbox_policy_targets(ngx_conf_t                          *cf,
                                     ngx_http_opensandbox_policy_block_t *block,
                                     enum policy_action action);
-static ngx_http_opensandbox_policy_t *
-ngx_http_opensandbox_policy_find(ngx_http_opensandbox_main_conf_t *omcf,
-                                 ngx_str_t                        *name);
 
 
 char *
@@ -56,7 +53,7 @@ ngx_http_opensandbox_policy_block(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_opensandbox_policy_find(omcf, &block.name)) {
+    if (ngx_http_opensandbox_names_find(&omcf->policies, &block.name)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate policy \"%V\"",
                            &block.name);
         return NGX_CONF_ERROR;
@@ -96,13 +93,13 @@ ngx_http_opensandbox_policy_block(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    policy = ngx_array_push(&omcf->policies);
+    policy = ngx_palloc(cf->pool, sizeof(ngx_http_opensandbox_policy_t));
     if (policy == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    policy->name = block.name;
     policy->text = text;
+    ngx_http_opensandbox_names_add(&omcf->policies, &policy->node, &block.name);
 
     return NGX_CONF_OK;
 }
@@ -271,7 +268,9 @@ ngx_http_opensandbox_policy_resolve(ngx_conf_t                       *cf,
     use = omcf->policy_uses.elts;
 
     for (i = 0; i < omcf->policy_uses.nelts; i++) {
-        policy = ngx_http_opensandbox_policy_find(omcf, &use[i].name);
+        policy =
+            (ngx_http_opensandbox_policy_t *) ngx_http_opensandbox_names_find(
+                &omcf->policies, &use[i].name);
 
         if (policy == NULL) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -290,25 +289,4 @@ ngx_http_opensandbox_policy_resolve(ngx_conf_t                       *cf,
     }
 
     return NGX_OK;
-}
-
-
-static ngx_http_opensandbox_policy_t *
-ngx_http_opensandbox_policy_find(ngx_http_opensandbox_main_conf_t *omcf,
-                                 ngx_str_t                        *name)
-{
-    ngx_uint_t                     i;
-    ngx_http_opensandbox_policy_t *policy;
-
-    policy = omcf->policies.elts;
-
-    for (i = 0; i < omcf->policies.nelts; i++) {
-        if (policy[i].name.len == name->len &&
-            ngx_strncmp(policy[i].name.data, name->data, name->len) == 0)
-        {
-            return &policy[i];
-        }
-    }
-
-    return NULL;
 }
