@@ -41,7 +41,7 @@ ngx_http_opensandbox_access(ngx_http_request_t         *r,
         }
     }
 
-    if (record->expires >= 0 && record->expires <= ngx_time()) {
+    if (record->expires <= ngx_time()) {
         return NGX_HTTP_OPENSANDBOX_EXPIRED;
     }
 

@@ -39,6 +39,9 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r)
         return ngx_http_opensandbox_api_refuse(r);
     }
 
+    /* conditions are judged here, not when the answer is sent */
+    r->disable_not_modified = 1;
+
     r->request_body_in_single_buf = 1;
 
     rc = ngx_http_read_client_request_body(

@@ -20,6 +20,13 @@ typedef struct {
 } ngx_http_opensandbox_call_t;
 
 
+/* in quotes, 128 bits of a hash in hex */
+typedef struct {
+    ngx_str_t value;
+    u_char    space[2 + 32];
+} ngx_http_opensandbox_etag_t;
+
+
 /*
  * Each carries out a call and answers it; the result is for
  * ngx_http_finalize_request().
@@ -43,6 +50,52 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 /* Sets call->held if the request is to finalize itself later. */
 ngx_int_t
 ngx_http_opensandbox_api_policy(ngx_http_opensandbox_call_t *call);
+
+/* The tag of a representation, and of a record, in the etag's own space. */
+void
+ngx_http_opensandbox_api_tag(ngx_http_opensandbox_etag_t *etag, u_char *data,
+                             size_t len);
+ngx_int_t
+ngx_http_opensandbox_api_record_tag(ngx_http_opensandbox_record_t *record,
+                                    ngx_http_opensandbox_etag_t   *etag);
+
+/* The answer's header field, a copy of the tag. */
+ngx_int_t
+ngx_http_opensandbox_api_set_tag(ngx_http_request_t *r, ngx_str_t *etag);
+
+/* Whether the request has conditions at all. */
+ngx_uint_t
+ngx_http_opensandbox_api_conditional(ngx_http_request_t *r);
+
+/*
+ * Judges the request's conditions, RFC 9110, 13.2.2.  The tag is that of what
+ * is there now: NULL if nothing is, empty if it has no tag.  Returns NGX_OK if
+ * the call may go on, else the status to answer, 304 or 412.
+ */
+ngx_int_t
+ngx_http_opensandbox_api_judge(ngx_http_request_t *r, ngx_str_t *etag);
+
+/* The answer of that status. */
+ngx_int_t
+ngx_http_opensandbox_api_refuted(ngx_http_opensandbox_call_t *call,
+                                 ngx_int_t rc, ngx_str_t *etag);
+
+/*
+ * A record's representation with its tag, as the call wants its secrets.
+ */
+ngx_int_t
+ngx_http_opensandbox_api_send_record(ngx_http_opensandbox_call_t   *call,
+                                     ngx_uint_t                     status,
+                                     ngx_http_opensandbox_record_t *record);
+
+/* Secrets show only in answers that ask for them by name. */
+ngx_uint_t
+ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call);
+
+/* An answer with JSON text, which is copied; a line break is added. */
+ngx_int_t
+ngx_http_opensandbox_api_send_text(ngx_http_request_t *r, ngx_uint_t status,
+                                   const char *text, size_t len);
 
 /* The answer with a JSON body; takes the object over.  NULL is a 500. */
 ngx_int_t

@@ -7,43 +7,35 @@ ngx_int_t
 ngx_http_opensandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
                               json_t *object)
 {
-    char        text[2048];
-    size_t      size;
+    char     *text;
+    ngx_int_t rc;
+
+    text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+    json_decref(object);
+
+    if (text == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_opensandbox_api_send_text(r, status, text, ngx_strlen(text));
+
+    free(text);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_send_text(ngx_http_request_t *r, ngx_uint_t status,
+                                   const char *text, size_t len)
+{
     ngx_int_t   rc;
     ngx_buf_t  *b;
     ngx_chain_t out;
 
-    if (object == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    size = json_dumpb(object, text, sizeof(text), JSON_COMPACT);
-
-    b = size ? ngx_create_temp_buf(r->pool, size + 1) : NULL;
-
-    if (b) {
-        if (size <= sizeof(text)) {
-            ngx_memcpy(b->last, text, size);
-
-        } else {
-            size = json_dumpb(object, (char *) b->last, size, JSON_COMPACT);
-        }
-
-        b->last += size;
-        *b->last++ = '\n';
-    }
-
-    json_decref(object);
-
-    if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
     r->headers_out.status = status;
-    r->headers_out.content_length_n = b->last - b->pos;
+    r->headers_out.content_length_n = (off_t) len + 1;
 
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
@@ -54,10 +46,49 @@ ngx_http_opensandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
         return rc;
     }
 
+    b = ngx_create_temp_buf(r->pool, len + 1);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->last = ngx_cpymem(b->last, text, len);
+    *b->last++ = '\n';
+
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
     out.buf = b;
     out.next = NULL;
 
     return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_send_record(ngx_http_opensandbox_call_t   *call,
+                                     ngx_uint_t                     status,
+                                     ngx_http_opensandbox_record_t *record)
+{
+    char                       *text;
+    size_t                      len;
+    ngx_int_t                   rc;
+    ngx_http_opensandbox_etag_t etag;
+
+    text = ngx_http_opensandbox_record_text(
+        record, ngx_http_opensandbox_api_flags(call), &len);
+
+    rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    if (text && ngx_http_opensandbox_api_record_tag(record, &etag) == NGX_OK &&
+        ngx_http_opensandbox_api_set_tag(call->request, &etag.value) == NGX_OK)
+    {
+        rc = ngx_http_opensandbox_api_send_text(call->request, status, text,
+                                                len);
+    }
+
+    free(text);
+
+    return rc;
 }
 
 

@@ -9,15 +9,43 @@
 #define NGX_HTTP_OPENSANDBOX_TRIES    16
 #define NGX_HTTP_OPENSANDBOX_CHUNK    65536
 
+/* the most objects in one change of a record */
+#define NGX_HTTP_OPENSANDBOX_MERGES 64
+
+
+/*
+ * Makes the new record of the old one, which is NULL if there is none.
+ * NGX_ABORT with the call's fault set if the request is bad.
+ */
+typedef ngx_int_t (*ngx_http_opensandbox_made_pt)(
+    ngx_http_opensandbox_call_t *call, ngx_http_opensandbox_record_t *old,
+    ngx_http_opensandbox_record_t **record);
+
 
 static ngx_int_t
-ngx_http_opensandbox_api_overwrite(ngx_http_opensandbox_call_t   *call,
-                                   ngx_http_opensandbox_change_t *change);
-static ngx_uint_t
-ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call);
-static json_t *
-ngx_http_opensandbox_merge(ngx_http_opensandbox_record_t *record,
-                           json_t                        *patch);
+ngx_http_opensandbox_put_made(ngx_http_opensandbox_call_t    *call,
+                              ngx_http_opensandbox_record_t  *old,
+                              ngx_http_opensandbox_record_t **record);
+static ngx_int_t
+ngx_http_opensandbox_patch_made(ngx_http_opensandbox_call_t    *call,
+                                ngx_http_opensandbox_record_t  *old,
+                                ngx_http_opensandbox_record_t **record);
+static ngx_int_t
+ngx_http_opensandbox_delete_made(ngx_http_opensandbox_call_t    *call,
+                                 ngx_http_opensandbox_record_t  *old,
+                                 ngx_http_opensandbox_record_t **record);
+static ngx_int_t
+ngx_http_opensandbox_api_change(ngx_http_opensandbox_call_t   *call,
+                                ngx_http_opensandbox_made_pt   made,
+                                ngx_http_opensandbox_record_t *record);
+static ngx_int_t
+ngx_http_opensandbox_api_judge_record(ngx_http_opensandbox_call_t   *call,
+                                      ngx_http_opensandbox_record_t *record,
+                                      ngx_http_opensandbox_etag_t   *etag);
+static ngx_int_t
+ngx_http_opensandbox_merge(json_t *target, json_t *patch);
+static ngx_int_t
+ngx_http_opensandbox_api_no_content(ngx_http_request_t *r);
 static ngx_int_t
 ngx_http_opensandbox_bulk_records(ngx_http_opensandbox_call_t   *call,
                                   ngx_http_opensandbox_change_t *changes);
@@ -26,6 +54,8 @@ ngx_http_opensandbox_bulk_records(ngx_http_opensandbox_call_t   *call,
 ngx_int_t
 ngx_http_opensandbox_api_get(ngx_http_opensandbox_call_t *call)
 {
+    ngx_int_t                    rc;
+    ngx_http_opensandbox_etag_t  etag;
     ngx_http_opensandbox_whole_t copy;
 
     if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
@@ -34,10 +64,13 @@ ngx_http_opensandbox_api_get(ngx_http_opensandbox_call_t *call)
         return ngx_http_opensandbox_api_missing(call);
     }
 
-    return ngx_http_opensandbox_api_send(
-        call->request, NGX_HTTP_OK,
-        ngx_http_opensandbox_record_json(&copy.record,
-                                         ngx_http_opensandbox_api_flags(call)));
+    rc = ngx_http_opensandbox_api_judge_record(call, &copy.record, &etag);
+    if (rc != NGX_OK) {
+        return ngx_http_opensandbox_api_refuted(call, rc, &etag.value);
+    }
+
+    return ngx_http_opensandbox_api_send_record(call, NGX_HTTP_OK,
+                                                &copy.record);
 }
 
 
@@ -54,52 +87,38 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
                                               "bad_record");
     }
 
-    rc = ngx_http_opensandbox_registry_put(call->zone, &change, 1,
-                                           call->request->pool);
+    /* without conditions the last to come has the last word */
 
-    if (rc == NGX_ERROR) {
-        rc = ngx_http_opensandbox_api_overwrite(call, &change);
+    rc = NGX_ERROR;
+
+    if (!ngx_http_opensandbox_api_conditional(call->request)) {
+        rc = ngx_http_opensandbox_registry_put(call->zone, &change, 1,
+                                               call->request->pool);
     }
 
-    if (rc != NGX_OK) {
+    if (rc == NGX_OK) {
+        return ngx_http_opensandbox_api_send_record(
+            call, change.replaced ? NGX_HTTP_OK : NGX_HTTP_CREATED,
+            change.record);
+    }
+
+    if (rc == NGX_BUSY) {
         return ngx_http_opensandbox_api_not_taken(call, rc);
     }
 
-    return ngx_http_opensandbox_api_send(
-        call->request, change.replaced ? NGX_HTTP_OK : NGX_HTTP_CREATED,
-        ngx_http_opensandbox_record_json(change.record,
-                                         ngx_http_opensandbox_api_flags(call)));
+    return ngx_http_opensandbox_api_change(call, ngx_http_opensandbox_put_made,
+                                           change.record);
 }
 
 
-/* A full zone still takes a record that fits in the place of its old one. */
+/* What PUT makes of a record, or of none: the one that came. */
 
 static ngx_int_t
-ngx_http_opensandbox_api_overwrite(ngx_http_opensandbox_call_t   *call,
-                                   ngx_http_opensandbox_change_t *change)
+ngx_http_opensandbox_put_made(ngx_http_opensandbox_call_t    *call,
+                              ngx_http_opensandbox_record_t  *old,
+                              ngx_http_opensandbox_record_t **record)
 {
-    ngx_int_t                    rc;
-    ngx_uint_t                   tries;
-    ngx_http_opensandbox_whole_t copy;
-
-    change->replaced = 1;
-
-    for (tries = 0; tries < NGX_HTTP_OPENSANDBOX_TRIES; tries++) {
-
-        if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
-                                              &copy.record) != NGX_OK)
-        {
-            break;
-        }
-
-        rc = ngx_http_opensandbox_registry_swap(call->zone, &copy.record,
-                                                change->record);
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
-    }
-
-    return NGX_ERROR;
+    return NGX_OK;
 }
 
 
@@ -108,12 +127,6 @@ ngx_http_opensandbox_api_overwrite(ngx_http_opensandbox_call_t   *call,
 ngx_int_t
 ngx_http_opensandbox_api_patch(ngx_http_opensandbox_call_t *call)
 {
-    json_t                        *merged;
-    ngx_int_t                      rc;
-    ngx_uint_t                     tries;
-    ngx_http_opensandbox_whole_t   copy;
-    ngx_http_opensandbox_record_t *record;
-
     if (!json_is_object(call->body)) {
         ngx_http_opensandbox_fault(&call->fault, "",
                                    "a change is a JSON object");
@@ -121,39 +134,138 @@ ngx_http_opensandbox_api_patch(ngx_http_opensandbox_call_t *call)
                                               "bad_record");
     }
 
+    return ngx_http_opensandbox_api_change(
+        call, ngx_http_opensandbox_patch_made, NULL);
+}
+
+
+/* Likewise PATCH: the old one, merged with the body. */
+
+static ngx_int_t
+ngx_http_opensandbox_patch_made(ngx_http_opensandbox_call_t    *call,
+                                ngx_http_opensandbox_record_t  *old,
+                                ngx_http_opensandbox_record_t **record)
+{
+    json_t *merged;
+
+    if (old == NULL) {
+        return NGX_DECLINED;
+    }
+
+    merged = ngx_http_opensandbox_record_json(
+        old, NGX_HTTP_OPENSANDBOX_SHOW_SECRETS);
+    if (merged == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_opensandbox_merge(merged, call->body) != NGX_OK) {
+        json_decref(merged);
+        ngx_http_opensandbox_fault(&call->fault, "",
+                                   "a change has at most %d objects",
+                                   NGX_HTTP_OPENSANDBOX_MERGES);
+        return NGX_ABORT;
+    }
+
+    *record = ngx_http_opensandbox_record_parse(call->request->pool, merged,
+                                                &call->id, 0, &call->fault);
+
+    json_decref(merged);
+
+    return *record ? NGX_OK : NGX_ABORT;
+}
+
+
+/* And DELETE: none. */
+
+static ngx_int_t
+ngx_http_opensandbox_delete_made(ngx_http_opensandbox_call_t    *call,
+                                 ngx_http_opensandbox_record_t  *old,
+                                 ngx_http_opensandbox_record_t **record)
+{
+    return old ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_delete(ngx_http_opensandbox_call_t *call)
+{
+    ngx_int_t rc;
+
+    if (ngx_http_opensandbox_api_conditional(call->request)) {
+        return ngx_http_opensandbox_api_change(
+            call, ngx_http_opensandbox_delete_made, NULL);
+    }
+
+    rc = ngx_http_opensandbox_registry_delete(call->zone, &call->id);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_opensandbox_api_missing(call);
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_opensandbox_api_not_taken(call, rc);
+    }
+
+    return ngx_http_opensandbox_api_no_content(call->request);
+}
+
+
+/*
+ * Changes the record as it is now: judges the request's conditions, has the new
+ * one made (NULL deletes), and puts it in its place if that has not changed
+ * meanwhile; else once more.
+ */
+
+static ngx_int_t
+ngx_http_opensandbox_api_change(ngx_http_opensandbox_call_t   *call,
+                                ngx_http_opensandbox_made_pt   made,
+                                ngx_http_opensandbox_record_t *record)
+{
+    ngx_int_t                      rc;
+    ngx_uint_t                     tries;
+    ngx_http_opensandbox_etag_t    etag;
+    ngx_http_opensandbox_whole_t   copy;
+    ngx_http_opensandbox_record_t *old;
+
     for (tries = 0; tries < NGX_HTTP_OPENSANDBOX_TRIES; tries++) {
 
-        if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
-                                              &copy.record) != NGX_OK)
-        {
+        rc = ngx_http_opensandbox_registry_get(call->zone, &call->id,
+                                               &copy.record);
+        old = (rc == NGX_OK) ? &copy.record : NULL;
+
+        if (old == NULL && made != ngx_http_opensandbox_put_made) {
             return ngx_http_opensandbox_api_missing(call);
         }
 
-        merged = ngx_http_opensandbox_merge(&copy.record, call->body);
-        if (merged == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        rc = ngx_http_opensandbox_api_judge_record(call, old, &etag);
+        if (rc != NGX_OK) {
+            return ngx_http_opensandbox_api_refuted(call, rc, &etag.value);
         }
 
-        record = ngx_http_opensandbox_record_parse(call->request->pool, merged,
-                                                   &call->id, 0, &call->fault);
-        json_decref(merged);
+        rc = made(call, old, &record);
 
-        if (record == NULL) {
+        if (rc == NGX_ABORT && call->fault.message[0]) {
             return ngx_http_opensandbox_api_fault(call, NGX_HTTP_BAD_REQUEST,
                                                   "bad_record");
         }
 
-        rc = ngx_http_opensandbox_registry_swap(call->zone, &copy.record,
+        if (rc != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        rc = ngx_http_opensandbox_registry_swap(call->zone, &call->id, old,
                                                 record);
         if (rc == NGX_ERROR || rc == NGX_BUSY) {
             return ngx_http_opensandbox_api_not_taken(call, rc);
         }
 
+        if (rc == NGX_OK && record == NULL) {
+            return ngx_http_opensandbox_api_no_content(call->request);
+        }
+
         if (rc == NGX_OK) {
-            return ngx_http_opensandbox_api_send(
-                call->request, NGX_HTTP_OK,
-                ngx_http_opensandbox_record_json(
-                    record, ngx_http_opensandbox_api_flags(call)));
+            return ngx_http_opensandbox_api_send_record(
+                call, old ? NGX_HTTP_OK : NGX_HTTP_CREATED, record);
         }
 
         /* another change came first: this one applies to its result */
@@ -166,65 +278,87 @@ ngx_http_opensandbox_api_patch(ngx_http_opensandbox_call_t *call)
 }
 
 
-static json_t *
-ngx_http_opensandbox_merge(ngx_http_opensandbox_record_t *record, json_t *patch)
+/* The tag of the record is left in etag, empty without a record. */
+
+static ngx_int_t
+ngx_http_opensandbox_api_judge_record(ngx_http_opensandbox_call_t   *call,
+                                      ngx_http_opensandbox_record_t *record,
+                                      ngx_http_opensandbox_etag_t   *etag)
 {
-    json_t     *merged, *value, *map, *target;
-    const char *name, *port;
+    ngx_str_null(&etag->value);
 
-    merged = ngx_http_opensandbox_record_json(
-        record, NGX_HTTP_OPENSANDBOX_SHOW_SECRETS);
-    if (merged == NULL) {
-        return NULL;
+    if (!ngx_http_opensandbox_api_conditional(call->request)) {
+        return NGX_OK;
     }
 
-    json_object_foreach(patch, name, value)
-    {
-
-        map = json_object_get(merged, name);
-
-        if (json_is_null(value)) {
-            (void) json_object_del(merged, name);
-
-        } else if (json_is_object(value) && json_is_object(map)) {
-
-            json_object_foreach(value, port, target)
-            {
-                if (json_is_null(target)) {
-                    (void) json_object_del(map, port);
-
-                } else {
-                    (void) json_object_set(map, port, target);
-                }
-            }
-
-        } else {
-            (void) json_object_set(merged, name, value);
-        }
+    if (record && ngx_http_opensandbox_api_record_tag(record, etag) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return merged;
+    return ngx_http_opensandbox_api_judge(call->request,
+                                          record ? &etag->value : NULL);
 }
 
 
-ngx_int_t
-ngx_http_opensandbox_api_delete(ngx_http_opensandbox_call_t *call)
+/*
+ * RFC 7396, 2, level by level: an object takes the place of what is none, and
+ * nulls never get in.
+ */
+
+static ngx_int_t
+ngx_http_opensandbox_merge(json_t *target, json_t *patch)
 {
-    ngx_int_t           rc;
-    ngx_http_request_t *r;
+    json_t     *value, *old, *fresh;
+    ngx_uint_t  n, last;
+    const char *name;
 
-    rc = ngx_http_opensandbox_registry_delete(call->zone, &call->id);
+    struct {
+        json_t *target;
+        json_t *patch;
+    } todo[NGX_HTTP_OPENSANDBOX_MERGES];
 
-    if (rc == NGX_DECLINED) {
-        return ngx_http_opensandbox_api_missing(call);
+    todo[0].target = target;
+    todo[0].patch = patch;
+    last = 1;
+
+    for (n = 0; n < last; n++) {
+
+        json_object_foreach(todo[n].patch, name, value)
+        {
+            if (json_is_null(value)) {
+                (void) json_object_del(todo[n].target, name);
+                continue;
+            }
+
+            if (!json_is_object(value)) {
+                (void) json_object_set(todo[n].target, name, value);
+                continue;
+            }
+
+            old = json_object_get(todo[n].target, name);
+
+            if (!json_is_object(old)) {
+                fresh = json_object();
+                (void) json_object_set_new(todo[n].target, name, fresh);
+                old = fresh;
+            }
+
+            if (last == NGX_HTTP_OPENSANDBOX_MERGES) {
+                return NGX_ERROR;
+            }
+
+            todo[last].target = old;
+            todo[last++].patch = value;
+        }
     }
 
-    if (rc != NGX_OK) {
-        return ngx_http_opensandbox_api_not_taken(call, rc);
-    }
+    return NGX_OK;
+}
 
-    r = call->request;
 
+static ngx_int_t
+ngx_http_opensandbox_api_no_content(ngx_http_request_t *r)
+{
     r->headers_out.status = NGX_HTTP_NO_CONTENT;
     r->header_only = 1;
 
@@ -323,12 +457,20 @@ ngx_http_opensandbox_api_list(ngx_http_opensandbox_call_t *call)
 ngx_int_t
 ngx_http_opensandbox_api_bulk(ngx_http_opensandbox_call_t *call)
 {
+    static ngx_str_t none; /* a collection has no tag */
+
     size_t                         n, i, replaced;
     ngx_int_t                      rc;
     ngx_http_request_t            *r;
     ngx_http_opensandbox_change_t *changes;
 
     r = call->request;
+
+    rc = ngx_http_opensandbox_api_judge(r, &none);
+    if (rc != NGX_OK) {
+        return ngx_http_opensandbox_api_refuted(call, rc, NULL);
+    }
+
     n = json_array_size(call->body);
 
     if (!json_is_array(call->body) || n > NGX_HTTP_OPENSANDBOX_BULK_MAX) {
@@ -428,7 +570,7 @@ ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call)
 
 /* Secrets show only in answers that ask for them by name. */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call)
 {
     ngx_str_t value;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_api.h"
-#include <openssl/sha.h>
 
 
 /*
@@ -13,10 +12,6 @@
 
 #define NGX_HTTP_OPENSANDBOX_POLICY_TICK     100 /* milliseconds */
 #define NGX_HTTP_OPENSANDBOX_POLICY_WAIT_MAX 60  /* seconds */
-
-
-/* in quotes, 128 bits of a hash in hex */
-#define NGX_HTTP_OPENSANDBOX_ETAG_LEN 34
 
 
 /* a request that waits for another policy */
@@ -31,8 +26,6 @@ typedef struct {
 static ngx_int_t
 ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
                                  ngx_str_t *text, ngx_str_t *etag);
-static ngx_uint_t
-ngx_http_opensandbox_policy_known(ngx_http_request_t *r, ngx_str_t *etag);
 static ngx_uint_t
 ngx_http_opensandbox_policy_preference(ngx_str_t *text, ngx_str_t *name,
                                        ngx_str_t *value);
@@ -78,7 +71,13 @@ ngx_http_opensandbox_api_policy(ngx_http_opensandbox_call_t *call)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (!ngx_http_opensandbox_policy_known(r, &etag)) {
+    rc = ngx_http_opensandbox_api_judge(r, &etag);
+
+    if (rc == NGX_HTTP_PRECONDITION_FAILED) {
+        return ngx_http_opensandbox_api_refuted(call, rc, &etag);
+    }
+
+    if (rc == NGX_OK) {
         return ngx_http_opensandbox_policy_answer(r, &text, &etag);
     }
 
@@ -98,9 +97,9 @@ static ngx_int_t
 ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
                                  ngx_str_t *text, ngx_str_t *etag)
 {
-    u_char                      *p, hash[SHA256_DIGEST_LENGTH];
     ngx_str_t                    policy;
     ngx_pool_t                  *pool;
+    ngx_http_opensandbox_etag_t  tag;
     ngx_http_opensandbox_whole_t copy;
 
     if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
@@ -119,52 +118,17 @@ ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
 
     text->len = policy.len;
     text->data = ngx_pstrdup(pool, &policy);
-    etag->data = ngx_pnalloc(pool, NGX_HTTP_OPENSANDBOX_ETAG_LEN);
+
+    ngx_http_opensandbox_api_tag(&tag, policy.data, policy.len);
+
+    etag->len = tag.value.len;
+    etag->data = ngx_pstrdup(pool, &tag.value);
 
     if (text->data == NULL || etag->data == NULL) {
         return NGX_ERROR;
     }
 
-    SHA256(policy.data, policy.len, hash);
-
-    p = etag->data;
-    *p++ = '"';
-    p = ngx_hex_dump(p, hash, 16);
-    *p++ = '"';
-
-    etag->len = p - etag->data;
-
     return NGX_OK;
-}
-
-
-/* Whether If-None-Match holds the tag. */
-
-static ngx_uint_t
-ngx_http_opensandbox_policy_known(ngx_http_request_t *r, ngx_str_t *etag)
-{
-    u_char   *p, *last;
-    ngx_str_t list;
-
-    if (r->headers_in.if_none_match == NULL) {
-        return 0;
-    }
-
-    list = r->headers_in.if_none_match->value;
-
-    if (list.len == 1 && list.data[0] == '*') {
-        return 1;
-    }
-
-    last = list.data + list.len;
-
-    for (p = list.data; p + etag->len <= last; p++) {
-        if (ngx_memcmp(p, etag->data, etag->len) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 
@@ -357,7 +321,7 @@ ngx_http_opensandbox_policy_tick(ngx_event_t *ev)
 
     if (rc == NGX_OK) {
 
-        if (!ngx_http_opensandbox_policy_known(r, &etag)) {
+        if (ngx_http_opensandbox_api_judge(r, &etag) == NGX_OK) {
             rc = ngx_http_opensandbox_policy_answer(r, &text, &etag);
 
         } else if (over) {

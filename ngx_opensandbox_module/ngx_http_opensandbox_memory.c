@@ -20,7 +20,7 @@
 #define NGX_HTTP_OPENSANDBOX_MEMFD_NAME 200
 
 /* grows when what is in the zone changes its meaning, but not its size */
-#define NGX_HTTP_OPENSANDBOX_LAYOUT_VERSION 2
+#define NGX_HTTP_OPENSANDBOX_LAYOUT_VERSION 3
 
 /* memfd_create(2), since Linux 6.3 */
 #ifndef MFD_NOEXEC_SEAL

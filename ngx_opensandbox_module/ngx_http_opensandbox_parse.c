@@ -110,7 +110,7 @@ ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
     ngx_memzero(record, sizeof(ngx_http_opensandbox_record_t));
 
     record->size = sizeof(ngx_http_opensandbox_record_t);
-    record->expires = -1;
+    record->expires = NGX_HTTP_OPENSANDBOX_NEVER;
     record->ready = 1;
 
     /* the id stands first, where the registry looks for it */
@@ -454,14 +454,15 @@ ngx_http_opensandbox_key_expires(ngx_http_opensandbox_draft_t *draft,
     if (ngx_http_opensandbox_json_text(value, &text) == NGX_OK) {
         draft->record->expires = ngx_http_opensandbox_time_parse(&text);
 
-        if (draft->record->expires >= 0) {
+        if (draft->record->expires != NGX_HTTP_OPENSANDBOX_TIME_NONE) {
             return NGX_OK;
         }
     }
 
     ngx_http_opensandbox_fault(
         draft->fault, name,
-        "\"expiresAt\" is a time like \"2030-01-31T23:59:59Z\"");
+        "\"expiresAt\" is a time like \"2030-01-31T23:59:59Z\", of the years "
+        "0001 to 9999");
 
     return NGX_ERROR;
 }

@@ -148,7 +148,7 @@ ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
         }
     }
 
-    if (record->expires >= 0) {
+    if (record->expires != NGX_HTTP_OPENSANDBOX_NEVER) {
         p = ngx_http_opensandbox_time_print(buf, record->expires);
         failed |= json_object_set_new(object, "expiresAt",
                                       json_stringn((char *) buf, p - buf));
@@ -162,7 +162,7 @@ ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
 
     text = ngx_http_opensandbox_policy_of(record);
 
-    if (text.len) {
+    if (text.len && !(flags & NGX_HTTP_OPENSANDBOX_NO_POLICY)) {
         failed |= json_object_set_new(
             object, "policy",
             json_loadb((char *) text.data, text.len, 0, NULL));
@@ -174,6 +174,49 @@ ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
     }
 
     return object;
+}
+
+
+char *
+ngx_http_opensandbox_record_text(ngx_http_opensandbox_record_t *record,
+                                 ngx_uint_t flags, size_t *len)
+{
+    char     *text, *p;
+    size_t    room;
+    json_t   *object;
+    ngx_str_t policy;
+
+    static const char key[] = ",\"policy\":";
+
+    /* the policy's own text is JSON as it stands, and may be long */
+
+    object = ngx_http_opensandbox_record_json(
+        record, flags | NGX_HTTP_OPENSANDBOX_NO_POLICY);
+    if (object == NULL) {
+        return NULL;
+    }
+
+    policy = ngx_http_opensandbox_policy_of(record);
+
+    *len = json_dumpb(object, NULL, 0, JSON_COMPACT);
+    room = *len + sizeof(key) + policy.len;
+    text = *len ? malloc(room) : NULL;
+
+    if (text) {
+        (void) json_dumpb(object, text, room, JSON_COMPACT);
+
+        if (policy.len) {
+            p = text + *len - 1;
+            p = (char *) ngx_cpymem(p, key, sizeof(key) - 1);
+            p = (char *) ngx_cpymem(p, policy.data, policy.len);
+            *p++ = '}';
+            *len = (size_t) (p - text);
+        }
+    }
+
+    json_decref(object);
+
+    return text;
 }
 
 

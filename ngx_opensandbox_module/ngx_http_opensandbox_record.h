@@ -25,7 +25,11 @@
 /* connect(2) wants path and generation within sun_path */
 #define NGX_HTTP_OPENSANDBOX_UNIX_LEN 96
 
+/* the end of a sandbox that has none */
+#define NGX_HTTP_OPENSANDBOX_NEVER INT64_MAX
+
 #define NGX_HTTP_OPENSANDBOX_SHOW_SECRETS 1
+#define NGX_HTTP_OPENSANDBOX_NO_POLICY    2
 
 
 typedef enum {
@@ -70,7 +74,7 @@ typedef struct {
  */
 typedef struct {
     uint64_t generation;
-    int64_t  expires; /* unix seconds, -1 never */
+    int64_t  expires; /* unix seconds */
     uint32_t epoch;   /* of a declared record */
     uint16_t size;
     uint16_t lean; /* the size without the policy's JSON, which stands last */
@@ -133,6 +137,14 @@ ngx_http_opensandbox_policy_text(ngx_pool_t *pool, const struct rules *rules,
 json_t *
 ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
                                  ngx_uint_t                     flags);
+
+/*
+ * The record as compact JSON text, for the caller to free(); or NULL.  A given
+ * record has one such text, whichever way it came.
+ */
+char *
+ngx_http_opensandbox_record_text(ngx_http_opensandbox_record_t *record,
+                                 ngx_uint_t flags, size_t *len);
 
 /* One of a record's strings, in the record's own memory. */
 ngx_str_t

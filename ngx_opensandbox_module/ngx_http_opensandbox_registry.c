@@ -26,6 +26,9 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_str_t                     *id,
                                    ngx_http_opensandbox_record_t *buf,
                                    size_t room, ngx_uint_t lean);
+static ngx_http_opensandbox_node_t *
+ngx_http_opensandbox_registry_unlink(ngx_http_opensandbox_zone_t *zone,
+                                     uint32_t                    *link);
 static uint32_t *
 ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
                                    ngx_str_t *id, uint32_t hash);
@@ -170,35 +173,39 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
 
 ngx_int_t
 ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
+                                   ngx_str_t                     *id,
                                    ngx_http_opensandbox_record_t *old,
                                    ngx_http_opensandbox_record_t *record)
 {
-    uint32_t                       hash, link;
+    uint32_t                       hash, *link;
     ngx_int_t                      rc;
-    ngx_str_t                      id;
     ngx_http_opensandbox_node_t   *node, *spare;
     ngx_http_opensandbox_shared_t *shared;
 
     shared = zone->shared;
+    hash = ngx_murmur_hash2(id->data, id->len);
 
-    id = ngx_http_opensandbox_text(record, &record->id);
-    hash = ngx_murmur_hash2(id.data, id.len);
-
-    spare = ngx_http_opensandbox_node_create(zone, record);
+    spare = record ? ngx_http_opensandbox_node_create(zone, record) : NULL;
 
     ngx_http_opensandbox_registry_lock(zone);
 
-    link = *ngx_http_opensandbox_registry_find(shared, &id, hash);
-    node = ngx_http_opensandbox_node_at(shared, link);
+    link = ngx_http_opensandbox_registry_find(shared, id, hash);
+    node = *link ? ngx_http_opensandbox_node_at(shared, *link) : NULL;
 
     if (ngx_http_opensandbox_registry_moved(zone)) {
         rc = NGX_BUSY;
         node = spare;
 
-    } else if (link == 0 || !ngx_http_opensandbox_node_holds(shared, node, old))
+    } else if (node ? old == NULL ||
+                          !ngx_http_opensandbox_node_holds(shared, node, old)
+                    : old != NULL)
     {
         rc = NGX_DECLINED;
         node = spare;
+
+    } else if (record == NULL) {
+        node = ngx_http_opensandbox_registry_unlink(zone, link);
+        rc = NGX_OK;
 
     } else if (spare) {
         ngx_http_opensandbox_registry_begin(zone);
@@ -206,7 +213,7 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
         ngx_http_opensandbox_registry_end(zone);
         rc = NGX_OK;
 
-    } else if (ngx_http_opensandbox_node_fits(node, record->size)) {
+    } else if (node && ngx_http_opensandbox_node_fits(node, record->size)) {
 
         /* a full zone still takes changes that fit in the old place */
 
@@ -237,17 +244,17 @@ ngx_int_t
 ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id)
 {
-    uint32_t                       hash, *link;
-    ngx_int_t                      rc;
-    ngx_http_opensandbox_node_t   *node;
-    ngx_http_opensandbox_shared_t *shared;
+    uint32_t                     hash, *link;
+    ngx_int_t                    rc;
+    ngx_http_opensandbox_node_t *node;
 
-    shared = zone->shared;
     hash = ngx_murmur_hash2(id->data, id->len);
 
     ngx_http_opensandbox_registry_lock(zone);
 
-    link = ngx_http_opensandbox_registry_find(shared, id, hash);
+    link = ngx_http_opensandbox_registry_find(zone->shared, id, hash);
+    node = NULL;
+    rc = NGX_OK;
 
     if (ngx_http_opensandbox_registry_moved(zone)) {
         rc = NGX_BUSY;
@@ -256,24 +263,41 @@ ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
         rc = NGX_DECLINED;
 
     } else {
-        node = ngx_http_opensandbox_node_at(shared, *link);
-
-        ngx_http_opensandbox_registry_begin(zone);
-
-        *link = node->next;
-        ngx_http_opensandbox_tree_delete(shared, node);
-        shared->nrecords--;
-        shared->nready -= node->record.ready;
-
-        ngx_http_opensandbox_registry_end(zone);
-
-        ngx_http_opensandbox_node_free(zone, node);
-        rc = NGX_OK;
+        node = ngx_http_opensandbox_registry_unlink(zone, link);
     }
 
     ngx_http_opensandbox_registry_unlock(zone);
 
+    if (node) {
+        ngx_http_opensandbox_registry_free(zone, node);
+    }
+
     return rc;
+}
+
+
+/* Takes the node that the link leads to out, to be freed without the lock. */
+
+static ngx_http_opensandbox_node_t *
+ngx_http_opensandbox_registry_unlink(ngx_http_opensandbox_zone_t *zone,
+                                     uint32_t                    *link)
+{
+    ngx_http_opensandbox_node_t   *node;
+    ngx_http_opensandbox_shared_t *shared;
+
+    shared = zone->shared;
+    node = ngx_http_opensandbox_node_at(shared, *link);
+
+    ngx_http_opensandbox_registry_begin(zone);
+
+    *link = node->next;
+    ngx_http_opensandbox_tree_delete(shared, node);
+    shared->nrecords--;
+    shared->nready -= node->record.ready;
+
+    ngx_http_opensandbox_registry_end(zone);
+
+    return node;
 }
 
 

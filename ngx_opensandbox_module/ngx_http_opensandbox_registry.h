@@ -122,12 +122,14 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_uint_t n, ngx_pool_t *pool);
 
 /*
- * Replaces a record if it still is byte for byte the old one.  Returns NGX_OK,
+ * Replaces the sandbox's record if it still is byte for byte the old one, NULL
+ * meaning that there is none; a new one of NULL deletes it.  Returns NGX_OK,
  * NGX_ERROR if the zone is full, NGX_DECLINED if the record has changed,
  * NGX_BUSY as above.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
+                                   ngx_str_t                     *id,
                                    ngx_http_opensandbox_record_t *old,
                                    ngx_http_opensandbox_record_t *record);
 

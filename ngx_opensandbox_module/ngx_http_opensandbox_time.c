@@ -4,6 +4,13 @@
 #include <time.h>
 
 
+/* 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z: what can be printed */
+#define NGX_HTTP_OPENSANDBOX_TIME_MIN (-62135596800LL)
+#define NGX_HTTP_OPENSANDBOX_TIME_MAX 253402300799LL
+
+
+static ngx_uint_t
+ngx_http_opensandbox_time_exists(int *parts);
 static ngx_int_t
 ngx_http_opensandbox_time_zone(u_char *p, u_char *last);
 
@@ -21,7 +28,7 @@ ngx_http_opensandbox_time_parse(ngx_str_t *text)
     static const char format[] = "dddd-dd-ddTdd:dd:dd";
 
     if (text->len < sizeof(format)) {
-        return -1;
+        return NGX_HTTP_OPENSANDBOX_TIME_NONE;
     }
 
     ngx_memzero(parts, sizeof(parts));
@@ -30,7 +37,7 @@ ngx_http_opensandbox_time_parse(ngx_str_t *text)
 
         if (format[i] == 'd') {
             if (text->data[i] < '0' || text->data[i] > '9') {
-                return -1;
+                return NGX_HTTP_OPENSANDBOX_TIME_NONE;
             }
 
             parts[n] = parts[n] * 10 + (text->data[i] - '0');
@@ -40,7 +47,7 @@ ngx_http_opensandbox_time_parse(ngx_str_t *text)
         if ((format[i] == 'T' ? ngx_toupper(text->data[i]) : text->data[i]) !=
             format[i])
         {
-            return -1;
+            return NGX_HTTP_OPENSANDBOX_TIME_NONE;
         }
 
         n++;
@@ -54,14 +61,18 @@ ngx_http_opensandbox_time_parse(ngx_str_t *text)
         }
 
         if (p[-1] == '.' || p == last) {
-            return -1;
+            return NGX_HTTP_OPENSANDBOX_TIME_NONE;
         }
     }
 
     zone = ngx_http_opensandbox_time_zone(p, last);
 
     if (zone == NGX_ERROR) {
-        return -1;
+        return NGX_HTTP_OPENSANDBOX_TIME_NONE;
+    }
+
+    if (!ngx_http_opensandbox_time_exists(parts)) {
+        return NGX_HTTP_OPENSANDBOX_TIME_NONE;
     }
 
     ngx_memzero(&tm, sizeof(struct tm));
@@ -73,19 +84,42 @@ ngx_http_opensandbox_time_parse(ngx_str_t *text)
     tm.tm_min = parts[4];
     tm.tm_sec = parts[5];
 
-    seconds = timegm(&tm);
+    seconds = timegm(&tm) - zone;
 
-    /* a date that does not exist has been moved to another; 60 is a leap */
+    return seconds < NGX_HTTP_OPENSANDBOX_TIME_MIN ||
+                   seconds > NGX_HTTP_OPENSANDBOX_TIME_MAX
+               ? NGX_HTTP_OPENSANDBOX_TIME_NONE
+               : seconds;
+}
 
-    if (tm.tm_mday != parts[2] || tm.tm_mon != parts[1] - 1 ||
-        tm.tm_hour != parts[3] || tm.tm_min != parts[4])
-    {
-        if (parts[5] != 60 || parts[3] > 23 || parts[4] > 59) {
-            return -1;
-        }
+
+/*
+ * Year, month, day, hour, minute, second.  The year is judged with the offset;
+ * a second of 60 is a leap.
+ */
+
+static ngx_uint_t
+ngx_http_opensandbox_time_exists(int *parts)
+{
+    int days;
+
+    static const int months[] = {31, 28, 31, 30, 31, 30,
+                                 31, 31, 30, 31, 30, 31};
+
+    if (parts[1] < 1 || parts[1] > 12) {
+        return 0;
     }
 
-    return seconds < zone ? -1 : seconds - zone;
+    days = months[parts[1] - 1];
+
+    if (parts[1] == 2 && parts[0] % 4 == 0 &&
+        (parts[0] % 100 != 0 || parts[0] % 400 == 0))
+    {
+        days++;
+    }
+
+    return parts[2] >= 1 && parts[2] <= days && parts[3] <= 23 &&
+           parts[4] <= 59 && parts[5] <= 60;
 }
 
 

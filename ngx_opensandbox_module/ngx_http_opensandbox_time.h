@@ -8,9 +8,13 @@
 #include <ngx_core.h>
 
 
+#define NGX_HTTP_OPENSANDBOX_TIME_NONE INT64_MIN
+
+
 /*
  * Reads a time of RFC 3339, in any zone; a fraction of a second is dropped.
- * Returns unix seconds, -1 if the text is none or lies before 1970.
+ * Returns unix seconds, negative before 1970; NGX_HTTP_OPENSANDBOX_TIME_NONE if
+ * the text is no time, or not in the years 0001 to 9999 of UTC.
  */
 int64_t
 ngx_http_opensandbox_time_parse(ngx_str_t *text);

@@ -138,8 +138,7 @@ ngx_http_opensandbox_tunnel_tick(ngx_event_t *ev)
     {
         ctx = ngx_queue_data(q, ngx_http_opensandbox_ctx_t, queue);
 
-        if ((changed || (ctx->record->expires >= 0 &&
-                         ctx->record->expires <= ngx_time())) &&
+        if ((changed || ctx->record->expires <= ngx_time()) &&
             !ngx_http_opensandbox_tunnel_valid(omcf->zone, ctx))
         {
             ngx_http_opensandbox_tunnel_end(ctx);
@@ -165,7 +164,7 @@ ngx_http_opensandbox_tunnel_valid(ngx_http_opensandbox_zone_t *zone,
 
     ctx->record->expires = copy.record.expires;
 
-    return copy.record.expires < 0 || copy.record.expires > ngx_time();
+    return copy.record.expires > ngx_time();
 }
 
 
