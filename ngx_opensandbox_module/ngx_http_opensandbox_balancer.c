@@ -9,13 +9,10 @@
  * socket address.  Every address here ends in the generation of its record, in
  * bytes that connect(2) does not look at, so that a connection is never handed
  * to a later sandbox at the same address: in sin_zero, behind sockaddr_in6, or
- * behind the NUL of a socket's path.  The number of a location that speaks TLS
- * is there too, or a connection would be shared with one that speaks plain
- * HTTP, or checks certificates.
+ * behind the NUL of a socket's path.  The connection's kind (see _kind.c) is
+ * mixed into it, or a connection would be shared with a location that speaks
+ * another protocol, or checks certificates.
  */
-
-
-#define NGX_HTTP_OPENSANDBOX_TLS_SHIFT 48
 
 
 static ngx_int_t
@@ -215,11 +212,9 @@ static ngx_int_t
 ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
                                ngx_http_upstream_srv_conf_t *us)
 {
+    uint64_t                    kind;
     ngx_peer_connection_t      *pc;
     ngx_http_opensandbox_ctx_t *ctx;
-#if (NGX_HTTP_SSL)
-    ngx_http_opensandbox_loc_conf_t *olcf;
-#endif
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
 
@@ -248,17 +243,19 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
 
     ngx_http_opensandbox_interim(r, ctx);
 
-#if (NGX_HTTP_SSL)
-    if (r->upstream->ssl) {
-        olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+    if (ngx_http_opensandbox_kind(r, &kind) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
-        ctx->tls = olcf->number;
+    if (kind != ctx->kind) {
+        ctx->kind = kind;
 
         if (ngx_http_opensandbox_peer(r, ctx) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
+#if (NGX_HTTP_SSL)
     pc->set_session = ngx_http_opensandbox_set_session;
     pc->save_session = ngx_http_opensandbox_save_session;
 #endif
@@ -462,8 +459,7 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
     ngx_http_opensandbox_sockaddr_t *address;
 
     place = ctx->place;
-    generation = ctx->record->generation +
-                 ((uint64_t) ctx->tls << NGX_HTTP_OPENSANDBOX_TLS_SHIFT);
+    generation = ctx->record->generation ^ ctx->kind;
     port = place->port ? place->port : ctx->route.port;
 
     text = ngx_http_opensandbox_text(ctx->record, &place->text);

@@ -139,7 +139,6 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (clcf->noname) {
         conf->mode = prev->mode;
-        conf->number = prev->number;
         conf->prefix = prev->prefix;
         conf->domain = prev->domain;
         conf->handler = prev->handler;
@@ -193,8 +192,6 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
     omcf->used = 1;
-
-    olcf->number = ++omcf->locations;
 
     value = cf->args->elts;
 

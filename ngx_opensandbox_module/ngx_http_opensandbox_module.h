@@ -132,8 +132,6 @@ typedef struct {
     ngx_http_opensandbox_names_t policies;
     /* ngx_http_opensandbox_policy_t */
 
-    ngx_uint_t locations;
-
     /* the variable's index */
     ngx_int_t request_uri;
 
@@ -146,7 +144,6 @@ typedef struct {
 
 typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_uint_t                mode;
-    ngx_uint_t                number; /* 1 for the first location */
     ngx_str_t                 prefix;
     ngx_str_t                 domain;
     ngx_http_handler_pt       handler; /* the proxy's */
@@ -207,8 +204,8 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_addr_t                     peer;
     ngx_http_opensandbox_pool_t   *pool; /* NULL without */
 
-    /* the location's number, if it speaks TLS to its sandboxes */
-    ngx_uint_t tls;
+    /* of the connection, see _kind.c; 0 until it is known */
+    uint64_t kind;
 
     /* the addresses of a host name; NULL for other places */
     ngx_http_opensandbox_resolved_t *resolved;
@@ -543,6 +540,14 @@ ngx_http_opensandbox_peer(ngx_http_request_t         *r,
 ngx_int_t
 ngx_http_opensandbox_next_peer(ngx_http_request_t         *r,
                                ngx_http_opensandbox_ctx_t *ctx);
+
+
+/*
+ * _kind.c: a number for all that a connection of the request's upstream means
+ * beside its peer; NGX_OK or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_opensandbox_kind(ngx_http_request_t *r, uint64_t *kind);
 
 
 /*
