@@ -409,12 +409,25 @@ ngx_http_opensandbox_sandbox_host(ngx_http_request_t         *r,
                                   ngx_http_opensandbox_ctx_t *ctx,
                                   ngx_str_t                  *host);
 
-/* Whether the client asks for another protocol, and Connection says so. */
+ngx_int_t
+ngx_http_opensandbox_add_variables(ngx_conf_t *cf);
+
+
+/* _upgrade.c: changes of protocol that clients ask for (RFC 9110, 7.8) */
+
+/*
+ * Whether the client asks for another protocol that the gateway can carry, and
+ * Connection says so.
+ */
 ngx_uint_t
 ngx_http_opensandbox_upgrading(ngx_http_request_t *r);
 
+/*
+ * A list of these protocols, empty without; in the request's own bytes or of
+ * its pool.  NGX_OK or NGX_ERROR.
+ */
 ngx_int_t
-ngx_http_opensandbox_add_variables(ngx_conf_t *cf);
+ngx_http_opensandbox_upgrade_list(ngx_http_request_t *r, ngx_str_t *list);
 
 
 /* _phases.c: variables that hold in every phase, and in subrequests */

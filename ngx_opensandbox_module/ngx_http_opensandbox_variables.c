@@ -22,8 +22,6 @@ static ngx_int_t
 ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
                                       ngx_http_variable_value_t *v,
                                       uintptr_t                  data);
-static ngx_uint_t
-ngx_http_opensandbox_has_token(ngx_str_t *list, const char *token);
 static void
 ngx_http_opensandbox_set(ngx_http_variable_value_t *v, ngx_str_t *value);
 
@@ -282,9 +280,8 @@ ngx_http_opensandbox_client_host_variable(ngx_http_request_t        *r,
 
 
 /*
- * The protocol that the client wants to change to, if its Connection header
- * really has the token, in whatever case and place; or, with data, the
- * Connection header that goes with it.
+ * The protocols that the client wants to change to, and may; or, with data, the
+ * Connection header that goes with them.
  */
 
 static ngx_int_t
@@ -300,79 +297,14 @@ ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
         if (data) {
             ngx_str_set(&value, "upgrade");
 
-        } else {
-            value = r->headers_in.upgrade->value;
+        } else if (ngx_http_opensandbox_upgrade_list(r, &value) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
     ngx_http_opensandbox_set(v, &value);
 
     return NGX_OK;
-}
-
-
-ngx_uint_t
-ngx_http_opensandbox_upgrading(ngx_http_request_t *r)
-{
-    ngx_uint_t       i;
-    ngx_list_part_t *part;
-    ngx_table_elt_t *h;
-
-    static ngx_str_t connection = ngx_string("connection");
-
-    if (r->headers_in.upgrade == NULL) {
-        return 0;
-    }
-
-    /* there can be several; nginx keeps but one in headers_in */
-
-    i = 0;
-    part = &r->headers_in.headers.part;
-
-    for (;;) {
-        h = ngx_http_opensandbox_next_named(&part, &i, &connection);
-
-        if (h == NULL) {
-            return 0;
-        }
-
-        if (ngx_http_opensandbox_has_token(&h->value, "upgrade")) {
-            return 1;
-        }
-    }
-}
-
-
-static ngx_uint_t
-ngx_http_opensandbox_has_token(ngx_str_t *list, const char *token)
-{
-    size_t  len;
-    u_char *p, *last, *start;
-
-    p = list->data;
-    last = p + list->len;
-    len = ngx_strlen(token);
-
-    while (p < last) {
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
-        }
-
-        start = p;
-
-        while (p < last && *p != ' ' && *p != '\t' && *p != ',') {
-            p++;
-        }
-
-        if ((size_t) (p - start) == len &&
-            ngx_strncasecmp(start, (u_char *) token, len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 
