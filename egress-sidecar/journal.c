@@ -21,7 +21,7 @@ void journal_init(struct journal *j, const char *sandbox_id, bool whole)
 	const struct journal_budget full = {.tokens = LINES_BURST};
 
 	j->sandbox_id = sandbox_id[0] ? sandbox_id : NULL;
-	j->names = j->answers = j->packets = j->kernel = full;
+	j->names = j->answers = j->packets = j->kernel = j->lost = full;
 	j->whole = whole;
 }
 
@@ -193,6 +193,33 @@ void journal_kernel_failure(struct journal *j, int err)
 	log_event(LOG_ERROR, "egress.update_failed",
 		  "learned addresses refused by the kernel; answers withheld",
 		  "ssandbox_id", j->sandbox_id, "serror", strerror(-err),
+		  "jsuppressed", held, NULL);
+	json_decref(held);
+}
+
+void journal_lost(struct journal *j, const char *what)
+{
+	json_t *held;
+
+	if (!budget_take(j, &j->lost, LOG_ERROR))
+		return;
+	held = budget_suppressed(&j->lost);
+	log_event(LOG_ERROR, "egress.rules_lost",
+		  "another process changed the rules in the kernel",
+		  "ssandbox_id", j->sandbox_id, "serror", what, "jsuppressed",
+		  held, NULL);
+	json_decref(held);
+}
+
+void journal_restored(struct journal *j)
+{
+	json_t *held;
+
+	if (!budget_take(j, &j->lost, LOG_WARN))
+		return;
+	held = budget_suppressed(&j->lost);
+	log_event(LOG_WARN, "egress.rules_restored",
+		  "the rules are in force again", "ssandbox_id", j->sandbox_id,
 		  "jsuppressed", held, NULL);
 	json_decref(held);
 }

@@ -21,7 +21,7 @@ struct journal_budget {
 
 struct journal {
 	const char *sandbox_id; /* borrowed */
-	struct journal_budget names, answers, packets, kernel;
+	struct journal_budget names, answers, packets, kernel, lost;
 	bool whole; /* no budgets: every line is wanted */
 };
 
@@ -44,6 +44,11 @@ void journal_answered(struct journal *j, const struct domain_name *name,
 		      const struct address *admitted, size_t n_admitted,
 		      const struct address *refused, size_t n_refused,
 		      const char *error, const struct sockaddr *peer);
+
+/* egress.rules_lost and egress.rules_restored: somebody else took the rules, or
+ * part of them (what), out of the kernel; they are back. */
+void journal_lost(struct journal *j, const char *what);
+void journal_restored(struct journal *j);
 
 /* The kernel refused learned addresses, so their answers were withheld. */
 void journal_kernel_failure(struct journal *j, int err);

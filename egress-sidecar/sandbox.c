@@ -49,6 +49,9 @@ struct sandbox {
 	size_t n_pending, pending_size;
 	uint64_t swept_ms;
 	uv_timer_t *mender; /* active while the kernel is not as it should be */
+	bool lost;          /* it was told in the log that it is not */
+	uint64_t mended_ms, mending_ms; /* when it last was, and how long that
+					   took */
 	struct sandbox_counts counts;
 };
 
@@ -73,22 +76,56 @@ fail(char *message, int err, const char *format, ...)
 
 /* Mending */
 
+static void mended(struct sandbox *s)
+{
+	uv_timer_stop(s->mender);
+	if (!s->lost)
+		return;
+	s->lost = false;
+	journal_restored(&s->journal);
+	/* What was opened meanwhile ends here. */
+	(void)filter_end_revoked(s->filter, s->policy, s->leases, now_ms());
+}
+
 static void on_mend(uv_timer_t *timer)
 {
 	struct sandbox *s = timer->data;
-	int err = filter_apply(s->filter, s->policy, s->leases, now_ms());
+	uint64_t begun = now_ms();
+	int err = filter_apply(s->filter, s->policy, s->leases, begun);
 
 	if (err)
 		journal_kernel_failure(&s->journal, err);
 	else
-		uv_timer_stop(timer);
+		mended(s);
+	s->mended_ms = now_ms();
+	s->mending_ms = s->mended_ms - begun;
 }
 
-/* Apply the policy again, and go on trying. */
+/* Apply the policy again, and go on trying. At once, unless it was only just
+ * done: whoever takes the rules away again and again gets half of our time. */
 static void mend(struct sandbox *s)
 {
-	if (s->mender && !uv_is_active((uv_handle_t *)s->mender))
-		uv_timer_start(s->mender, on_mend, 0, MEND_MS);
+	uint64_t since = now_ms() - s->mended_ms, wait = 0;
+
+	if (!s->mender || uv_is_active((uv_handle_t *)s->mender))
+		return;
+	if (since < s->mending_ms)
+		wait = s->mending_ms - since;
+	uv_update_time(s->shared->loop);
+	uv_timer_start(s->mender, on_mend, wait, MEND_MS);
+}
+
+const char *sandbox_lost(struct sandbox *s)
+{
+	const char *what = filter_lost(s->filter);
+
+	if (!what)
+		return NULL;
+	if (!s->lost)
+		journal_lost(&s->journal, what);
+	s->lost = true;
+	mend(s);
+	return what;
 }
 
 static int mender_open(struct sandbox *s)
@@ -170,7 +207,7 @@ static int on_commit(void *arg)
 		lease_confirm(s->leases, &batch[i], now);
 	free(batch);
 	if (err && !filter_is_applied(s->filter))
-		mend(s);
+		(void)sandbox_lost(s);
 	if (err)
 		journal_kernel_failure(&s->journal, err);
 	else if (now - s->swept_ms > SWEEP_MS && !s->shared->settings->audit) {
@@ -254,8 +291,10 @@ static void on_refused(uv_poll_t *poll, int status, int events)
 	struct sandbox *s = poll->data;
 
 	(void)events;
-	if (status == 0)
-		(void)filter_log_read(s->filter, refused_packet, s);
+	if (status != 0)
+		return;
+	(void)filter_log_read(s->filter, refused_packet, s);
+	(void)sandbox_lost(s);
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -510,6 +549,7 @@ static void sandbox_swap(struct sandbox *s, struct policy *policy)
 {
 	policy_unref(s->policy);
 	s->policy = policy;
+	mended(s);
 	front_policy_changed(s->front);
 	lease_table_sweep(s->leases, policy, s->shared->settings->private_ok,
 			  now_ms());
@@ -544,8 +584,7 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 	err = filter_apply(s->filter, policy, s->leases, now_ms());
 	if (err) {
 		policy_file_abandon(&file);
-		if (!filter_is_applied(s->filter))
-			mend(s);
+		(void)sandbox_lost(s);
 		return fail(message, err, "packet filter: %s", strerror(-err));
 	}
 	err = policy_file_commit(&file);

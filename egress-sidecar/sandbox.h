@@ -71,6 +71,11 @@ int sandbox_replace(struct sandbox *sandbox, struct rules *rules,
 int sandbox_always(struct sandbox *sandbox, const struct always_rules *always,
 		   char *message);
 
+/* What of its rules the kernel is seen to hold no longer, a line that is good
+ * until the next call; NULL: all are in force. Sees to it that they are put
+ * back, and logs that. */
+const char *sandbox_lost(struct sandbox *sandbox);
+
 /* filter_let_out() of its packet filter. */
 int sandbox_let_out(struct sandbox *sandbox, const struct filter_peer *peers,
 		    size_t n);

@@ -273,7 +273,7 @@ static void answer(void *arg, const struct server_request *request,
 	size_t len;
 
 	if (strcmp(path, "/healthz") == 0) {
-		reply_health(reply, request->method);
+		reply_health(reply, request->method, &agent->guards.list);
 		return;
 	}
 	if (strcmp(path, "/metrics") == 0) {

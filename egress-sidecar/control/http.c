@@ -149,7 +149,7 @@ static void answer(void *arg, const struct server_request *request,
 	bool metrics = strcmp(request->path, "/metrics") == 0;
 
 	if (strcmp(request->path, "/healthz") == 0)
-		reply_health(reply, request->method);
+		reply_health(reply, request->method, http->list);
 	else if (stranger && (http->inside || !metrics))
 		reply_stranger(http, reply);
 	else if (metrics)

@@ -167,10 +167,42 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 	}
 }
 
-void reply_health(struct reply *reply, const char *method)
+/* Lines for those that are not as they should be, to be freed; NULL: all
+ * are. */
+static char *ill_sandboxes(const struct sandbox_list *list)
 {
+	char *text = NULL;
+	size_t len;
+	FILE *out = NULL;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const char *what = sandbox_lost(list->at[i]);
+		const char *id = sandbox_id(list->at[i]);
+
+		if (what && !out)
+			out = open_memstream(&text, &len);
+		if (what && out)
+			fprintf(out, "%s%s%s%s", ftell(out) > 0 ? "\n" : "", id,
+				id[0] ? ": " : "", what);
+	}
+	if (out)
+		fclose(out);
+	return text;
+}
+
+void reply_health(struct reply *reply, const char *method,
+		  const struct sandbox_list *list)
+{
+	char *ill;
+
 	if (!reading(method)) {
 		reply_method(reply, "GET, HEAD");
+		return;
+	}
+	ill = ill_sandboxes(list);
+	if (ill) {
+		reply_text(reply, 503, "%s", ill);
+		free(ill);
 		return;
 	}
 	reply_text(reply, 200, "ok");

@@ -19,8 +19,10 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 		const char *method, const char *body, size_t len,
 		struct reply *reply);
 
-/* GET /healthz: "ok". */
-void reply_health(struct reply *reply, const char *method);
+/* GET /healthz: "ok", or 503 and a line for each sandbox whose rules the kernel
+ * is not seen to hold, with what is missing. */
+void reply_health(struct reply *reply, const char *method,
+		  const struct sandbox_list *list);
 
 /* GET /metrics of these sandboxes and of the outlets. */
 void reply_metrics(struct reply *reply, const char *method,

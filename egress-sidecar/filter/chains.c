@@ -22,6 +22,9 @@
 
 enum {
 	LOOPBACK_INDEX = 1, /* of "lo", in every namespace */
+	TCP_FLAGS_OFFSET = 13,
+	TCP_FLAGS = 0x17, /* FIN, SYN, RST, ACK */
+	TCP_SYN = 0x02,
 	/* Before Docker's own redirection of its resolver at 127.0.0.11. */
 	PRIORITY_DNS = NF_IP_PRI_NAT_DST - 5,
 	/* Behind conntrack. */
@@ -426,6 +429,22 @@ static void write_postrouting(struct batch *b)
 	rule_drop(b);
 }
 
+/* A TCP connection that conntrack first sees midway: the sandbox may have
+ * opened it while nothing judged it, and its peer only spoke first. */
+static void refuse_midway(struct batch *b, const char *chain)
+{
+	static const uint8_t mask[] = {TCP_FLAGS}, syn[] = {TCP_SYN};
+
+	rule_begin(b, chain);
+	rule_ct_state(b, NFT_STATE_NEW);
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1,
+			  0);
+	rule_mask(b, 0, mask, sizeof(mask));
+	rule_compare(b, 0, NFT_CMP_NEQ, syn, sizeof(syn));
+	rule_goto(b, "refuse_in");
+}
+
 static void admit_inbound(struct batch *b, const char *chain)
 {
 	for (size_t f = 0; f < COUNT(families); f++) {
@@ -522,6 +541,8 @@ static void write_input(struct batch *b, const struct ruleset *r)
 		rule_destination_port(b, s->api_port);
 		rule_goto(b, "admit_in");
 	}
+	if (r->gap)
+		refuse_midway(b, "input");
 	admit_inbound(b, "input");
 	rule_begin(b, "input");
 	rule_goto(b, "refuse_in");

@@ -76,7 +76,8 @@ static int copy_settings(struct filter *filter,
 
 static int open_poll(struct filter *filter)
 {
-	const int fds[] = {filter->route.fd, filter->log.fd};
+	const int fds[] = {filter->route.fd, filter->log.fd,
+			   filter->monitor.events.fd};
 
 	filter->poll = epoll_create1(EPOLL_CLOEXEC);
 	if (filter->poll < 0)
@@ -155,6 +156,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	filter->route.fd = -1;
 	filter->diag.fd = -1;
 	filter->log.fd = -1;
+	filter->monitor.events.fd = -1;
 	filter->poll = -1;
 	ret = copy_settings(filter, settings);
 	if (ret < 0)
@@ -177,6 +179,11 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	/* Without it revoked sockets end with their next packet. */
 	(void)channel_open(&filter->diag, settings->netns, NETLINK_SOCK_DIAG);
 	ret = probe_kernel(filter, why);
+	if (ret < 0)
+		goto cleanup;
+	*why = "notifications of the packet filter (nfnetlink)";
+	ret = monitor_open(&filter->monitor, settings->netns,
+			   filter->channel.port);
 	if (ret < 0)
 		goto cleanup;
 	if (filter->settings.log_group &&
@@ -250,6 +257,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.generation = next_generation(filter->generation),
 		.inbound_mark = filter->inbound_mark,
 		.has_fib = filter->has_fib,
+		.gap = filter->gap,
 		.ranges_of = change ? filter->policy : NULL,
 		.learned = learned,
 		.grace = grace,
@@ -277,7 +285,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		return ret;
 	filter->shape = ruleset_shape(&r);
 	hold_policy(filter, policy);
-	filter->applied = true;
+	filter->applied = filter->begun = true;
 	filter->commits++;
 	return 0;
 }
@@ -359,9 +367,13 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 	struct elements learned[LEARNED_SETS] = {{0}};
 	struct elements grace[LEARNED_SETS] = {{0}};
 	bool existed = true, moved = false;
+	uint32_t before = filter->monitor.since;
 	int ret = 0;
 
-	if (!filter->applied)
+	/* What was taken away is written anew. */
+	(void)filter_lost(filter);
+	(void)monitor_now(&filter->channel, &before);
+	if (!filter->begun)
 		ret = take_over(filter, now_ms, &existed, &moved);
 	if (ret == 0 && !filter->settings.dns_only)
 		ret = learned_judge(filter, policy, leases, now_ms, learned,
@@ -387,6 +399,7 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		takeover_forget_connections(&filter->channel);
 	if (moved)
 		takeover_forget_redirected(&filter->channel);
+	monitor_clear(&filter->monitor, before);
 	forget_inherited(filter, policy, now_ms);
 cleanup:
 	/* What is learned from now on needs a little of it. */
@@ -399,6 +412,21 @@ cleanup:
 bool filter_is_applied(const struct filter *filter)
 {
 	return filter->applied;
+}
+
+const char *filter_lost(struct filter *filter)
+{
+	const char *what = monitor_read(&filter->monitor);
+
+	if (!filter->begun)
+		return NULL;
+	if (what) {
+		filter->applied = false;
+		filter->gap = true;
+	} else if (!filter->applied) {
+		what = "what table inet " RULESET_TABLE " holds is not known";
+	}
+	return what;
 }
 
 /* Re-adding an element leaves its old end; added, deleted and added it gets
@@ -571,7 +599,7 @@ int filter_remove(struct filter *filter)
 	ret = channel_commit(&filter->channel, b, true);
 	if (ret < 0)
 		return ret;
-	filter->applied = false;
+	filter->applied = filter->begun = false;
 	lease_table_free(filter->inherited);
 	filter->inherited = NULL;
 	return 0;
@@ -585,6 +613,7 @@ void filter_close(struct filter *filter)
 	channel_close(&filter->route);
 	channel_close(&filter->diag);
 	channel_close(&filter->log);
+	monitor_close(&filter->monitor);
 	if (filter->poll >= 0)
 		close(filter->poll);
 	batch_free(&filter->batch);

@@ -119,6 +119,16 @@ int filter_apply(struct filter *filter, const struct policy *policy,
  * refused may be in force), it is to be applied again. */
 bool filter_is_applied(const struct filter *filter);
 
+/*
+ * What somebody else has taken out of the tables, or put into them, as far as
+ * the kernel has told by now (filter_log_fd() becomes readable): a line like
+ * "table inet opensandbox is missing", good until the next call; NULL: all is
+ * as it was applied. The policy is then to be applied again, which puts back
+ * all of it with what was learned; connections that began meanwhile are
+ * judged anew.
+ */
+const char *filter_lost(struct filter *filter);
+
 /* Let n elements in, in one batch; returns after the kernel has acknowledged
  * it. On error none of them is in. */
 int filter_learn(struct filter *filter, const struct lease_element *elements,
@@ -148,8 +158,8 @@ struct refused_packet {
 	bool inbound;
 };
 
-/* Descriptor to poll for refused packets, and for devices and addresses that
- * come and go. */
+/* Descriptor to poll for refused packets, for devices and addresses that come
+ * and go, and for what filter_lost() tells. */
 int filter_log_fd(const struct filter *filter);
 /* Read the packets that are there, calling each for every one, and follow the
  * changes: new devices get their hooks, new neighbours may be found. 0 or

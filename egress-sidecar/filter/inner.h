@@ -4,6 +4,7 @@
 #define EGRESS_FILTER_INNER_H
 
 #include "links.h"
+#include "monitor.h"
 #include "netlink.h"
 #include "ruleset.h"
 #include "xdp.h"
@@ -19,10 +20,13 @@ struct filter {
 	struct channel route;
 	struct channel diag; /* fd -1: none */
 	struct channel log;  /* fd -1: none */
-	int poll;            /* of log and route */
+	struct monitor monitor;
+	int poll; /* of log, route and monitor */
 	struct batch batch;
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */
+	bool begun;   /* they were; what is there now is not to be learned */
+	bool gap;     /* there was a time without rules since */
 	struct ruleset_shape shape;
 	struct policy *policy; /* that applies, a reference; or NULL */
 	struct links links;

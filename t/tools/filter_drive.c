@@ -7,7 +7,7 @@
  *   apply JSON                   learn NAME ADDRESS TTL
  *   repeat N JSON JSON           element ADDRESS SECONDS
  *   learnmany N                  later SECONDS (for leases, not the kernel)
- *   end | counts | missing | log | remove | quit
+ *   end | counts | missing | log | lost | remove | quit
  */
 #include "filter/filter.h"
 #include "netns.h"
@@ -261,7 +261,11 @@ static void obey(char *line)
 		show_missing();
 	else if (strcmp(line, "log") == 0)
 		show_log();
-	else if (strcmp(line, "remove") == 0)
+	else if (strcmp(line, "lost") == 0) {
+		const char *what = filter_lost(filter);
+
+		answer(0, what ? what : "nothing");
+	} else if (strcmp(line, "remove") == 0)
 		answer(filter_remove(filter), "removed");
 	else
 		answer(-EINVAL, "");

@@ -408,6 +408,27 @@ def echo(address, port, seconds):
     return "done"
 
 
+def chatter(address, port, seconds):
+    """A server that speaks first, and goes on, whatever it is told."""
+    s = socket.create_server((address, int(port)))
+    print("listening", flush=True)
+    s.setblocking(False)
+    end = time.monotonic() + float(seconds)
+    peers = []
+    while time.monotonic() < end:
+        try:
+            peers.append(s.accept()[0])
+        except BlockingIOError:
+            pass
+        for peer in list(peers):
+            try:
+                peer.send(b"word\n")
+            except OSError:
+                peers.remove(peer)
+        time.sleep(0.02)
+    return "done"
+
+
 def probe(address, port, seconds):
     s = socket.socket(family_of(address), socket.SOCK_DGRAM)
     end = time.time() + float(seconds)
@@ -589,7 +610,7 @@ ATTEMPTS = {
     "xdp": xdp, "reverse": reverse, "forge": forge, "hold": hold,
     "idle": idle, "echo": echo, "probe": probe, "answered": answered,
     "lookalike": lookalike, "bound": bound, "groups": groups, "passive": passive,
-    "passive_server": passive_server, "seen": seen,
+    "passive_server": passive_server, "seen": seen, "chatter": chatter,
 }
 
 if __name__ == "__main__":
