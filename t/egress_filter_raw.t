@@ -30,6 +30,23 @@ my %attempts = (
 	'answer to a forged stranger' => ['reverse', $evil, $own, 5000],
 );
 
+# To an allowed address.
+my $good6 = '2001:db8:113::20';
+my %detours = (
+	'a loose source route' => ['option', $own, $good, 80, 131],
+	'a strict source route' => ['option', $own, $good, 80, 137],
+	'a recorded route' => ['option', $own, $good, 80, 7],
+	'a time stamp' => ['option', $own, $good, 80, 68],
+	map({ ("a routing header of type $_" => ['routing', $own6, $good6, 80,
+		$_]) } 0, 2, 4),
+	map({ my ($source, $to) = @$_; ("a frame on loopback of $source" =>
+		['frame', 'lo', $source, $to, 80]) } ['192.0.2.9', $good],
+		['203.0.113.21', $good], [$near, $good],
+		['2001:db8:113::21', $good6], [$own6, $good6]),
+	'a frame on loopback past the queue' => ['frame', 'lo', '192.0.2.9', $good,
+		80, 'bypass'],
+);
+
 for my $attempt (sort keys %attempts) {
 	reset_counts($w);
 	hostile($w, @{ $attempts{$attempt} });
@@ -38,10 +55,26 @@ for my $attempt (sort keys %attempts) {
 reset_counts($w);
 hostile($w, 'arp', 'eth0', '10.99.0.200', $near);
 cmp_ok(arrived($w, 'arps'), '>=', 2, 'open: forged ARP arrives');
+# A router in the sandbox, for containers of its own, that checks no source.
+sub checks_source
+{
+	my ($filter) = @_;
+
+	run_in($w->{sandbox}, 'sysctl', '-qw', 'net.ipv4.ip_forward=1',
+	    'net.ipv6.conf.all.forwarding=1', map {
+		"net.ipv4.conf.$_.rp_filter=$filter" } qw(all eth0 lo));
+}
+checks_source(0);
+for my $detour (sort keys %detours) {
+	reset_counts($w);
+	hostile($w, @{ $detours{$detour} });
+	cmp_ok(arrived($w, 'good'), '>=', 1, "open: $detour arrives");
+}
 
 my $d = drive($w);
 is(ask($d, 'apply {"defaultAction":"deny","egress":['
-    . '{"action":"allow","target":"203.0.113.20"}]}'), 'ok applied',
+    . '{"action":"allow","target":"203.0.113.20"},'
+    . '{"action":"allow","target":"2001:db8:113::20"}]}'), 'ok applied',
     'default deny');
 
 for my $attempt (sort keys %attempts) {
@@ -62,6 +95,20 @@ hostile($w, 'header', '192.0.2.9', $good, 80);
 is(arrived($w, 'good'), 0, 'forged source to an allowed address');
 hostile($w, 'frame', 'eth0', $own, $good, 80);
 is(arrived($w, 'good'), 0, 'frame to an allowed address');
+
+for my $filter (0, 2) {
+	checks_source($filter);
+	for my $detour (sort keys %detours) {
+		reset_counts($w);
+		hostile($w, @{ $detours{$detour} });
+		is(arrived($w, 'good'), 0,
+		    "to an allowed address, rp_filter $filter: $detour");
+	}
+}
+# What routers are to look at goes, as IGMP does.
+reset_counts($w);
+hostile($w, 'option', $own, $good, 80, 148);
+cmp_ok(arrived($w, 'good'), '>=', 1, 'an alert for routers is no detour');
 
 # "Replies" of a connection from a forged source would go to that source.
 reset_counts($w);

@@ -22,6 +22,12 @@
 
 enum {
 	LOOPBACK_INDEX = 1, /* of "lo", in every namespace */
+	/* Of IPv4: the header's length in 32-bit words, options from 20 on,
+	 * and the router alert (RFC 2113), which fills one word. */
+	WORDS_MASK = 0x0f,
+	WORDS = 5,
+	OPTIONS_OFFSET = 20,
+	ROUTER_ALERT = 0x94,
 	TCP_FLAGS_OFFSET = 13,
 	TCP_FLAGS = 0x17, /* FIN, SYN, RST, ACK */
 	TCP_SYN = 0x02,
@@ -381,10 +387,58 @@ static void write_hole(struct batch *b, const struct filter_settings *s)
 	}
 }
 
+static void words_are(struct batch *b, uint32_t op, uint8_t words)
+{
+	static const uint8_t mask[] = {WORDS_MASK};
+
+	rule_nfproto(b, NFPROTO_IPV4);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 0, 1, 0);
+	rule_mask(b, 0, mask, sizeof(mask));
+	rule_compare(b, 0, op, &words, sizeof(words));
+}
+
+/*
+ * A packet that says itself which way it goes on (source routes of RFC 791,
+ * routing headers of RFC 8200) is not for whom it is addressed to; one that
+ * has its way recorded tells of it. Of IPv4's options the alert for routers
+ * alone is good, on IGMP.
+ */
+static void write_options(struct batch *b)
+{
+	static const uint8_t alert = ROUTER_ALERT;
+
+	rule_begin(b, "options");
+	words_are(b, NFT_CMP_EQ, WORDS + 1);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, OPTIONS_OFFSET, 1, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &alert, sizeof(alert));
+	rule_return(b);
+	rule_begin(b, "options");
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
+static void refuse_detours(struct batch *b, const char *chain,
+			   const struct filter_settings *s)
+{
+	static const uint8_t yes = 1;
+
+	if (s->audit)
+		return;
+	rule_begin(b, chain);
+	words_are(b, NFT_CMP_NEQ, WORDS);
+	rule_jump(b, "options");
+	rule_begin(b, chain);
+	rule_nfproto(b, NFPROTO_IPV6);
+	rule_load_has_header6(b, IPPROTO_ROUTING, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &yes, sizeof(yes));
+	rule_goto(b, "options");
+}
+
 static void write_output(struct batch *b, const struct ruleset *r)
 {
 	uint32_t local = RTN_LOCAL;
 
+	refuse_detours(b, "output", r->settings);
 	rule_begin(b, "output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_goto(b, "loopback");
@@ -486,33 +540,42 @@ static void write_input_services(struct batch *b,
 	}
 }
 
+static void from_loopback(struct batch *b, uint8_t protocol, uint16_t port)
+{
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_l4proto(b, protocol);
+	rule_destination_port(b, port);
+	rule_jump(b, "own");
+}
+
 /*
  * The API tells by a client's address who is outside. With a raw socket the
  * sandbox can send in anybody's name over loopback, and read the answers where
  * they leave, if the name is of an allowed address: nobody else's name is good
- * there, not in a connection that is marked either.
+ * there, not in a connection that is marked either. Nor do we answer DNS to
+ * somebody who did not ask.
  */
-static void write_input_api(struct batch *b, const struct ruleset *r)
+static void write_input_own(struct batch *b, const struct ruleset *r)
 {
 	uint32_t local = RTN_LOCAL;
 
-	if (!r->settings->api_port || !r->has_fib)
+	if (!r->has_fib)
 		return;
-	rule_begin(b, "input");
-	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
-	rule_l4proto(b, IPPROTO_TCP);
-	rule_destination_port(b, r->settings->api_port);
-	rule_jump(b, "api");
-	rule_begin(b, "api");
+	if (r->settings->api_port)
+		from_loopback(b, IPPROTO_TCP, r->settings->api_port);
+	for (size_t i = 0; i < COUNT(with_ports); i++)
+		from_loopback(b, with_ports[i], r->settings->dns_port);
+	rule_begin(b, "own");
 	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &local, sizeof(local));
 	rule_return(b);
 	/* Link-local ones have no route without their device. */
-	rule_begin(b, "api");
+	rule_begin(b, "own");
 	load_source(b, NFPROTO_IPV6, 0);
 	rule_lookup(b, "own6", 0);
 	rule_return(b);
-	rule_begin(b, "api");
+	rule_begin(b, "own");
 	rule_count(b, RULESET_REFUSED);
 	rule_drop(b);
 }
@@ -521,7 +584,8 @@ static void write_input(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
 
-	write_input_api(b, r);
+	refuse_detours(b, "input", s);
+	write_input_own(b, r);
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_accept(b);
@@ -552,6 +616,12 @@ static void write_input(struct batch *b, const struct ruleset *r)
  * resolver's: our listeners are on loopback, out of their reach. */
 static void write_forward(struct batch *b, const struct ruleset *r)
 {
+	refuse_detours(b, "forward", r->settings);
+	/* Nobody is behind loopback: a frame that was forged there. */
+	rule_begin(b, "forward");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
 	rule_begin(b, "forward");
 	rule_ct_mark(b, r->generation);
 	rule_accept(b);
@@ -585,6 +655,7 @@ void chains_write_enforcement(struct batch *b, const struct ruleset *r)
 {
 	neighbours_write_out(b, "neighbours");
 	write_loopback(b, r);
+	write_options(b);
 	write_output(b, r);
 	write_postrouting(b);
 	write_input(b, r);

@@ -120,6 +120,20 @@ void rule_load_ct(struct batch *b, uint32_t key, int direction, uint32_t first)
 		nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, (uint8_t)direction);
 }
 
+void rule_load_has_header6(struct batch *b, uint8_t header, uint32_t first)
+{
+	struct nftnl_expr *e = expression(b, "exthdr");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_EXTHDR_DREG, reg(first));
+	nftnl_expr_set_u8(e, NFTNL_EXPR_EXTHDR_TYPE, header);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_EXTHDR_OFFSET, 0);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_EXTHDR_LEN, 1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_IPV6);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_EXTHDR_FLAGS, NFT_EXTHDR_F_PRESENT);
+}
+
 void rule_load_payload(struct batch *b, uint32_t base, uint32_t offset,
 		       uint32_t len, uint32_t first)
 {

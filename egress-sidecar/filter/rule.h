@@ -28,6 +28,8 @@ void rule_load_payload(struct batch *b, uint32_t base, uint32_t offset,
 /* bytes as they are */
 void rule_load_data(struct batch *b, uint32_t first, const void *data,
 		    uint32_t len);
+/* Whether (1 byte, 0 or 1) an IPv6 packet has the extension header. */
+void rule_load_has_header6(struct batch *b, uint8_t header, uint32_t first);
 /* flags: NFTA_FIB_F_*; result: NFT_FIB_RESULT_* */
 void rule_load_fib(struct batch *b, uint32_t flags, uint32_t result,
 		   uint32_t first);

@@ -41,8 +41,8 @@ const struct learned_set_form learned_sets[LEARNED_SETS] = {
 
 /* Chains that are jumped to. "admit" and "refuse" end a judgement. */
 static const char *const inner_chains[] = {
-	"judge",     "admit",      "admit_in", "refuse",
-	"refuse_in", "neighbours", "loopback", "api",
+	"judge",      "admit",    "admit_in", "refuse",  "refuse_in",
+	"neighbours", "loopback", "own",      "options",
 };
 
 /* Sets of ranges that the settings and the namespace give. */

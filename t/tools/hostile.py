@@ -75,6 +75,15 @@ def udp(source_port, port, payload):
                        0) + payload
 
 
+def udp6(source, to, source_port, port, payload):
+    packet = udp(source_port, port, payload)
+    addresses = socket.inet_pton(socket.AF_INET6, source) + \
+        socket.inet_pton(socket.AF_INET6, to)
+    sum_ = checksum(addresses + struct.pack("!II", len(packet), 17) + packet +
+                    b"\0" * (len(packet) % 2))
+    return packet[:6] + struct.pack("!H", sum_) + packet[8:]
+
+
 def tcp(address, port, mark=""):
     s = socket.socket(family_of(address), socket.SOCK_STREAM)
     s.settimeout(WAIT)
@@ -230,7 +239,7 @@ def hardware(device):
 
 def frame(device, source, address, port, bypass=""):
     if family_of(address) == socket.AF_INET6:
-        payload = udp(40002, int(port), b"frame")
+        payload = udp6(source, address, 40002, int(port), b"frame")
         packet = struct.pack("!IHBB", 6 << 28, len(payload), 17, 64)
         packet += socket.inet_pton(socket.AF_INET6, source)
         packet += socket.inet_pton(socket.AF_INET6, address) + payload
@@ -242,14 +251,49 @@ def frame(device, source, address, port, bypass=""):
     if bypass:
         s.setsockopt(263, PACKET_QDISC_BYPASS, 1)
     s.bind((device, kind))
+    # What loopback carries comes in again, and is routed if it is for it.
+    to = hardware(device) if device == "lo" else b"\xff" * 6
     try:
         for _ in range(3):
-            s.send(b"\xff" * 6 + b"\2\0\0\0\0\1" + struct.pack("!H", kind) +
-                   packet)
+            s.send(to + b"\2\0\0\0\0\1" + struct.pack("!H", kind) + packet)
         # The same without a header of our own, and of no known protocol.
         s2 = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
-        s2.sendto(packet, (device, kind, 0, 0, b"\xff" * 6))
+        s2.sendto(packet, (device, kind, 0, 0, to))
         s2.sendto(b"covert", (device, 0x88b5, 0, 0, b"\xff" * 6))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def option(source, address, port, kind):
+    """A packet with an IPv4 option: 131 and 137 are source routes (RFC 791,
+    by way of the next octets), 7 records the route, 148 alerts routers."""
+    words = b"\0\0\0\0" if kind == "148" else \
+        bytes([4]) + socket.inet_aton(address) + b"\0"
+    data = bytes([int(kind), 2 + len(words) - (kind != "148")])
+    data = (data + words)[:4 if kind == "148" else 8]
+    payload = udp(40003, int(port), b"option")
+    head = struct.pack("!BBHHHBBH4s4s", 0x45 + len(data) // 4, 0,
+                       20 + len(data) + len(payload), 7, 0, 64, 17, 0,
+                       socket.inet_aton(source), socket.inet_aton(address))
+    try:
+        raw4().sendto(head + data + payload, (address, 0))
+        return "sent"
+    except OSError as e:
+        return name_of(e)
+
+
+def routing(source, address, port, kind):
+    """A packet with an IPv6 routing header of a type."""
+    last = socket.inet_pton(socket.AF_INET6, address)
+    payload = udp6(source, address, 40004, int(port), b"routing")
+    extension = struct.pack("!BBBBI", 17, 2, int(kind), 0, 0) + last
+    packet = struct.pack("!IHBB", 6 << 28, len(extension) + len(payload), 43,
+                         64)
+    packet += socket.inet_pton(socket.AF_INET6, source) + last
+    s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    try:
+        s.sendto(packet + extension + payload, (address, 0))
         return "sent"
     except OSError as e:
         return name_of(e)
@@ -606,6 +650,7 @@ ATTEMPTS = {
     "tcp": tcp, "udp": udp_try, "ping": ping, "proto": proto, "lite": lite,
     "mapped": lambda a, p: udp_try("::ffff:" + a, p), "marks": marks,
     "marks_seen": marks_seen,
+    "option": option, "routing": routing,
     "header": header, "fragments": fragments, "frame": frame, "arp": arp,
     "xdp": xdp, "reverse": reverse, "forge": forge, "hold": hold,
     "idle": idle, "echo": echo, "probe": probe, "answered": answered,
