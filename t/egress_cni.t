@@ -2,7 +2,9 @@
 #
 # As a container runtime would: the plugins of conf/cni one after the other,
 # with a real bridge before ours. ADD closes the sandbox and hands on what the
-# bridge made; a container whose agent is away does not start.
+# bridge made; a container whose agent is away does not start. A pod has as many
+# attachments as interfaces, of one network or several: while one is left it is
+# served, and when none is its namespace stays closed.
 
 use strict;
 use warnings;
@@ -17,7 +19,7 @@ use World;
 my ($plugins) = grep { -x "$_/bridge" } '/usr/lib/cni', '/opt/cni/bin';
 plan skip_all => 'no CNI plugins (Debian: containernetworking-plugins)'
     if !$plugins;
-plan tests => 43;
+plan tests => 72;
 
 my $dir = scratch();
 my $socket = agent_socket();
@@ -128,18 +130,85 @@ for my $case (
 	is_deeply([$status, $error->{code}], [1, $want], "$name: code $want");
 	like($error->{msg}, $like, '  says why');
 }
-($status, $error) = plugin('GC', $ours);
+($status, $error) = plugin('FROB', $ours);
 is($error->{code}, 4, 'a command that is not known');
+($status, $error) = plugin('DEL', $ours, env => { CNI_IFNAME => undef });
+is(ref $error && $error->{code}, 4, 'no interface');
 is(code('evil.test'), '200', 'none of them changed anything');
 ($status, $result) = plugin('VERSION', $ours);
-is_deeply($result->{supportedVersions}, [qw(0.3.0 0.3.1 0.4.0 1.0.0)],
+is_deeply($result->{supportedVersions}, [qw(0.3.0 0.3.1 0.4.0 1.0.0 1.1.0)],
     'VERSION');
 
-is((plugin('DEL', $ours))[0], 0, 'DEL');
-ok(!table(), '  lets it go');
-is((record('pod-1'))[0], 404, '  and the agent forgets it');
+# A second interface, as Multus adds one: the pod's own policy stays.
+my $annotated = { prevResult => $made, runtimeConfig => {
+	'io.kubernetes.cri.pod-annotations' => { 'opensandbox.io/egress-policy' =>
+		encode_json({ egress => [{ action => 'allow',
+			target => 'evil.test' }] }) } } };
+my %net1 = (env => { CNI_IFNAME => 'net1' });
+my %other = (prevResult => $made, name => 'other');
+
+sub guarded { return code('evil.test') eq '200' && status(EVIL) == 0
+	&& status(GOOD) == 7 }
+sub attachments { return [map { $_->{attachment} }
+	@{ (record('pod-1'))[1]{attachments} || [] }] }
+
+is((plugin('ADD', $ours, %net1, config => { %other }))[0], 0,
+    'ADD of net1, whose network has another policy');
+ok(guarded(), '  leaves the pod\'s own in force');
+is((plugin('ADD', $ours, %net1, config => { %other, %$annotated,
+	name => 'other' }))[0], 0, 'ADD of net1 with the pod\'s own');
+ok(guarded(), '  too');
+($status, $error) = plugin('ADD', $ours, env => { CNI_IFNAME => 'net2' },
+    config => { %other, runtimeConfig => { 'io.kubernetes.cri.pod-annotations' =>
+	{ 'opensandbox.io/egress-policy' => '{}' } } });
+is(ref $error && $error->{code}, 100, 'an annotation that says something else');
+like(ref $error && $error->{msg}, qr/409 .*pod-1.*another policy/, '  is refused, and why');
+ok(guarded(), '  and nothing changed');
+is_deeply(attachments(), ['opensandbox/eth0', 'other/net1'],
+    'two are attached');
+is((plugin('CHECK', $ours, %net1, config => { %other }))[0], 0,
+    'CHECK finds the second');
+is((plugin('DEL', $ours, %net1))[0], 0, 'DEL of net1 in another network');
+is_deeply(attachments(), ['opensandbox/eth0', 'other/net1'],
+    '  is none of these');
+is((plugin('DEL', $ours, %net1, config => { name => 'other' }))[0], 0,
+    'DEL of net1');
+is_deeply(attachments(), ['opensandbox/eth0'], '  detaches it');
+ok(table() && guarded(), '  and the pod is guarded and served as before');
+plugin('ADD', $ours, %net1, config => { %other });
+is((plugin('DEL', $ours))[0], 0, 'DEL of eth0, the first');
+is_deeply(attachments(), ['other/net1'], '  detaches it alone');
+ok(table() && guarded(), '  and the pod is guarded and served as before');
+plugin('ADD', $ours, config => $annotated);
+
+# What a crash left attached
+is((plugin('STATUS', $ours, config => { cniVersion => '1.1.0' }))[0], 0,
+    'STATUS with an agent');
+is((plugin('GC', $ours, env => { CNI_CONTAINERID => undef, CNI_IFNAME => undef,
+	CNI_NETNS => undef }, config => { cniVersion => '1.1.0',
+	'cni.dev/valid-attachments' => [{ containerID => 'Pod_1',
+		ifname => 'eth0' }] }))[0], 0, 'GC that knows them all');
+is_deeply([sort @{ attachments() }], ['opensandbox/eth0', 'other/net1'],
+    '  detaches nothing');
+is((plugin('GC', $ours, config => { name => 'other',
+	'cni.dev/valid-attachments' => [{ containerID => 'Pod_1',
+		ifname => 'eth0' }, { containerID => 'Pod_2', ifname => 'net1' }]
+	}))[0], 0, 'GC of the other network, which knows none of them');
+is_deeply(attachments(), ['opensandbox/eth0'], '  detaches what is left over');
+ok(guarded(), '  and opens nothing');
+
+for my $netns ("/run/netns/$pod", '') {
+	my $name = $netns ? 'DEL' : 'DEL without a namespace';
+	is((plugin('ADD', $ours, config => $annotated))[0], 0, 'ADD')
+	    if !$netns;
+	is((plugin('DEL', $ours, env => { CNI_NETNS => $netns }))[0], 0, $name);
+	ok(table() && status(GOOD) == 7, '  leaves nothing open');
+	is((record('pod-1'))[0], 404, '  and the agent forgets it');
+}
 is((plugin('DEL', $ours))[0], 0, 'DEL again is well too');
 ($status, $error) = plugin('CHECK', $ours, config => { prevResult => $made });
 is($error->{code}, 3, 'CHECK misses it');
 is((plugin('DEL', $bridge))[0], 0, 'the bridge takes its network down');
 stop($agent);
+($status, $error) = plugin('STATUS', $ours, config => { cniVersion => '1.1.0' });
+is($error->{code}, 51, 'STATUS without an agent');

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # runc runs the hook of conf/oci: a container is closed before its process
-# starts, does not start when the agent is away, and is let go when it ends.
+# starts, does not start when the agent is away, and is forgotten when it ends.
+# What lives on in its namespace is not free.
 
 use strict;
 use warnings;
@@ -17,7 +18,7 @@ for my $program (qw(/usr/sbin/runc /usr/bin/runc)) {
 	$ENV{RUNC} ||= $program if -x $program;
 }
 plan skip_all => 'no runc' if !$ENV{RUNC};
-plan tests => 38;
+plan tests => 50;
 
 my $dir = scratch();
 my $runc = $ENV{RUNC};
@@ -82,7 +83,7 @@ configure();
 push @containers, "$id-try";
 my ($status, $out) = runc('create', '--bundle', $bundle, "$id-try");
 if ($status != 0) {
-	SKIP: { skip "runc cannot make a container here: $out", 36 }
+	SKIP: { skip "runc cannot make a container here: $out", 48 }
 	exit 0;
 }
 runc('delete', '-f', "$id-try");
@@ -130,20 +131,63 @@ is(fetch(EVIL), 7, '  nor does its address open');
 is((runc('delete', '-f', $id))[0], 0, 'it ends');
 ok(wait_for(sub { (record($known))[0] == 404 }), '  and is forgotten');
 
-# A stopped container's namespace may live on: it is let go by name.
+# Two containers in one namespace, as in a pod: whoever stops, the other one is
+# guarded and served, and when the last has stopped the namespace stays closed.
 sub hook
 {
 	write_file("$dir/state.json", $_[0]);
 	return capture('sh', '-c', 'exec "$@" <"$0"', "$dir/state.json",
 	    $hook{path}, @{ $hook{args} }[1 .. 3]);
 }
-is((capture('curl', '-s', '-m', '5', '--unix-socket', $socket, '-X', 'PUT',
-	'--data', encode_json({ netns => $w->{sandbox} }), '-o', '/dev/null',
-	'-w', '%{http_code}', 'http://agent/v1/sandboxes/osb-2'))[1], '201',
-    'a sandbox that is there');
-is((hook('{"id":"osb_2","status":"stopped"}'))[0], 0, '  has stopped');
-is((record('osb-2'))[0], 404, '  and is let go');
-is((hook('{"id":"osb_2","status":"stopped"}'))[0], 0, '  and again');
+
+my %process = map { $_ => start(name => $_, netns => $w->{sandbox},
+	cmd => ['sleep', '600']) } qw(first second other);
+wait_for(sub { !grep { readlink("/proc/$_/ns/net") eq
+	readlink('/proc/self/ns/net') } values %process });
+
+sub container
+{
+	my ($name, $status, $target) = @_;
+	return hook(encode_json({ id => "osb_$name", status => $status,
+		pid => $process{$name}, annotations => {
+		'opensandbox.io/egress-policy' => encode_json({ egress => [
+			{ action => 'allow', target => $target || 'good.test' }] })
+		} }));
+}
+
+sub served
+{
+	my @web = ('curl', '-s', '-m', '5', '-o', '/dev/null');
+	return (sees($w, @web, 'http://good.test/'))[0] == 0
+	    && (sees($w, @web, 'http://' . EVIL . '/'))[0] == 7;
+}
+
+is((container('first', 'created'))[0], 0, 'a container');
+($status, $out) = container('second', 'created');
+is($status, 0, 'a second one in its namespace') or diag $out;
+($status, $out) = container('other', 'created', 'evil.test');
+is($status, 1, 'one that is to have another policy');
+like($out, qr/409 .*sandbox osb-first already, under another policy/,
+    '  is refused, and why');
+is_deeply([map { $_->{id} } @{ (record('osb-second'))[1]{attachments} }],
+    ['osb-first', 'osb-second'], 'the agent knows both by their ids');
+ok(served(), 'what they share is guarded and served');
+is((container('first', 'stopped'))[0], 0, 'the first stops');
+ok(served(), '  and the namespace is guarded and served for the second');
+stop($agent);
+$agent = agent($w->{host}, 'agent-next',
+    { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER });
+ok(served(), '  by the next agent too');
+is((container('first', 'created'))[0], 0, 'the first comes again');
+kill_now($process{second});
+ok(wait_for(sub { (record('osb-second'))[0] == 404 }),
+    'the second\'s process ends');
+ok(served(), '  and the first is served');
+is((container('first', 'stopped'))[0], 0, 'the last one stops');
+is((record('osb-first'))[0], 404, '  and is forgotten');
+is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null',
+	'http://' . EVIL . '/'))[0], 7, '  and what may live on stays closed in');
+is((container('first', 'stopped'))[0], 0, '  and again');
 
 # Mistakes
 $spec->{annotations}{'opensandbox.io/egress-policy'} = 'none';

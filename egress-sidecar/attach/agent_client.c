@@ -9,6 +9,8 @@
 
 enum {
 	TIMEOUT_S = 10,
+	URL_SIZE = 512,
+	PAGE = 200, /* sandboxes of one list */
 	ANSWER_MAX = 2 << 20
 };
 
@@ -35,16 +37,18 @@ static size_t take_answer(char *data, size_t one, size_t n, void *arg)
 	return n;
 }
 
+/* path is what follows the host, its arguments among it. */
 static int perform(struct agent_call *call, const char *method,
-		   const char *body, struct answer *answer, long *status)
+		   const char *path, const char *body, struct answer *answer,
+		   long *status)
 {
-	char url[AGENT_ID_SIZE + 64], why[CURL_ERROR_SIZE] = "";
+	char url[URL_SIZE + 16], why[CURL_ERROR_SIZE] = "";
 	CURL *curl = curl_easy_init();
 	CURLcode code;
 
 	if (!curl)
 		return -ENOMEM;
-	snprintf(url, sizeof(url), "http://agent/v1/sandboxes/%s", call->id);
+	snprintf(url, sizeof(url), "http://agent%s", path);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, call->socket);
@@ -68,14 +72,14 @@ static int perform(struct agent_call *call, const char *method,
 }
 
 /* *json may be NULL: the answer is not wanted. */
-static int ask(struct agent_call *call, const char *method, const char *body,
-	       json_t **json)
+static int ask(struct agent_call *call, const char *method, const char *path,
+	       const char *body, json_t **json)
 {
 	struct answer answer = {NULL, 0};
 	const char *message;
 	json_t *object;
 	long status = 0;
-	int err = perform(call, method, body, &answer, &status);
+	int err = perform(call, method, path, body, &answer, &status);
 
 	if (err) {
 		free(answer.text);
@@ -96,11 +100,23 @@ static int ask(struct agent_call *call, const char *method, const char *body,
 	return status == 404 ? -ENOENT : -EPROTO;
 }
 
-int agent_call_init(struct agent_call *call, const char *socket, const char *id)
+static void path_of(char path[URL_SIZE], const struct agent_call *call)
+{
+	snprintf(path, URL_SIZE, "/v1/sandboxes/%s", call->id);
+}
+
+int agent_call_init(struct agent_call *call, const char *socket, const char *id,
+		    const char *attachment)
 {
 	size_t i;
 
 	*call = (struct agent_call){.socket = socket};
+	if (strlen(attachment) >= sizeof(call->attachment)) {
+		snprintf(call->message, sizeof(call->message),
+			 "\"%.80s\": too long", attachment);
+		return -EINVAL;
+	}
+	memcpy(call->attachment, attachment, strlen(attachment) + 1);
 	for (i = 0; id[i] && i < sizeof(call->id) - 1; i++) {
 		char c = id[i];
 
@@ -122,33 +138,59 @@ int agent_call_init(struct agent_call *call, const char *socket, const char *id)
 	return -EINVAL;
 }
 
-int agent_put(struct agent_call *call, json_t *place, json_t *policy)
+int agent_put(struct agent_call *call, json_t *place, json_t *policy,
+	      bool is_default)
 {
+	char path[URL_SIZE];
 	char *body;
 	int err;
 
 	if (policy)
-		json_object_set(place, "policy", policy);
+		json_object_set(place, is_default ? "defaultPolicy" : "policy",
+				policy);
+	json_object_set_new(place, "attachment", json_string(call->attachment));
 	body = json_dumps(place, JSON_COMPACT);
 	json_decref(place);
 	if (!body)
 		return -ENOMEM;
-	err = ask(call, "PUT", body, NULL);
+	path_of(path, call);
+	err = ask(call, "PUT", path, body, NULL);
 	free(body);
 	return err;
 }
 
 int agent_get(struct agent_call *call, json_t **record)
 {
+	char path[URL_SIZE];
+
 	*record = NULL;
-	return ask(call, "GET", NULL, record);
+	path_of(path, call);
+	return ask(call, "GET", path, NULL, record);
 }
 
-int agent_delete(struct agent_call *call)
+int agent_detach(struct agent_call *call)
 {
-	int err = ask(call, "DELETE", NULL, NULL);
+	char path[URL_SIZE];
+	char *name = curl_easy_escape(NULL, call->attachment, 0);
+	int err;
 
+	if (!name)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "/v1/sandboxes/%s?attachment=%s", call->id,
+		 name);
+	curl_free(name);
+	err = ask(call, "DELETE", path, NULL, NULL);
 	return err == -ENOENT ? 0 : err;
+}
+
+int agent_list(struct agent_call *call, const char *after, json_t **list)
+{
+	char path[URL_SIZE];
+
+	*list = NULL;
+	snprintf(path, sizeof(path), "/v1/sandboxes?limit=%d%s%.100s", PAGE,
+		 after[0] ? "&after=" : "", after);
+	return ask(call, "GET", path, NULL, list);
 }
 
 json_t *policy_from_annotation(const json_t *text)

@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A container is attached as a whole. */
+#define ATTACHMENT "oci"
+
 static const char usage[] =
 	"usage: egress-sidecar hook [OPTION...] <STATE\n"
 	"An OCI hook: has the agent guard a container that is being created, "
-	"and let go\nof one that has stopped.\n\n"
+	"and forget\none that has stopped, whose namespace stays closed.\n\n"
 	"  --agent-socket PATH  default: " AGENT_SOCKET_DEFAULT "\n"
 	"  --policy-file FILE   for containers without the annotation\n"
 	"                       " POLICY_ANNOTATION "; default: deny all\n"
@@ -31,13 +34,16 @@ static int fail(const char *where, const char *why)
 	return 1;
 }
 
-static int read_policy(const struct hook *hook, json_t **policy)
+/* *is_default: it is not the container's own. */
+static int read_policy(const struct hook *hook, json_t **policy,
+		       bool *is_default)
 {
 	const json_t *annotations = json_object_get(hook->state, "annotations");
 	const json_t *text = json_object_get(annotations, POLICY_ANNOTATION);
 	json_error_t error;
 
 	*policy = NULL;
+	*is_default = !text;
 	if (text) {
 		*policy = policy_from_annotation(text);
 		return *policy ? 0
@@ -56,21 +62,23 @@ static int guard(struct hook *hook)
 	json_int_t pid =
 		json_integer_value(json_object_get(hook->state, "pid"));
 	json_t *policy;
+	bool is_default;
 	int err;
 
 	if (pid <= 0)
 		return fail("state", "pid: expected the container's process");
-	if (read_policy(hook, &policy))
+	if (read_policy(hook, &policy, &is_default))
 		return 1;
-	err = agent_put(&hook->agent, json_pack("{sI}", "pid", pid), policy);
+	err = agent_put(&hook->agent, json_pack("{sI}", "pid", pid), policy,
+			is_default);
 	json_decref(policy);
 	return err ? fail(hook->agent.id, hook->agent.message) : 0;
 }
 
 /* As with CNI, a container that is gone is not held up by an agent that is. */
-static int let_go(struct hook *hook)
+static int detach(struct hook *hook)
 {
-	int err = agent_delete(&hook->agent);
+	int err = agent_detach(&hook->agent);
 
 	if (!err)
 		return 0;
@@ -86,12 +94,12 @@ static int run(struct hook *hook)
 
 	if (!id || !status)
 		return fail("state", "expected id and status");
-	if (agent_call_init(&hook->agent, hook->socket, id))
+	if (agent_call_init(&hook->agent, hook->socket, id, ATTACHMENT))
 		return fail("state", hook->agent.message);
 	if (strcmp(status, "creating") == 0 || strcmp(status, "created") == 0)
 		return guard(hook);
 	if (strcmp(status, "stopped") == 0)
-		return let_go(hook);
+		return detach(hook);
 	return fail("state",
 		    "status: expected creating, created or stopped: run it as "
 		    "createRuntime and poststop");

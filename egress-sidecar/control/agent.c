@@ -79,6 +79,8 @@ static json_t *guarded_json(const struct guarded *g, bool whole)
 			    json_string(g->owner->shared->settings->nft
 						? "dns+nft"
 						: "dns"));
+	json_object_set_new(json, "attachments",
+			    attachments_json(&g->attachments));
 	if (!whole) {
 		json_object_set_new(json, "rules",
 				    json_integer((json_int_t)rules->n_rules));
@@ -105,33 +107,86 @@ static void reply_place(struct reply *reply, const struct agent_place *place,
 			    (int)place->pid, why);
 }
 
-/* A guarded sandbox gets another policy. */
-static void replace_policy(struct guarded *g, const struct agent_record *record,
-			   struct rules *rules, struct reply *reply)
+static void reply_guarded(struct reply *reply, unsigned status,
+			  const struct guarded *g, int err, const char *message)
 {
-	char message[256];
-
-	if (guards_replace(g, record, rules, message))
+	if (err)
 		reply_fault(reply, 500, "internal", NULL, "%s", message);
 	else
-		reply_json(reply, 200, guarded_json(g, true));
+		reply_json(reply, status, guarded_json(g, true));
 }
 
-static void put_new(struct agent *agent, const struct agent_record *record,
-		    int netns, struct rules *rules, struct guarded *old,
-		    struct reply *reply)
+/* One namespace has one policy: that of whoever came first. Whoever asks for
+ * another one is told so; a default gives way. */
+static bool may_join(const struct guarded *there,
+		     const struct guards_wish *wish, bool is_default,
+		     struct reply *reply)
 {
-	struct guarded *g;
-	char message[256];
+	const char *id = wish->record->id;
+	const char *url = wish->record->place.policy_url;
 
-	if (guards_put(&g, &agent->guards, record, netns, rules, old, message))
-		reply_fault(reply, 500, "internal", NULL, "%s", message);
-	else
-		reply_json(reply, old ? 200 : 201, guarded_json(g, true));
+	if (strcmp(there->record.id, id) != 0 &&
+	    guards_find(there->owner, id)) {
+		reply_fault(reply, 409, "conflict", NULL,
+			    "the namespace is that of sandbox %s, and %s is "
+			    "guarded in another one",
+			    there->record.id, id);
+		return false;
+	}
+	if ((!is_default && wish->record->asked != there->record.asked) ||
+	    (url[0] && strcmp(url, there->record.place.policy_url) != 0)) {
+		reply_fault(reply, 409, "conflict",
+			    url[0] ? "policyUrl" : "policy",
+			    "the namespace is that of sandbox %s already, "
+			    "under another policy: a namespace has one, so "
+			    "give all that share it the same",
+			    there->record.id);
+		return false;
+	}
+	return true;
+}
+
+/* Where the namespace is guarded already. */
+static void put_there(struct guarded *there, const struct guards_wish *wish,
+		      bool is_default, struct reply *reply)
+{
+	bool same = strcmp(there->record.id, wish->record->id) == 0;
+	char message[256];
+	int err;
+
+	if (!wish->name[0] && !same) {
+		reply_fault(reply, 409, "conflict", NULL,
+			    "the namespace is that of sandbox %s",
+			    there->record.id);
+	} else if (!wish->name[0] ||
+		   (same &&
+		    !attachments_others(&there->attachments, wish->record->id,
+					wish->name))) {
+		err = guards_replace(there, wish, message);
+		reply_guarded(reply, 200, there, err, message);
+		return;
+	} else if (may_join(there, wish, is_default, reply)) {
+		err = guards_join(there, wish, message);
+		reply_guarded(reply, 200, there, err, message);
+		return;
+	}
+	rules_free(wish->rules);
+}
+
+static void put_new(struct agent *agent, const struct guards_wish *wish,
+		    int netns, struct guarded *old, struct reply *reply)
+{
+	struct guarded *g = NULL;
+	char message[256];
+	unsigned status = old ? 200 : 201;
+	int err = guards_put(&g, &agent->guards, wish, netns, old, message);
+
+	reply_guarded(reply, status, g, err, message);
 }
 
 static void put_at(struct agent *agent, struct agent_record *record,
-		   struct rules *rules, struct reply *reply)
+		   const struct guards_wish *wish, bool is_default,
+		   struct reply *reply)
 {
 	struct guarded *old = guards_find(&agent->guards, record->id),
 		       *there = NULL;
@@ -147,55 +202,77 @@ static void put_at(struct agent *agent, struct agent_record *record,
 		reply_fault(reply, 400, "bad_request",
 			    record->place.netns[0] ? "netns" : "pid",
 			    "the agent's own namespace");
-	} else if (there && there != old) {
-		reply_fault(reply, 409, "conflict", NULL,
-			    "the namespace is that of sandbox %s",
-			    there->record.id);
+	} else if (there) {
+		close(netns);
+		put_there(there, wish, is_default, reply);
+		return;
 	} else if (!old && agent->guards.list.n == SANDBOXES_MAX) {
 		reply_fault(reply, 507, "full", NULL, "%d sandboxes already",
 			    SANDBOXES_MAX);
-	} else if (there) {
-		close(netns);
-		replace_policy(old, record, rules, reply);
-		return;
 	} else {
-		put_new(agent, record, netns, rules, old, reply);
+		put_new(agent, wish, netns, old, reply);
 		return;
 	}
 	if (netns >= 0)
 		close(netns);
-	rules_free(rules);
+	rules_free(wish->rules);
 }
 
 static void put(struct agent *agent, const char *id,
 		const struct server_request *request, struct reply *reply)
 {
+	struct agent_request asked;
 	struct agent_record record = {0};
+	struct guards_wish wish = {&record, asked.attachment, NULL};
 	struct agent_fault fault;
-	struct rules *rules;
 	int err;
 
-	memcpy(record.id, id, strlen(id) + 1);
 	err = agent_request_read(
-		&record.place, &rules, request->body, request->len,
+		&asked, &wish.rules, request->body, request->len,
 		agent->guards.shared->settings->max_rules, &fault);
-	if (err == -E2BIG)
+	if (err == -E2BIG) {
 		reply_fault(reply, 413, "too_large", fault.field, "%s",
 			    fault.message);
-	else if (err == -EINVAL)
+	} else if (err == -EINVAL) {
 		reply_fault(reply, 400, "bad_request", fault.field, "%s",
 			    fault.message);
-	else if (err)
+	} else if (err) {
 		reply_fault(reply, 500, "internal", NULL, "%s", strerror(-err));
-	else
-		put_at(agent, &record, rules, reply);
+	} else {
+		memcpy(record.id, id, strlen(id) + 1);
+		record.place = asked.place;
+		record.asked = rules_hash(wish.rules);
+		put_at(agent, &record, &wish, asked.is_default, reply);
+	}
 }
 
 /* The other requests */
 
-static void release(struct guarded *g, struct reply *reply)
+/* An attachment is detached, and its namespace stays closed. Without one it is
+ * by hand: the namespace is set free. */
+static void release(struct agent *agent, const char *id, struct guarded *g,
+		    const struct server_request *request, struct reply *reply)
 {
-	guards_release(g);
+	const char *name = server_argument(request, "attachment");
+
+	if (name)
+		g = guards_attached(&agent->guards, id, name);
+	if (name && !g) {
+		reply_fault(reply, 404, "not_found", "attachment",
+			    "%s has no attachment %.127s", id, name);
+		return;
+	}
+	if (!name && strcmp(g->record.id, id) != 0) {
+		reply_fault(reply, 409, "conflict", NULL,
+			    "%s shares the namespace of sandbox %s: detach it "
+			    "(?attachment=), or delete that one",
+			    id, g->record.id);
+		return;
+	}
+	if (name)
+		guards_detach(g, id, name);
+	else
+		guards_release(g);
 	*reply = (struct reply){.status = 204};
 }
 
@@ -243,6 +320,8 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	struct guarded *g = guards_find(&agent->guards, id);
 	bool policy = strcmp(below, "/policy") == 0;
 
+	if (!g)
+		g = guards_alias(&agent->guards, id);
 	if (below[0] && !policy)
 		reply_fault(reply, 404, "not_found", NULL, "no such resource");
 	else if (request->too_large)
@@ -261,7 +340,7 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	else if (reading(request))
 		reply_json(reply, 200, guarded_json(g, true));
 	else
-		release(g, reply);
+		release(agent, id, g, request, reply);
 }
 
 static void answer(void *arg, const struct server_request *request,

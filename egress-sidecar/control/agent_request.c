@@ -100,8 +100,9 @@ json_t *agent_place_json(const struct agent_place *place)
 
 static int keys_check(const json_t *object, struct agent_fault *fault)
 {
-	static const char *const known[] = {"netns", "pid", "policy",
-					    "policyUrl"};
+	static const char *const known[] = {"netns",         "pid",
+					    "policy",        "policyUrl",
+					    "defaultPolicy", "attachment"};
 	const char *key;
 	json_t *value;
 
@@ -118,23 +119,64 @@ static int keys_check(const json_t *object, struct agent_fault *fault)
 	return 0;
 }
 
-static int policy_read(struct rules **rules, const json_t *object,
-		       size_t max_rules, struct agent_fault *fault)
+int agent_attachment_read(char name[AGENT_ATTACHMENT_MAX + 1],
+			  const json_t *value)
 {
-	const json_t *policy = json_object_get(object, "policy");
+	const char *text = json_string_value(value);
+	size_t len = json_string_length(value);
+
+	if (!text || len > AGENT_ATTACHMENT_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= ' ' || text[i] > '~' || text[i] == '"' ||
+		    text[i] == '\\')
+			return -EINVAL;
+	memcpy(name, text, len + 1);
+	return 0;
+}
+
+static int attachment_read(struct agent_request *request, const json_t *object,
+			   struct agent_fault *fault)
+{
+	const json_t *value = json_object_get(object, "attachment");
+
+	request->attachment[0] = '\0';
+	if (!value)
+		return 0;
+	if (agent_attachment_read(request->attachment, value) ||
+	    !request->attachment[0])
+		return bad(fault, "attachment",
+			   "expected 1 to %d printable characters without "
+			   "blanks and quotation marks",
+			   AGENT_ATTACHMENT_MAX);
+	return 0;
+}
+
+static int policy_read(struct agent_request *request, struct rules **rules,
+		       const json_t *object, size_t max_rules,
+		       struct agent_fault *fault)
+{
+	const json_t *own = json_object_get(object, "policy");
+	const json_t *policy = json_object_get(object, "defaultPolicy");
 	struct policy_error error = {.index = -1};
 	int err;
 
+	if (own && policy)
+		return bad(fault, "defaultPolicy",
+			   "expected policy or defaultPolicy, not both");
+	request->is_default = !own;
+	if (own)
+		policy = own;
 	if (!policy || json_is_null(policy))
 		return rules_new(rules, POLICY_DENY);
 	err = rules_from_json(rules, policy, max_rules, &error);
 	if (err)
-		bad(fault, "policy", "%s",
+		bad(fault, own ? "policy" : "defaultPolicy", "%s",
 		    error.message[0] ? error.message : strerror(-err));
 	return err;
 }
 
-int agent_request_read(struct agent_place *place, struct rules **rules,
+int agent_request_read(struct agent_request *request, struct rules **rules,
 		       const char *body, size_t len, size_t max_rules,
 		       struct agent_fault *fault)
 {
@@ -151,9 +193,11 @@ int agent_request_read(struct agent_place *place, struct rules **rules,
 	else
 		err = keys_check(object, fault);
 	if (!err)
-		err = agent_place_read(place, object, fault);
+		err = agent_place_read(&request->place, object, fault);
 	if (!err)
-		err = policy_read(rules, object, max_rules, fault);
+		err = attachment_read(request, object, fault);
+	if (!err)
+		err = policy_read(request, rules, object, max_rules, fault);
 	json_decref(object);
 	return err;
 }

@@ -36,16 +36,17 @@ static void check_option(const struct option_entry *o, const char *value)
 
 static void check_agent(const char *body, size_t len)
 {
-	struct agent_place place;
+	struct agent_request request;
 	struct agent_fault fault;
 	struct rules *rules;
 	char id[AGENT_ID_MAX + 1];
-	int err = agent_request_read(&place, &rules, body, len, 16, &fault);
+	int err = agent_request_read(&request, &rules, body, len, 16, &fault);
 
 	if (err) {
 		assert(fault.message[0]);
 	} else {
-		assert((place.netns[0] != '\0') != (place.pid != 0));
+		assert((request.place.netns[0] != '\0') !=
+		       (request.place.pid != 0));
 		rules_free(rules);
 	}
 	if (agent_id_read(id, body, strcspn(body, "/")) == 0)

@@ -10,13 +10,13 @@
 
 #include <cmocka.h>
 
-static struct agent_place place;
+static struct agent_request request;
 static struct agent_fault fault;
 
 static int read_text(const char *text)
 {
 	struct rules *rules = NULL;
-	int err = agent_request_read(&place, &rules, text, strlen(text), 3,
+	int err = agent_request_read(&request, &rules, text, strlen(text), 3,
 				     &fault);
 
 	if (!err)
@@ -45,23 +45,45 @@ static void right(void **state)
 {
 	(void)state;
 	assert_int_equal(read_text("{\"netns\":\"sb\"}"), 0);
-	assert_string_equal(place.netns, "sb");
-	assert_int_equal(place.pid, 0);
+	assert_string_equal(request.place.netns, "sb");
+	assert_int_equal(request.place.pid, 0);
 	assert_int_equal(read_text("{\"netns\":\"/run/netns/sb\","
 				   "\"policy\":null}"),
 			 0);
-	assert_string_equal(place.netns, "/run/netns/sb");
+	assert_string_equal(request.place.netns, "/run/netns/sb");
 	assert_int_equal(
 		read_text("{\"pid\":12,\"policy\":{\"egress\":["
 			  "{\"action\":\"allow\",\"target\":\"*\"}]}}"),
 		0);
-	assert_int_equal(place.pid, 12);
-	assert_string_equal(place.netns, "");
-	assert_string_equal(place.policy_url, "");
+	assert_int_equal(request.place.pid, 12);
+	assert_string_equal(request.place.netns, "");
+	assert_string_equal(request.place.policy_url, "");
 	assert_int_equal(read_text("{\"pid\":12,\"policyUrl\":"
 				   "\"https://gateway/p?x=1\"}"),
 			 0);
-	assert_string_equal(place.policy_url, "https://gateway/p?x=1");
+	assert_string_equal(request.place.policy_url, "https://gateway/p?x=1");
+}
+
+static void attachments(void **state)
+{
+	char text[AGENT_ATTACHMENT_MAX + 64];
+
+	(void)state;
+	assert_int_equal(read_text("{\"pid\":1,\"policy\":null}"), 0);
+	assert_string_equal(request.attachment, "");
+	assert_false(request.is_default);
+	assert_int_equal(read_text("{\"pid\":1,\"attachment\":\"net/eth0\"}"),
+			 0);
+	assert_string_equal(request.attachment, "net/eth0");
+	assert_true(request.is_default);
+	assert_int_equal(read_text("{\"pid\":1,\"defaultPolicy\":{}}"), 0);
+	assert_true(request.is_default);
+	for (int over = 0; over < 2; over++) {
+		snprintf(text, sizeof(text),
+			 "{\"pid\":1,\"attachment\":\"%0*d\"}",
+			 AGENT_ATTACHMENT_MAX + over, 0);
+		assert_int_equal(read_text(text), over ? -EINVAL : 0);
+	}
 }
 
 static void urls(void **state)
@@ -112,6 +134,14 @@ static void wrong(void **state)
 		{"{\"pid\":1,\"policy\":{\"egress\":[{\"action\":\"x\","
 		 "\"target\":\"*\"}]}}",
 		 "policy"},
+		{"{\"pid\":1,\"policy\":{},\"defaultPolicy\":{}}",
+		 "defaultPolicy"},
+		{"{\"pid\":1,\"defaultPolicy\":[]}", "defaultPolicy"},
+		{"{\"pid\":1,\"attachment\":\"\"}", "attachment"},
+		{"{\"pid\":1,\"attachment\":5}", "attachment"},
+		{"{\"pid\":1,\"attachment\":\"a b\"}", "attachment"},
+		{"{\"pid\":1,\"attachment\":\"a\\u0000b\"}", NULL},
+		{"{\"pid\":1,\"attachment\":\"\\u00e9\"}", "attachment"},
 	};
 
 	(void)state;
@@ -159,8 +189,9 @@ static void there_and_back(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		json_t *json = json_loads(texts[i], 0, NULL), *again;
 
-		assert_int_equal(agent_place_read(&place, json, &fault), 0);
-		again = agent_place_json(&place);
+		assert_int_equal(agent_place_read(&request.place, json, &fault),
+				 0);
+		again = agent_place_json(&request.place);
 		assert_true(json_equal(json, again));
 		json_decref(json);
 		json_decref(again);
@@ -172,6 +203,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids),
 		cmocka_unit_test(right),
+		cmocka_unit_test(attachments),
 		cmocka_unit_test(urls),
 		cmocka_unit_test(wrong),
 		cmocka_unit_test(rule_named),
