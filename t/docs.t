@@ -32,10 +32,11 @@ sub source
 my $page = read_file(root() . '/docs/security.md');
 my ($rows, $names, $last) = (0, 0, '');
 for my $section (split /^## /m, $page) {
-	next unless $section =~ /^\| attempt \|/m;
-	for my $row (grep { /^\| (?!attempt|-)/ } split /\n/, $section) {
+	next unless $section =~ /^\| (?:attempt|path) \|/m;
+	for my $row (grep { /^\| (?!attempt|path|-)/ } split /\n/, $section) {
 		# A bar inside a code span would end the cell too early.
-		my (undef, $attempt, undef, $tests) = split / ?\| /, $row;
+		my (undef, $attempt, @cells) = split / ?\| /, $row;
+		my $tests = $cells[-1];
 		my @words = $tests =~ /(`[\w.]+\.t`|the same|"[^"]+")/g;
 		my $here = 0;
 

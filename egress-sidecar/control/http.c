@@ -3,6 +3,7 @@
 
 #include "../settings.h"
 #include "metrics.h"
+#include "peer.h"
 #include "policy_api.h"
 #include "server.h"
 
@@ -16,6 +17,10 @@
 enum {
 	BACKLOG = 64,
 };
+
+#define SET_A_TOKEN                                                         \
+	" while there is no token: set OPENSANDBOX_EGRESS_TOKEN, and send " \
+	"it as OPENSANDBOX-EGRESS-AUTH"
 
 struct http {
 	struct server *server;
@@ -137,7 +142,48 @@ static void reply_stranger(const struct http *http, struct reply *reply)
 	else if (http->inside)
 		reply_text(reply, 403, "not from inside the sandbox");
 	else
-		reply_text(reply, 403, "without a token from here alone");
+		reply_text(reply, 403, "not from another host" SET_A_TOKEN);
+}
+
+/* What proxies add, which whoever asks through one cannot leave out. */
+static const char *proxy_header(const struct server_request *request)
+{
+	static const char *const names[] = {
+		"Forwarded",          "Via",
+		"X-Forwarded-For",    "X-Forwarded-Proto",
+		"X-Forwarded-Host",   "X-Forwarded-Port",
+		"X-Forwarded-Prefix", "X-Forwarded-Server",
+		"X-Real-IP",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (server_header(request, names[i]))
+			return names[i];
+	return NULL;
+}
+
+/*
+ * Beside the sandbox's namespace and without a token the API obeys this host's
+ * administrator. A gateway, or another proxy, on this host asks for whoever
+ * reaches it: it is a process of another user, or says that it is a proxy.
+ */
+static bool by_proxy(const struct http *http,
+		     const struct server_request *request, struct reply *reply)
+{
+	const char *header;
+
+	if (http->inside || http->settings->token)
+		return false;
+	header = proxy_header(request);
+	if (header)
+		reply_text(reply, 403, "not through a proxy (%s)" SET_A_TOKEN,
+			   header);
+	else if (!peer_is_ours(server_fd(request)))
+		reply_text(reply, 403,
+			   "not from a process of another user" SET_A_TOKEN);
+	else
+		return false;
+	return true;
 }
 
 static void answer(void *arg, const struct server_request *request,
@@ -156,6 +202,8 @@ static void answer(void *arg, const struct server_request *request,
 		reply_metrics(reply, request->method, http->list, http->shared);
 	else if (strcmp(request->path, "/policy") != 0)
 		reply_text(reply, 404, "not found");
+	else if (by_proxy(http, request, reply))
+		return;
 	else if (http->settings->token && !entitled)
 		reply_text(reply, 401, "unauthorized");
 	else if (request->too_large)

@@ -19,7 +19,8 @@ int http_listen(const struct settings *settings);
  * the interface shares the sandbox's namespace, so whoever connects from one of
  * its own addresses gets nothing but /healthz unless it holds the token. Else
  * the sandbox is among those who connect from elsewhere: where no token is set
- * they get /healthz and /metrics. 0 or -errno.
+ * they get /healthz and /metrics, and so do proxies and processes of other
+ * users here. 0 or -errno.
  */
 int http_open(struct http **out, int listen_fd, const struct sandbox_list *list,
 	      const struct sandbox_shared *shared, bool inside);

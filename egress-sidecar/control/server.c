@@ -60,6 +60,19 @@ const char *server_argument(const struct server_request *request,
 					   MHD_GET_ARGUMENT_KIND, name);
 }
 
+static int fd_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+int server_fd(const struct server_request *request)
+{
+	return fd_of(request->connection);
+}
+
 static const struct sockaddr *peer_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
@@ -232,14 +245,12 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *sa,
 static void client_add(struct server *server, struct MHD_Connection *connection,
 		       void **state)
 {
-	const union MHD_ConnectionInfo *fd = MHD_get_connection_info(
-		connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct client *client = calloc(1, sizeof(*client));
 
 	*state = client;
 	if (!client)
 		return;
-	client->fd = fd ? fd->connect_fd : -1;
+	client->fd = fd_of(connection);
 	client->since_ms = uv_now(server->loop);
 	client->untrusted = is_untrusted(server, peer_of(connection));
 	server->untrusted += client->untrusted;

@@ -49,6 +49,8 @@ void server_close(struct server *server);
 /* A request's header, NULL: it has none of that name. */
 const char *server_header(const struct server_request *request,
 			  const char *name);
+/* The connection's descriptor, borrowed; -1: unknown. */
+int server_fd(const struct server_request *request);
 /* An argument of its query, decoded, NULL: it has none of that name. */
 const char *server_argument(const struct server_request *request,
 			    const char *name);
