@@ -205,6 +205,7 @@ void log_event(enum log_level level, const char *event, const char *msg, ...)
 {
 	struct raw_field raw = {NULL, NULL};
 	char now[TIME_TEXT_MAX];
+	int before = errno;
 	va_list fields;
 	json_t *line;
 
@@ -227,19 +228,21 @@ void log_event(enum log_level level, const char *event, const char *msg, ...)
 	va_end(fields);
 	write_line(line, &raw);
 	json_decref(line);
+	errno = before;
 }
 
 void log_fatal(const char *format, ...)
 {
+	int before = errno, len;
 	char *message;
 	va_list args;
-	int len;
 
 	va_start(args, format);
 	len = vasprintf(&message, format, args);
 	va_end(args);
-	if (len < 0)
-		return;
-	fprintf(stderr, "egress-sidecar: %s\n", message);
-	free(message);
+	if (len >= 0) {
+		fprintf(stderr, "egress-sidecar: %s\n", message);
+		free(message);
+	}
+	errno = before;
 }

@@ -30,7 +30,8 @@ int log_level_from_text(enum log_level *level, const char *text);
  * text, "irules", 12LL, NULL). Keys stay flat, dots and all: "target.host".
  * A NULL string or object is left out. One write(2) a line; when standard
  * output cannot take it (full pipe) the line is dropped and counted, never
- * waited for. event may be NULL: a line that belongs to no event family.
+ * waited for. event may be NULL: a line that belongs to no event family. errno
+ * is what it was, here and in log_fatal().
  */
 void log_event(enum log_level level, const char *event, const char *msg, ...);
 

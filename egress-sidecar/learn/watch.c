@@ -147,7 +147,7 @@ child(struct settings *settings, int log, const sigset_t *usual)
 static int watching_start(struct watching *w, struct settings *settings)
 {
 	sigset_t set, usual;
-	int ends[2];
+	int ends[2], err;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -163,9 +163,10 @@ static int watching_start(struct watching *w, struct settings *settings)
 	w->pid = fork();
 	if (w->pid == 0)
 		child(settings, ends[1], &usual);
+	err = w->pid < 0 ? -errno : 0;
 	close(ends[1]);
 	w->log = ends[0];
-	return w->pid < 0 ? -errno : 0;
+	return err;
 }
 
 /* The sooner of two ends; milliseconds for poll(2). */

@@ -241,6 +241,31 @@ static void long_lines_reach_a_file_whole(void **state)
 	json_decref(line);
 }
 
+/* Who logs a failure and then hands on errno hands on the failure. */
+static void errno_is_left_alone(void **state)
+{
+	int after[2];
+
+	(void)state;
+	fflush(stdout);
+	kept = dup(STDOUT_FILENO);
+	reader = dup(STDOUT_FILENO);
+	close(STDOUT_FILENO);
+	errno = EXDEV;
+	log_event(LOG_ERROR, "e", "it failed", "sx", "y", NULL);
+	after[0] = errno;
+	restore();
+	kept = dup(STDERR_FILENO);
+	close(STDERR_FILENO);
+	errno = EXDEV;
+	log_fatal("it failed");
+	after[1] = errno;
+	assert_true(dup2(kept, STDERR_FILENO) >= 0);
+	close(kept);
+	assert_int_equal(after[0], EXDEV);
+	assert_int_equal(after[1], EXDEV);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +277,7 @@ int main(void)
 		cmocka_unit_test(a_full_socket_is_never_waited_for),
 		cmocka_unit_test(a_cut_line_does_not_swallow_the_next),
 		cmocka_unit_test(long_lines_reach_a_file_whole),
+		cmocka_unit_test(errno_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
