@@ -5,6 +5,7 @@
 #include "service.h"
 #include "supervisor.h"
 
+#include <signal.h>
 #include <sys/random.h>
 
 /* A mark for our own resolver sockets that nobody can know: the packet filter
@@ -26,6 +27,21 @@ static int mark_draw(struct settings *settings)
 	return 0;
 }
 
+/* Until the worker has its handlers, SIGHUP waits instead of ending anybody;
+ * so does the end of one who is to release the namespace. */
+static void signals_hold(const struct settings *settings)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	if (settings->learn) {
+		sigaddset(&set, SIGTERM);
+		sigaddset(&set, SIGINT);
+	}
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int guard_run(struct settings *settings)
 {
 	struct service_sockets sockets;
@@ -33,6 +49,7 @@ int guard_run(struct settings *settings)
 	const char *missing = privileges_missing(settings);
 	int status;
 
+	signals_hold(settings);
 	if (missing) {
 		log_fatal("%s is missing", missing);
 		return EXIT_STARTUP;

@@ -20,12 +20,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
-	PORT_WAIT_MS = 200, /* for a worker whose supervisor was killed */
-	FLUSH_MS = 2000     /* for the last metrics, while the rest goes on */
+	PORT_WAIT_MS = 1000, /* for a worker whose supervisor was killed */
+	PORT_STEP_MS = 10,
+	FLUSH_MS = 2000 /* for the last metrics, while the rest goes on */
 };
 
 /* Everything that a worker holds. */
@@ -71,10 +74,30 @@ static int netns_of(const struct settings *settings)
 	return fd;
 }
 
+static int own_socket(const struct settings *settings)
+{
+	return settings->run == RUN_AGENT ? agent_listen(settings->agent_socket)
+					  : http_listen(settings);
+}
+
+/* A worker whose supervisor was killed is about to be gone as well. */
+static int own_socket_wait(const struct settings *settings)
+{
+	const struct timespec step = {.tv_nsec = PORT_STEP_MS * 1000000L};
+	int fd = own_socket(settings);
+
+	for (int ms = 0; ms < PORT_WAIT_MS && fd == -EADDRINUSE;
+	     ms += PORT_STEP_MS) {
+		nanosleep(&step, NULL);
+		fd = own_socket(settings);
+	}
+	return fd;
+}
+
 static int agent_socket_open(struct service_sockets *s,
 			     const struct settings *settings)
 {
-	s->http = agent_listen(settings->agent_socket);
+	s->http = own_socket_wait(settings);
 	if (s->http >= 0)
 		return 0;
 	log_fatal("OPENSANDBOX_EGRESS_AGENT_SOCKET: %s: %s",
@@ -114,7 +137,7 @@ int service_sockets_open(struct service_sockets *s,
 		if (s->netns < 0)
 			return s->netns;
 	}
-	s->http = http_listen(settings);
+	s->http = own_socket_wait(settings);
 	if (s->http < 0) {
 		err = s->http;
 		log_fatal("OPENSANDBOX_EGRESS_HTTP_ADDR: %s:%u: %s",
@@ -293,14 +316,19 @@ static void on_signal(uv_signal_t *handle, int number)
 static int signals_start(struct worker *w)
 {
 	const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
+	sigset_t set;
 	int err = 0;
 
 	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
 	for (size_t i = 0; i < 3 && !err; i++) {
 		uv_signal_init(&w->loop, &w->signals[i]);
 		w->signals[i].data = w;
 		err = uv_signal_start(&w->signals[i], on_signal, numbers[i]);
+		sigaddset(&set, numbers[i]);
 	}
+	/* Those that came during the start are delivered now. */
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	return err;
 }
 
@@ -487,6 +515,9 @@ int service_run(void *arg, int ready)
 	struct rules *rules;
 	int err;
 
+	/* Who must release the namespace does so in this case too. */
+	if (w.service->settings->learn)
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	log_common(w.service->settings);
 	log_unknown_variables();
 	if (first_rules(&rules, w.service->settings))

@@ -37,26 +37,38 @@ static time_t seconds_now(void)
 	return t.tv_sec;
 }
 
-/* Fork a worker; its end of the pipe is ready[1]. */
+/* In the worker. It ends with its supervisor, since whoever starts the program
+ * again needs what it holds: sockets, queues, files. */
+static void be_worker(pid_t supervisor, const sigset_t *usual)
+{
+	sigprocmask(SIG_SETMASK, usual, NULL);
+	prctl(PR_SET_NAME, "egress-worker");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != supervisor)
+		exit(EXIT_OK);
+}
+
+/* Fork a worker; its end of the pipe is ready[1]. Its pid, or -errno. */
 static pid_t worker_start(int (*work)(void *arg, int ready), void *arg,
 			  int ready[2], const sigset_t *usual)
 {
-	pid_t pid;
+	pid_t supervisor = getpid(), pid;
 	int status;
 
 	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -1;
+		return -errno;
 	pid = fork();
 	if (pid == 0) {
 		close(ready[0]);
-		sigprocmask(SIG_SETMASK, usual, NULL);
-		prctl(PR_SET_NAME, "egress-worker");
+		be_worker(supervisor, usual);
 		status = work(arg, ready[1]);
 		exit(status);
 	}
-	close(ready[1]);
-	if (pid < 0)
+	if (pid < 0) {
+		pid = -errno;
 		close(ready[0]);
+	}
+	close(ready[1]);
 	return pid;
 }
 
@@ -110,7 +122,7 @@ int supervisor_run(int (*work)(void *arg, int ready), void *arg)
 		pid = worker_start(work, arg, ready, &usual);
 		if (pid < 0) {
 			log_fatal("cannot start the worker: %s",
-				  strerror(errno));
+				  strerror(-pid));
 			return EXIT_STARTUP;
 		}
 		worker_watch(pid, &set, &stopping, &status);

@@ -19,7 +19,9 @@ enum {
  * is returned) or SIGTERM or SIGINT is passed on to it. A worker that dies
  * otherwise, after it has written a byte to the descriptor ready, is replaced:
  * at once, then after 0.1, 0.2, ... 5 seconds while it keeps dying young.
- * SIGHUP is passed on. Returns the exit status for main().
+ * SIGHUP is passed on. A worker is killed when the supervisor dies, unless work
+ * asks for another signal (PR_SET_PDEATHSIG). Returns the exit status for
+ * main().
  */
 int supervisor_run(int (*work)(void *arg, int ready), void *arg);
 
