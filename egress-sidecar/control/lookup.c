@@ -181,8 +181,9 @@ static void ask_one(struct lookup *l, struct ask *ask, uint16_t type)
 	uint8_t message[QUESTION_UPSTREAM_MAX];
 
 	*ask = (struct ask){.lookup = l, .type = type};
-	if (resolvers_ask(l->resolvers, message, question_upstream(&q, message),
-			  on_answer, ask, &ask->question))
+	if (resolvers_ask(l->resolvers, NULL, message,
+			  question_upstream(&q, message), on_answer, ask,
+			  &ask->question))
 		ask->question = NULL;
 }
 

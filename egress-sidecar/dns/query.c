@@ -466,8 +466,8 @@ static int lookup_start(struct front *front, const struct question *q,
 	lookup->key = *key;
 	lookup->key.name = &lookup->name;
 	TAILQ_INIT(&lookup->waiting);
-	err = resolvers_ask(front->resolvers, message, len, on_asked, lookup,
-			    &lookup->asked);
+	err = resolvers_ask(front->resolvers, front, message, len, on_asked,
+			    lookup, &lookup->asked);
 	if (err) {
 		lookup_free(front, lookup);
 		return err;

@@ -40,8 +40,8 @@ static void probe(struct resolvers *r, size_t i)
 		q.type = TYPE_NS;
 	}
 	r->resolver[i].probing =
-		upstream_ask(r, message, question_upstream(&q, message), (int)i,
-			     on_probed, &r->resolver[i], &unused) == 0;
+		upstream_ask(r, NULL, message, question_upstream(&q, message),
+			     (int)i, on_probed, &r->resolver[i], &unused) == 0;
 }
 
 static void on_probe(uv_timer_t *timer)
@@ -76,12 +76,13 @@ static void traffic(struct resolvers *r)
 			probe(r, i);
 }
 
-int resolvers_ask(struct resolvers *resolvers, const uint8_t *question,
-		  size_t len, resolver_done done, void *arg,
-		  struct resolver_question **out)
+int resolvers_ask(struct resolvers *resolvers, const void *asker,
+		  const uint8_t *question, size_t len, resolver_done done,
+		  void *arg, struct resolver_question **out)
 {
 	traffic(resolvers);
-	return upstream_ask(resolvers, question, len, -1, done, arg, out);
+	return upstream_ask(resolvers, asker, question, len, -1, done, arg,
+			    out);
 }
 
 static void on_hurry(uv_idle_t *handle)

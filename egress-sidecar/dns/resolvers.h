@@ -57,13 +57,15 @@ typedef void (*resolver_done)(void *arg, enum resolver_result result,
 
 /*
  * Ask: question is a complete query message (copied; its id is replaced).
+ * asker stands for him who asks, NULL too; nothing is read through it. What
+ * one asks does not wait on a connection, nor crowd a socket, of another's.
  * done is called exactly once, never before this returns. Answers are matched
  * on source address and port, id and question section; others are ignored and
  * counted. 0, -ENOMEM, -EAGAIN (too many questions under way).
  */
-int resolvers_ask(struct resolvers *resolvers, const uint8_t *question,
-		  size_t len, resolver_done done, void *arg,
-		  struct resolver_question **out);
+int resolvers_ask(struct resolvers *resolvers, const void *asker,
+		  const uint8_t *question, size_t len, resolver_done done,
+		  void *arg, struct resolver_question **out);
 /* done will not be called. */
 void resolvers_cancel(struct resolver_question *question);
 

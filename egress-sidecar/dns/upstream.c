@@ -22,6 +22,10 @@ enum {
 	WAIT_MIN_MS = 100,
 	WAIT_MAX_MS = 2000,
 	WAIT_TCP_MS = 2000,
+	PAUSE_MIN_MS = 50, /* where nobody can be asked */
+	PAUSE_MAX_MS = 1000,
+	TRIES_ALIVE = 3, /* of a resolver that answers others meanwhile */
+	TRIES_PROBE = 2,
 	FAILURES_DOWN = 3, /* in a row */
 	SAY_MS = 10000,    /* between log lines about one resolver */
 	PROBE_TIMEOUT_MS = 2000
@@ -140,9 +144,15 @@ int upstream_socket(const struct resolvers *r, const struct resolver *to,
 	return fd;
 }
 
+/* The attempts that are remembered. */
+static size_t n_known(const struct resolver_question *q)
+{
+	return q->n_attempts < ATTEMPTS_MAX ? q->n_attempts : ATTEMPTS_MAX;
+}
+
 static void question_unlink(struct resolvers *r, struct resolver_question *q)
 {
-	for (size_t i = 0; i < q->n_attempts; i++)
+	for (size_t i = 0; i < n_known(q); i++)
 		attempt_end(r, &q->attempt[i]);
 	*(q->newer ? &q->newer->older : &r->newest) = q->older;
 	*(q->older ? &q->older->newer : &r->oldest) = q->newer;
@@ -185,53 +195,86 @@ static void question_end(struct resolver_question *q,
 	done(arg, result, message, len);
 }
 
-/* How long to wait for this resolver before another gets its turn. */
-static uint32_t wait_of(const struct resolver *to, unsigned n_attempts)
+/* How long to wait for this resolver before another gets its turn: twice as
+ * long with each, once all of them had one. */
+static uint32_t wait_of(const struct resolvers *r, const struct resolver *to,
+			unsigned n_attempts)
 {
+	unsigned first = r->settings.n > 2 ? (unsigned)r->settings.n : 2;
 	uint32_t wait = to->rtt_ms ? to->rtt_ms * 4 : WAIT_UNMEASURED_MS;
 
 	if (wait < WAIT_MIN_MS)
 		wait = WAIT_MIN_MS;
-	wait <<= n_attempts / 2;
+	for (; n_attempts >= first && wait < WAIT_MAX_MS; n_attempts--)
+		wait *= 2;
 	return wait < WAIT_MAX_MS ? wait : WAIT_MAX_MS;
 }
 
-static unsigned times_tried(const struct resolver_question *q, size_t resolver)
+/* Asked in vain, a resolver that answers others is at work on it, or will not
+ * answer; one that has been silent altogether may have missed it. */
+static bool worth_asking(const struct resolvers *r,
+			 const struct resolver_question *q, size_t resolver)
 {
-	unsigned n = 0;
+	const struct resolver *to = &r->resolver[resolver];
+	unsigned since = 0;
 
-	for (size_t i = 0; i < q->n_attempts; i++)
-		n += q->attempt[i].resolver == resolver;
-	return n;
+	for (size_t i = 0; i < n_known(q); i++)
+		since += q->attempt[i].resolver == resolver &&
+			 q->attempt[i].sent_ms >= to->back_ms;
+	return to->failures > 0 || since < TRIES_ALIVE;
 }
 
-/* The least tried; among those one that is up; among those the first. */
-static size_t next_resolver(const struct resolvers *r,
-			    const struct resolver_question *q)
+/* Among those that may be asked the least tried; among those one that is up;
+ * among those the first. -1: none. */
+static int next_resolver(const struct resolvers *r,
+			 const struct resolver_question *q)
 {
-	size_t best = 0;
+	int best = -1;
 
 	if (q->only >= 0)
-		return (size_t)q->only;
-	for (size_t i = 1; i < r->settings.n; i++) {
-		unsigned n = times_tried(q, i), least = times_tried(q, best);
+		return q->n_attempts < TRIES_PROBE ? q->only : -1;
+	for (size_t i = 0; i < r->settings.n; i++) {
+		const struct resolver *to = &r->resolver[i];
 
-		if (n < least || (n == least && !r->resolver[i].down &&
-				  r->resolver[best].down))
-			best = i;
+		if (!worth_asking(r, q, i))
+			continue;
+		if (best < 0 || q->tried[i] < q->tried[best] ||
+		    (q->tried[i] == q->tried[best] && !to->down &&
+		     r->resolver[best].down))
+			best = (int)i;
 	}
 	return best;
 }
 
-/* Ask the next resolver, or one of them by name. 0, or -errno: no attempt
- * could be started. */
+/* Room for one more attempt; the oldest is given up for it. */
+static struct attempt *attempt_new(struct resolvers *r,
+				   struct resolver_question *q)
+{
+	struct attempt *oldest = &q->attempt[0];
+
+	if (q->n_attempts < ATTEMPTS_MAX)
+		return &q->attempt[q->n_attempts];
+	for (size_t i = 0; i < ATTEMPTS_MAX; i++) {
+		struct attempt *a = &q->attempt[i];
+
+		if (!a->live)
+			return a;
+		if (a->sent_ms < oldest->sent_ms)
+			oldest = a;
+	}
+	attempt_end(r, oldest);
+	return oldest;
+}
+
+/* Ask one of the resolvers. 0, or -errno: no attempt could be started. */
 static int attempt_start(struct resolvers *r, struct resolver_question *q,
 			 size_t resolver)
 {
-	struct attempt *a = &q->attempt[q->n_attempts];
+	struct attempt *a = attempt_new(r, q);
 	struct resolver *to = &r->resolver[resolver];
 	uint64_t now = uv_now(r->loop);
-	uint32_t wait = q->over_tcp ? WAIT_TCP_MS : wait_of(to, q->n_attempts);
+	uint32_t wait =
+		q->over_tcp ? WAIT_TCP_MS : wait_of(r, to, q->n_attempts);
 
 	a->question = q;
 	a->resolver = (uint8_t)resolver;
@@ -239,43 +282,53 @@ static int attempt_start(struct resolvers *r, struct resolver_question *q,
 	a->list = NULL;
 	a->live = false;
 	to->tried_ms = now;
-	q->n_attempts++;
+	if (q->n_attempts < UINT16_MAX)
+		q->n_attempts++;
+	if (q->tried[resolver] < UINT8_MAX)
+		q->tried[resolver]++;
 	q->retry_ms = now + wait;
 	return q->over_tcp ? upstream_tcp_send(r, a) : upstream_udp_send(r, a);
-}
-
-static bool may_go_on(const struct resolvers *r,
-		      const struct resolver_question *q)
-{
-	unsigned most = (unsigned)(q->only >= 0 ? 2 : 3 * r->settings.n);
-
-	return q->n_attempts < ATTEMPTS_MAX && q->n_attempts < most;
 }
 
 static bool untried_left(const struct resolvers *r,
 			 const struct resolver_question *q)
 {
 	for (size_t i = 0; i < r->settings.n; i++)
-		if (times_tried(q, i) == 0)
+		if (q->tried[i] == 0)
 			return q->only < 0;
 	return false;
 }
 
+/* Nobody can be asked now: a resolver that starts anew, a link that is down,
+ * or one resolver that is at work on it. */
+static void pause_asking(struct resolvers *r, struct resolver_question *q)
+{
+	uint64_t now = uv_now(r->loop);
+	uint32_t pause = PAUSE_MIN_MS;
+
+	for (unsigned i = 0; i < q->n_attempts / r->settings.n; i++)
+		if (pause < PAUSE_MAX_MS)
+			pause *= 2;
+	q->retry_ms = now + (pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS);
+	/* A probe ends; that is said from the timer, not from within ask. */
+	if (q->only >= 0)
+		q->retry_ms = q->deadline_ms = q->n_live ? q->deadline_ms : now;
+}
+
 static void go_on(struct resolvers *r, struct resolver_question *q)
 {
-	while (may_go_on(r, q)) {
-		size_t next = next_resolver(r, q);
+	for (size_t i = 0; i < r->settings.n; i++) {
+		int next = next_resolver(r, q);
 
-		if (q->n_attempts &&
-		    q->attempt[q->n_attempts - 1].resolver != next)
+		if (next < 0)
+			break;
+		if (q->n_attempts && q->last_asked != next)
 			r->counts.failed_over++;
-		if (attempt_start(r, q, next) == 0)
+		q->last_asked = (uint8_t)next;
+		if (attempt_start(r, q, (size_t)next) == 0)
 			return;
 	}
-	q->retry_ms = q->deadline_ms;
-	/* Nobody can be reached; said from the timer, not from within ask. */
-	if (!q->n_live)
-		q->retry_ms = q->deadline_ms = uv_now(r->loop);
+	pause_asking(r, q);
 }
 
 static void say(const struct resolvers *r, const struct resolver *to,
@@ -316,17 +369,30 @@ static void no_answer(struct resolvers *r, struct resolver *to)
 		set_down(r, to, true);
 }
 
+/* Go on with a question of which an attempt failed. */
+static void go_on_after(struct resolvers *r, struct resolver_question *q)
+{
+	if (untried_left(r, q))
+		go_on(r, q);
+	else if (!q->n_live && q->only >= 0)
+		question_end(q, RESOLVER_UNREACHABLE, NULL, 0);
+	else if (!q->n_live)
+		pause_asking(r, q);
+}
+
 void upstream_failed(struct attempt *a)
 {
 	struct resolver_question *q = a->question;
 	struct resolvers *r = q->resolvers;
+	size_t resolver = a->resolver;
+	/* RFC 7766, 6.2.4: what was not answered is asked again. */
+	bool again = a->link && upstream_tcp_served(a->link);
 
-	no_answer(r, &r->resolver[a->resolver]);
+	if (!again)
+		no_answer(r, &r->resolver[resolver]);
 	attempt_end(r, a);
-	if (untried_left(r, q) && may_go_on(r, q))
-		go_on(r, q);
-	else if (!q->n_live)
-		question_end(q, RESOLVER_UNREACHABLE, NULL, 0);
+	if (!again || attempt_start(r, q, resolver) != 0)
+		go_on_after(r, q);
 }
 
 void upstream_carrier_failed(struct resolvers *r,
@@ -339,11 +405,16 @@ void upstream_carrier_failed(struct resolvers *r,
 		struct resolver_question *newer = q->newer;
 		struct attempt *failed = NULL;
 
-		for (size_t i = 0; i < q->n_attempts; i++)
-			if (q->attempt[i].live &&
-			    q->attempt[i].socket == socket &&
-			    q->attempt[i].link == link)
-				failed = &q->attempt[i];
+		/* All that wait on it end; the last of them goes on. */
+		for (size_t i = 0; i < n_known(q); i++) {
+			struct attempt *a = &q->attempt[i];
+
+			if (!a->live || a->socket != socket || a->link != link)
+				continue;
+			if (failed)
+				attempt_end(r, failed);
+			failed = a;
+		}
 		if (failed)
 			upstream_failed(failed);
 		q = newer;
@@ -357,6 +428,8 @@ static void alive(struct resolvers *r, const struct attempt *a)
 	uint32_t took = (uint32_t)(now - a->sent_ms);
 
 	to->answered_ms = now;
+	if (to->failures)
+		to->back_ms = now;
 	to->failures = 0;
 	set_down(r, to, false);
 	if (took > WAIT_MAX_MS)
@@ -387,25 +460,25 @@ void upstream_answered(struct attempt *a, const uint8_t *message, size_t len)
 	size_t resolver = a->resolver;
 
 	alive(r, a);
-	if (message[2] & FLAG2_TC && a->socket &&
-	    q->n_attempts < ATTEMPTS_MAX) {
+	if (message[2] & FLAG2_TC && a->socket) {
+		bool asked = q->over_tcp && q->n_live > 1;
+
 		attempt_end(r, a);
 		q->over_tcp = true;
-		r->counts.retried_tcp++;
-		if (attempt_start(r, q, resolver) != 0)
-			go_on(r, q);
+		r->counts.retried_tcp += !asked;
+		if (!asked && attempt_start(r, q, resolver) != 0)
+			go_on_after(r, q);
 		return;
 	}
-	if (is_without_edns(message) && q->len > q->question_end &&
-	    q->n_attempts < ATTEMPTS_MAX) {
+	if (is_without_edns(message) && q->len > q->question_end) {
 		attempt_end(r, a);
 		q->len = q->question_end;
 		q->message[11] = 0;
 		if (attempt_start(r, q, resolver) != 0)
-			go_on(r, q);
+			go_on_after(r, q);
 		return;
 	}
-	if (is_failure(message) && untried_left(r, q) && may_go_on(r, q)) {
+	if (is_failure(message) && untried_left(r, q)) {
 		attempt_end(r, a);
 		go_on(r, q);
 		return;
@@ -418,7 +491,7 @@ void upstream_answered(struct attempt *a, const uint8_t *message, size_t len)
 static void count_silence(struct resolvers *r,
 			  const struct resolver_question *q)
 {
-	for (size_t i = 0; i < q->n_attempts; i++) {
+	for (size_t i = 0; i < n_known(q); i++) {
 		const struct attempt *a = &q->attempt[i];
 
 		if (a->live &&
@@ -453,9 +526,9 @@ static void on_tick(uv_timer_t *timer)
 	}
 }
 
-int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
-		 int only, resolver_done done, void *arg,
-		 struct resolver_question **out)
+int upstream_ask(struct resolvers *r, const void *asker,
+		 const uint8_t *question, size_t len, int only,
+		 resolver_done done, void *arg, struct resolver_question **out)
 {
 	struct resolver_question *q;
 	uint64_t now = uv_now(r->loop);
@@ -469,9 +542,11 @@ int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
 	q->resolvers = r;
 	q->done = done;
 	q->arg = arg;
+	q->asker = asker;
 	q->deadline_ms =
 		now + (only >= 0 ? PROBE_TIMEOUT_MS : r->settings.timeout_ms);
-	q->n_attempts = q->n_live = 0;
+	q->n_attempts = q->n_live = q->last_asked = 0;
+	memset(q->tried, 0, sizeof(q->tried));
 	q->only = (int8_t)only;
 	q->over_tcp = false;
 	q->len = (uint16_t)len;

@@ -13,10 +13,12 @@
 #include <sys/queue.h>
 
 enum {
-	ATTEMPTS_MAX = 8,      /* of one question */
+	ATTEMPTS_MAX = 8,      /* of one question that are remembered */
 	UDP_SOCKETS = 64,      /* open for new questions, of one resolver */
 	UDP_SOCKET_USES = 256, /* questions, then another port is drawn */
 	UDP_SOCKET_AGE_MS = 5000,
+	UDP_SOCKET_BURST = 64, /* questions in a row, of one asker; their
+				  answers fit the socket's buffer */
 	UDP_BATCH = 32,        /* datagrams a system call */
 	QUESTIONS_MAX = 16384, /* under way */
 	QUESTIONS_SPARE = 128, /* kept for reuse */
@@ -48,12 +50,15 @@ struct resolver_question {
 	struct resolvers *resolvers;
 	resolver_done done;
 	void *arg;
+	const void *asker;
 	uint64_t deadline_ms; /* of the whole */
 	uint64_t retry_ms;    /* when the next resolver gets its turn */
-	struct attempt attempt[ATTEMPTS_MAX];
-	uint8_t n_attempts;
+	struct attempt attempt[ATTEMPTS_MAX]; /* the last ones */
+	uint16_t n_attempts;                  /* in all */
+	uint8_t tried[RESOLVERS_MAX];         /* of them, by resolver */
 	uint8_t n_live;
-	int8_t only; /* a probe: this resolver alone; -1: any */
+	uint8_t last_asked; /* resolver */
+	int8_t only;        /* a probe: this resolver alone; -1: any */
 	bool over_tcp;
 	uint16_t len;
 	uint16_t question_end; /* in the message; an OPT record may follow */
@@ -64,9 +69,15 @@ struct resolver {
 	struct sockaddr_storage address;
 	socklen_t address_len;
 	struct udp_socket *socket[UDP_SOCKETS];
-	struct udp_socket *current; /* of this turn of the loop */
-	struct tcp_link *link;
+	struct udp_socket
+		*current; /* of this turn of the loop, for one asker */
+	const void *current_asker;
+	unsigned current_uses;
+	LIST_HEAD(, tcp_link) links;
+	unsigned per_link;    /* questions that a TCP connection of it answers
+				 before it ends, 0: as many as we ask */
 	uint64_t answered_ms; /* last sign of life */
+	uint64_t back_ms;     /* the first after silence */
 	uint64_t tried_ms;
 	uint32_t rtt_ms;  /* smoothed, 0: not measured */
 	uint64_t said_ms; /* when the log was told that it is down, 0: never */
@@ -102,9 +113,9 @@ struct resolvers {
 /* upstream.c */
 
 /* Ask, as resolvers_ask() does; only: a probe of that resolver, -1: any. */
-int upstream_ask(struct resolvers *r, const uint8_t *question, size_t len,
-		 int only, resolver_done done, void *arg,
-		 struct resolver_question **out);
+int upstream_ask(struct resolvers *r, const void *asker,
+		 const uint8_t *question, size_t len, int only,
+		 resolver_done done, void *arg, struct resolver_question **out);
 /* Call every question back with RESOLVER_CANCELED; forget the spare ones. */
 void upstream_end_all(struct resolvers *r);
 
@@ -146,6 +157,8 @@ void upstream_udp_close(struct resolver *of);
 
 /* upstream_tcp.c */
 int upstream_tcp_send(struct resolvers *r, struct attempt *a);
+/* Did the connection bring answers before it failed? */
+bool upstream_tcp_served(const struct tcp_link *link);
 void upstream_tcp_release(struct attempt *a);
 void upstream_tcp_close(struct resolver *of);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attempts over TCP, after a truncated answer: one connection to a resolver
- * at a time carries all of them (RFC 7766, 6.2.1) and ends with the last.
+ * at a time carries all that one asker asks (RFC 7766, 6.2.1) and ends with
+ * the last. Only to a resolver that ends them after so many answers, or that
+ * has gone silent on one, are there some more.
  */
 #include "upstream.h"
 
@@ -11,12 +13,21 @@
 #include <string.h>
 #include <unistd.h>
 
+enum {
+	LINKS_MAX = 4,        /* of one asker, to one resolver */
+	LINK_SILENT_MS = 1000 /* asked and silent so long: another is tried */
+};
+
 struct tcp_link {
+	LIST_ENTRY(tcp_link) in_list;
 	uv_tcp_t tcp;
 	uv_connect_t connect;
 	struct resolvers *resolvers;
 	struct resolver *to;
-	unsigned live; /* attempts that wait on it */
+	const void *asker;
+	unsigned live;     /* attempts that wait on it */
+	unsigned answered; /* that it has brought */
+	uint64_t heard_ms; /* since when it has been silent */
 	bool closing;
 	size_t filled;
 	uint8_t buffer[2 + DNS_MESSAGE_MAX];
@@ -41,8 +52,7 @@ static void link_close(struct tcp_link *l)
 	if (l->closing)
 		return;
 	l->closing = true;
-	if (l->to->link == l)
-		l->to->link = NULL;
+	LIST_REMOVE(l, in_list);
 	uv_close((uv_handle_t *)&l->tcp, on_closed);
 }
 
@@ -52,6 +62,8 @@ static void link_failed(struct tcp_link *l)
 
 	if (l->closing)
 		return;
+	if (l->answered && l->live)
+		l->to->per_link = l->answered;
 	link_close(l);
 	upstream_carrier_failed(r, NULL, l);
 }
@@ -76,6 +88,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 		return;
 	}
 	l->filled += (size_t)n;
+	l->heard_ms = uv_now(l->resolvers->loop);
 	while (!l->closing && l->filled - at >= 2) {
 		size_t len = wire_get16(l->buffer + at);
 		const uint8_t *message = l->buffer + at + 2;
@@ -84,6 +97,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 		if (l->filled - at - 2 < len)
 			break;
 		a = upstream_match(l->resolvers, NULL, l, message, len);
+		l->answered += a != NULL;
 		if (a)
 			upstream_answered(a, message, len);
 		at += 2 + len;
@@ -106,7 +120,7 @@ static void on_connected(uv_connect_t *request, int status)
 }
 
 static struct tcp_link *link_open(struct resolvers *r, struct resolver *to,
-				  int *err)
+				  const void *asker, int *err)
 {
 	struct tcp_link *l = malloc(sizeof(*l));
 	int fd;
@@ -117,6 +131,8 @@ static struct tcp_link *link_open(struct resolvers *r, struct resolver *to,
 	memset(l, 0, offsetof(struct tcp_link, buffer));
 	l->resolvers = r;
 	l->to = to;
+	l->asker = asker;
+	l->heard_ms = uv_now(r->loop);
 	fd = upstream_socket(r, to, SOCK_STREAM);
 	*err = fd < 0 ? fd : uv_tcp_init(r->loop, &l->tcp);
 	if (*err) {
@@ -127,6 +143,7 @@ static struct tcp_link *link_open(struct resolvers *r, struct resolver *to,
 	}
 	l->tcp.data = l->connect.data = l;
 	r->handles++;
+	LIST_INSERT_HEAD(&to->links, l, in_list);
 	*err = uv_tcp_open(&l->tcp, fd);
 	if (*err)
 		close(fd);
@@ -148,22 +165,55 @@ static void on_written(uv_write_t *request, int status)
 	free(request->data);
 }
 
+/* Would one more question on it wait in vain? */
+static bool is_spent(const struct resolvers *r, const struct tcp_link *l)
+{
+	return (l->to->per_link && l->live >= l->to->per_link) ||
+	       (l->live && uv_now(r->loop) - l->heard_ms >= LINK_SILENT_MS);
+}
+
+/* The asker's connection with the least to do, or one more. */
+static struct tcp_link *link_for(struct resolvers *r, struct resolver *to,
+				 const void *asker, int *err)
+{
+	struct tcp_link *l, *best = NULL, *more = NULL;
+	unsigned n = 0;
+
+	LIST_FOREACH (l, &to->links, in_list) {
+		if (l->asker != asker)
+			continue;
+		n++;
+		if (!best || is_spent(r, best) > is_spent(r, l) ||
+		    (is_spent(r, best) == is_spent(r, l) &&
+		     l->live < best->live))
+			best = l;
+	}
+	if (!best || (is_spent(r, best) && n < LINKS_MAX))
+		more = link_open(r, to, asker, err);
+	return more ? more : best;
+}
+
+bool upstream_tcp_served(const struct tcp_link *link)
+{
+	return link->answered > 0;
+}
+
 int upstream_tcp_send(struct resolvers *r, struct attempt *a)
 {
 	struct resolver *to = &r->resolver[a->resolver];
 	struct resolver_question *q = a->question;
 	struct tcp_write *w = malloc(sizeof(*w));
 	uv_buf_t buffer;
+	struct tcp_link *link;
 	int err = -ENOMEM;
 
-	if (w && !to->link)
-		to->link = link_open(r, to, &err);
-	if (!w || !to->link) {
+	link = w ? link_for(r, to, q->asker, &err) : NULL;
+	if (!link) {
 		free(w);
 		return err;
 	}
 	a->socket = NULL;
-	a->link = to->link;
+	a->link = link;
 	a->link->live++;
 	upstream_enter(r, a);
 	wire_put16(w->bytes, q->len);
@@ -191,6 +241,6 @@ void upstream_tcp_release(struct attempt *a)
 
 void upstream_tcp_close(struct resolver *of)
 {
-	if (of->link)
-		link_close(of->link);
+	while (!LIST_EMPTY(&of->links))
+		link_close(LIST_FIRST(&of->links));
 }

@@ -151,12 +151,15 @@ failed:
 
 /* The socket for this turn of the loop: one of many, at random. */
 static struct udp_socket *socket_for(struct resolvers *r, struct resolver *to,
-				     int *err)
+				     const void *asker, int *err)
 {
 	struct udp_socket **slot;
 
-	if (to->current)
+	if (to->current && to->current_asker == asker &&
+	    to->current_uses++ < UDP_SOCKET_BURST)
 		return to->current;
+	to->current_asker = asker;
+	to->current_uses = 1;
 	slot = &to->socket[upstream_random16(r) % UDP_SOCKETS];
 	if (*slot &&
 	    ((*slot)->uses >= UDP_SOCKET_USES ||
@@ -164,13 +167,17 @@ static struct udp_socket *socket_for(struct resolvers *r, struct resolver *to,
 		socket_retire(*slot);
 	if (!*slot)
 		*slot = socket_open(r, to, err);
+	/* Without descriptors for more, those that are open serve on. */
+	for (size_t i = 0; i < UDP_SOCKETS && !*slot; i++)
+		slot = &to->socket[i];
 	return to->current = *slot;
 }
 
 int upstream_udp_send(struct resolvers *r, struct attempt *a)
 {
 	int err = 0;
-	struct udp_socket *s = socket_for(r, &r->resolver[a->resolver], &err);
+	struct udp_socket *s = socket_for(r, &r->resolver[a->resolver],
+					  a->question->asker, &err);
 
 	if (!s)
 		return err;
@@ -194,6 +201,7 @@ static void flush_run(struct resolvers *r)
 	struct mmsghdr message[UDP_BATCH];
 	struct iovec iov[UDP_BATCH];
 	unsigned n = 0, sent = 0;
+	bool broken = false;
 
 	memset(message, 0, sizeof(message));
 	while (n < UDP_BATCH && (a = TAILQ_FIRST(&r->pending)) &&
@@ -220,9 +228,13 @@ static void flush_run(struct resolvers *r)
 			a = batch[sent];
 			TAILQ_INSERT_TAIL(&r->unsent, a, in_list);
 			a->list = &r->unsent;
+			broken = true;
 		}
 		sent++;
 	}
+	/* Its source address may be one that we no longer have. */
+	if (broken)
+		socket_retire(s);
 }
 
 void upstream_udp_flush(struct resolvers *r)

@@ -11,6 +11,8 @@
 #   slow      after half a second       garbage   bytes that are no message
 #   twice     the answer, then another  tcphang   TC, then silence over TCP
 #   refused   REFUSED                  authentic AD, to whoever asks for it
+#   closes    TC, then one answer a TCP connection, which it closes
+#   away      no answer in the 300 ms after the first for away.good.test
 import random
 import select
 import socket
@@ -20,6 +22,7 @@ import time
 
 address, seen_path = sys.argv[1:3]
 how = sys.argv[3] if len(sys.argv) > 3 else "honest"
+since = []
 TRUE, LIE = "203.0.113.20", "203.0.113.66"
 
 
@@ -59,7 +62,7 @@ def answers(m, tcp):
         return [(udp, reply(m, TRUE, 0x8180 | m[3] & 0x20))]
     if how == "refused":
         return [(udp, reply(m, TRUE, 0x8185, records=0))]
-    if how in ("truncate", "tcphang") and not tcp:
+    if how in ("truncate", "tcphang", "closes") and not tcp:
         return [(udp, reply(m, TRUE, 0x8380, records=0))]
     true = (udp, reply(m, TRUE))
     if how == "id":
@@ -79,6 +82,10 @@ def answers(m, tcp):
         return [true, (udp, reply(m, LIE))]
     if how == "slow":
         time.sleep(0.5)
+    if how == "away" and (since or b"\x04away" in m):
+        since.append(time.monotonic())
+        if since[-1] - since[0] < 0.3:
+            return []
     return [true]
 
 
@@ -126,6 +133,10 @@ def serve_tcp(s, peer, buffers):
         note("tcp", peer, m)
         for _, out in answers(m, True):
             s.sendall(struct.pack(">H", len(out)) + out)
+        if how == "closes":
+            buffers.pop(s)
+            s.close()
+            break
 
 
 buffers = {}

@@ -101,14 +101,15 @@ uint64_t uv_now(const uv_loop_t *loop)
 }
 
 /* The resolver, in the place of the real ones. */
-int resolvers_ask(struct resolvers *resolvers, const uint8_t *question,
-		  size_t len, resolver_done done, void *arg,
-		  struct resolver_question **out)
+int resolvers_ask(struct resolvers *resolvers, const void *asker,
+		  const uint8_t *question, size_t len, resolver_done done,
+		  void *arg, struct resolver_question **out)
 {
 	struct resolver_question *q = it.asked;
 	int taken;
 
 	(void)resolvers;
+	(void)asker;
 	while (q->open)
 		assert_true(++q < it.asked + ASKED_MAX);
 	taken = domain_name_from_wire(&q->name, question + 12, len - 12);
