@@ -405,6 +405,7 @@ static int front_start(struct sandbox *s, const struct listeners *l,
 		       bool keep_sockets, char *message)
 {
 	const struct front_settings settings = {
+		.pools = s->shared->pools,
 		.udp4 = l->udp4,
 		.tcp4 = l->tcp4,
 		.udp6 = l->udp6,

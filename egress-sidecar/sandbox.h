@@ -18,6 +18,7 @@ struct sandbox;
 struct sandbox_shared {
 	uv_loop_t *loop;
 	struct resolvers *resolvers;
+	struct front_pools *pools;
 	struct filter_kernel *kernel; /* what its packet filter can do */
 	const struct settings *settings;
 	struct webhook *webhook; /* NULL: none */

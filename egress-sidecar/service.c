@@ -41,6 +41,7 @@ struct worker {
 	struct outlets outlets;
 	bool stopping;
 	struct filter_kernel kernel;
+	struct front_pools pools;
 	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
 	struct sandbox_list only;
 	const struct sandbox_list *list; /* it, or the agent's */
@@ -366,6 +367,8 @@ static int shared_start(struct worker *w)
 	outlets_init(&w->outlets, &w->loop);
 	w->shared.loop = &w->loop;
 	w->shared.kernel = &w->kernel;
+	front_pools_init(&w->pools);
+	w->shared.pools = &w->pools;
 	w->shared.settings = settings;
 	w->shared.always = w->always;
 	w->shared.outlets = &w->outlets;

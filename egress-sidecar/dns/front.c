@@ -256,6 +256,23 @@ static int listen_all(struct front *front)
 	return err;
 }
 
+void front_pools_init(struct front_pools *pools)
+{
+	pools->questions = (struct share_pool){.size = FRONT_QUESTIONS_MAX};
+}
+
+/* The share in what is the process's, or all of what is our own. */
+static void take_part(struct front *front)
+{
+	struct front_pools *pools = front->settings.pools;
+
+	if (!pools) {
+		pools = &front->own_pools;
+		front_pools_init(pools);
+	}
+	front->questions = (struct share){.pool = &pools->questions};
+}
+
 int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 	       const struct front_settings *settings,
 	       const struct front_owner *owner)
@@ -271,6 +288,7 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 	front->owner = *owner;
 	if (!front->settings.queries_max)
 		front->settings.queries_max = FRONT_QUERIES_DEFAULT;
+	take_part(front);
 	for (size_t i = 0; i < FRONT_LOOKUP_BUCKETS; i++)
 		LIST_INIT(&front->lookups[i]);
 	TAILQ_INIT(&front->replies);

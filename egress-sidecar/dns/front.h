@@ -9,6 +9,7 @@
 
 #include "../policy/policy.h"
 #include "resolvers.h"
+#include "share.h"
 
 #include <sys/socket.h>
 
@@ -42,7 +43,15 @@ struct front_owner {
 			 uint64_t elapsed_us, const struct sockaddr *peer);
 };
 
+/* What the fronts of a process share, so that none can starve another. Borrowed
+ * by them; filled by front_pools_init(). */
+struct front_pools {
+	struct share_pool questions; /* that resolvers are to answer */
+};
+void front_pools_init(struct front_pools *pools);
+
 struct front_settings {
+	struct front_pools *pools; /* NULL: the front is alone */
 	/* Listening sockets, bound, non-blocking; -1: none. The front closes
 	 * them unless keep_sockets. */
 	int udp4, tcp4, udp6, tcp6;

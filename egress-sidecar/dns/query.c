@@ -407,6 +407,7 @@ static void on_asked(void *arg, enum resolver_result result,
 	int ede = EDE_NETWORK_ERROR;
 
 	LIST_REMOVE(lookup, in_bucket);
+	share_give_back(&front->questions, 1);
 	if (result == RESOLVER_ANSWERED) {
 		int err = answer_read(&answer, &lookup->name, lookup->key.type,
 				      lookup->key.dnssec_ok, message, len);
@@ -456,11 +457,16 @@ static int lookup_start(struct front *front, const struct question *q,
 {
 	uint8_t message[QUESTION_UPSTREAM_MAX];
 	size_t len = question_upstream(q, message);
-	struct lookup *lookup = lookup_new(front);
+	struct lookup *lookup;
 	int err;
 
-	if (!lookup)
+	if (!share_take(&front->questions, 1))
+		return -EAGAIN;
+	lookup = lookup_new(front);
+	if (!lookup) {
+		share_give_back(&front->questions, 1);
 		return -ENOMEM;
+	}
 	lookup->front = front;
 	lookup->name = q->name;
 	lookup->key = *key;
@@ -469,6 +475,7 @@ static int lookup_start(struct front *front, const struct question *q,
 	err = resolvers_ask(front->resolvers, front, message, len, on_asked,
 			    lookup, &lookup->asked);
 	if (err) {
+		share_give_back(&front->questions, 1);
 		lookup_free(front, lookup);
 		return err;
 	}
@@ -620,6 +627,7 @@ void query_end_all(struct front *front)
 	for (size_t i = 0; i < FRONT_LOOKUP_BUCKETS; i++)
 		while ((lookup = LIST_FIRST(&front->lookups[i]))) {
 			LIST_REMOVE(lookup, in_bucket);
+			share_give_back(&front->questions, 1);
 			resolvers_cancel(lookup->asked);
 			end_list(front, &lookup->waiting);
 			free(lookup);

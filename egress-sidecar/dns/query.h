@@ -21,8 +21,9 @@ enum {
 	FRONT_LOOKUP_BUCKETS = 256,
 	FRONT_SPARE = FRONT_BATCH * FRONT_ROUNDS, /* queries kept for reuse */
 	FRONT_QUERIES_DEFAULT = 4096,
-	QUERY_ROOM = 512,       /* bytes: any refusal, most answers */
-	FRONT_CLIENTS_MAX = 256 /* TCP connections */
+	QUERY_ROOM = 512,            /* bytes: any refusal, most answers */
+	FRONT_QUESTIONS_MAX = 16384, /* of all fronts, at resolvers */
+	FRONT_CLIENTS_MAX = 256      /* TCP connections */
 };
 
 struct tcp_client;
@@ -95,9 +96,11 @@ struct front {
 	struct lookup_list spare_lookups;
 	size_t n_spare_lookups;
 	size_t n_queries;
-	uint64_t read_ns;          /* when the questions at hand were read */
-	struct query_list replies; /* leave at the end of this turn */
-	bool learned;              /* since the last commit */
+	struct front_pools own_pools; /* where none are given */
+	struct share questions;       /* lookups: of the process's */
+	uint64_t read_ns;             /* when the questions at hand were read */
+	struct query_list replies;    /* leave at the end of this turn */
+	bool learned;                 /* since the last commit */
 	struct query_list spare;
 	size_t n_spare;
 	struct front_pace pace;
