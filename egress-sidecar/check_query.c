@@ -179,22 +179,38 @@ static void match_name_port(const struct policy *policy,
 			       .index = -1};
 }
 
+/* The name in the first len characters of text; a message where there is
+ * none. */
+static const char *read_name(struct domain_name *name, const char *text,
+			     size_t len)
+{
+	char copy[DOMAIN_NAME_TEXT_MAX];
+	const char *why;
+
+	if (len >= sizeof(copy))
+		return "too long";
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	if (domain_name_from_text(name, copy, &why) < 0)
+		return misread(text, why);
+	if (domain_name_ends_in_number(name))
+		return "neither an address nor a name, for its last label is "
+		       "a number";
+	return NULL;
+}
+
 /* NAME or NAME:PORT */
 static int query_name(const struct policy *policy, const char *text)
 {
 	const char *colon = strrchr(text, ':'), *why;
 	struct domain_name name;
 	struct decision d, udp;
-	char copy[DOMAIN_NAME_TEXT_MAX];
 	unsigned int port = 0;
-	size_t len = colon ? (size_t)(colon - text) : strlen(text);
 
-	if (len >= sizeof(copy))
-		return bad_query(text, "too long");
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	if (domain_name_from_text(&name, copy, &why) < 0)
-		return bad_query(text, misread(text, why));
+	why = read_name(&name, text,
+			colon ? (size_t)(colon - text) : strlen(text));
+	if (why)
+		return bad_query(text, why);
 	if (colon && read_port(&port, colon + 1) < 0)
 		return bad_query(text,
 				 misread(text, "the port is not 1 to 65535"));
@@ -251,15 +267,9 @@ static int query_answer(const struct policy *policy, const char *text,
 	struct admitted_ports ports;
 	struct domain_name name;
 	struct address a;
-	char copy[DOMAIN_NAME_TEXT_MAX];
-	size_t len = (size_t)(equals - text);
-	const char *why;
+	const char *why = read_name(&name, text, (size_t)(equals - text));
 
-	if (len >= sizeof(copy))
-		return bad_query(text, "too long");
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	if (domain_name_from_text(&name, copy, &why) < 0)
+	if (why)
 		return bad_query(text, why);
 	if (address_from_text(&a, equals + 1) < 0)
 		return bad_query(text, "expected an IP address after '='");

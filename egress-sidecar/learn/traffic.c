@@ -100,9 +100,9 @@ static struct seen_name *take_name(struct traffic *t, const char *text,
 	struct seen_name key = {.denied_by_rule = false}, *name;
 	const char *why;
 
-	/* Digits and dots alone are no name in a policy either. */
+	/* What ends in a number is no name in a policy either. */
 	if (domain_name_from_text(&key.name, text, &why) < 0 ||
-	    text[strspn(text, "0123456789.")] == '\0') {
+	    domain_name_ends_in_number(&key.name)) {
 		t->no_host_names++;
 		return NULL;
 	}

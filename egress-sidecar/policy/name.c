@@ -190,6 +190,23 @@ size_t domain_name_labels(const struct domain_name *name,
 	return n;
 }
 
+bool domain_name_ends_in_number(const struct domain_name *name)
+{
+	const uint8_t *label = name->wire;
+
+	if (label[0] == 0)
+		return false;
+	while (label[label[0] + 1] != 0)
+		label += label[0] + 1;
+	if (label[0] >= 2 && label[1] == '0' && label[2] == 'x')
+		return true;
+	for (size_t i = 1; i <= label[0]; i++) {
+		if ((label[i] < '0' || label[i] > '9') && label[i] != '-')
+			return false;
+	}
+	return true;
+}
+
 struct sip {
 	uint64_t v0, v1, v2, v3;
 };

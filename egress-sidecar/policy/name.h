@@ -47,6 +47,13 @@ void domain_octets_fold(uint8_t *to, const uint8_t *from, size_t n);
  * out of memory. */
 struct domain_name *domain_name_copy(const struct domain_name *name);
 
+/* Is the last label digits and hyphens alone, or does it begin with "0x"? No
+ * top-level domain does (RFC 3696, 2), while resolvers' and browsers' readers
+ * of host names take such a name for an IPv4 address in another notation (URL
+ * standard, "ends in a number"; inet_aton(3)): as a rule's target it is a
+ * mistyped address or range. */
+bool domain_name_ends_in_number(const struct domain_name *name);
+
 bool domain_name_equal(const struct domain_name *a,
 		       const struct domain_name *b);
 

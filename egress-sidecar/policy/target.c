@@ -10,6 +10,15 @@ static int read_range(struct rule *rule, const char *text, const char **why)
 	return address_range_from_text(&rule->range, text, why);
 }
 
+/* What somebody meant by a name that ends in a number. */
+static const char *number_meant(const char *text)
+{
+	if (strchr(text, '-'))
+		return "a range of addresses; give its prefixes (10.0.0.0/8)";
+	return "not a name, for its last label is a number; an IPv4 address "
+	       "has four decimal parts";
+}
+
 static int read_name(struct rule *rule, const char *text, const char **why)
 {
 	struct domain_name name;
@@ -17,6 +26,10 @@ static int read_name(struct rule *rule, const char *text, const char **why)
 
 	if (ret < 0)
 		return ret;
+	if (domain_name_ends_in_number(&name)) {
+		*why = number_meant(text);
+		return -EINVAL;
+	}
 	*why = "out of memory";
 	rule->name = domain_name_copy(&name);
 	return rule->name ? 0 : -ENOMEM;
@@ -53,8 +66,7 @@ int rule_read_target(struct rule *rule, const char *text, const char **why)
 	}
 	if (strchr(text, ':'))
 		return read_with_colon(rule, text, why);
-	/* digits and dots alone are a (mistyped) address, never a name: no
-	 * top-level domain is numeric (RFC 3696, 2) */
+	/* digits and dots alone are a (mistyped) address, never a name */
 	if (strchr(text, '/') ||
 	    (text[0] != '\0' && text[strspn(text, "0123456789.")] == '\0'))
 		return read_range(rule, text, why);

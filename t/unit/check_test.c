@@ -306,6 +306,12 @@ static void wrong_usage_is_status_2(void **state)
 		{"a.test:443x", "the port is not 1 to 65535"},
 		{"a.test=b.test", "expected an IP address after '='"},
 		{"a..b=192.0.2.1", "an empty label"},
+		{"203.0.113.60-203.0.113.70", "neither an address nor a name, "
+					      "for its last label is a number"},
+		{"0x7f.1:80", "neither an address nor a name, for its last "
+			      "label is a number"},
+		{"10.1=192.0.2.1", "neither an address nor a name, for its "
+				   "last label is a number"},
 		{"[::1]443", "a character that is not a letter, digit, '-', "
 			     "'_' or '.'"},
 	};

@@ -310,10 +310,11 @@ static void other_lines_are_passed_over(void **state)
 	sent("203.0.113.3", "tcp", 65536);
 	asked("\\\\032.test", "\"203.0.113.4\"");
 	asked("1.2.3.4.5", "\"203.0.113.1\"");
+	asked("a.0x1", "\"203.0.113.1\"");
 	assert_string_equal(learned(NULL), "[" ALLOW("203.0.113.1") "}]");
 	assert_int_equal(traffic.unreadable, 6);
 	assert_non_null(strstr(report, "# 7 log lines were held back"));
-	assert_non_null(strstr(report, "# 2 lookups of names that no policy"));
+	assert_non_null(strstr(report, "# 3 lookups of names that no policy"));
 }
 
 static void one_sandbox_of_many(void **state)

@@ -357,6 +357,14 @@ static const struct {
 	 0},
 	{"{'action':'allow','target':'1.2.3'}",
 	 "egress[0].target: \"1.2.3\": not an IP address", 0},
+	{"{'action':'deny','target':'203.0.113.60-203.0.113.70'}",
+	 "egress[0].target: \"203.0.113.60-203.0.113.70\": a range of "
+	 "addresses; give its prefixes (10.0.0.0/8)",
+	 0},
+	{"{'action':'deny','target':'0x7f.1'}",
+	 "egress[0].target: \"0x7f.1\": not a name, for its last label is a "
+	 "number; an IPv4 address has four decimal parts",
+	 0},
 	{"{'action':'allow','target':'1.2.3.256'}",
 	 "egress[0].target: \"1.2.3.256\": not an IP address", 0},
 	{"{'action':'allow','target':'10.0.0.1/8'}",
@@ -399,6 +407,73 @@ static const struct {
 	 "only allow rules and addresses may be limited",
 	 0},
 };
+
+/* What others read as an IPv4 address or a range of them is not a name. */
+static void numbers_are_no_names(void **state)
+{
+	static const char *const numbers[] = {
+		"10.1",
+		"127.1",
+		"017700000001",
+		"2130706433",
+		"0x7f.1",
+		"0x7f000001",
+		"0X7F000001",
+		"0x7f.0.0.0x1",
+		"1.2.3.0x",
+		"010.0.0.1",
+		"1.2.3.4.5",
+		"a.10",
+		"*.10",
+		"*.a.0x1",
+		"a.b.1.",
+		"10.0.0.0-8",
+		"1-2",
+		"10.0.0.1-",
+		"10.0.0.1-.",
+		"203.0.113.60-203.0.113.70",
+		"0x0a000001-0x0a000009",
+		"2001:db8::1-2001:db8::9",
+		"[10.0.0.1]",
+		"10.0.0.1%eth0",
+		"10.0.0.1:25",
+		"[2001:db8::1]:25",
+	};
+	static const char *const names[] = {
+		"1e100.net", "10.0.0.1.nip.io", "0x7f.a",
+		"1.2.3.4a",  "a.1-a",           "3com",
+		"a1",
+	};
+	struct policy_error err;
+	struct rules *rules;
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		char *all;
+
+		snprintf(text, sizeof(text), "{'action':'deny','target':'%s'}",
+			 numbers[i]);
+		all = document(text);
+		if (rules_from_text(&rules, all, strlen(all), 0, &err) !=
+		    -EINVAL)
+			fail_msg("%s", numbers[i]);
+		assert_non_null(strstr(err.message, "egress[0].target: \""));
+		free(all);
+		assert_int_equal(rules_new(&rules, POLICY_ALLOW), 0);
+		assert_int_equal(
+			rules_append(rules, POLICY_DENY, numbers[i], &err),
+			-EINVAL);
+		rules_free(rules);
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(text, sizeof(text), "{'action':'deny','target':'%s'}",
+			 names[i]);
+		rules = read_egress(text);
+		assert_int_equal(rules->rule[0].kind, TARGET_NAME);
+		rules_free(rules);
+	}
+}
 
 static void every_fault_names_its_rule(void **state)
 {
@@ -721,6 +796,7 @@ int main(void)
 		cmocka_unit_test(priority_is_the_place_unless_given),
 		cmocka_unit_test(ports_are_sorted_and_merged),
 		cmocka_unit_test(names_may_list_64_ports),
+		cmocka_unit_test(numbers_are_no_names),
 		cmocka_unit_test(every_fault_names_its_rule),
 		cmocka_unit_test(bad_ports_are_refused),
 		cmocka_unit_test(faults_outside_rules_have_no_index),

@@ -1,0 +1,82 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# A target means the same to all that read policies: the sidecar's checker, its
+# always-files, the gateway's blocks and the gateway's records.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use JSON::PP;
+use Test::More;
+use Harness;
+use Ingress;
+
+my $json = JSON::PP->new->canonical;
+my $dir = scratch();
+my $g = gateway();
+my $program = build_dir() . '/egress-sidecar';
+
+# Each reader's error for a target in a deny rule; empty where it is taken.
+my %reader = (
+	'check' => sub {
+		write_file("$dir/policy.json", $json->encode({ egress =>
+			[{ action => 'deny', target => $_[0] }] }));
+		my ($status, $out) = capture($program, 'check',
+		    "$dir/policy.json");
+		return $status ? $out : '';
+	},
+	'deny.always' => sub {
+		write_file("$dir/deny.always", "# first\n$_[0]\n");
+		write_file("$dir/policy.json", '{}');
+		my ($status, $out) = capture($program, 'check', '--always',
+		    $dir, "$dir/policy.json");
+		return $status ? $out : '';
+	},
+	'opensandbox_policy' => sub {
+		return config_error(http =>
+			qq{opensandbox_policy p { deny "$_[0]"; }\n});
+	},
+	'the records\' API' => sub {
+		my $a = api($g, 'PUT', '/sb', { endpoint => '127.0.0.1',
+			policy => { egress =>
+				[{ action => 'deny', target => $_[0] }] } });
+		return $a->{status} < 300 ? '' : $a->{body};
+	},
+);
+
+sub each_reader
+{
+	my ($target, $error) = @_;
+
+	for my $name (sort keys %reader) {
+		my $got = $reader{$name}->($target);
+		if (defined $error) {
+			like($got, $error, "$name refuses '$target'");
+		} else {
+			is($got, '', "$name takes '$target'");
+		}
+	}
+}
+
+my $number = qr/its last label is a number/;
+my $range = qr/a range of addresses/;
+
+each_reader('203.0.113.60-203.0.113.70', $range);
+each_reader('10.0.0.1-9', $range);
+each_reader('0x7f000001-0x7f000009', $range);
+each_reader('2001:db8::1-2001:db8::9', qr/not an IP address/);
+each_reader('10.1', qr/not an IP address/);
+each_reader('017700000001', qr/not an IP address/);
+each_reader('0x7f.1', $number);
+each_reader('0x7f000001', $number);
+each_reader('*.10', $number);
+each_reader('[10.0.0.1]', qr/a character that is not/);
+each_reader('[2001:db8::1]', qr/without brackets/);
+each_reader('fe80::1%eth0', qr/without a zone/);
+each_reader('10.0.0.1:25', qr/holds no port/);
+each_reader($_) for '10.0.0.1', '2001:db8::/32', '1e100.net',
+    '*.10.0.0.1.nip.io';
+
+done_testing();
