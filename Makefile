@@ -29,6 +29,9 @@ endif
 NGINX    ?=
 DESTDIR  ?=
 PREFIX   ?= /usr
+
+# How many system tests run side by side; most of them wait most of the time.
+JOBS     ?= $(shell expr $$(nproc) + 1)
 TESTS    ?= $(wildcard t/*.t)
 
 ifneq ($(NGINX),)
@@ -92,7 +95,7 @@ unit: $(UNIT_TESTS)
 	@set -e; for test in $(UNIT_TESTS); do echo "== $$test"; ./$$test; done
 
 system: all fuzzers $(TOOLS)
-	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) prove --timer -It/lib $(TESTS)
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) prove --timer -j $(JOBS) -It/lib $(TESTS)
 
 check: deps
 	@$(MAKE) --no-print-directory all unit
