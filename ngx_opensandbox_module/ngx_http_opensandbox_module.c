@@ -169,6 +169,11 @@ ngx_http_opensandbox_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (omcf->renew &&
+        ngx_http_opensandbox_renew_init(cf, omcf->renew) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_opensandbox_meters_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }

@@ -23,7 +23,7 @@
 typedef struct {
     ngx_http_opensandbox_renew_conf_t *conf;
     ngx_peer_connection_t              peer;
-    ngx_uint_t                         addr; /* which of the addresses */
+    ngx_http_opensandbox_lookup_t      lookup;
     ngx_event_t                        retry;
     ngx_msec_t                         backoff;
 
@@ -57,6 +57,8 @@ typedef struct {
 
 static void
 ngx_http_opensandbox_redis_connect(ngx_http_opensandbox_redis_t *redis);
+static void
+ngx_http_opensandbox_redis_found(void *data, ngx_int_t found);
 static void
 ngx_http_opensandbox_redis_retry_handler(ngx_event_t *ev);
 static void
@@ -103,7 +105,10 @@ ngx_http_opensandbox_redis_init(ngx_http_opensandbox_renew_conf_t *conf,
     }
 
     redis->conf = conf;
-    redis->addr = ngx_random() % conf->naddrs;
+    redis->lookup.conf = conf;
+    redis->lookup.turn = ngx_random() % 256;
+    redis->lookup.handler = ngx_http_opensandbox_redis_found;
+    redis->lookup.data = redis;
     redis->backoff = NGX_HTTP_OPENSANDBOX_REDIS_BACKOFF;
 
     redis->ring = ngx_palloc(cycle->pool, NGX_HTTP_OPENSANDBOX_REDIS_RING);
@@ -128,6 +133,7 @@ void
 ngx_http_opensandbox_redis_exit(void)
 {
     if (ngx_http_opensandbox_redis) {
+        ngx_http_opensandbox_lookup_cancel(&ngx_http_opensandbox_redis->lookup);
         ngx_http_opensandbox_redis_close(ngx_http_opensandbox_redis);
     }
 }
@@ -179,7 +185,7 @@ ngx_http_opensandbox_redis_push(ngx_str_t *intent)
     if (redis->peer.connection) {
         ngx_http_opensandbox_redis_send(redis);
 
-    } else if (!redis->retry.timer_set) {
+    } else if (!redis->retry.timer_set && redis->lookup.resolver == NULL) {
         ngx_http_opensandbox_redis_connect(redis);
     }
 }
@@ -188,15 +194,36 @@ ngx_http_opensandbox_redis_push(ngx_str_t *intent)
 static void
 ngx_http_opensandbox_redis_connect(ngx_http_opensandbox_redis_t *redis)
 {
+    ngx_int_t rc;
+
+    rc = ngx_http_opensandbox_lookup_start(&redis->lookup);
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_opensandbox_redis_found(redis, rc);
+    }
+}
+
+
+static void
+ngx_http_opensandbox_redis_found(void *data, ngx_int_t found)
+{
+    ngx_http_opensandbox_redis_t *redis = data;
+
     ngx_int_t              rc;
     ngx_addr_t            *addr;
     ngx_connection_t      *c;
     ngx_peer_connection_t *pc;
 
-    addr = &redis->conf->addrs[redis->addr];
+    addr = &redis->lookup.addr;
     pc = &redis->peer;
 
     ngx_memzero(pc, sizeof(ngx_peer_connection_t));
+
+    if (found != NGX_OK) {
+        pc->name = &redis->conf->host;
+        ngx_http_opensandbox_redis_fail(redis, "cannot be resolved", 0);
+        return;
+    }
 
     pc->sockaddr = addr->sockaddr;
     pc->socklen = addr->socklen;
@@ -583,8 +610,6 @@ ngx_http_opensandbox_redis_fail(ngx_http_opensandbox_redis_t *redis,
     redis->failing = 1;
 
     ngx_http_opensandbox_redis_close(redis);
-
-    redis->addr = (redis->addr + 1) % redis->conf->naddrs;
 
     ngx_add_timer(&redis->retry,
                   redis->backoff / 2 + ngx_random() % (redis->backoff / 2 + 1));

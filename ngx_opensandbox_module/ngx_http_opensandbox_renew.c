@@ -366,6 +366,7 @@ ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
     url.url.data = text->data + scheme.len;
     url.url.len = text->len - scheme.len;
     url.default_port = 6379;
+    url.no_resolve = 1;
     last = text->data + text->len;
 
     if (ngx_http_opensandbox_renew_login(&url.url, &user, &password) != NGX_OK)
@@ -391,6 +392,22 @@ ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
         return NGX_CONF_ERROR;
     }
 
+    if (url.naddrs == 0) {
+        conf->host = url.host;
+        conf->port = url.port;
+
+        conf->line = cf->conf_file->line;
+        conf->file.len = cf->conf_file->file.name.len;
+        conf->file.data = ngx_pstrdup(cf->pool, &cf->conf_file->file.name);
+
+        if (conf->file.data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        /* whether it has to be known now is for renew_init() to say */
+        (void) ngx_inet_resolve_host(cf->pool, &url);
+    }
+
     conf->addrs = url.addrs;
     conf->naddrs = url.naddrs;
 
@@ -398,6 +415,31 @@ ngx_http_opensandbox_renew_url(ngx_conf_t *cf, ngx_str_t *text,
                    NGX_OK
                ? NULL
                : NGX_CONF_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_renew_init(ngx_conf_t                        *cf,
+                                ngx_http_opensandbox_renew_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* without the directive it is one that has no servers, for the blocks */
+
+    if (clcf->resolver && clcf->resolver->connections.nelts) {
+        conf->resolver = clcf->resolver;
+
+    } else if (conf->naddrs == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "host not found: \"%V\" in %V:%ui; it can be looked up "
+                      "later with a \"resolver\" in \"http\"",
+                      &conf->host, &conf->file, conf->line);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

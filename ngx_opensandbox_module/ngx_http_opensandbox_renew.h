@@ -9,9 +9,17 @@
 
 /* opensandbox_renew_intent */
 struct ngx_http_opensandbox_renew_conf_s {
+    ngx_str_t       host; /* empty if it is an address */
+    in_port_t       port;
+    ngx_str_t       file; /* where it stands */
+    ngx_uint_t      line;
+    ngx_resolver_t *resolver; /* of "http"; NULL without */
+
+    /* of the host when the configuration was read; maybe none */
     ngx_addr_t *addrs;
     ngx_uint_t  naddrs;
-    time_t      min_interval; /* seconds */
+
+    time_t min_interval; /* seconds */
 
     /* in Redis' protocol: what opens a connection, and its answers */
     ngx_str_t  hello;
@@ -22,6 +30,44 @@ struct ngx_http_opensandbox_renew_conf_s {
     ngx_str_t  trim;
     ngx_uint_t answers;
 };
+
+
+/* _lookup.c: the address for a connection */
+
+#define NGX_HTTP_OPENSANDBOX_LOOKUP_TIMEOUT 2000 /* milliseconds */
+
+typedef struct {
+    ngx_http_opensandbox_renew_conf_t *conf;
+
+    /* for a result that comes later: NGX_OK or NGX_ERROR */
+    void (*handler)(void *data, ngx_int_t rc);
+    void *data;
+
+    ngx_addr_t addr; /* the result, until the next look-up */
+
+    ngx_resolver_ctx_t *resolver; /* while it is asked */
+    ngx_int_t           rc;
+    ngx_uint_t          turn; /* of several addresses */
+    ngx_sockaddr_t      sockaddr;
+    u_char              name[NGX_SOCKADDR_STRLEN];
+} ngx_http_opensandbox_lookup_t;
+
+/*
+ * NGX_OK with the address in lookup->addr; NGX_ERROR if none is known;
+ * NGX_AGAIN, then the handler will be called.
+ */
+ngx_int_t
+ngx_http_opensandbox_lookup_start(ngx_http_opensandbox_lookup_t *lookup);
+
+/* Ends a look-up, if there is one; the handler will not be called. */
+void
+ngx_http_opensandbox_lookup_cancel(ngx_http_opensandbox_lookup_t *lookup);
+
+
+/* _renew.c: to be called when all of "http" is known */
+ngx_int_t
+ngx_http_opensandbox_renew_init(ngx_conf_t                        *cf,
+                                ngx_http_opensandbox_renew_conf_t *conf);
 
 
 /* _redis.c: one worker's queue of intents, and its connection to Redis */
