@@ -142,6 +142,14 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
     }
 
     if (ctx->status != NGX_HTTP_OPENSANDBOX_OK) {
+        rc = ngx_http_opensandbox_cors_preflight(r);
+
+        if (rc != NGX_DECLINED) {
+            ctx->status = NGX_HTTP_OPENSANDBOX_OK;
+            ngx_http_finalize_request(r, rc);
+            return NGX_DONE;
+        }
+
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "opensandbox: %V, sandbox \"%V\", port %ui%s%s",
                       ngx_http_opensandbox_status_name(ctx->status), &ctx->id,

@@ -41,6 +41,11 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
          NGX_CONF_TAKE12,
      ngx_http_opensandbox_access_cookie, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("opensandbox_cors"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_1MORE,
+     ngx_http_opensandbox_cors, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
     {ngx_string("opensandbox_host"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,

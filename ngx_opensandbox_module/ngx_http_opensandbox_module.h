@@ -152,6 +152,7 @@ typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
+    ngx_array_t              *cors;       /* origins, see _cors.c; or NULL */
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 
@@ -514,6 +515,22 @@ ngx_http_opensandbox_link_read(ngx_http_request_t         *r,
 ngx_int_t
 ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _cors.c: pages of the origins that opensandbox_cors names */
+char *
+ngx_http_opensandbox_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/*
+ * Answers a preflight of such a page.  NGX_DECLINED for any other request; else
+ * what ngx_http_finalize_request() takes.
+ */
+ngx_int_t
+ngx_http_opensandbox_cors_preflight(ngx_http_request_t *r);
+
+/* Lets such a page read an error of the gateway's; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_opensandbox_cors_error(ngx_http_request_t *r);
 
 
 /* _origin.c: which page a browser asks for */

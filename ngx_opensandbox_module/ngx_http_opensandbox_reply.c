@@ -19,6 +19,8 @@ typedef struct {
 static ngx_int_t
 ngx_http_opensandbox_header_filter(ngx_http_request_t *r);
 static ngx_uint_t
+ngx_http_opensandbox_own_error(ngx_http_request_t *r);
+static ngx_uint_t
 ngx_http_opensandbox_answered(ngx_http_request_t         *r,
                               ngx_http_opensandbox_ctx_t *ctx);
 static ngx_int_t
@@ -160,6 +162,12 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
 
+    if (ctx == NULL && ngx_http_opensandbox_own_error(r) &&
+        ngx_http_opensandbox_cors_error(r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ctx == NULL || ctx->replied) {
         return ngx_http_next_header_filter(r);
     }
@@ -186,6 +194,10 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
 
         ngx_http_opensandbox_diagnose(r, ctx);
 
+        if (ngx_http_opensandbox_cors_error(r) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         if (ctx->status != NGX_HTTP_OPENSANDBOX_OK &&
             r->err_status == ngx_http_opensandbox_answers[ctx->status].status &&
             ngx_http_opensandbox_reply(r, ctx) != NGX_OK)
@@ -205,6 +217,26 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * Whether nginx refuses a request before its route is read, or gives the page
+ * for one that had a route.
+ */
+
+static ngx_uint_t
+ngx_http_opensandbox_own_error(ngx_http_request_t *r)
+{
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    if (r != r->main || r->err_status < NGX_HTTP_BAD_REQUEST) {
+        return 0;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    return olcf->mode || ngx_http_opensandbox_own_ctx(r) != NULL;
 }
 
 
