@@ -8,7 +8,7 @@
 use strict;
 use warnings;
 use MIME::Base64 qw(encode_base64);
-use Test::More tests => 129;
+use Test::More tests => 133;
 use Harness;
 use Ingress;
 use Links;
@@ -63,6 +63,11 @@ location /s/ { rewrite ^/s/(.*) /.opensandbox/\$1 break;
     opensandbox host; opensandbox_access_cookie strict; $proxy }
 location /again/ { opensandbox uri prefix=/again; error_page 502 = \@again; $proxy }
 location \@again { opensandbox uri prefix=/again; $proxy }
+location /asked/ { opensandbox uri prefix=/asked; $proxy
+    auth_request /asked/safe/port/$box/auth;
+    mirror /asked/safe/port/$box/mirror; }
+location = /asked/safe/port/$box/auth { opensandbox uri prefix=/asked; $proxy }
+location = /asked/safe/port/$box/mirror { opensandbox uri prefix=/asked; $proxy }
 location /header/ { opensandbox header; $proxy }
 location /v1/ { opensandbox_api; opensandbox_public host http://box.test; }
 location /uri/ { rewrite ^/uri(/.*) \$1 break; opensandbox_api;
@@ -89,6 +94,14 @@ my $long = "$later/" . long('long', 'safe', $box, $later);
 my $good = value('safe', $box, $later);
 my $cookie = "Cookie: $name=$good";
 my $host = "Host: safe-$box.box.test";
+
+# Subrequests
+my $asked = get($port, "/asked/safe/port/$box/page", $cookie);
+is($asked->{status}, 200, 'a subrequest before it leaves a request its cookie');
+unlike($asked->{body}, qr/opensandbox-access/, 'which goes no further');
+is(get($port, "/asked/safe/port/$box/page")->{status}, 401, 'and is needed');
+is(get($port, "/asked/safe2/port/$box/page", $cookie)->{status}, 401,
+    'and admits to no other sandbox');
 
 # A link sets the cookie
 my $a = get($port, "$base/$link/?Set-Cookie%3a%20a=b", @browser);

@@ -31,6 +31,14 @@ sub sandbox
 			syswrite $fh, '.';
 			close $fh;
 			wait_for(sub { -e "$dir/free" }, 20) if $path =~ /hold/;
+			if ($head =~ /^Range: bytes=(\d+)-(\d+)/m) {
+				my $last = $2 > 24 ? 24 : $2;
+				my $part = $mark x ($last - $1 + 1);
+				print $s "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\n"
+				    . "Content-Range: bytes $1-$last/25\r\nContent-Length: "
+				    . length($part) . "\r\n\r\n$part";
+				next;
+			}
 			my $id = $head =~ /^X-Id: (.*)\r$/m ? $1 : '';
 			my $body = "$mark " . (-s "$dir/asked.$mark") . " [$id]\n";
 			$body .= "<!--# include virtual=\"$1\" -->"
@@ -118,6 +126,15 @@ server {
         proxy_cache cached;
         proxy_cache_key \$server_port:\$mapped:\$derived:\$arg_page;
         proxy_cache_valid 200 1h;
+        $sandbox
+        proxy_buffering on;
+    }
+    location ~ /sliced\$ {
+        slice 10;
+        proxy_cache cached;
+        proxy_cache_key \$server_port:\$mapped:\$slice_range;
+        proxy_cache_valid 206 1h;
+        proxy_set_header Range \$slice_range;
         $sandbox
         proxy_buffering on;
     }
@@ -221,6 +238,11 @@ my @directives = (
 		my ($two) = $had[2]{body} =~ /^(\w \d+)/;
 		return join ', ', map({ told($_) } @had), $one eq $two ? 'kept' : 'not kept';
 	}, 'a, b, a, b, kept'],
+	['slice' => sub {
+		return join ', ', map {
+			ask_box($_, 'sliced')->{body} =~ s/^(.)\1{24}(?=<|$)/$1/r
+		} qw(a b a);
+	}, 'a, b, a'],
 	['limit_req' => sub {
 		return join ', ', map { told(ask_box($_, 'rate')) } qw(a b a b);
 	}, 'a, b, 503, 503'],
