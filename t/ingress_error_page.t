@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
-# An error page that comes from a sandbox, by any form of error_page, is a
-# sandbox's answer as any other; and the page of a request is of its own
-# sandbox, whatever its subrequests met.
+# What comes from a sandbox by way of another location, any form of error_page
+# or another redirect inside, is a sandbox's answer as any other; and the page of
+# a request is of its own sandbox, whatever its subrequests met.
 
 use strict;
 use warnings;
@@ -39,28 +39,45 @@ my $box = backend(sub {
 	}
 });
 
-# Nothing listens there.
+# Nothing listens there; and one that sends on to the other sandbox.
 my $dead = free_port();
+my $prefix = "/sandboxes/b/port/$box";
+my $jump = backend(sub {
+	my ($s) = @_;
+	while (my $head = Ingress::read_head($s)) {
+		my ($page) = $head =~ m{^\S+ /(\S*)};
+		print $s "HTTP/1.1 404 Not Found\r\nX-Accel-Redirect: $prefix/$page\r\n"
+		    . "Set-Cookie: opensandbox-access=stolen\r\nLocation: /wrong\r\n"
+		    . "Content-Length: 3\r\n\r\nno\n";
+	}
+});
 
+# The status, what stands in the location, the mode of the one that it leads to,
+# and the port that was asked.
 my @forms = (
-	['200', '=200 %TO%', 'uri'],
-	['200', '= %TO%', 'uri'],
-	['502', '%TO%', 'uri'],
-	['503', '=503 %TO%', 'uri'],
-	['200', '=200 @box', 'header'],
-	['502', '@box', 'header'],
+	['200', 'error_page 502 =200 %TO%;', 'uri', $dead],
+	['200', 'error_page 502 = %TO%;', 'uri', $dead],
+	['502', 'error_page 502 %TO%;', 'uri', $dead],
+	['503', 'error_page 502 =503 %TO%;', 'uri', $dead],
+	['200', 'error_page 502 =200 @box;', 'header', $dead],
+	['502', 'error_page 502 @box;', 'header', $dead],
+	['200', 'error_page 404 =200 %TO%; proxy_intercept_errors on;', 'uri', $jump],
+	['404', 'error_page 404 %TO%; proxy_intercept_errors on;', 'uri', $jump],
+	['200', 'try_files /none %TO%;', 'uri', $dead],
+	['200', 'try_files /none @box;', 'header', $dead],
+	['200', '', 'uri', $jump],
 );
 
-my $prefix = "/sandboxes/b/port/$box";
 my (@port, $servers);
 for my $i (0 .. $#forms) {
 	$port[$i] = free_port();
-	my $error = $forms[$i][1];
+	my $line = $forms[$i][1];
+	my $folder = $line ? '%CONF%' : $dir;
 	my $locations = join '', map { my $page = $_; <<"EOT" }
     location ~ ^/sandboxes/a/.*/$page\$ {
         opensandbox uri;
-        include %CONF%/opensandbox-proxy.conf;
-        error_page 502 @{[$error =~ s{%TO%}{$prefix/$page}r]};
+        include $folder/opensandbox-proxy.conf;
+        @{[$line =~ s{%TO%}{$prefix/$page}r]}
     }
 EOT
 	    qw(plain garbage events);
@@ -80,6 +97,11 @@ server {
 }
 EOT
 }
+
+# One that takes orders from a sandbox.
+my $conf = read_file(root() . '/conf/nginx/opensandbox-proxy.conf');
+write_file("$dir/opensandbox-proxy.conf",
+    $conf =~ s/^proxy_ignore_headers[^;]*;//mr);
 
 my $g = gateway(workers => 1, http => <<"EOT", server => <<"EOT");
 log_format who "\$opensandbox_id \$opensandbox_status";
@@ -125,13 +147,13 @@ sub streams
 }
 
 for my $i (0 .. $#forms) {
-	my ($status, $form, $mode) = @{ $forms[$i] };
+	my ($status, $line, $mode, $asked) = @{ $forms[$i] };
 	my $ask = sub {
 		my ($page) = @_;
-		return get($port[$i], "/sandboxes/a/port/$dead/$page",
+		return get($port[$i], "/sandboxes/a/port/$asked/$page",
 		    "OpenSandbox-Ingress-To: b-$box");
 	};
-	my $name = "error_page 502 $form";
+	my $name = $line || 'X-Accel-Redirect';
 	my $a = $ask->('plain');
 	my $h = $a->{headers};
 	my $under = $mode eq 'uri' ? $prefix : '';
@@ -150,7 +172,7 @@ for my $i (0 .. $#forms) {
 	is(json($a)->{code}, 'bad_answer', '  and said to be none');
 
 	my $socket = connect_to($port[$i]);
-	print $socket "GET /sandboxes/a/port/$dead/events HTTP/1.1\r\n"
+	print $socket "GET /sandboxes/a/port/$asked/events HTTP/1.1\r\n"
 	    . "Host: localhost\r\nOpenSandbox-Ingress-To: b-$box\r\n\r\n";
 	wait_for(sub { (<$socket> // 'end') =~ /data: 1|end/ }, 10);
 	is(streams(), 1, '  events are watched');
