@@ -370,9 +370,13 @@ ngx_http_opensandbox_ctx(ngx_http_request_t *r)
     ngx_http_opensandbox_ctx_t *ctx;
 
     for (;;) {
+        if (ngx_http_opensandbox_early(r)) {
+            return NULL;
+        }
+
         ctx = ngx_http_opensandbox_routed_ctx(r);
 
-        if (ctx || r == r->main || ngx_http_opensandbox_early(r)) {
+        if (ctx || r == r->main) {
             return ctx;
         }
 
@@ -420,7 +424,10 @@ ngx_http_opensandbox_routed_ctx(ngx_http_request_t *r)
 }
 
 
-/* Whether a subrequest has not come to its location yet. */
+/*
+ * Whether a request has not come to its location yet: neither the one that it
+ * was redirected from nor its parent's says where it goes.
+ */
 
 static ngx_uint_t
 ngx_http_opensandbox_early(ngx_http_request_t *r)

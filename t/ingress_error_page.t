@@ -85,6 +85,7 @@ EOT
 server {
     listen 127.0.0.1:$port[$i];
     access_log $dir/$i.log who;
+    set \$early "; early: \$opensandbox_id";
     $locations
     location /sandboxes/b/ {
         opensandbox uri;
@@ -104,7 +105,7 @@ write_file("$dir/opensandbox-proxy.conf",
     $conf =~ s/^proxy_ignore_headers[^;]*;//mr);
 
 my $g = gateway(workers => 1, http => <<"EOT", server => <<"EOT");
-log_format who "\$opensandbox_id \$opensandbox_status";
+log_format who "\$opensandbox_id \$opensandbox_status\$early";
 opensandbox_sandbox a { endpoint 127.0.0.1; }
 opensandbox_sandbox b { endpoint 127.0.0.1; }
 $servers
@@ -165,8 +166,8 @@ for my $i (0 .. $#forms) {
 	is_deeply($h->{'set-cookie'},
 	    [$mode eq 'uri' ? "mine=1; Path=$prefix/" : 'mine=1; Path=/'],
 	    '  so are its cookies, and none is the gateway\'s');
-	is(wait_for(sub { read_file("$dir/$i.log") }, 10), "b ok\n",
-	    '  and the line in the log is its own');
+	is(wait_for(sub { read_file("$dir/$i.log") }, 10), "b ok; early: \n",
+	    '  and the line in the log is its own, with none of the first');
 	$a = $ask->('garbage');
 	is($a->{status}, 502, '  no HTTP is no page');
 	is(json($a)->{code}, 'bad_answer', '  and said to be none');
