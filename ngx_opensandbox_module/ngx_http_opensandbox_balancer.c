@@ -15,6 +15,11 @@
  */
 
 
+static ngx_http_opensandbox_upstream_t *
+ngx_http_opensandbox_upstream_of(ngx_http_opensandbox_main_conf_t *omcf,
+                                 ngx_http_upstream_srv_conf_t     *uscf);
+static ngx_int_t
+ngx_http_opensandbox_upstream_server(ngx_http_upstream_srv_conf_t *uscf);
 static ngx_int_t
 ngx_http_opensandbox_init_upstream(ngx_conf_t                   *cf,
                                    ngx_http_upstream_srv_conf_t *us);
@@ -49,29 +54,16 @@ char *
 ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                             *rv;
-    ngx_uint_t                        i;
-    ngx_http_upstream_server_t       *us;
     ngx_http_upstream_srv_conf_t     *uscf;
     ngx_http_opensandbox_pool_t      *pool;
     ngx_http_opensandbox_main_conf_t *omcf;
     ngx_http_opensandbox_upstream_t  *upstream;
 
-    /* nginx wants a server; another method would take one without address
-     * for a mistake of its own, before upstreams() can say what it is */
-
-    static struct sockaddr none;
-    static ngx_addr_t      nowhere = {&none, sizeof(none),
-                                      ngx_string("opensandbox")};
-
     uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
 
-    upstream = omcf->upstreams.elts;
-
-    for (i = 0; i < omcf->upstreams.nelts; i++) {
-        if (upstream[i].conf == uscf) {
-            return "is duplicate";
-        }
+    if (ngx_http_opensandbox_upstream_of(omcf, uscf)) {
+        return "is duplicate";
     }
 
     if (uscf->peer.init_upstream) {
@@ -85,28 +77,19 @@ ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "takes its servers from the zone, not from \"server\"";
     }
 
-    us = ngx_array_push(uscf->servers);
-    if (us == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
-    us->name = nowhere.name;
-    us->addrs = &nowhere;
-    us->naddrs = 1;
-
-    uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
-    uscf->peer.init_upstream = ngx_http_opensandbox_init_upstream;
-
     omcf->used = 1;
-
     upstream = ngx_array_push(&omcf->upstreams);
-    if (upstream == NULL) {
+
+    if (upstream == NULL ||
+        ngx_http_opensandbox_upstream_server(uscf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
     upstream->conf = uscf;
     upstream->inited = 0;
+
+    uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
+    uscf->peer.init_upstream = ngx_http_opensandbox_init_upstream;
 
     if (cf->args->nelts == 1) {
         return NGX_CONF_OK;
@@ -120,6 +103,54 @@ ngx_http_opensandbox_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     uscf->srv_conf[ngx_http_opensandbox_module.ctx_index] = pool;
 
     return NGX_CONF_OK;
+}
+
+
+static ngx_http_opensandbox_upstream_t *
+ngx_http_opensandbox_upstream_of(ngx_http_opensandbox_main_conf_t *omcf,
+                                 ngx_http_upstream_srv_conf_t     *uscf)
+{
+    ngx_uint_t                       i;
+    ngx_http_opensandbox_upstream_t *upstream;
+
+    upstream = omcf->upstreams.elts;
+
+    for (i = 0; i < omcf->upstreams.nelts; i++) {
+        if (upstream[i].conf == uscf) {
+            return &upstream[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * nginx wants a server.  Another method would take one without an address for
+ * a mistake of its own, before upstreams() can say what it is.
+ */
+
+static ngx_int_t
+ngx_http_opensandbox_upstream_server(ngx_http_upstream_srv_conf_t *uscf)
+{
+    ngx_http_upstream_server_t *us;
+
+    static struct sockaddr none;
+    static ngx_addr_t      nowhere = {&none, sizeof(none),
+                                      ngx_string("opensandbox")};
+
+    us = ngx_array_push(uscf->servers);
+    if (us == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
+
+    us->name = nowhere.name;
+    us->addrs = &nowhere;
+    us->naddrs = 1;
+
+    return NGX_OK;
 }
 
 
@@ -162,9 +193,7 @@ static ngx_int_t
 ngx_http_opensandbox_init_upstream(ngx_conf_t                   *cf,
                                    ngx_http_upstream_srv_conf_t *us)
 {
-    ngx_uint_t                        i;
     ngx_http_opensandbox_main_conf_t *omcf;
-    ngx_http_opensandbox_upstream_t  *upstream;
 
     if (us->servers->nelts != 1) {
         ngx_http_opensandbox_misplaced(
@@ -185,13 +214,7 @@ ngx_http_opensandbox_init_upstream(ngx_conf_t                   *cf,
 #endif
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
-    upstream = omcf->upstreams.elts;
-
-    for (i = 0; i < omcf->upstreams.nelts; i++) {
-        if (upstream[i].conf == us) {
-            upstream[i].inited = 1;
-        }
-    }
+    ngx_http_opensandbox_upstream_of(omcf, us)->inited = 1;
 
     us->peer.init = ngx_http_opensandbox_init_peer;
 
