@@ -156,7 +156,7 @@ mkdir "$dir/conf";
 write_file("$dir/conf/opensandbox-proxy.conf", $conf);
 $servers =~ s/%CONF%/$dir\/conf/g;
 
-my $g = gateway(workers => 1, http => <<"EOT");
+my $g = gateway(workers => 1, http => <<"EOT", server => <<"EOT");
 map \$opensandbox_id \$mapped { default \$opensandbox_id; '' none; }
 map \$mapped \$derived { ~^(?<first>.) \$first; }
 log_format who "\$arg_n \$opensandbox_id \$who \$mapped \$derived";
@@ -165,6 +165,20 @@ opensandbox_sandbox a { endpoint 127.0.0.1; }
 opensandbox_sandbox b { endpoint 127.0.0.1; }
 $zones
 $servers
+EOT
+location / {
+    opensandbox header;
+    include %CONF%/opensandbox-proxy.conf;
+    proxy_set_header X-Id "\$opensandbox_client_host";
+    auth_request /auth;
+    auth_request_set \$saw \$upstream_http_x_saw;
+    add_header X-Saw \$saw;
+}
+location = /auth {
+    internal;
+    proxy_pass http://127.0.0.1:$auth;
+    proxy_set_header X-Id "\$opensandbox_client_host";
+}
 EOT
 
 my ($mode, $name, $set, $saw);
@@ -286,6 +300,12 @@ for my $way (qw(header uri)) {
 		}
 	}
 }
+
+my $answer = get($g->{port}, 'http://right.test/', 'Host: wrong.test',
+    "OpenSandbox-Ingress-To: a-$box{a}");
+is($answer->{headers}{'x-saw'}[0], 'right.test',
+    'a subrequest sees the host that the client asked for');
+like($answer->{body}, qr/\[right\.test\]/, '  and leaves it to the request');
 
 unlike(read_file("$g->{prefix}/error.log"), qr/\[(?:crit|alert|emerg)\]/,
     'nothing alarms the gateway');
