@@ -275,10 +275,6 @@ ngx_http_opensandbox_client_host(ngx_http_request_t *r)
     u_char   *p, *last;
     ngx_str_t host;
 
-    /* a subrequest has no request line of its own */
-
-    r = r->main;
-
     /* an authority in the request line counts more than the header */
 
     if (r->schema.len && r->http_version < NGX_HTTP_VERSION_20) {
