@@ -104,7 +104,12 @@ my $conf = read_file(root() . '/conf/nginx/opensandbox-proxy.conf');
 write_file("$dir/opensandbox-proxy.conf",
     $conf =~ s/^proxy_ignore_headers[^;]*;//mr);
 
+# One that keeps what it says.
+$conf =~ s/^proxy_buffering off;\n//m;
+write_file("$dir/kept.conf", $conf);
+
 my $g = gateway(workers => 1, http => <<"EOT", server => <<"EOT");
+proxy_cache_path $dir/cache keys_zone=kept:1m use_temp_path=off;
 log_format who "\$opensandbox_id \$opensandbox_status\$early";
 opensandbox_sandbox a { endpoint 127.0.0.1; }
 opensandbox_sandbox b { endpoint 127.0.0.1; }
@@ -128,6 +133,20 @@ location ~ ^/sandboxes/a/.*/asked\$ {
     include %CONF%/opensandbox-proxy.conf;
     auth_request $prefix/plain;
     error_page 502 \@page;
+}
+location ~ ^/sandboxes/a/.*/kept\$ {
+    opensandbox uri;
+    include %CONF%/opensandbox-proxy.conf;
+    error_page 502 =200 $prefix/kept;
+}
+location = $prefix/kept {
+    opensandbox uri;
+    include $dir/kept.conf;
+    proxy_ignore_headers Set-Cookie;
+    proxy_cache kept;
+    proxy_cache_key \$opensandbox_id;
+    proxy_cache_valid 200 1h;
+    add_header X-Cache \$upstream_cache_status always;
 }
 location ~ ^/sandboxes/a/.*/denied\$ {
     opensandbox uri;
@@ -195,6 +214,13 @@ for my $what (qw(mirrored asked)) {
 
 is(get($g->{port}, "/sandboxes/a/port/$dead/denied")->{body}, "a $dead ok",
     'what is denied before its sandbox is asked is known to the page');
+
+for my $status (qw(MISS HIT)) {
+	my $h = get($g->{port}, "/sandboxes/a/port/$dead/kept")->{headers};
+	is_deeply([@$h{qw(x-cache location set-cookie)}], [[$status],
+		["$prefix/next"], ["mine=1; Path=$prefix/"]],
+	    "a page of the cache is vetted, too: $status");
+}
 
 unlike(read_file("$g->{prefix}/error.log"), qr/\[(?:crit|alert|emerg)\]/,
     'nothing alarms the gateway');
