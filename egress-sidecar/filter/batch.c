@@ -30,8 +30,8 @@ enum {
 enum {
 	TYPE_IPV4 = 7,
 	TYPE_IPV6 = 8,
-	TYPE_PROTO = 12,
 	TYPE_SERVICE = 13,
+	TYPE_MARK = 19,
 	TYPE_BITS = 6
 };
 
@@ -43,12 +43,8 @@ static const struct {
 	[KEY_IPV6] = {16, TYPE_IPV6},
 	[KEY_IPV4_PORT] = {8, TYPE_IPV4 << TYPE_BITS | TYPE_SERVICE},
 	[KEY_IPV6_PORT] = {20, TYPE_IPV6 << TYPE_BITS | TYPE_SERVICE},
-	[KEY_IPV4_PROTO_PORT] = {12, TYPE_IPV4 << 2 * TYPE_BITS |
-					     TYPE_PROTO << TYPE_BITS |
-					     TYPE_SERVICE},
-	[KEY_IPV6_PROTO_PORT] = {24, TYPE_IPV6 << 2 * TYPE_BITS |
-					     TYPE_PROTO << TYPE_BITS |
-					     TYPE_SERVICE},
+	[KEY_IPV4_NUMBER] = {8, TYPE_IPV4 << TYPE_BITS | TYPE_MARK},
+	[KEY_IPV6_NUMBER] = {20, TYPE_IPV6 << TYPE_BITS | TYPE_MARK},
 };
 
 size_t set_key_size(enum set_key key)

@@ -35,8 +35,8 @@ enum set_key {
 	KEY_IPV6,
 	KEY_IPV4_PORT, /* address . port */
 	KEY_IPV6_PORT,
-	KEY_IPV4_PROTO_PORT, /* address . protocol . port */
-	KEY_IPV6_PROTO_PORT,
+	KEY_IPV4_NUMBER, /* address . number, host order */
+	KEY_IPV6_NUMBER,
 };
 
 enum set_kind {

@@ -71,17 +71,11 @@ void element_address_port(struct set_element *e, const struct address *a,
 	memcpy(e->key + address_size(a), &wire, sizeof(wire));
 }
 
-void element_address_protocol_ports(struct set_element *e,
-				    const struct address *a, uint8_t protocol,
-				    uint16_t first, uint8_t bits)
+void element_address_number(struct set_element *e, const struct address *a,
+			    uint32_t number)
 {
-	uint16_t wire = htons(first);
-	uint8_t *port = e->key + address_size(a) + 4;
-
 	element_address(e, a);
-	e->key[address_size(a)] = protocol;
-	memcpy(port, &wire, sizeof(wire));
-	port[3] = bits;
+	memcpy(e->key + address_size(a), &number, sizeof(number));
 }
 
 static int compare_elements(const void *a, const void *b)

@@ -29,15 +29,12 @@ struct set_element *elements_add(struct elements *list);
 int elements_comment(struct elements *list, struct set_element *e,
 		     const char *comment);
 
-/* a; a . port; a . protocol . port, port in host order. */
+/* a; a . port, in host order; a . number. */
 void element_address(struct set_element *e, const struct address *a);
 void element_address_port(struct set_element *e, const struct address *a,
 			  uint16_t port);
-/* The 1 << bits ports from first on, a multiple of that: a port has two bytes
- * of its field's four, the last of which says how many bits do not count. */
-void element_address_protocol_ports(struct set_element *e,
-				    const struct address *a, uint8_t protocol,
-				    uint16_t first, uint8_t bits);
+void element_address_number(struct set_element *e, const struct address *a,
+			    uint32_t number);
 
 /* Sort by key; of those with equal keys the longest timeout stays. */
 void elements_unique(struct elements *list);

@@ -249,7 +249,8 @@ static void hold_policy(struct filter *filter, const struct policy *policy)
 /* change: the maps of ranges are changed, not written anew. */
 static int try_apply(struct filter *filter, const struct policy *policy,
 		     const struct elements *learned,
-		     const struct elements *grace, bool change)
+		     const struct elements *grace,
+		     const struct port_lists *lists, bool change)
 {
 	struct ruleset r = {
 		.settings = &filter->settings,
@@ -261,6 +262,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.ranges_of = change ? filter->policy : NULL,
 		.learned = learned,
 		.grace = grace,
+		.lists = lists,
 		.peers = filter->peers,
 		.n_peers = filter->n_peers,
 	};
@@ -366,6 +368,7 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 {
 	struct elements learned[LEARNED_SETS] = {{0}};
 	struct elements grace[LEARNED_SETS] = {{0}};
+	struct port_lists lists = {0};
 	bool existed = true, moved = false;
 	uint32_t before = filter->monitor.since;
 	int ret = 0;
@@ -377,14 +380,14 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		ret = take_over(filter, now_ms, &existed, &moved);
 	if (ret == 0 && !filter->settings.dns_only)
 		ret = learned_judge(filter, policy, leases, now_ms, learned,
-				    grace);
+				    grace, &lists);
 	if (ret < 0)
 		goto cleanup;
 	for (int i = 0; i < APPLY_TRIES; i++) {
 		bool change = i == 0 && filter->applied &&
 			      ranges_near(filter->policy, policy);
 
-		ret = try_apply(filter, policy, learned, grace, change);
+		ret = try_apply(filter, policy, learned, grace, &lists, change);
 		/* A device went away meanwhile, or somebody took our tables
 		 * away, or nobody knows whether they are the new ones: look
 		 * again, from scratch. */
@@ -395,6 +398,9 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 	}
 	if (ret < 0)
 		goto cleanup;
+	port_lists_free(&filter->lists);
+	filter->lists = lists;
+	lists = (struct port_lists){0};
 	if (!existed && !filter->settings.dns_only)
 		takeover_forget_connections(&filter->channel);
 	if (moved)
@@ -406,6 +412,7 @@ cleanup:
 	batch_free(&filter->batch);
 	learned_free(learned);
 	learned_free(grace);
+	port_lists_free(&lists);
 	return ret;
 }
 
@@ -454,21 +461,23 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		 size_t n)
 {
 	struct batch *b = &filter->batch;
-	size_t learned = 0;
-	int ret;
+	size_t learned = 0, known = filter->lists.n;
+	int ret = 0;
 
 	if (filter->settings.dns_only || n == 0)
 		return 0;
 	if (!filter->applied)
 		return -ENOENT;
 	learned_clear(filter->pending);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && ret == 0; i++) {
 		if (elements[i].ports && !filter->shape.name_ports)
-			return -EINVAL;
-		ret = learned_add(filter->pending, &elements[i]);
-		if (ret < 0)
-			return ret;
+			ret = -EINVAL;
+		else
+			ret = learned_add(filter->pending, &filter->lists,
+					  &elements[i]);
 	}
+	if (ret < 0)
+		goto cleanup;
 	learned_unique(filter->pending);
 	channel_begin(&filter->channel, b);
 	batch_table(b, NFPROTO_INET, RULESET_TABLE);
@@ -476,14 +485,20 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		learned += filter->pending[i].n;
 		write_learned(b, (enum learned_set)i, &filter->pending[i]);
 	}
+	ruleset_write_lists(b, &filter->lists, known);
 	ret = channel_commit(&filter->channel, b, true);
-	if (ret == -ENOENT)
+	/* A list that the kernel may have a rule of keeps its number. */
+	if (ret == -ENOENT || filter->channel.unsure)
 		filter->applied = false;
 	if (ret < 0)
-		return ret;
+		goto cleanup;
 	filter->learned += learned;
 	filter->commits++;
 	return 0;
+
+cleanup:
+	filter->lists.n = known;
+	return ret;
 }
 
 static bool same_peers(const struct filter *filter,
@@ -618,6 +633,7 @@ void filter_close(struct filter *filter)
 		close(filter->poll);
 	batch_free(&filter->batch);
 	learned_free(filter->pending);
+	port_lists_free(&filter->lists);
 	lease_table_free(filter->inherited);
 	links_free(&filter->links);
 	xdp_free(filter->own_xdp);

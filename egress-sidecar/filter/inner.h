@@ -37,22 +37,27 @@ struct filter {
 	struct filter_peer peers[FILTER_PEERS_MAX]; /* of filter_let_out() */
 	size_t n_peers;
 	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
+	struct port_lists lists; /* that the kernel's sets number */
 	uint64_t learned, commits;
 };
 
-/* Learned elements as set elements, sorted, each once. 0 or -ENOMEM. */
-int learned_add(struct elements lists[LEARNED_SETS],
+/* Learned elements as set elements, sorted, each once: one for each address
+ * and list of ports. Lists that are new are added at the end. 0, -ENOMEM, or
+ * -ENOSPC: over PORT_LISTS_MAX. */
+int learned_add(struct elements learned[LEARNED_SETS], struct port_lists *lists,
 		const struct lease_element *element);
-void learned_unique(struct elements lists[LEARNED_SETS]);
-void learned_clear(struct elements lists[LEARNED_SETS]);
-void learned_free(struct elements lists[LEARNED_SETS]);
+void learned_unique(struct elements learned[LEARNED_SETS]);
+void learned_clear(struct elements learned[LEARNED_SETS]);
+void learned_free(struct elements learned[LEARNED_SETS]);
+void port_lists_free(struct port_lists *lists);
 
 /* Judge leases and those that were inherited by the policy: what new
  * connections may use, and what open ones. Sorted. 0 or -errno. */
 int learned_judge(const struct filter *filter, const struct policy *policy,
 		  const struct lease_table *leases, uint64_t now_ms,
 		  struct elements learned[LEARNED_SETS],
-		  struct elements grace[LEARNED_SETS]);
+		  struct elements grace[LEARNED_SETS],
+		  struct port_lists *lists);
 
 /* Does our table exist? 1, 0 or -errno. */
 int takeover_table_exists(struct channel *c);

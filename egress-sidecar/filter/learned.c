@@ -3,74 +3,88 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
-static int add(struct elements *list, const struct lease_element *element,
-	       uint8_t protocol, uint16_t port, uint8_t bits)
+enum {
+	PORT_LISTS_FIRST = 8
+};
+
+static bool same_ports(const struct admitted_ports *a,
+		       const struct admitted_ports *b)
 {
-	struct set_element *e = elements_add(list);
-	char name[DOMAIN_NAME_TEXT_MAX];
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->span[i].protocol != b->span[i].protocol ||
+		    a->span[i].first != b->span[i].first ||
+		    a->span[i].last != b->span[i].last)
+			return false;
+	return true;
+}
 
+/* Which of the lists it is, a new one at the end. 0 or -errno. */
+static int list_of_ports(struct port_lists *lists,
+			 const struct admitted_ports *ports, uint32_t *number)
+{
+	struct admitted_ports *wider;
+	size_t i;
+
+	for (i = 0; i < lists->n && !same_ports(&lists->at[i], ports); i++)
+		;
+	*number = (uint32_t)i;
+	if (i < lists->n)
+		return 0;
+	if (i == PORT_LISTS_MAX)
+		return -ENOSPC;
+	if (i == lists->size) {
+		size_t size = i ? i * 2 : PORT_LISTS_FIRST;
+
+		wider = reallocarray(lists->at, size, sizeof(*wider));
+		if (!wider)
+			return -ENOMEM;
+		lists->at = wider;
+		lists->size = size;
+	}
+	lists->at[lists->n++] = *ports;
+	return 0;
+}
+
+int learned_add(struct elements learned[LEARNED_SETS], struct port_lists *lists,
+		const struct lease_element *element)
+{
+	bool v6 = element->a.family == AF_INET6;
+	enum learned_set set = v6 ? LEARNED6 : LEARNED4;
+	char name[DOMAIN_NAME_TEXT_MAX];
+	struct set_element *e;
+	uint32_t number = 0;
+	int ret = 0;
+
+	if (element->ports) {
+		set = v6 ? LEARNED6_PORTS : LEARNED4_PORTS;
+		ret = list_of_ports(lists, element->ports, &number);
+	}
+	if (ret < 0)
+		return ret;
+	e = elements_add(&learned[set]);
 	if (!e)
 		return -ENOMEM;
 	if (element->ports)
-		element_address_protocol_ports(e, &element->a, protocol, port,
-					       bits);
+		element_address_number(e, &element->a, number);
 	else
 		element_address(e, &element->a);
 	e->timeout_s = element->timeout_s;
 	if (!element->name)
 		return 0;
-	return elements_comment(list, e,
+	return elements_comment(&learned[set], e,
 				domain_name_to_text(element->name, name));
 }
 
-/* The largest block of ports that starts here and ends in time. */
-static uint8_t block_bits(uint32_t first, uint32_t last)
+void port_lists_free(struct port_lists *lists)
 {
-	uint8_t bits = 0;
-
-	while (bits < LEARNED_BLOCK_BITS_MAX && !(first & 1u << bits) &&
-	       first + (2u << bits) - 1 <= last)
-		bits++;
-	return bits;
-}
-
-static int add_span(struct elements *list, const struct lease_element *element,
-		    const struct port_span *span)
-{
-	bool many = span->last - span->first >= POLICY_NAME_PORTS_MAX;
-	uint32_t port = span->first;
-	int ret = 0;
-
-	/* Port 0 in the kernel's sets: all of the protocol. */
-	if (span->first == 0 && span->last == UINT16_MAX)
-		return add(list, element, span->protocol, 0, 0);
-	while (port <= span->last && ret == 0) {
-		uint8_t bits = many ? block_bits(port, span->last) : 0;
-
-		if (port || bits)
-			ret = add(list, element, span->protocol, (uint16_t)port,
-				  bits);
-		port += 1u << bits;
-	}
-	return ret;
-}
-
-int learned_add(struct elements lists[LEARNED_SETS],
-		const struct lease_element *element)
-{
-	bool v6 = element->a.family == AF_INET6;
-
-	if (!element->ports)
-		return add(&lists[v6 ? LEARNED6 : LEARNED4], element, 0, 0, 0);
-	for (size_t i = 0; i < element->ports->n; i++) {
-		int ret = add_span(&lists[v6 ? LEARNED6_PORTS : LEARNED4_PORTS],
-				   element, &element->ports->span[i]);
-
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
+	free(lists->at);
+	memset(lists, 0, sizeof(*lists));
 }
 
 void learned_unique(struct elements lists[LEARNED_SETS])
@@ -81,6 +95,7 @@ void learned_unique(struct elements lists[LEARNED_SETS])
 
 struct judging {
 	struct elements *learned, *grace;
+	struct port_lists *lists;
 	int err;
 };
 
@@ -88,7 +103,7 @@ static void judge_lease(void *arg, const struct lease_element *element,
 			bool live)
 {
 	struct judging *j = arg;
-	int ret = learned_add(live ? j->learned : j->grace, element);
+	int ret = learned_add(live ? j->learned : j->grace, j->lists, element);
 
 	j->err = j->err ? j->err : ret;
 }
@@ -96,10 +111,10 @@ static void judge_lease(void *arg, const struct lease_element *element,
 int learned_judge(const struct filter *filter, const struct policy *policy,
 		  const struct lease_table *leases, uint64_t now_ms,
 		  struct elements learned[LEARNED_SETS],
-		  struct elements grace[LEARNED_SETS])
+		  struct elements grace[LEARNED_SETS], struct port_lists *lists)
 {
 	const struct lease_table *tables[] = {leases, filter->inherited};
-	struct judging j = {learned, grace, 0};
+	struct judging j = {learned, grace, lists, 0};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		if (tables[i])

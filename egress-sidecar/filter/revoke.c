@@ -40,6 +40,7 @@ struct sweep {
 	struct filter *filter;
 	const struct policy *policy;
 	struct elements *allowed; /* LEARNED_SETS, sorted */
+	struct port_lists lists;  /* that they number */
 	uint8_t protocol;
 	struct peer_socket *found; /* owned */
 	size_t n, size;
@@ -62,26 +63,36 @@ static bool holds(const struct elements *list, const struct set_element *e)
 				  compare_keys);
 }
 
+static bool is_listed(const struct admitted_ports *ports, uint8_t protocol,
+		      uint16_t port)
+{
+	for (size_t i = 0; i < ports->n; i++) {
+		const struct port_span *span = &ports->span[i];
+
+		if (span->protocol == protocol && span->first <= port &&
+		    port <= span->last)
+			return true;
+	}
+	return false;
+}
+
 static bool is_learned(const struct sweep *s, const struct peer_socket *p,
 		       uint16_t port)
 {
 	bool v6 = p->peer.family == AF_INET6;
-	const struct elements *by_port =
-		&s->allowed[v6 ? LEARNED6_PORTS : LEARNED4_PORTS];
-	struct set_element e = {0}, of_port = {0}, of_protocol = {0};
+	struct set_element e = {0};
 
 	element_address(&e, &p->peer);
-	element_address_protocol_ports(&of_protocol, &p->peer, p->protocol, 0,
-				       0);
-	if (holds(&s->allowed[v6 ? LEARNED6 : LEARNED4], &e) ||
-	    holds(by_port, &of_protocol))
+	if (holds(&s->allowed[v6 ? LEARNED6 : LEARNED4], &e))
 		return true;
-	for (unsigned bits = 0; bits <= LEARNED_BLOCK_BITS_MAX; bits++) {
-		uint16_t first = (uint16_t)(port & UINT32_MAX << bits);
+	for (size_t i = 0; i < s->lists.n; i++) {
+		struct set_element listed = {0};
 
-		element_address_protocol_ports(&of_port, &p->peer, p->protocol,
-					       first, (uint8_t)bits);
-		if (holds(by_port, &of_port))
+		if (!is_listed(&s->lists.at[i], p->protocol, port))
+			continue;
+		element_address_number(&listed, &p->peer, (uint32_t)i);
+		if (holds(&s->allowed[v6 ? LEARNED6_PORTS : LEARNED4_PORTS],
+			  &listed))
 			return true;
 	}
 	return false;
@@ -272,7 +283,8 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
 	if (filter->settings.dns_only || filter->settings.audit)
 		return 0;
 	/* A socket is open: one kind is as good as the other. */
-	ret = learned_judge(filter, policy, leases, now_ms, allowed, allowed);
+	ret = learned_judge(filter, policy, leases, now_ms, allowed, allowed,
+			    &s.lists);
 	for (size_t i = 0; ret == 0 && i < sizeof(protocols); i++) {
 		s.protocol = protocols[i];
 		for (size_t f = 0; ret == 0 && f < sizeof(families); f++)
@@ -283,6 +295,7 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
 			ret = destroy_socket(&filter->diag, &s.found[i]);
 	}
 	free(s.found);
+	port_lists_free(&s.lists);
 	learned_free(allowed);
 	return ret;
 }

@@ -171,10 +171,10 @@ void rule_compare(struct batch *b, uint32_t first, uint32_t op,
 	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, len);
 }
 
-void rule_mask_xor(struct batch *b, uint32_t first, const void *mask,
-		   const void * xor, uint32_t len)
+void rule_mask(struct batch *b, uint32_t first, const void *mask, uint32_t len)
 {
 	struct nftnl_expr *e = expression(b, "bitwise");
+	static const uint8_t zero[16];
 
 	if (!e)
 		return;
@@ -182,14 +182,7 @@ void rule_mask_xor(struct batch *b, uint32_t first, const void *mask,
 	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, reg(first));
 	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, len);
 	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, mask, len);
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, xor, len);
-}
-
-void rule_mask(struct batch *b, uint32_t first, const void *mask, uint32_t len)
-{
-	static const uint8_t zero[16];
-
-	rule_mask_xor(b, first, mask, zero, len);
+	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, zero, len);
 }
 
 void rule_range(struct batch *b, uint32_t first, const void *from,

@@ -38,8 +38,6 @@ void rule_load_fib(struct batch *b, uint32_t flags, uint32_t result,
 void rule_compare(struct batch *b, uint32_t first, uint32_t op,
 		  const void *data, uint32_t len);
 void rule_mask(struct batch *b, uint32_t first, const void *mask, uint32_t len);
-void rule_mask_xor(struct batch *b, uint32_t first, const void *mask,
-		   const void * xor, uint32_t len);
 /* from to to, in network order, both included */
 void rule_range(struct batch *b, uint32_t first, const void *from,
 		const void *to, uint32_t len);

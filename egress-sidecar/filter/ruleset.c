@@ -21,8 +21,6 @@
 #include <string.h>
 
 enum {
-	/* Ended elements count until they are collected. */
-	LEARNED_SIZE = 2 * LEASE_MAX,
 	PORT_DOT = 853,
 	PORT_HTTPS = 443,
 	LOG_PER_SECOND = 50,
@@ -33,16 +31,14 @@ enum {
 const struct learned_set_form learned_sets[LEARNED_SETS] = {
 	[LEARNED4] = {"learned4", "grace4", KEY_IPV4},
 	[LEARNED6] = {"learned6", "grace6", KEY_IPV6},
-	[LEARNED4_PORTS] = {"learned4_ports", "grace4_ports",
-			    KEY_IPV4_PROTO_PORT},
-	[LEARNED6_PORTS] = {"learned6_ports", "grace6_ports",
-			    KEY_IPV6_PROTO_PORT},
+	[LEARNED4_PORTS] = {"learned4_ports", "grace4_ports", KEY_IPV4_NUMBER},
+	[LEARNED6_PORTS] = {"learned6_ports", "grace6_ports", KEY_IPV6_NUMBER},
 };
 
 /* Chains that are jumped to. "admit" and "refuse" end a judgement. */
 static const char *const inner_chains[] = {
-	"judge",      "admit",    "admit_in", "refuse",  "refuse_in",
-	"neighbours", "loopback", "own",      "options",
+	"judge",    "admit", "admit_in", "refuse", "refuse_in", "neighbours",
+	"loopback", "own",   "options",  "named4", "named6",
 };
 
 /* Sets of ranges that the settings and the namespace give. */
@@ -252,8 +248,9 @@ static void add_learned(struct batch *b, const struct ruleset *r)
 	for (size_t i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
 		const struct learned_set_form *form = &learned_sets[i];
 
-		batch_add_set(b, form->name, form->key, SET_TIMEOUT,
-			      LEARNED_SIZE);
+		/* The table of leases is what bounds them (LEASE_MAX): a set
+		 * that could be full would refuse a change of policy. */
+		batch_add_set(b, form->name, form->key, SET_TIMEOUT, 0);
 		batch_add_elements(b, form->name, form->key, r->learned[i].e,
 				   r->learned[i].n, r->learned[i].text);
 		batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
@@ -336,86 +333,81 @@ static void write_judge_ports(struct batch *b, const struct filter_settings *s)
 	}
 }
 
-/* How a set of learned addresses is looked up. */
-struct learned_lookup {
-	bool v6;
-	bool ports;
-	bool any_port;
-	uint8_t bits; /* of the port that do not count */
-	bool established;
-};
-
-static void write_judge_learned(struct batch *b, const char *set,
-				const struct learned_lookup *how)
+static void write_judge_learned(struct batch *b, const struct ruleset *r,
+				enum learned_set set)
 {
-	uint32_t behind = how->v6 ? 4 : 1;
+	const struct learned_set_form *form = &learned_sets[set];
 
 	rule_begin(b, "judge");
-	if (how->established)
+	load_peer(b, set == LEARNED6, 0);
+	rule_lookup(b, form->name, 0);
+	rule_goto(b, "admit");
+	if (!r->grace[set].n)
+		return;
+	rule_begin(b, "judge");
+	rule_ct_state(b, NFT_STATE_ESTABLISHED);
+	load_peer(b, set == LEARNED6, 0);
+	rule_lookup(b, form->grace_name, 0);
+	rule_goto(b, "admit");
+}
+
+/* What is for one of these ports, and for an address that was learned with
+ * this list of them. */
+static void write_listed(struct batch *b, const char *set, bool v6,
+			 const struct port_span *span, uint32_t number,
+			 bool established)
+{
+	uint16_t from = htons(span->first), to = htons(span->last);
+
+	rule_begin(b, v6 ? "named6" : "named4");
+	if (established)
 		rule_ct_state(b, NFT_STATE_ESTABLISHED);
-	load_peer(b, how->v6, 0);
-	if (how->ports) {
-		static const uint16_t any;
-
-		rule_load_meta(b, NFT_META_L4PROTO, behind);
-		if (how->any_port)
-			rule_load_data(b, behind + 1, &any, sizeof(any));
-		else
-			rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY,
-				     behind + 1);
-		if (how->bits) {
-			uint16_t kept =
-				htons((uint16_t)(UINT16_MAX << how->bits));
-			uint8_t mask[4] = {0}, bits[4] = {0, 0, 0, how->bits};
-
-			memcpy(mask, &kept, sizeof(kept));
-			rule_mask_xor(b, behind + 1, mask, bits, sizeof(mask));
-		}
+	rule_l4proto(b, span->protocol);
+	if (span->first > 0 || span->last < UINT16_MAX) {
+		rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, 0);
+		rule_range(b, 0, &from, &to, sizeof(from));
 	}
+	load_peer(b, v6, 0);
+	rule_load_data(b, v6 ? 4 : 1, &number, sizeof(number));
 	rule_lookup(b, set, 0);
 	rule_goto(b, "admit");
 }
 
-/* Ports one by one, whole protocols, and blocks where the policy makes any. */
-static void write_judge_set(struct batch *b, const struct ruleset *r,
-			    enum learned_set set, bool blocks)
+static void write_lists(struct batch *b, const struct port_lists *lists,
+			size_t first, bool v6, const char *set,
+			bool established)
 {
-	const struct learned_set_form *form = &learned_sets[set];
-	struct learned_lookup how = {
-		.v6 = set == LEARNED6 || set == LEARNED6_PORTS,
-		.ports = set >= LEARNED4_PORTS,
-	};
-	int ways = !how.ports ? 1 : blocks ? 2 + LEARNED_BLOCK_BITS_MAX : 2;
-
-	for (int way = 0; way < ways; way++) {
-		how.any_port = way == 1;
-		how.bits = (uint8_t)(way > 1 ? way - 1 : 0);
-		how.established = false;
-		write_judge_learned(b, form->name, &how);
-		how.established = true;
-		if (r->grace[set].n)
-			write_judge_learned(b, form->grace_name, &how);
-	}
+	for (size_t i = first; i < lists->n; i++)
+		for (size_t k = 0; k < lists->at[i].n; k++)
+			write_listed(b, set, v6, &lists->at[i].span[k],
+				     (uint32_t)i, established);
 }
 
-/* Can a name be left with more ports than are listed one by one? By a rule that
- * takes some from all, or one that gives many. */
-static bool has_blocks(const struct policy *policy)
+void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
+			 size_t first)
 {
-	const struct rules *rules = policy_rules(policy);
+	for (int v6 = 0; v6 < 2; v6++)
+		write_lists(
+			b, lists, first, v6,
+			learned_sets[v6 ? LEARNED6_PORTS : LEARNED4_PORTS].name,
+			false);
+}
 
-	for (size_t i = 0; i < rules->n_rules; i++) {
-		const struct rule *rule = &rules->rule[i];
+static void write_judge_named(struct batch *b, const struct ruleset *r)
+{
+	static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_IPV6};
 
-		if (rule->n_ports && rule->action == POLICY_DENY)
-			return true;
-		for (size_t k = 0; k < rule->n_ports; k++) {
-			if (rule->ports[k].last - rule->ports[k].first >=
-			    POLICY_NAME_PORTS_MAX)
-				return true;
-		}
+	for (int v6 = 0; v6 < 2; v6++) {
+		enum learned_set set = v6 ? LEARNED6_PORTS : LEARNED4_PORTS;
+
+		rule_begin(b, "judge");
+		rule_nfproto(b, families[v6]);
+		rule_jump(b, v6 ? "named6" : "named4");
+		if (r->grace[set].n)
+			write_lists(b, r->lists, 0, v6,
+				    learned_sets[set].grace_name, true);
 	}
-	return false;
+	ruleset_write_lists(b, r->lists, 0);
 }
 
 /* Learned addresses come before the ranges: an address that an earlier rule
@@ -423,13 +415,14 @@ static bool has_blocks(const struct policy *policy)
 static void write_judge(struct batch *b, const struct ruleset *r)
 {
 	bool ports = policy_has_name_ports(r->policy);
-	bool blocks = ports && has_blocks(r->policy);
 	bool allow = policy_default(r->policy) == POLICY_ALLOW;
 
 	write_judge_loopback(b);
 	write_judge_ports(b, r->settings);
-	for (int i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++)
-		write_judge_set(b, r, (enum learned_set)i, blocks);
+	write_judge_learned(b, r, LEARNED4);
+	write_judge_learned(b, r, LEARNED6);
+	if (ports)
+		write_judge_named(b, r);
 	for (int v6 = 0; v6 < 2; v6++) {
 		rule_begin(b, "judge");
 		load_peer(b, v6, 0);

@@ -31,10 +31,16 @@ enum learned_set {
 	LEARNED_SETS
 };
 
-/* Sets of ports hold a port, a protocol, or a block of 1 << bits ports; half
- * of all ports is the largest block. */
+/* Different lists of ports that addresses were learned with. A set of ports
+ * holds one element for an address and a list's number, however long the list
+ * is; rules have the ports. */
 enum {
-	LEARNED_BLOCK_BITS_MAX = 15
+	PORT_LISTS_MAX = 4096
+};
+
+struct port_lists {
+	struct admitted_ports *at; /* owned */
+	size_t n, size;
 };
 
 struct learned_set_form {
@@ -67,6 +73,7 @@ struct ruleset {
 	const struct address *own6; /* the namespace's own */
 	size_t n_own6;
 	const struct elements *learned, *grace; /* LEARNED_SETS of each */
+	const struct port_lists *lists;         /* that they number */
 	const struct filter_peer *peers;        /* whom we reach ourselves */
 	size_t n_peers;
 };
@@ -78,6 +85,10 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r);
  * whatever it holds. */
 void ruleset_write(struct batch *b, const struct ruleset *r,
 		   const struct ruleset_shape *old);
+
+/* The rules of lists of ports from number first on, for what is learned. */
+void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
+			 size_t first);
 
 /* Bring the sets of those whom we reach ourselves up to date. */
 void ruleset_write_peers(struct batch *b, const struct ruleset *r);

@@ -6,6 +6,7 @@
  *
  *   apply JSON                   learn NAME ADDRESS TTL
  *   repeat N JSON JSON           element ADDRESS SECONDS
+ *   flood DOMAIN BLOCK N: nX.DOMAIN has address X of 10.BLOCK.0.0
  *   learnmany N                  later SECONDS (for leases, not the kernel)
  *   end | counts | missing | log | lost | remove | quit
  */
@@ -115,40 +116,71 @@ static void repeat(char *line)
 	answer(ret, text);
 }
 
-static void learn(char *line)
+/* Learn as the sandbox does. 1, 0: the policy refuses, -errno. */
+static int learn_one(const char *name_text, const struct address *a,
+		     uint32_t ttl, enum admission *admission)
 {
-	char *name_text = strtok(line, " "), *a_text = strtok(NULL, " ");
-	char *ttl_text = strtok(NULL, " ");
 	struct admitted_ports ports;
 	struct lease_element element;
 	struct domain_name name;
-	enum admission admission;
-	struct address a;
 	const char *why;
-	uint32_t ttl;
 	int ret;
 
-	if (!ttl_text || domain_name_from_text(&name, name_text, &why) < 0 ||
-	    address_from_text(&a, a_text) < 0) {
-		answer(-EINVAL, "");
-		return;
-	}
-	ttl = (uint32_t)strtoul(ttl_text, NULL, 10);
-	admission = policy_admission(policy, &name, &a, settings.private_ok,
-				     &ports);
-	if (admission != ADMIT && admission != ADMIT_PORTS) {
-		answer(0, admission_name(admission));
-		return;
-	}
-	ret = lease_learn(leases, &name, &a,
-			  admission == ADMIT_PORTS ? &ports : NULL, &ttl,
+	if (domain_name_from_text(&name, name_text, &why) < 0)
+		return -EINVAL;
+	*admission =
+		policy_admission(policy, &name, a, settings.private_ok, &ports);
+	if (*admission != ADMIT && *admission != ADMIT_PORTS)
+		return 0;
+	ret = lease_learn(leases, &name, a,
+			  *admission == ADMIT_PORTS ? &ports : NULL, &ttl,
 			  now_ms(), &element);
 	if (ret == 1) {
 		ret = filter_learn(filter, &element, 1);
 		if (ret == 0)
 			lease_confirm(leases, &element, now_ms());
 	}
-	answer(ret, "learned");
+	return ret < 0 ? ret : 1;
+}
+
+/* How many were learned, and how it ended. */
+static void flood(char *line)
+{
+	char *domain = strtok(line, " "), *block = strtok(NULL, " ");
+	char *n_text = strtok(NULL, " "), name[128], text[64];
+	unsigned long n = n_text ? strtoul(n_text, NULL, 10) : 0, done;
+	enum admission admission;
+	int ret = n > 0 ? 1 : -EINVAL;
+
+	for (done = 0; done < n && ret == 1; done += ret == 1) {
+		struct address a = {.family = AF_INET,
+				    .bytes = {10, (uint8_t)atoi(block),
+					      (uint8_t)(done >> 8),
+					      (uint8_t)done}};
+
+		snprintf(name, sizeof(name), "n%lu.%s", done, domain);
+		ret = learn_one(name, &a, 3000, &admission);
+	}
+	snprintf(text, sizeof(text), "%lu learned, %s", done,
+		 ret < 0 ? strerror(-ret) : "all");
+	answer(n > 0 ? 0 : -EINVAL, text);
+}
+
+static void learn(char *line)
+{
+	char *name = strtok(line, " "), *a_text = strtok(NULL, " ");
+	char *ttl_text = strtok(NULL, " ");
+	enum admission admission;
+	struct address a;
+	int ret;
+
+	if (!ttl_text || address_from_text(&a, a_text) < 0) {
+		answer(-EINVAL, "");
+		return;
+	}
+	ret = learn_one(name, &a, (uint32_t)strtoul(ttl_text, NULL, 10),
+			&admission);
+	answer(ret, ret == 0 ? admission_name(admission) : "learned");
 }
 
 /* An address straight into the kernel, TTL seconds and no more. */
@@ -247,6 +279,8 @@ static void obey(char *line)
 		learn(rest);
 	else if (strcmp(line, "element") == 0)
 		element(rest);
+	else if (strcmp(line, "flood") == 0)
+		flood(rest);
 	else if (strcmp(line, "learnmany") == 0)
 		learn_many(rest);
 	else if (strcmp(line, "end") == 0)
