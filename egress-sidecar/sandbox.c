@@ -174,12 +174,16 @@ static int on_learn(void *arg, const struct domain_name *name,
 		    uint32_t *ttl_s)
 {
 	struct sandbox *s = arg;
-	struct lease_element element;
+	struct lease_element element, evicted;
+	struct admitted_ports evicted_ports;
 	int rc;
 
 	if (!s->filter)
 		return 0;
 	rc = lease_learn(s->leases, name, a, ports, ttl_s, now_ms(), &element);
+	/* One that is not told of ends in the kernel by itself. */
+	while (lease_next_evicted(s->leases, &evicted, &evicted_ports))
+		(void)pending_add(s, &evicted, evicted.ports);
 	return rc == 1 ? pending_add(s, &element, ports) : rc;
 }
 
@@ -204,7 +208,8 @@ static int on_commit(void *arg)
 	}
 	err = filter_learn(s->filter, batch, n);
 	for (size_t i = 0; i < n && !err; i++)
-		lease_confirm(s->leases, &batch[i], now);
+		if (batch[i].timeout_s > 0)
+			lease_confirm(s->leases, &batch[i], now);
 	free(batch);
 	if (err && !filter_is_applied(s->filter))
 		(void)sandbox_lost(s);

@@ -66,4 +66,43 @@ for my $kind (sort keys %wide) {
 	quit_drive($d);
 }
 
+# One wildcard's names take from themselves alone.
+my $d = drive($w, '--private');
+my $both = '{"defaultAction":"deny","egress":['
+    . '{"action":"allow","target":"*.wild.test"},'
+    . '{"action":"allow","target":"*.other.test","ports":[80]}]}';
+sub elements
+{
+	my $n = () = run_in($w->{sandbox}, 'nft', 'list', 'set', 'inet',
+	    'opensandbox', $_[0]) =~ /expires/g;
+	return $n;
+}
+apply($d, 'two wildcards', $both);
+is(ask($d, "flood wild.test 1 $full"), "ok $full learned, all", 'one fills all');
+is(elements('learned4'), $full, 'the kernel has them');
+is(ask($d, "learn a.wild.test $evil 3000"),
+    'error -28 No space left on device', 'there is no more for it');
+is(opens($evil, 80), 'ECONNREFUSED', 'which is not let in');
+is(ask($d, "learn a.other.test $good 3000"), 'ok learned',
+    'but there is for another');
+is(opens($good, 80), 'open', 'which is');
+is(ask($d, 'flood other.test 2 1000'), 'ok 1000 learned, all', 'and for more');
+is(elements('learned4_ports'), 1001, 'the kernel has these');
+cmp_ok(elements('learned4'), '<=', $full - 1001, 'and as many less of those');
+is(ask($d, "flood other.test 2 $full"), 'ok 32767 learned, No space left on'
+    . ' device', 'for half of all');
+
+# Nor does want of memory stop a narrowing: what was learned goes.
+my $size = (read_file("/proc/$d->{pid}/status") =~ /VmSize:\s+(\d+)/)[0];
+run('prlimit', "--pid=$d->{pid}", '--as=' . ($size + 512) * 1024 . ':');
+apply($d, 'narrowed without memory', $narrow);
+is(opens($good, 80), 'ECONNREFUSED', 'it counts');
+is(elements('learned4') + elements('learned4_ports'), 0, 'nothing is learned');
+run('prlimit', "--pid=$d->{pid}", '--as=unlimited:');
+is(ask($d, "learn n0.wild.test $good 3000"), 'ok learned',
+    'but may be, anew');
+is(opens($good, 8000), 'open', 'and is let in');
+is(ask($d, 'remove'), 'ok removed', 'removed');
+quit_drive($d);
+
 done_testing();

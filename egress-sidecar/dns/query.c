@@ -171,6 +171,7 @@ struct verdicts {
 	const struct name_match *match; /* of the question's name */
 	bool keep[ANSWER_ADDRESSES_MAX];
 	size_t n_kept;
+	bool full; /* an address could not be learned for want of room */
 	struct admitted_ports ports; /* of the address judged last */
 };
 
@@ -213,19 +214,24 @@ static uint32_t learn(struct front *front, struct query *query,
 	uint32_t least = ANSWER_TTL_MAX;
 
 	v->n_kept = 0;
+	v->full = false;
 	for (size_t i = 0; i < answer->n_addresses; i++) {
 		enum admission verdict;
 		struct address a;
 		uint32_t ttl = answer_address_ttl(answer, i);
+		int err = 0;
 
 		ttl = ttl > age_s ? ttl - age_s : 0;
 		answer_address(answer, i, &a);
 		verdict = judge(front, &a, v);
-		v->keep[i] =
-			is_admitted(verdict) &&
-			owner->learn(owner->arg, &query->question.name, &a,
-				     verdict == ADMIT_PORTS ? &v->ports : NULL,
-				     &ttl) == 0;
+		v->keep[i] = is_admitted(verdict);
+		if (v->keep[i])
+			err = owner->learn(
+				owner->arg, &query->question.name, &a,
+				verdict == ADMIT_PORTS ? &v->ports : NULL,
+				&ttl);
+		v->keep[i] &= err == 0;
+		v->full |= err == -ENOSPC;
 		if (v->keep[i]) {
 			*admitted++ = a;
 			if (ttl < least)
@@ -290,6 +296,13 @@ static void write_reply(struct front *front, struct query *query,
 			return;
 	}
 	ttl = learn(front, query, answer, age_s, &v);
+	if (v.full && !v.n_kept) {
+		front->counts.failed++;
+		query->error = "no room for more addresses, and these names "
+			       "hold most of it";
+		refuse(query, RCODE_SERVFAIL, EDE_OTHER, query->error);
+		return;
+	}
 	set_fate(&fate, answer, &v, ttl);
 	query->reply_len = answer_write(answer, &query->question, &fate, limit,
 					query->reply, &truncated);

@@ -363,31 +363,47 @@ static void forget_inherited(struct filter *filter, const struct policy *policy,
 	filter->inherited = NULL;
 }
 
-int filter_apply(struct filter *filter, const struct policy *policy,
-		 const struct lease_table *leases, uint64_t now_ms)
+/* For want of memory, or of room in the kernel. */
+static bool is_want_of_room(int err)
 {
-	struct elements learned[LEARNED_SETS] = {{0}};
-	struct elements grace[LEARNED_SETS] = {{0}};
-	struct port_lists lists = {0};
-	bool existed = true, moved = false;
-	uint32_t before = filter->monitor.since;
+	switch (-err) {
+	case ENOMEM:
+	case ENOSPC:
+	case ENFILE:
+	case EMFILE:
+	case E2BIG:
+	case EMSGSIZE:
+	case ENOBUFS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What is learned, as a policy has it. */
+struct judged {
+	struct elements learned[LEARNED_SETS], grace[LEARNED_SETS];
+	struct port_lists lists;
+};
+
+static void judged_free(struct judged *j)
+{
+	learned_free(j->learned);
+	learned_free(j->grace);
+	port_lists_free(&j->lists);
+}
+
+static int apply_judged(struct filter *filter, const struct policy *policy,
+			struct judged *j)
+{
 	int ret = 0;
 
-	/* What was taken away is written anew. */
-	(void)filter_lost(filter);
-	(void)monitor_now(&filter->channel, &before);
-	if (!filter->begun)
-		ret = take_over(filter, now_ms, &existed, &moved);
-	if (ret == 0 && !filter->settings.dns_only)
-		ret = learned_judge(filter, policy, leases, now_ms, learned,
-				    grace, &lists);
-	if (ret < 0)
-		goto cleanup;
 	for (int i = 0; i < APPLY_TRIES; i++) {
 		bool change = i == 0 && filter->applied &&
 			      ranges_near(filter->policy, policy);
 
-		ret = try_apply(filter, policy, learned, grace, &lists, change);
+		ret = try_apply(filter, policy, j->learned, j->grace, &j->lists,
+				change);
 		/* A device went away meanwhile, or somebody took our tables
 		 * away, or nobody knows whether they are the new ones: look
 		 * again, from scratch. */
@@ -397,23 +413,64 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 			break;
 	}
 	if (ret < 0)
-		goto cleanup;
+		return ret;
 	port_lists_free(&filter->lists);
-	filter->lists = lists;
-	lists = (struct port_lists){0};
+	filter->lists = j->lists;
+	j->lists = (struct port_lists){0};
+	return 0;
+}
+
+/* The policy with what was learned, or else without it. */
+static int apply_with(struct filter *filter, const struct policy *policy,
+		      struct lease_table *leases, uint64_t now_ms)
+{
+	struct judged j = {0}, none = {0};
+	int ret = 0;
+
+	if (!filter->settings.dns_only)
+		ret = learned_judge(filter, policy, leases, now_ms, j.learned,
+				    j.grace, &j.lists);
+	if (ret == 0)
+		ret = apply_judged(filter, policy, &j);
+	judged_free(&j);
+	if (!is_want_of_room(ret) || filter->settings.dns_only)
+		return ret;
+	batch_free(&filter->batch);
+	ret = apply_judged(filter, policy, &none);
+	judged_free(&none);
+	if (ret < 0)
+		return ret;
+	lease_table_end(leases);
+	lease_table_free(filter->inherited);
+	filter->inherited = NULL;
+	return 0;
+}
+
+int filter_apply(struct filter *filter, const struct policy *policy,
+		 struct lease_table *leases, uint64_t now_ms)
+{
+	bool existed = true, moved = false;
+	uint32_t before = filter->monitor.since;
+	int ret = 0;
+
+	/* What was taken away is written anew. */
+	(void)filter_lost(filter);
+	(void)monitor_now(&filter->channel, &before);
+	if (!filter->begun)
+		ret = take_over(filter, now_ms, &existed, &moved);
+	if (ret == 0)
+		ret = apply_with(filter, policy, leases, now_ms);
+	/* What is learned from now on needs a little of it. */
+	batch_free(&filter->batch);
+	if (ret < 0)
+		return ret;
 	if (!existed && !filter->settings.dns_only)
 		takeover_forget_connections(&filter->channel);
 	if (moved)
 		takeover_forget_redirected(&filter->channel);
 	monitor_clear(&filter->monitor, before);
 	forget_inherited(filter, policy, now_ms);
-cleanup:
-	/* What is learned from now on needs a little of it. */
-	batch_free(&filter->batch);
-	learned_free(learned);
-	learned_free(grace);
-	port_lists_free(&lists);
-	return ret;
+	return 0;
 }
 
 bool filter_is_applied(const struct filter *filter)

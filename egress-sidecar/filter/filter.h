@@ -109,10 +109,12 @@ const char *filter_missing(const struct filter *filter, size_t i);
  * address, taken from the table by lease_table_judge(), and raises the
  * generation, so that open connections are judged anew. At no instant is a
  * packet judged by neither policy. On error the kernel holds what it held.
- * Takes over the tables of a process that ended.
+ * Takes over the tables of a process that ended. Learned addresses never stand
+ * in the way: where there is no room for them the leases end, to be learned
+ * again.
  */
 int filter_apply(struct filter *filter, const struct policy *policy,
-		 const struct lease_table *leases, uint64_t now_ms);
+		 struct lease_table *leases, uint64_t now_ms);
 
 /* Is the last policy that was applied known to be in force? If not (somebody
  * took the tables away, or the kernel's word got lost, and the policy that was

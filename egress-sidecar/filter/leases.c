@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leases.h"
 
+#include "lease_shares.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -32,12 +34,16 @@ struct entry {
 	struct address a;
 	size_t n;
 	struct pair *pairs; /* owned, n of them, the newest first */
+	uint8_t share;      /* of its first name */
 };
 
 struct lease_table {
 	struct entry **bucket;
 	size_t n_buckets; /* a power of two */
 	size_t n_entries, n_pairs;
+	struct lease_shares shares;
+	struct entry *evicted; /* owned; no part of the table any more */
+	size_t hand;           /* bucket where to look for more */
 	uint64_t key[2];
 	uint64_t full_until_ms;        /* nothing can be evicted before */
 	struct domain_name *last_name; /* owned; of lease_last_name() */
@@ -89,23 +95,61 @@ static void pair_free(struct pair *pair)
 	free(pair);
 }
 
-static void entry_free(struct lease_table *table, struct entry *e)
+static void drop_pair(struct entry *e)
+{
+	struct pair *pair = e->pairs;
+
+	e->pairs = pair->next;
+	e->n--;
+	pair_free(pair);
+}
+
+static void uncount(struct lease_table *table, const struct entry *e)
 {
 	table->n_entries--;
 	table->n_pairs -= e->n;
-	while (e->pairs) {
-		struct pair *pair = e->pairs;
+	table->shares.n[e->share]--;
+}
 
-		e->pairs = pair->next;
-		pair_free(pair);
-	}
+static void entry_free(struct lease_table *table, struct entry *e)
+{
+	uncount(table, e);
+	while (e->pairs)
+		drop_pair(e);
 	free(e);
+}
+
+bool lease_next_evicted(struct lease_table *table,
+			struct lease_element *element,
+			struct admitted_ports *ports)
+{
+	struct entry *e = table->evicted;
+
+	if (!e)
+		return false;
+	*element = (struct lease_element){.a = e->a};
+	if (e->pairs && e->pairs->ports) {
+		*ports = *e->pairs->ports;
+		element->ports = ports;
+	}
+	if (e->pairs)
+		drop_pair(e);
+	if (!e->pairs) {
+		table->evicted = e->next;
+		free(e);
+	}
+	return true;
 }
 
 void lease_table_free(struct lease_table *table)
 {
+	struct lease_element element;
+	struct admitted_ports ports;
+
 	if (!table)
 		return;
+	while (lease_next_evicted(table, &element, &ports))
+		;
 	for (size_t i = 0; i < table->n_buckets; i++) {
 		while (table->bucket[i]) {
 			struct entry *e = table->bucket[i];
@@ -191,6 +235,34 @@ static bool make_room(struct lease_table *table, uint64_t now_ms)
 	return false;
 }
 
+/* End leases of whoever holds most, if that is another. */
+static bool evict(struct lease_table *table, uint8_t share)
+{
+	uint8_t largest;
+	size_t wanted = lease_shares_excess(&table->shares, share, &largest);
+	size_t n = 0;
+
+	for (size_t i = 0; i < table->n_buckets && n < wanted; i++) {
+		struct entry **at = &table->bucket[table->hand];
+
+		while (*at && n < wanted) {
+			struct entry *e = *at;
+
+			if (e->share != largest) {
+				at = &e->next;
+				continue;
+			}
+			*at = e->next;
+			uncount(table, e);
+			e->next = table->evicted;
+			table->evicted = e;
+			n++;
+		}
+		table->hand = (table->hand + 1) & (table->n_buckets - 1);
+	}
+	return n > 0;
+}
+
 static void grow(struct lease_table *table)
 {
 	size_t old_n = table->n_buckets;
@@ -215,13 +287,15 @@ static void grow(struct lease_table *table)
 }
 
 static int add_entry(struct lease_table *table, const struct address *a,
-		     uint64_t now_ms, struct entry **out)
+		     const struct domain_name *name, uint64_t now_ms,
+		     struct entry **out)
 {
+	uint8_t share = lease_share_of(name, table->key[0]);
 	struct entry *e;
 	size_t to;
 
 	if (table->n_entries >= LEASE_MAX || table->n_pairs >= PAIRS_MAX) {
-		if (!make_room(table, now_ms))
+		if (!make_room(table, now_ms) && !evict(table, share))
 			return -ENOSPC;
 	}
 	if (table->n_entries >= table->n_buckets)
@@ -234,6 +308,8 @@ static int add_entry(struct lease_table *table, const struct address *a,
 	e->next = table->bucket[to];
 	table->bucket[to] = e;
 	table->n_entries++;
+	e->share = share;
+	table->shares.n[share]++;
 	*out = e;
 	return 0;
 }
@@ -369,7 +445,7 @@ int lease_learn(struct lease_table *table, const struct domain_name *name,
 	int ret;
 
 	if (!e) {
-		ret = add_entry(table, a, now_ms, &e);
+		ret = add_entry(table, a, name, now_ms, &e);
 		if (ret < 0)
 			return ret;
 	}
@@ -442,7 +518,7 @@ int lease_restore(struct lease_table *table, const struct domain_name *name,
 	int ret;
 
 	if (!e) {
-		ret = add_entry(table, a, now_ms, &e);
+		ret = add_entry(table, a, name, now_ms, &e);
 		if (ret < 0)
 			return ret;
 	}
@@ -611,4 +687,13 @@ void lease_table_sweep(struct lease_table *table, const struct policy *policy,
 		}
 	}
 	table->full_until_ms = 0;
+}
+
+void lease_table_end(struct lease_table *table)
+{
+	for (size_t i = 0; i < table->n_buckets; i++)
+		for (struct entry *e = table->bucket[i]; e; e = e->next)
+			for (struct pair *pair = e->pairs; pair;
+			     pair = pair->next)
+				pair->end_ms = pair->announced_ms = 0;
 }

@@ -41,9 +41,11 @@ size_t lease_table_count(const struct lease_table *table);
  * name led to a with a TTL of *ttl_s seconds. *ttl_s becomes what the client
  * may be told (never more than the lease less the slack). Returns 1 and fills
  * *element when the kernel must be told before the answer leaves, 0 when its
- * lease is long enough already, -ENOSPC when the table is full of live leases,
- * -ENOMEM. What 1 announced counts only once lease_confirm() says the kernel
- * took it. element->ports and ->name are borrowed from ports and name.
+ * lease is long enough already, -ENOMEM, or -ENOSPC: the table is full of live
+ * leases, and no other names hold more of them (see lease_shares.h; if they do,
+ * some of theirs end, for lease_next_evicted()). What 1 announced counts only
+ * once lease_confirm() says the kernel took it. element->ports and ->name are
+ * borrowed from ports and name.
  */
 int lease_learn(struct lease_table *table, const struct domain_name *name,
 		const struct address *a, const struct admitted_ports *ports,
@@ -51,6 +53,16 @@ int lease_learn(struct lease_table *table, const struct domain_name *name,
 		struct lease_element *element);
 void lease_confirm(struct lease_table *table,
 		   const struct lease_element *element, uint64_t now_ms);
+
+/* Take out the next lease that lease_learn() ended before its time to make
+ * room, for the kernel to be told: timeout_s is 0, and ports is filled where
+ * element->ports points to it. false: there is none. */
+bool lease_next_evicted(struct lease_table *table,
+			struct lease_element *element,
+			struct admitted_ports *ports);
+
+/* No lease is the kernel's any more; the names are remembered. */
+void lease_table_end(struct lease_table *table);
 
 /* Take in what an earlier table held: name led to a, and its lease runs until
  * end_ms, or ended then. 0, -ENOSPC or -ENOMEM. */

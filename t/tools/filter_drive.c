@@ -120,8 +120,8 @@ static void repeat(char *line)
 static int learn_one(const char *name_text, const struct address *a,
 		     uint32_t ttl, enum admission *admission)
 {
-	struct admitted_ports ports;
-	struct lease_element element;
+	struct admitted_ports ports, evicted_ports;
+	struct lease_element element, evicted;
 	struct domain_name name;
 	const char *why;
 	int ret;
@@ -135,6 +135,8 @@ static int learn_one(const char *name_text, const struct address *a,
 	ret = lease_learn(leases, &name, a,
 			  *admission == ADMIT_PORTS ? &ports : NULL, &ttl,
 			  now_ms(), &element);
+	while (lease_next_evicted(leases, &evicted, &evicted_ports))
+		(void)filter_learn(filter, &evicted, 1);
 	if (ret == 1) {
 		ret = filter_learn(filter, &element, 1);
 		if (ret == 0)
