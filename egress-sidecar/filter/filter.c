@@ -40,7 +40,7 @@ static uint32_t hash(uint32_t h, const void *data, size_t len)
 
 /* Made from the settings that let connections in, so that a new process with
  * the same settings knows them again. */
-static uint32_t inbound_mark(const struct filter_settings *s)
+static uint32_t inbound_mark_of(const struct filter_settings *s)
 {
 	uint32_t h = 2166136261U;
 
@@ -48,15 +48,7 @@ static uint32_t inbound_mark(const struct filter_settings *s)
 		h = hash(h, s->inbound[i].first.bytes, 16);
 		h = hash(h, s->inbound[i].last.bytes, 16);
 	}
-	h = hash(h, &s->api_port, sizeof(s->api_port)) | RULESET_MARK_INBOUND;
-	/* Others have the first few. */
-	return h <= RULESET_MARK_OURS ? h + RULESET_MARK_OURS : h;
-}
-
-static uint32_t next_generation(uint32_t generation)
-{
-	generation = (generation + 1) & ~RULESET_MARK_INBOUND;
-	return generation ? generation : 1;
+	return mark_inbound(hash(h, &s->api_port, sizeof(s->api_port)));
 }
 
 static int copy_settings(struct filter *filter,
@@ -166,8 +158,8 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 		ret = -errno;
 		goto cleanup;
 	}
-	filter->generation &= ~RULESET_MARK_INBOUND;
-	filter->inbound_mark = inbound_mark(settings);
+	filter->generation = mark_generation(filter->generation);
+	filter->inbound_mark = inbound_mark_of(settings);
 	*why = "a netlink socket in the sandbox's network namespace";
 	ret = channel_open(&filter->channel, settings->netns,
 			   NETLINK_NETFILTER);
@@ -252,10 +244,11 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		     const struct elements *grace,
 		     const struct port_lists *lists, bool change)
 {
+	bool again;
 	struct ruleset r = {
 		.settings = &filter->settings,
 		.policy = policy,
-		.generation = next_generation(filter->generation),
+		.generation = mark_next(filter->generation, &again),
 		.inbound_mark = filter->inbound_mark,
 		.has_fib = filter->has_fib,
 		.gap = filter->gap,
@@ -276,6 +269,8 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	r.n_onlink = links.n_onlink;
 	r.own6 = links.own6;
 	r.n_own6 = links.n_own6;
+	if (again && !filter->settings.dns_only)
+		takeover_forget_generations(&filter->channel);
 	ret = commit(filter, &r, &links);
 	/* A generation that may have been in force is not used again. */
 	if (ret == 0 || filter->channel.unsure)

@@ -68,6 +68,9 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 int takeover_dns_port(struct channel *c, uint16_t *port);
 /* Forget the connections from before there was a policy. Best effort. */
 void takeover_forget_connections(struct channel *c);
+/* Forget the connections that a policy let out: each is judged anew, whatever
+ * generation it is of. Best effort. */
+void takeover_forget_generations(struct channel *c);
 /* Forget where port 53 was sent: what comes again from the same source port
  * is sent anew. Best effort. */
 void takeover_forget_redirected(struct channel *c);

@@ -8,19 +8,11 @@
 #include "batch.h"
 #include "elements.h"
 #include "filter.h"
+#include "marks.h"
 
 #define RULESET_TABLE   "opensandbox"
 #define RULESET_REFUSED "refused" /* counter of refused packets */
 #define RULESET_DNS     "dns"     /* chain of the redirection */
-
-/*
- * Conntrack marks. Generations have the top bit clear; connections that were
- * let in have it set, and so have those of DNS that was redirected to us and
- * of connections that we opened ourselves.
- */
-#define RULESET_MARK_INBOUND    0x80000000U
-#define RULESET_MARK_REDIRECTED 0x80000001U
-#define RULESET_MARK_OURS       0x80000002U /* of filter_let_out() */
 
 /* Sets of learned addresses, by what their keys are. */
 enum learned_set {

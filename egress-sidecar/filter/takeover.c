@@ -226,8 +226,8 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 	return ret;
 }
 
-/* All, or those with that mark. */
-static void forget(struct channel *c, const uint32_t *mark)
+/* Those whose mark has these bits, of those in the mask. */
+static void forget(struct channel *c, uint32_t mark, uint32_t mask)
 {
 	char buf[REQUEST_BYTES];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -238,21 +238,24 @@ static void forget(struct channel *c, const uint32_t *mark)
 	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
 	nfg->nfgen_family = AF_UNSPEC;
 	nfg->version = NFNETLINK_V0;
-	if (mark) {
-		mnl_attr_put_u32(nlh, CTA_MARK, htonl(*mark));
-		mnl_attr_put_u32(nlh, CTA_MARK_MASK, UINT32_MAX);
+	if (mask) {
+		mnl_attr_put_u32(nlh, CTA_MARK, htonl(mark));
+		mnl_attr_put_u32(nlh, CTA_MARK_MASK, htonl(mask));
 	}
 	channel_ask(c, nlh, NULL, NULL);
 }
 
 void takeover_forget_connections(struct channel *c)
 {
-	forget(c, NULL);
+	forget(c, 0, 0);
+}
+
+void takeover_forget_generations(struct channel *c)
+{
+	forget(c, 0, RULESET_MARK_INBOUND);
 }
 
 void takeover_forget_redirected(struct channel *c)
 {
-	const uint32_t mark = RULESET_MARK_REDIRECTED;
-
-	forget(c, &mark);
+	forget(c, RULESET_MARK_REDIRECTED, UINT32_MAX);
 }

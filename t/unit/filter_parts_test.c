@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "filter/elements.h"
+#include "filter/marks.h"
 #include "filter/nflog.h"
 
 #include <errno.h>
@@ -75,6 +76,37 @@ static void test_unique_keeps_longest(void **state)
 	elements_free(&list);
 }
 
+/* Whatever the settings hash to, what was let in has a mark of its own, and no
+ * generation is ever one of those. */
+static void test_marks(void **state)
+{
+	static const uint32_t edges[] = {
+		0,          1,          2,          3,          0x7ffffffc,
+		0x7ffffffd, 0x7ffffffe, 0x7fffffff, 0x80000000, 0x80000001,
+		0x80000002, 0x80000003, 0xfffffffd, 0xfffffffe, 0xffffffff,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+		uint32_t inbound = mark_inbound(edges[i]);
+		uint32_t generation = mark_generation(edges[i]);
+		bool again;
+
+		assert_true(inbound & RULESET_MARK_INBOUND);
+		assert_int_not_equal(inbound, RULESET_MARK_INBOUND);
+		assert_int_not_equal(inbound, RULESET_MARK_REDIRECTED);
+		assert_int_not_equal(inbound, RULESET_MARK_OURS);
+		for (int k = 0; k < 5; k++) {
+			uint32_t before = generation;
+
+			assert_int_not_equal(generation, 0);
+			assert_false(generation & RULESET_MARK_INBOUND);
+			generation = mark_next(generation, &again);
+			assert_int_equal(again, generation <= before);
+		}
+	}
+}
+
 /* Four octets of options, then UDP to port 8443. */
 static const uint8_t packet4[] = {
 	0x46, 0, 0,   32, 0, 1, 0, 0, 64, 17, 0,    0,    10, 99, 0, 2,
@@ -135,6 +167,7 @@ static void test_short_packets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_ranges_merge),
 		cmocka_unit_test(test_interval_ends),
 		cmocka_unit_test(test_unique_keeps_longest),
