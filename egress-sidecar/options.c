@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Before a list that stands in place of the default, not beside it. */
+#define INBOUND_ONLY "only:"
+
 #define ENV(name) "OPENSANDBOX_EGRESS_" name
 
 static int expected(char *why, const char *what)
@@ -365,6 +368,10 @@ static int read_doh(struct settings *s, const char *value, char *why)
 
 static int read_inbound(struct settings *s, const char *value, char *why)
 {
+	s->inbound_only =
+		strncmp(value, INBOUND_ONLY, strlen(INBOUND_ONLY)) == 0;
+	if (s->inbound_only)
+		value += strlen(INBOUND_ONLY);
 	return list_read(s, &s->n_inbound, value, why, add_inbound);
 }
 
@@ -539,8 +546,10 @@ const struct option_entry option_table[] = {
 	 read_block_doh},
 	{"doh-blocklist", ENV("DOH_BLOCKLIST"), "IP[/BITS],...", NULL,
 	 "addresses of DNS-over-HTTPS servers", read_doh},
-	{"inbound", ENV("INBOUND"), "IP[/BITS],...", "private and on-link",
-	 "who may open connections into the sandbox", read_inbound},
+	{"inbound", ENV("INBOUND"), "[only:]IP[/BITS],...", NULL,
+	 "who may open connections into the sandbox, besides private and "
+	 "on-link addresses, or they alone",
+	 read_inbound},
 	{"deny-action", ENV("DENY_ACTION"), "reject|drop", "reject",
 	 "how packets are refused", read_deny_action},
 	{"audit", ENV("AUDIT"), NULL, "off",

@@ -370,6 +370,7 @@ static void filter_settings_fill(struct filter_settings *f,
 		.n_doh = from->block_doh_443 ? from->n_doh : 0,
 		.n_exempt = from->n_exempt,
 		.n_inbound = from->n_inbound,
+		.inbound_only = from->inbound_only,
 	};
 	memcpy(f->exempt, from->exempt, sizeof(f->exempt));
 	memcpy(f->inbound, from->inbound, sizeof(f->inbound));

@@ -62,6 +62,7 @@ struct settings {
 	size_t n_doh;
 	struct address_range inbound[FILTER_INBOUND_MAX];
 	size_t n_inbound;
+	bool inbound_only; /* they alone, not private and on-link ones too */
 
 	char webhook_url[2048];
 	char sandbox_id[64];

@@ -179,6 +179,40 @@ subtest 'hundreds of addresses, a hundred devices' => sub {
 
 quit_drive($d);
 
+# Who listens inside, and who opens a connection to it.
+sub comes_in
+{
+	my ($source) = @_;
+
+	return in_netns($internet, sub {
+		my $s = IO::Socket::INET->new(PeerAddr => '10.99.0.2',
+		    PeerPort => 7100, LocalAddr => $source, Timeout => 1.5)
+		    or return 'refused';
+		print $s "hello\n";
+		return scalar(<$s>) ? 'open' : 'closed';
+	});
+}
+
+subtest 'who may connect inward' => sub {
+	my %rows = (
+		'nothing said' => [[], '10.99.0.1'],
+		'one more' => [[$evil], '10.99.0.1', $evil],
+		'one alone' => [[$evil, 'only'], $evil],
+		'nobody' => [['only']],
+	);
+	serve($sandbox, '10.99.0.2', 7100);
+	for my $row (sort keys %rows) {
+		my ($list, @open) = @{ $rows{$row} };
+		my %open = map { $_ => 1 } @open;
+		my $d2 = drive($w, map { ('--inbound', $_) } @$list);
+
+		is(ask($d2, "apply $policy"), 'ok applied', $row);
+		is(comes_in($_), $open{$_} ? 'open' : 'refused', "$row: $_")
+		    for '10.99.0.1', $good, $evil;
+		quit_drive($d2);
+	}
+};
+
 subtest 'without IPv6' => sub {
 	my $v4 = netns('v4');
 	run_in($v4, 'sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1',

@@ -48,6 +48,7 @@ static uint32_t inbound_mark_of(const struct filter_settings *s)
 		h = hash(h, s->inbound[i].first.bytes, 16);
 		h = hash(h, s->inbound[i].last.bytes, 16);
 	}
+	h = hash(h, &s->inbound_only, sizeof(s->inbound_only));
 	return mark_inbound(hash(h, &s->api_port, sizeof(s->api_port)));
 }
 

@@ -62,10 +62,11 @@ struct filter_settings {
 	 * (OPENSANDBOX_EGRESS_NAMESERVER_EXEMPT). */
 	struct address exempt[FILTER_RESOLVERS_MAX];
 	size_t n_exempt;
-	/* Who may open connections into the sandbox; n_inbound 0: private
-	 * ranges and on-link neighbours. */
+	/* Who may open connections into the sandbox, besides private ranges
+	 * and on-link neighbours, or, with inbound_only, alone. */
 	struct address_range inbound[FILTER_INBOUND_MAX];
 	size_t n_inbound;
+	bool inbound_only;
 	/* TCP and UDP 443 to these is refused (DoH). */
 	const struct address_range *doh;
 	size_t n_doh;

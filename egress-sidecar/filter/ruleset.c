@@ -139,7 +139,7 @@ static void add_peers(struct batch *b, const char *set4, const char *set6,
 	}
 }
 
-/* Who may connect inward when the settings do not say: RFC 1918, RFC 6598,
+/* Who may connect inward unless the settings forbid it: RFC 1918, RFC 6598,
  * RFC 3927, RFC 4193, RFC 4291 (link-local), and our neighbours. */
 static const struct {
 	uint8_t family, first[2], last[2], bits8;
@@ -156,10 +156,10 @@ static const struct {
 static void add_inbound(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
-	size_t n = COUNT(private_ranges) + r->n_onlink;
+	size_t n = COUNT(private_ranges) + r->n_onlink + s->n_inbound;
 	struct address_range *range;
 
-	if (s->n_inbound) {
+	if (s->inbound_only) {
 		add_range_sets(b, "inbound4", "inbound6", s->inbound,
 			       s->n_inbound);
 		return;
@@ -180,6 +180,9 @@ static void add_inbound(struct batch *b, const struct ruleset *r)
 	if (r->n_onlink)
 		memcpy(range + COUNT(private_ranges), r->onlink,
 		       r->n_onlink * sizeof(*range));
+	if (s->n_inbound)
+		memcpy(range + COUNT(private_ranges) + r->n_onlink, s->inbound,
+		       s->n_inbound * sizeof(*range));
 	add_range_sets(b, "inbound4", "inbound6", range, n);
 	free(range);
 }

@@ -322,6 +322,9 @@ static int add_inbound(const char *text)
 {
 	const char *why;
 
+	settings.inbound_only = strcmp(text, "only") == 0;
+	if (settings.inbound_only)
+		return 0;
 	if (settings.n_inbound == FILTER_INBOUND_MAX)
 		return -E2BIG;
 	return address_range_from_text(&settings.inbound[settings.n_inbound++],

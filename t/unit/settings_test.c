@@ -113,6 +113,7 @@ static const struct pair pairs[] = {
 	{VAR("DOH_BLOCKLIST"), "--doh-blocklist", "192.0.2.0/24, 2001:db8::1",
 	 "192.0.2.1/24"},
 	{VAR("INBOUND"), "--inbound", "10.0.0.0/8", "10.0.0.0/33"},
+	{VAR("INBOUND"), "--inbound", "only:10.0.0.0/8", "none:10.0.0.0/8"},
 	{VAR("PRIVATE_ANSWERS"), "--private-answers", "allow", "yes"},
 	{VAR("DENY_WEBHOOK"), "--deny-webhook", "https://hook.test/x",
 	 "ftp://hook.test/"},
@@ -296,6 +297,30 @@ static void doh_without_a_list(void **state)
 	settings_free(&s);
 }
 
+/* Who may connect inward: besides the default, or in its place. */
+static void inbound_besides_or_alone(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	forget_environment();
+	assert_int_equal(READ(&s, (char *)"--inbound", (char *)"192.0.2.1"), 0);
+	assert_int_equal(s.n_inbound, 1);
+	assert_false(s.inbound_only);
+	settings_free(&s);
+	assert_int_equal(READ(&s, (char *)"--inbound",
+			      (char *)"only:192.0.2.1, 2001:db8::/32"),
+			 0);
+	assert_int_equal(s.n_inbound, 2);
+	assert_true(s.inbound_only);
+	settings_free(&s);
+	/* Nobody. */
+	assert_int_equal(READ(&s, (char *)"--inbound", (char *)"only:"), 0);
+	assert_int_equal(s.n_inbound, 0);
+	assert_true(s.inbound_only);
+	settings_free(&s);
+}
+
 static void missing_token_file(void **state)
 {
 	struct settings s;
@@ -419,6 +444,7 @@ int main(void)
 		cmocka_unit_test(blanks_are_trimmed),
 		cmocka_unit_test(unknown_variables),
 		cmocka_unit_test(doh_without_a_list),
+		cmocka_unit_test(inbound_besides_or_alone),
 		cmocka_unit_test(missing_token_file),
 		cmocka_unit_test(token_file),
 		cmocka_unit_test(one_place),
