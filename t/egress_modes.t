@@ -37,10 +37,34 @@ ok(wait_for(sub { $log->() =~
     'audit: so is the packet');
 stop($pid);
 
+# A socket with one port asked another resolver before there was a sidecar, and
+# a table of somebody's tracks connections: what it asks now is ours.
+my $port = 40053;
+my $question = unpack 'H*', pack('n n n n n n', 77, 0x0100, 1, 0, 0, 0)
+    . "\4evil\4test\0" . pack('n n', 1, 1);
+
+sub asks
+{
+	return join ' ', (sees($w, python(), root() . '/t/tools/dns_port.py', 'port',
+		RESOLVER, $question, $port))[1] =~ /answered (\d+)/;
+}
+
+my $nat = write_file(scratch() . '/nat.nft', "table ip nat {\nchain post {\n"
+    . "type nat hook postrouting priority 100\nmasquerade\n}\n}\n");
+run_in($w->{sandbox}, 'nft', 'flush', 'ruleset');
+run_in($w->{sandbox}, 'nft', '-f', $nat);
+is(asks(), '0', 'no sidecar: another resolver answers');
+
 # DNS alone: names are judged, packets are not.
 $pid = sidecar($w, env => $rules, args => ['--mode', 'dns'], name => 'dns');
 is((api($w, 'GET', '/policy'))[2]{enforcementMode}, 'dns',
     'dns: the API says so');
+is(asks(), '3', 'dns: we answer a socket that asked another before');
+run_in($w->{sandbox}, 'nft', 'delete', 'table', 'inet', 'opensandbox');
+ok(wait_for(sub { run_in($w->{sandbox}, 'nft', 'list', 'tables')
+	=~ /inet opensandbox/ }), 'dns: the rules come back');
+is(asks(), '3', 'dns: and we answer it still');
+run_in($w->{sandbox}, 'nft', 'delete', 'table', 'ip', 'nat');
 is(code('good.test'), '200', 'dns: allowed opens');
 is(status('evil.test'), 6, 'dns: denied does not resolve');
 is(code(EVIL), '200', 'dns: a raw address opens');
@@ -104,4 +128,4 @@ is(code('good.test'), '200', 'whole: allowed opens');
 is(status(EVIL), 7, 'whole: a raw address is refused again');
 stop($pid);
 
-done_testing(31);
+done_testing(35);

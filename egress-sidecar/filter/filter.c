@@ -445,12 +445,12 @@ static int apply_with(struct filter *filter, const struct policy *policy,
 int filter_apply(struct filter *filter, const struct policy *policy,
 		 struct lease_table *leases, uint64_t now_ms)
 {
-	bool existed = true, moved = false;
+	bool existed = true, moved = false, lost;
 	uint32_t before = filter->monitor.since;
 	int ret = 0;
 
 	/* What was taken away is written anew. */
-	(void)filter_lost(filter);
+	lost = filter_lost(filter) != NULL;
 	(void)monitor_now(&filter->channel, &before);
 	if (!filter->begun)
 		ret = take_over(filter, now_ms, &existed, &moved);
@@ -462,6 +462,8 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		return ret;
 	if (!existed && !filter->settings.dns_only)
 		takeover_forget_connections(&filter->channel);
+	else if (lost || !existed)
+		takeover_forget_questions(&filter->channel);
 	if (moved)
 		takeover_forget_redirected(&filter->channel);
 	monitor_clear(&filter->monitor, before);

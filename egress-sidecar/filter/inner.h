@@ -68,6 +68,9 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 int takeover_dns_port(struct channel *c, uint16_t *port);
 /* Forget the connections from before there was a policy. Best effort. */
 void takeover_forget_connections(struct channel *c);
+/* Forget those of port 53 that nobody redirected: what comes again from the
+ * same source port is sent to us. Best effort. */
+void takeover_forget_questions(struct channel *c);
 /* Forget the connections that a policy let out: each is judged anew, whatever
  * generation it is of. Best effort. */
 void takeover_forget_generations(struct channel *c);

@@ -4,6 +4,7 @@
  * name that led to it as a comment, so that it can be judged like our own: a
  * restart ends no lease and no connection.
  */
+#include "chains.h"
 #include "inner.h"
 
 #include <arpa/inet.h>
@@ -17,10 +18,13 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-	REQUEST_BYTES = 256
+	REQUEST_BYTES = 256,
+	TUPLE_BYTES = 128, /* of a conntrack tuple, IPv6 and all */
+	TRACKED_FIRST = 64
 };
 
 int takeover_table_exists(struct channel *c)
@@ -226,18 +230,27 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 	return ret;
 }
 
-/* Those whose mark has these bits, of those in the mask. */
-static void forget(struct channel *c, uint32_t mark, uint32_t mask)
+static struct nlmsghdr *conntrack_message(char *buf, uint16_t type,
+					  uint16_t flags, uint8_t family)
 {
-	char buf[REQUEST_BYTES];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct nfgenmsg *nfg;
 
-	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
 	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = AF_UNSPEC;
+	nfg->nfgen_family = family;
 	nfg->version = NFNETLINK_V0;
+	return nlh;
+}
+
+/* Those whose mark has these bits, of those in the mask. */
+static void forget(struct channel *c, uint32_t mark, uint32_t mask)
+{
+	char buf[REQUEST_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *nlh = conntrack_message(buf, IPCTNL_MSG_CT_DELETE,
+						 NLM_F_ACK, AF_UNSPEC);
+
 	if (mask) {
 		mnl_attr_put_u32(nlh, CTA_MARK, htonl(mark));
 		mnl_attr_put_u32(nlh, CTA_MARK_MASK, htonl(mask));
@@ -258,4 +271,119 @@ void takeover_forget_generations(struct channel *c)
 void takeover_forget_redirected(struct channel *c)
 {
 	forget(c, RULESET_MARK_REDIRECTED, UINT32_MAX);
+}
+
+/* A connection of port 53, as conntrack names it. */
+struct tracked {
+	char tuple[TUPLE_BYTES]; /* CTA_TUPLE_ORIG */
+	size_t len;
+	uint16_t zone; /* network order */
+	bool zoned;
+	uint8_t family;
+};
+
+struct tracked_list {
+	struct tracked *at; /* owned */
+	size_t n, size;
+};
+
+static const struct nlattr *attr_in(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	for (attr = attr_within(nest, NULL); attr;
+	     attr = attr_within(nest, attr))
+		if (mnl_attr_get_type(attr) == type)
+			return attr;
+	return NULL;
+}
+
+static bool is_question(const struct nlattr *tuple)
+{
+	const struct nlattr *proto = attr_in(tuple, CTA_TUPLE_PROTO);
+	const struct nlattr *number, *port;
+
+	if (!proto)
+		return false;
+	number = attr_in(proto, CTA_PROTO_NUM);
+	port = attr_in(proto, CTA_PROTO_DST_PORT);
+	return number && port && mnl_attr_get_payload_len(port) == 2 &&
+	       mnl_attr_get_payload_len(number) == 1 &&
+	       (mnl_attr_get_u8(number) == IPPROTO_UDP ||
+		mnl_attr_get_u8(number) == IPPROTO_TCP) &&
+	       ntohs(mnl_attr_get_u16(port)) == PORT_DNS;
+}
+
+static struct tracked *tracked_add(struct tracked_list *list)
+{
+	size_t size = list->size ? list->size * 2 : TRACKED_FIRST;
+	struct tracked *wider;
+
+	if (list->n == list->size) {
+		wider = reallocarray(list->at, size, sizeof(*wider));
+		if (!wider)
+			return NULL;
+		list->at = wider;
+		list->size = size;
+	}
+	memset(&list->at[list->n], 0, sizeof(*list->at));
+	return &list->at[list->n++];
+}
+
+static int read_tracked(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr, *tuple = NULL, *zone = NULL;
+	uint32_t mark = 0;
+	struct tracked *t;
+
+	for (attr = attr_of_message(nlh, NULL); attr;
+	     attr = attr_of_message(nlh, attr)) {
+		uint16_t type = mnl_attr_get_type(attr);
+		uint16_t len = mnl_attr_get_payload_len(attr);
+
+		if (type == CTA_TUPLE_ORIG && len <= TUPLE_BYTES)
+			tuple = attr;
+		else if (type == CTA_ZONE && len == sizeof(t->zone))
+			zone = attr;
+		else if (type == CTA_MARK && len == sizeof(mark))
+			mark = ntohl(mnl_attr_get_u32(attr));
+	}
+	if (!tuple || !is_question(tuple) || mark == RULESET_MARK_REDIRECTED)
+		return 0;
+	t = tracked_add(arg);
+	if (!t)
+		return -ENOMEM;
+	t->family = nfg->nfgen_family;
+	t->len = mnl_attr_get_payload_len(tuple);
+	memcpy(t->tuple, mnl_attr_get_payload(tuple), t->len);
+	t->zoned = zone != NULL;
+	if (zone)
+		t->zone = mnl_attr_get_u16(zone);
+	return 0;
+}
+
+/* The kernel deletes by mark or by name, not by port. */
+void takeover_forget_questions(struct channel *c)
+{
+	char buf[REQUEST_BYTES + TUPLE_BYTES]
+		__attribute__((aligned(NLMSG_ALIGNTO)));
+	struct tracked_list list = {0};
+
+	channel_ask(c,
+		    conntrack_message(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP,
+				      AF_UNSPEC),
+		    read_tracked, &list);
+	for (size_t i = 0; i < list.n; i++) {
+		const struct tracked *t = &list.at[i];
+		struct nlmsghdr *nlh = conntrack_message(
+			buf, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, t->family);
+
+		mnl_attr_put(nlh, CTA_TUPLE_ORIG | NLA_F_NESTED, t->len,
+			     t->tuple);
+		if (t->zoned)
+			mnl_attr_put_u16(nlh, CTA_ZONE, t->zone);
+		channel_ask(c, nlh, NULL, NULL);
+	}
+	free(list.at);
 }
