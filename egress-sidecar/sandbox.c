@@ -386,6 +386,41 @@ static void filter_settings_fill(struct filter_settings *f,
 	}
 }
 
+static void log_rewritten(const struct sandbox *s, const struct filter_peer *to,
+			  const struct filter_peer *peer)
+{
+	char from[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX];
+	json_t *port = json_integer(peer->port);
+
+	log_event(LOG_WARN, NULL,
+		  "a program of the control group rewrites a resolver's "
+		  "address; our questions may go to any address on its port",
+		  "ssandbox_id", s->place.id, "sresolver",
+		  address_to_text(&to->a, from), "starget.ip",
+		  address_to_text(&peer->a, text), "jtarget.port", port, NULL);
+	json_decref(port);
+}
+
+/* In our own namespace a question that is led elsewhere would meet the
+ * redirection that makes port 53 ours. */
+static void find_rewritten(const struct sandbox *s, struct filter_settings *f)
+{
+	for (size_t i = 0; i < f->n_resolvers; i++) {
+		struct filter_peer peer;
+		size_t k = 0;
+
+		if (filter_true_peer(&f->resolvers[i], &peer) < 0 ||
+		    (peer.port == f->resolvers[i].port &&
+		     address_compare(&peer.a, &f->resolvers[i].a) == 0))
+			continue;
+		log_rewritten(s, &f->resolvers[i], &peer);
+		while (k < f->n_rewritten && f->rewritten[k] != peer.port)
+			k++;
+		if (k == f->n_rewritten)
+			f->rewritten[f->n_rewritten++] = peer.port;
+	}
+}
+
 static int filter_start(struct sandbox *s, uint16_t dns_port, char *message)
 {
 	struct filter_settings settings;
@@ -393,6 +428,7 @@ static int filter_start(struct sandbox *s, uint16_t dns_port, char *message)
 	int err;
 
 	filter_settings_fill(&settings, s, dns_port);
+	find_rewritten(s, &settings);
 	err = filter_open(&s->filter, &settings, &why);
 	if (err)
 		return fail(message, err, "packet filter: %s: %s",

@@ -201,9 +201,28 @@ static void write_untracked(struct batch *b, const struct filter_settings *s)
 	}
 }
 
+/* A question of ours that is led to whoever answers for a resolver (a service's
+ * load balancer chooses one each time): it is tracked, under our own mark. */
+static void write_rewritten(struct batch *b, const char *chain,
+			    const struct filter_settings *s)
+{
+	for (size_t k = 0; k < s->n_rewritten; k++) {
+		for (size_t i = 0; i < COUNT(with_ports); i++) {
+			rule_begin(b, chain);
+			is_ours(b, s);
+			rule_l4proto(b, with_ports[i]);
+			rule_destination_port(b, s->rewritten[k]);
+			if (strcmp(chain, "output") == 0)
+				rule_set_ct_mark(b, RULESET_MARK_OURS);
+			rule_accept(b);
+		}
+	}
+}
+
 /* DNS to any address is ours to answer. */
 static void write_redirection(struct batch *b, const struct filter_settings *s)
 {
+	write_rewritten(b, RULESET_DNS, s);
 	for (size_t f = 0; f < COUNT(families); f++) {
 		for (size_t i = 0; s->n_resolvers && i < COUNT(with_ports);
 		     i++) {
@@ -376,6 +395,7 @@ static void write_own_connections(struct batch *b,
 
 static void write_hole(struct batch *b, const struct filter_settings *s)
 {
+	write_rewritten(b, "output", s);
 	for (size_t f = 0; s->n_resolvers && f < COUNT(families); f++) {
 		for (size_t i = 0; i < COUNT(with_ports); i++) {
 			rule_begin(b, "output");

@@ -58,6 +58,11 @@ struct filter_settings {
 	size_t n_resolvers;
 	uint32_t mark;
 	uint32_t uid; /* and their owner */
+	/* Where something leads our questions to other addresses than the
+	 * resolvers', see filter_true_peer(): to these ports, host order,
+	 * wherever they are. */
+	uint16_t rewritten[FILTER_RESOLVERS_MAX];
+	size_t n_rewritten;
 	/* Resolvers that the sandbox may ask itself
 	 * (OPENSANDBOX_EGRESS_NAMESERVER_EXEMPT). */
 	struct address exempt[FILTER_RESOLVERS_MAX];
@@ -92,6 +97,12 @@ int filter_dns_port(int netns, uint16_t *port);
  * before there is a filter, for filter_settings.xdp: see filter/xdp.h. What
  * cannot be held is for filter_missing() to tell. 0 or -errno. */
 int filter_hold_xdp(struct xdp_holds **out, int netns);
+
+/*
+ * Whom a UDP socket of ours speaks to when it is connected to a peer: another
+ * one where a program of our control group says so. 0 or -errno.
+ */
+int filter_true_peer(const struct filter_peer *to, struct filter_peer *peer);
 
 /*
  * Open the netlink socket in the namespace and find out what the kernel can
