@@ -428,6 +428,9 @@ static int apply_with(struct filter *filter, const struct policy *policy,
 				    j.grace, &j.lists);
 	if (ret == 0)
 		ret = apply_judged(filter, policy, &j);
+	/* It may have been a moment's. */
+	if (is_want_of_room(ret) && !filter->channel.unsure)
+		ret = apply_judged(filter, policy, &j);
 	judged_free(&j);
 	if (!is_want_of_room(ret) || filter->settings.dns_only)
 		return ret;
