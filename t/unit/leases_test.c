@@ -360,6 +360,53 @@ static void test_full(void **state)
 	lease_table_free(table);
 }
 
+/* A full table has room for other names: whoever holds most gives it up, and
+ * what the kernel has to be told comes out, ports and all. */
+static void test_shares(void **state)
+{
+	struct lease_table *table = table_of();
+	struct domain_name greedy = name_of("a.greedy.test");
+	struct domain_name modest = name_of("b.c.modest.test");
+	struct admitted_ports ports = {.span = {{6, 80, 80}}, .n = 1}, evicted;
+	struct lease_element e;
+	uint32_t ttl = 5;
+	struct address a;
+	size_t n = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < LEASE_MAX; i++) {
+		number(&a, i);
+		assert_int_equal(
+			lease_learn(table, &greedy, &a, &ports, &ttl, S, &e),
+			1);
+		lease_confirm(table, &e, S);
+	}
+	assert_false(lease_next_evicted(table, &e, &evicted));
+	number(&a, LEASE_MAX);
+	assert_int_equal(lease_learn(table, &modest, &a, NULL, &ttl, 2 * S, &e),
+			 1);
+	while (lease_next_evicted(table, &e, &evicted)) {
+		assert_int_equal(e.timeout_s, 0);
+		assert_ptr_equal(e.ports, &evicted);
+		assert_int_equal(evicted.span[0].first, 80);
+		assert_null(lease_last_name(table, &e.a));
+		n++;
+	}
+	assert_true(n > 0);
+	assert_int_equal(lease_table_count(table), LEASE_MAX + 1 - n);
+	number(&a, LEASE_MAX + 1);
+	assert_int_equal(lease_learn(table, &greedy, &a, NULL, &ttl, 2 * S, &e),
+			 1);
+	/* Some that nobody asks for are freed with it. */
+	for (uint32_t i = 2; i < 2 * n + 2; i++) {
+		number(&a, LEASE_MAX + i);
+		assert_int_equal(
+			lease_learn(table, &modest, &a, NULL, &ttl, 2 * S, &e),
+			1);
+	}
+	lease_table_free(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_last_name),
 		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_shares),
 	};
 
 	return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
