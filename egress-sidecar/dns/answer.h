@@ -54,8 +54,9 @@ uint32_t answer_address_ttl(const struct answer *answer, size_t i);
 
 /* What becomes of an answer on its way to one client. */
 struct answer_fate {
-	const bool *keep;     /* by address; NULL: all of them */
+	bool *keep;           /* by address; NULL: all of them */
 	size_t n_kept;        /* how many that are */
+	bool truncated;       /* TC is set */
 	uint32_t age_s;       /* since it was read, seconds */
 	uint32_t address_ttl; /* no address's TTL is above this, seconds */
 	int ede;              /* EDE_NONE or an Extended DNS Error */
@@ -66,13 +67,21 @@ struct answer_fate {
 size_t answer_write_max(const struct answer *answer);
 
 /*
+ * Have the answer fit into limit bytes: where it does not, fate->truncated is
+ * set and what is too much is kept no longer: the last addresses, since whole
+ * records may stay under TC (RFC 2181, 9) and are all that a client without
+ * TCP gets; of other records all. fate->keep is an array if there are
+ * addresses.
+ */
+void answer_fit(const struct answer *answer, const struct question *q,
+		struct answer_fate *fate, size_t limit);
+
+/*
  * Write the answer for a client's question, with its id and spelling, into
- * out, which holds answer_write_max() bytes. More than limit bytes: TC is set
- * and every record left out (RFC 2181, 9). *truncated says so. Returns the
- * bytes written.
+ * out, which holds answer_write_max() bytes, or as many as answer_fit() was
+ * told. Returns the bytes written.
  */
 size_t answer_write(const struct answer *answer, const struct question *q,
-		    const struct answer_fate *fate, size_t limit, uint8_t *out,
-		    bool *truncated);
+		    const struct answer_fate *fate, uint8_t *out);
 
 #endif

@@ -79,6 +79,15 @@ static size_t write_whole(const struct answer *a, const struct answer_fate *f,
 	return a->len;
 }
 
+/* Bytes of address i's record. */
+static size_t record_size(const struct answer *a, size_t i)
+{
+	const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
+
+	return OWNER_POINTER + DNS_RECORD_FIXED +
+	       (size_t)wire_get16(r + OWNER_POINTER + 8);
+}
+
 /* The records before the addresses, and those that stay. */
 static size_t write_some(const struct answer *a, const struct answer_fate *f,
 			 uint8_t *out)
@@ -89,8 +98,7 @@ static size_t write_some(const struct answer *a, const struct answer_fate *f,
 	count_down(out, a->offsets, a->n_head_ttls, f->age_s);
 	for (size_t i = 0; i < a->n_addresses; i++) {
 		const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
-		size_t size = OWNER_POINTER + DNS_RECORD_FIXED +
-			      (size_t)wire_get16(r + OWNER_POINTER + 8);
+		size_t size = record_size(a, i);
 		uint8_t *ttl = out + n + OWNER_POINTER + 4;
 
 		if (!f->keep[i])
@@ -115,15 +123,63 @@ static size_t write_none(const struct answer *a, const struct question *q,
 	return n;
 }
 
-size_t answer_write(const struct answer *answer, const struct question *q,
-		    const struct answer_fate *fate, size_t limit, uint8_t *out,
-		    bool *truncated)
+/* Are all addresses kept, and with them all records? */
+static bool keeps_all(const struct answer *a, const struct answer_fate *f)
 {
-	bool all = !fate->keep || fate->n_kept == answer->n_addresses;
+	return !f->keep || f->n_kept == a->n_addresses;
+}
+
+static size_t opt_size(const struct question *q, const struct answer_fate *f)
+{
+	size_t text = f->ede_text ? strnlen(f->ede_text, EDE_TEXT_MAX) : 0;
+
+	if (!q->edns)
+		return 0;
+	return DNS_OPT_FIXED + (f->ede == EDE_NONE ? 0 : 6 + text);
+}
+
+static size_t kept_size(const struct answer *a, const struct question *q,
+			const struct answer_fate *f)
+{
+	size_t n = a->head;
+
+	if (keeps_all(a, f))
+		return a->len;
+	if (!f->n_kept)
+		return DNS_HEADER + (size_t)q->name.len + 4;
+	for (size_t i = 0; i < a->n_addresses; i++)
+		n += f->keep[i] ? record_size(a, i) : 0;
+	return n;
+}
+
+void answer_fit(const struct answer *answer, const struct question *q,
+		struct answer_fate *fate, size_t limit)
+{
+	size_t opt = opt_size(q, fate), n = answer->head;
+	bool full = false;
+
+	if (kept_size(answer, q, fate) + opt <= limit)
+		return;
+	fate->truncated = true;
+	fate->n_kept = 0;
+	for (size_t i = 0; i < answer->n_addresses; i++) {
+		if (!fate->keep[i])
+			continue;
+		full |= n + record_size(answer, i) + opt > limit;
+		fate->keep[i] = !full;
+		if (!full) {
+			n += record_size(answer, i);
+			fate->n_kept++;
+		}
+	}
+}
+
+size_t answer_write(const struct answer *answer, const struct question *q,
+		    const struct answer_fate *fate, uint8_t *out)
+{
+	bool all = keeps_all(answer, fate) && !fate->truncated;
 	bool wants_ad = q->dnssec_ok || q->flags3 & FLAG3_AD;
-	size_t opt = 0, n;
-	size_t text =
-		fate->ede_text ? strnlen(fate->ede_text, EDE_TEXT_MAX) : 0;
+	size_t n;
 
 	if (all)
 		n = write_whole(answer, fate, out);
@@ -131,14 +187,9 @@ size_t answer_write(const struct answer *answer, const struct question *q,
 		n = write_some(answer, fate, out);
 	else
 		n = write_none(answer, q, out);
-	if (q->edns)
-		opt = DNS_OPT_FIXED + (fate->ede == EDE_NONE ? 0 : 6 + text);
-	*truncated = n + opt > limit;
-	if (*truncated)
-		n = write_none(answer, q, out);
 	wire_put16(out, q->id);
 	out[2] = (uint8_t)(FLAG2_QR | (q->flags2 & FLAG2_RD) |
-			   (*truncated ? FLAG2_TC : 0));
+			   (fate->truncated ? FLAG2_TC : 0));
 	out[3] = (uint8_t)(FLAG3_RA | (q->flags3 & FLAG3_CD) | answer->rcode |
 			   (wants_ad && all && answer->authentic ? FLAG3_AD
 								 : 0));

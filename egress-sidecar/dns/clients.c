@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 enum {
-	CLIENT_QUESTIONS_MAX = 64,      /* under way; then we stop reading */
-	CLIENT_QUEUE_MAX = 1024 * 1024, /* bytes that it does not read */
-	CLIENT_IDLE_MS = 10000,
-	CLIENT_BUFFER = 4096, /* bytes; no question is near as long */
+	CLIENT_QUESTIONS_MAX = 64,     /* under way; then we stop reading */
+	CLIENT_HELD_MAX = 16 * 1024,   /* bytes for it; the same */
+	CLIENT_KERNEL_MAX = 64 * 1024, /* bytes of its socket's buffer */
+	CLIENT_IDLE_MS = 10000,        /* without progress */
+	CLIENT_BUFFER = 4096,          /* bytes; no question is near as long */
 	LISTEN_BACKLOG = 64
 };
 
@@ -27,6 +28,8 @@ struct tcp_client {
 	struct origin origin;
 	struct client_queries queries;
 	unsigned n_queries;
+	size_t held;    /* bytes of its answers that have not left */
+	size_t waiting; /* of them, in the stream when the timer was started */
 	unsigned handles;
 	bool closing;
 	bool ended; /* it will send nothing more */
@@ -37,6 +40,7 @@ struct tcp_client {
 
 struct client_write {
 	uv_write_t write;
+	size_t size;
 	uint8_t bytes[];
 };
 
@@ -71,23 +75,70 @@ static void client_close(struct tcp_client *c)
 	uv_close((uv_handle_t *)&c->idle, on_handle_closed);
 }
 
+static size_t unsent(const struct tcp_client *c)
+{
+	return uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp);
+}
+
+static void restart_idle(struct tcp_client *c);
+
+/* Ends a client that neither reads nor asks; not one that we let wait. */
 static void on_idle(uv_timer_t *timer)
 {
-	client_close(timer->data);
+	struct tcp_client *c = timer->data;
+
+	if (unsent(c) ? unsent(c) < c->waiting : c->n_queries > 0)
+		restart_idle(c);
+	else
+		client_close(c);
 }
 
 static void restart_idle(struct tcp_client *c)
 {
+	c->waiting = unsent(c);
 	uv_timer_start(&c->idle, on_idle, CLIENT_IDLE_MS, 0);
+}
+
+/* No more questions are read for now. */
+static bool is_full(const struct tcp_client *c)
+{
+	return c->n_queries >= CLIENT_QUESTIONS_MAX ||
+	       c->held >= CLIENT_HELD_MAX || unsent(c) > 0;
+}
+
+static void resume(struct tcp_client *c);
+static void maybe_leave(struct tcp_client *c);
+
+bool client_hold(struct tcp_client *client, struct front *front, size_t bytes)
+{
+	if (!share_take(&front->bytes, bytes))
+		return false;
+	if (client)
+		client->held += bytes;
+	return true;
+}
+
+void client_let_go(struct tcp_client *client, struct front *front, size_t bytes)
+{
+	share_give_back(&front->bytes, bytes);
+	if (client)
+		client->held -= bytes;
 }
 
 static void on_written(uv_write_t *request, int status)
 {
 	struct tcp_client *c = request->handle->data;
+	struct client_write *w = request->data;
 
-	free(request->data);
-	if (status != 0)
+	client_let_go(c, c->front, w->size);
+	free(w);
+	if (status != 0) {
 		client_close(c);
+	} else if (!c->closing) {
+		restart_idle(c);
+		resume(c);
+	}
+	maybe_leave(c);
 }
 
 void client_send(struct tcp_client *client, uint8_t *bytes, size_t len)
@@ -107,25 +158,35 @@ void client_send(struct tcp_client *client, uint8_t *bytes, size_t len)
 		client_close(client);
 		return;
 	}
-	restart_idle(client);
 	if (done < 0)
 		done = 0;
+	else
+		restart_idle(client);
 	if ((size_t)done == total)
 		return;
 	total -= (size_t)done;
-	w = uv_stream_get_write_queue_size(stream) < CLIENT_QUEUE_MAX
+	w = client_hold(client, client->front, total)
 		    ? malloc(sizeof(*w) + total)
 		    : NULL;
 	if (!w) {
 		client_close(client);
 		return;
 	}
+	w->size = total;
 	memcpy(w->bytes, bytes - 2 + done, total);
 	w->write.data = w;
 	buffer = uv_buf_init((char *)w->bytes, (unsigned)total);
 	if (uv_write(&w->write, stream, &buffer, 1, on_written) != 0) {
+		client_let_go(client, client->front, total);
 		free(w);
 		client_close(client);
+		return;
+	}
+	/* From here on it is for the client to move. */
+	client->waiting = unsent(client);
+	if (!client->paused) {
+		client->paused = true;
+		uv_read_stop(stream);
 	}
 }
 
@@ -141,8 +202,8 @@ static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *out)
 /* A client that has said its last leaves when it has its answers. */
 static void maybe_leave(struct tcp_client *c)
 {
-	if (c->ended && c->n_queries == 0 &&
-	    uv_stream_get_write_queue_size((uv_stream_t *)&c->tcp) == 0)
+	if (c->ended && !c->closing && !c->front->closing &&
+	    c->n_queries == 0 && unsent(c) == 0)
 		client_close(c);
 }
 
@@ -171,8 +232,7 @@ static void read_questions(struct tcp_client *c)
 	size_t at = 0;
 
 	c->front->read_ns = uv_hrtime();
-	while (!c->closing && c->filled - at >= 2 &&
-	       c->n_queries < CLIENT_QUESTIONS_MAX) {
+	while (!c->closing && c->filled - at >= 2 && !is_full(c)) {
 		uint8_t out[2 + QUESTION_REFUSAL_MAX];
 		size_t len = wire_get16(c->buffer + at);
 		size_t reply;
@@ -194,10 +254,21 @@ static void read_questions(struct tcp_client *c)
 		return;
 	memmove(c->buffer, c->buffer + at, c->filled - at);
 	c->filled -= at;
-	if (c->n_queries >= CLIENT_QUESTIONS_MAX && !c->paused) {
+	if (is_full(c) && !c->paused) {
 		c->paused = true;
 		uv_read_stop((uv_stream_t *)&c->tcp);
 	}
+}
+
+/* There is room for questions again. */
+static void resume(struct tcp_client *c)
+{
+	if (!c->paused || c->closing || c->front->closing || is_full(c))
+		return;
+	c->paused = false;
+	read_questions(c);
+	if (!c->closing && !c->paused && !c->ended)
+		uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
 void client_asked(struct tcp_client *client, struct query *query)
@@ -212,30 +283,28 @@ void client_answered(struct query *query)
 
 	LIST_REMOVE(query, of_client);
 	c->n_queries--;
-	if (c->paused && !c->closing && !c->front->closing) {
-		c->paused = false;
-		read_questions(c);
-		if (!c->closing && !c->paused && !c->ended)
-			uv_read_start((uv_stream_t *)&c->tcp, on_alloc,
-				      on_read);
-	}
-	if (!c->closing && !c->front->closing)
-		maybe_leave(c);
+	resume(c);
+	maybe_leave(c);
 }
 
-/* Too many: the oldest that waits for nothing makes room. */
-static bool make_room(struct front *front)
+/* Too many: the oldest of those that do not read makes room, else of those
+ * that wait for nothing, else of all. */
+static void make_room(struct front *front)
 {
 	struct tcp_client *c, *oldest = NULL;
+	int least = 3;
 
 	if (front->n_clients < FRONT_CLIENTS_MAX)
-		return true;
-	LIST_FOREACH (c, &front->clients, in_list)
-		if (c->n_queries == 0)
+		return;
+	LIST_FOREACH (c, &front->clients, in_list) {
+		int claim = unsent(c) ? 0 : c->n_queries == 0 ? 1 : 2;
+
+		if (claim <= least) {
+			least = claim;
 			oldest = c;
-	if (oldest)
-		client_close(oldest);
-	return oldest != NULL;
+		}
+	}
+	client_close(oldest);
 }
 
 /* Take the connection; its handles live from here on. */
@@ -268,16 +337,15 @@ static void on_connection(uv_stream_t *listener, int status)
 {
 	struct front *front = listener->data;
 	struct tcp_client *c;
-	bool room;
 	int len = sizeof(c->origin.peer);
 
 	if (status != 0 || front->closing)
 		return;
-	room = make_room(front);
+	make_room(front);
 	c = client_new(front, listener);
 	if (!c)
 		return;
-	if (!room || uv_tcp_getpeername(&c->tcp, &c->origin.peer.any, &len) ||
+	if (uv_tcp_getpeername(&c->tcp, &c->origin.peer.any, &len) ||
 	    uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read)) {
 		client_close(c);
 		return;
@@ -289,11 +357,15 @@ static void on_connection(uv_stream_t *listener, int status)
 int clients_listen(struct front *front, uv_tcp_t *tcp, int fd)
 {
 	/* libuv closes what it is given; the listener is not its to close. */
+	const int bytes = CLIENT_KERNEL_MAX;
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	int err;
 
 	if (own < 0)
 		return -errno;
+	/* Connections have it from their listener, tcp(7). */
+	(void)setsockopt(own, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	(void)setsockopt(own, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 	err = uv_tcp_init(front->loop, tcp);
 	if (err) {
 		close(own);

@@ -170,7 +170,7 @@ static void on_flush(uv_check_t *handle)
 		if (front->owner.commit(front->owner.arg) != 0) {
 			query = TAILQ_FIRST(&replies);
 			for (; query; query = TAILQ_NEXT(query, in_list))
-				query_uncommitted(query);
+				query_uncommitted(front, query);
 		}
 	}
 	send_replies(front, &replies);
@@ -259,6 +259,7 @@ static int listen_all(struct front *front)
 void front_pools_init(struct front_pools *pools)
 {
 	pools->questions = (struct share_pool){.size = FRONT_QUESTIONS_MAX};
+	pools->bytes = (struct share_pool){.size = FRONT_BYTES_MAX};
 }
 
 /* The share in what is the process's, or all of what is our own. */
@@ -271,6 +272,7 @@ static void take_part(struct front *front)
 		front_pools_init(pools);
 	}
 	front->questions = (struct share){.pool = &pools->questions};
+	front->bytes = (struct share){.pool = &pools->bytes};
 }
 
 int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,

@@ -47,6 +47,7 @@ struct front_owner {
  * by them; filled by front_pools_init(). */
 struct front_pools {
 	struct share_pool questions; /* that resolvers are to answer */
+	struct share_pool bytes;     /* of replies on their way */
 };
 void front_pools_init(struct front_pools *pools);
 

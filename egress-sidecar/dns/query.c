@@ -79,6 +79,7 @@ static struct query *query_new(struct front *front, const struct origin *origin,
 	query->question = *q;
 	query->started_ns = front->read_ns;
 	query->block = query->reply = NULL;
+	query->held = 0;
 	query->reply_len = 0;
 	query->addresses = NULL;
 	query->n_admitted = query->n_refused = 0;
@@ -90,18 +91,21 @@ static struct query *query_new(struct front *front, const struct origin *origin,
 	return query;
 }
 
-static void block_free(struct query *query)
+static void block_free(struct front *front, struct query *query)
 {
 	if (query->block != query->room)
 		free(query->block);
 	query->block = NULL;
+	if (query->held)
+		client_let_go(query->origin.client, front, query->held);
+	query->held = 0;
 }
 
 void query_free(struct front *front, struct query *query)
 {
+	block_free(front, query);
 	if (query->origin.client)
 		client_answered(query);
-	block_free(query);
 	front->n_queries--;
 	if (front->n_spare < FRONT_SPARE) {
 		TAILQ_INSERT_HEAD(&front->spare, query, in_list);
@@ -111,13 +115,22 @@ void query_free(struct front *front, struct query *query)
 	}
 }
 
-static bool block_new(struct query *query, size_t n_addresses, size_t reply_max)
+/* Room for a reply; a large one is counted. False: there is none. */
+static bool block_new(struct front *front, struct query *query,
+		      size_t n_addresses, size_t reply_max)
 {
 	size_t addresses = n_addresses * sizeof(struct address);
 	size_t size = addresses + 2 + reply_max;
 
-	block_free(query);
-	query->block = size <= QUERY_ROOM ? query->room : malloc(size);
+	block_free(front, query);
+	if (size <= QUERY_ROOM) {
+		query->block = query->room;
+	} else {
+		if (!client_hold(query->origin.client, front, size))
+			return false;
+		query->held = size;
+		query->block = malloc(size);
+	}
 	if (!query->block)
 		return false;
 	query->addresses = (struct address *)query->block;
@@ -132,12 +145,12 @@ static void queue_reply(struct front *front, struct query *query)
 }
 
 /* Answer without records. reply stays NULL without memory: no reply at all. */
-static void refuse(struct query *query, unsigned rcode, int ede,
-		   const char *text)
+static void refuse(struct front *front, struct query *query, unsigned rcode,
+		   int ede, const char *text)
 {
 	query->n_admitted = query->n_refused = 0;
 	query->reply = NULL;
-	if (block_new(query, 0, QUESTION_REFUSAL_MAX))
+	if (block_new(front, query, 0, QUESTION_REFUSAL_MAX))
 		query->reply_len = question_refuse(
 			&query->question, query->reply, rcode, ede, text);
 }
@@ -147,16 +160,16 @@ static void fail(struct front *front, struct query *query, int ede,
 {
 	front->counts.failed++;
 	query->error = why;
-	refuse(query, RCODE_SERVFAIL, ede, why);
+	refuse(front, query, RCODE_SERVFAIL, ede, why);
 	queue_reply(front, query);
 }
 
-void query_uncommitted(struct query *query)
+void query_uncommitted(struct front *front, struct query *query)
 {
 	if (!query->n_admitted)
 		return;
 	query->error = "addresses could not be admitted";
-	refuse(query, RCODE_SERVFAIL, EDE_OTHER, query->error);
+	refuse(front, query, RCODE_SERVFAIL, EDE_OTHER, query->error);
 }
 
 static size_t reply_limit(const struct query *query)
@@ -203,14 +216,16 @@ static void preview(const struct front *front, const struct answer *answer,
 }
 
 /* Judge the addresses and have the admitted ones learned; fills the query's
- * list of them. Returns the TTL that the client may be told, seconds. */
+ * list of them. cut: v->keep says which of them the client is told at all.
+ * Returns the TTL that it may be told, seconds. */
 static uint32_t learn(struct front *front, struct query *query,
-		      const struct answer *answer, uint32_t age_s,
+		      const struct answer *answer, uint32_t age_s, bool cut,
 		      struct verdicts *v)
 {
 	struct front_owner *owner = &front->owner;
 	struct address *admitted = (struct address *)query->block;
-	struct address *refused = admitted + answer->n_addresses;
+	size_t n = cut ? v->n_kept : answer->n_addresses;
+	struct address *refused = admitted + n;
 	uint32_t least = ANSWER_TTL_MAX;
 
 	v->n_kept = 0;
@@ -221,6 +236,8 @@ static uint32_t learn(struct front *front, struct query *query,
 		uint32_t ttl = answer_address_ttl(answer, i);
 		int err = 0;
 
+		if (cut && !v->keep[i])
+			continue;
 		ttl = ttl > age_s ? ttl - age_s : 0;
 		answer_address(answer, i, &a);
 		verdict = judge(front, &a, v);
@@ -245,67 +262,72 @@ static uint32_t learn(struct front *front, struct query *query,
 	/* Admitted from the front, refused from the back: they meet. */
 	assert(admitted == refused);
 	query->n_admitted = (size_t)(admitted - query->addresses);
-	query->n_refused = answer->n_addresses - query->n_admitted;
+	query->n_refused = n - query->n_admitted;
 	front->learned |= query->n_admitted > 0;
 	front->counts.refused_addresses += query->n_refused;
 	return least;
 }
 
 static void set_fate(struct answer_fate *fate, const struct answer *answer,
-		     const struct verdicts *v, uint32_t ttl)
+		     struct verdicts *v, uint32_t ttl)
 {
 	fate->keep = answer->n_addresses ? v->keep : NULL;
 	fate->n_kept = v->n_kept;
 	fate->address_ttl = ttl;
 	fate->ede = EDE_NONE;
 	fate->ede_text = NULL;
-	if (answer->n_addresses && !v->n_kept) {
+	if (answer->n_addresses && !v->n_kept && !fate->truncated) {
 		fate->ede = EDE_FILTERED;
 		fate->ede_text = "every address of the answer was refused";
 	}
 }
 
-/* Write the reply to an allowed question, its addresses learned first. An
- * answer that has to be asked for again over TCP admits nothing. */
+/* The reply is that there is none, and why. */
+static void fail_reply(struct front *front, struct query *query,
+		       const char *why)
+{
+	front->counts.failed++;
+	query->error = why;
+	refuse(front, query, RCODE_SERVFAIL, EDE_OTHER, why);
+}
+
+/* Write the reply to an allowed question, its addresses learned first: those
+ * that the client is told, even if it has to ask for more over TCP. */
 static void write_reply(struct front *front, struct query *query,
 			const struct answer *answer,
 			const struct policy *policy,
 			const struct name_match *match, uint32_t age_s)
 {
 	struct answer_fate fate = {.age_s = age_s};
-	size_t limit = reply_limit(query);
+	const struct question *q = &query->question;
+	size_t limit = reply_limit(query), n = answer->n_addresses;
 	size_t most = answer_write_max(answer);
 	struct verdicts v;
-	bool truncated = false;
 	uint32_t ttl;
 
 	v.policy = policy;
 	v.match = match;
-
-	if (!block_new(query, answer->n_addresses, most)) {
-		query->error = "out of memory";
-		return;
-	}
 	if (most > limit) {
 		preview(front, answer, &v);
 		set_fate(&fate, answer, &v, ANSWER_TTL_MAX);
-		query->reply_len =
-			answer_write(answer, &query->question, &fate, limit,
-				     query->reply, &truncated);
-		if (truncated)
-			return;
+		answer_fit(answer, q, &fate, limit);
+		v.n_kept = fate.truncated ? fate.n_kept : v.n_kept;
+		n = fate.truncated ? v.n_kept : n;
+		most = limit;
 	}
-	ttl = learn(front, query, answer, age_s, &v);
+	if (!block_new(front, query, n, most)) {
+		fail_reply(front, query, "too many bytes of answers under way");
+		return;
+	}
+	ttl = learn(front, query, answer, age_s, fate.truncated, &v);
 	if (v.full && !v.n_kept) {
-		front->counts.failed++;
-		query->error = "no room for more addresses, and these names "
-			       "hold most of it";
-		refuse(query, RCODE_SERVFAIL, EDE_OTHER, query->error);
+		fail_reply(front, query,
+			   "no room for more addresses, and these names hold "
+			   "most of it");
 		return;
 	}
 	set_fate(&fate, answer, &v, ttl);
-	query->reply_len = answer_write(answer, &query->question, &fate, limit,
-					query->reply, &truncated);
+	query->reply_len = answer_write(answer, q, &fate, query->reply);
 }
 
 /* A question that was let through, until its rule was revoked. */
@@ -319,7 +341,7 @@ static void deny_late(struct front *front, struct query *query,
 	query->denied = true;
 	front->owner.denied(front->owner.arg, &q->name, q->type, decision,
 			    &query->origin.peer.any);
-	refuse(query, RCODE_NXDOMAIN, EDE_BLOCKED,
+	refuse(front, query, RCODE_NXDOMAIN, EDE_BLOCKED,
 	       denial_text(&text, q, decision));
 	queue_reply(front, query);
 }
@@ -537,7 +559,7 @@ static void wait_for_lookup(struct front *front, struct query *query,
 	if (!lookup && over_limit(front, q, decision)) {
 		front->counts.failed++;
 		query->error = "too many new names a second below a wildcard";
-		refuse(query, RCODE_REFUSED, EDE_OTHER, query->error);
+		refuse(front, query, RCODE_REFUSED, EDE_OTHER, query->error);
 		queue_reply(front, query);
 		return;
 	}

@@ -23,6 +23,7 @@ enum {
 	FRONT_QUERIES_DEFAULT = 4096,
 	QUERY_ROOM = 512,            /* bytes: any refusal, most answers */
 	FRONT_QUESTIONS_MAX = 16384, /* of all fronts, at resolvers */
+	FRONT_BYTES_MAX = 64 << 20,  /* of all fronts, large replies */
 	FRONT_CLIENTS_MAX = 256      /* TCP connections */
 };
 
@@ -53,6 +54,7 @@ struct query {
 	/* The reply. One block, room or one of its own, holds the addresses
 	 * and, behind them, two free bytes for TCP's length and the message. */
 	uint8_t *block;
+	size_t held; /* bytes of the front's share */
 	uint8_t *reply;
 	size_t reply_len;
 	const struct address *addresses; /* admitted ones, then refused ones */
@@ -98,6 +100,7 @@ struct front {
 	size_t n_queries;
 	struct front_pools own_pools; /* where none are given */
 	struct share questions;       /* lookups: of the process's */
+	struct share bytes;           /* of replies: of the process's */
 	uint64_t read_ns;             /* when the questions at hand were read */
 	struct query_list replies;    /* leave at the end of this turn */
 	bool learned;                 /* since the last commit */
@@ -128,7 +131,7 @@ void query_free(struct front *front, struct query *query);
 
 /* The replies' addresses could not be committed: those that hold any become
  * SERVFAIL. */
-void query_uncommitted(struct query *query);
+void query_uncommitted(struct front *front, struct query *query);
 
 /* Forget all that is under way. */
 void query_end_all(struct front *front);
@@ -143,6 +146,11 @@ void front_handle_closed(struct front *front);
 int clients_listen(struct front *front, uv_tcp_t *tcp, int fd);
 /* Send a message; bytes has two free bytes before it. */
 void client_send(struct tcp_client *client, uint8_t *bytes, size_t len);
+/* Count bytes against the front's share, and the client's (NULL: UDP). False:
+ * that would be more than the share. */
+bool client_hold(struct tcp_client *client, struct front *front, size_t bytes);
+void client_let_go(struct tcp_client *client, struct front *front,
+		   size_t bytes);
 /* The client has one question more, or one less, under way. */
 void client_asked(struct tcp_client *client, struct query *query);
 void client_answered(struct query *query);

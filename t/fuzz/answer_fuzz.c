@@ -51,7 +51,6 @@ static void write_and_read(const struct answer *a, const struct question *q,
 				   .address_ttl = 60,
 				   .ede = EDE_NONE};
 	struct answer *again;
-	bool truncated;
 	size_t n;
 
 	check(a->n_addresses <= ANSWER_ADDRESSES_MAX);
@@ -63,9 +62,10 @@ static void write_and_read(const struct answer *a, const struct question *q,
 		fate.n_kept += keep[i];
 	}
 	check(answer_write_max(a) <= sizeof(out));
-	n = answer_write(a, q, &fate, DNS_MESSAGE_MAX, out, &truncated);
+	answer_fit(a, q, &fate, DNS_MESSAGE_MAX);
+	n = answer_write(a, q, &fate, out);
 	check(n <= DNS_MESSAGE_MAX);
-	if (truncated || a->rcode > RCODE_NXDOMAIN ||
+	if (fate.truncated || a->rcode > RCODE_NXDOMAIN ||
 	    a->rcode == RCODE_SERVFAIL)
 		return;
 	check(answer_read(&again, &q->name, q->type, true, out, n) == 0);
