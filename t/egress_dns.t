@@ -101,6 +101,8 @@ is((grep { /^198\.51\./ } learned($w)) + 0, 250,
 $out = dig($w, '+bufsize=4096', '+ignore', '+short', 'large.good.test');
 is(scalar(split /\n/, $out), 250, 'all over UDP for a client that takes 4096');
 
+like(dig($w, 'test', 'NS'), qr/status: NOERROR.*ANSWER: 0.*EDE: 15/s,
+    'what lies above an allowed name is not denied to exist');
 like(dig($w, 'good.test', 'ANY'), qr/status: REFUSED/, 'ANY');
 like(dig($w, 'denied.good.test', 'ANY'), qr/status: NXDOMAIN.*EDE: 15/s,
     'ANY of a denied name is denied');

@@ -62,6 +62,14 @@ static const char *denial_text(struct text *t, const struct question *q,
 	return t->s;
 }
 
+/* A resolver that asks label by label (RFC 9156) takes NXDOMAIN for an end. */
+static unsigned denial_rcode(const struct policy *policy,
+			     const struct name_match *match)
+{
+	return policy_leads_to_allowed(policy, match) ? RCODE_NOERROR
+						      : RCODE_NXDOMAIN;
+}
+
 static struct query *query_new(struct front *front, const struct origin *origin,
 			       const struct question *q)
 {
@@ -332,17 +340,18 @@ static void write_reply(struct front *front, struct query *query,
 
 /* A question that was let through, until its rule was revoked. */
 static void deny_late(struct front *front, struct query *query,
-		      const struct decision *decision)
+		      const struct policy *policy,
+		      const struct name_match *match)
 {
 	const struct question *q = &query->question;
 	struct text text;
 
 	front->counts.denied++;
 	query->denied = true;
-	front->owner.denied(front->owner.arg, &q->name, q->type, decision,
-			    &query->origin.peer.any);
-	refuse(front, query, RCODE_NXDOMAIN, EDE_BLOCKED,
-	       denial_text(&text, q, decision));
+	front->owner.denied(front->owner.arg, &q->name, q->type,
+			    &match->decision, &query->origin.peer.any);
+	refuse(front, query, denial_rcode(policy, match), EDE_BLOCKED,
+	       denial_text(&text, q, &match->decision));
 	queue_reply(front, query);
 }
 
@@ -354,7 +363,7 @@ static void give(struct front *front, struct query *query,
 		 const struct name_match *match)
 {
 	if (match->decision.action == POLICY_DENY && !front->settings.audit) {
-		deny_late(front, query, &match->decision);
+		deny_late(front, query, policy, match);
 		return;
 	}
 	if (answer->rcode != RCODE_NOERROR && answer->rcode != RCODE_NXDOMAIN) {
@@ -636,7 +645,8 @@ size_t query_begin(struct front *front, const struct origin *origin,
 		front->counts.denied++;
 		if (!front->settings.audit)
 			return question_refuse(
-				&q, out, RCODE_NXDOMAIN, EDE_BLOCKED,
+				&q, out, denial_rcode(policy, &match),
+				EDE_BLOCKED,
 				denial_text(&text, &q, &match.decision));
 	}
 	if (rcode > 0)

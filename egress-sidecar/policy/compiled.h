@@ -64,6 +64,14 @@ struct flat {
 	size_t n_ranges;
 };
 
+/* The names above those that rules allow, as a set of their hashes: what two
+ * names share by chance, once in 2^64, makes an NXDOMAIN an empty answer. */
+struct ancestors {
+	uint64_t *slot;
+	size_t mask;
+	bool any; /* is there one at all? */
+};
+
 struct policy {
 	unsigned int references;
 	struct rules *source[SOURCES]; /* NULL: none */
@@ -74,6 +82,7 @@ struct policy {
 	bool has_ports;
 
 	struct name_index names;
+	struct ancestors ancestors;
 	uint32_t any;      /* the first rank of "*" */
 	uint32_t any_name; /* the first of those that decide a name */
 
@@ -96,6 +105,10 @@ size_t name_index_find(const struct name_index *index,
 		       const struct ranked *ranked,
 		       const struct domain_name *name,
 		       uint32_t rank[NAME_RANKS_MAX], uint64_t *hash);
+
+/* 0 or -ENOMEM; *set is zeroed before, its slots are the caller's to free. */
+int ancestors_make(struct ancestors *set, const struct ranked *ranked,
+		   uint32_t n_ranked);
 
 /* Fill policy->flat from policy->ranked. 0, -ENOMEM, -E2BIG. */
 int flat_make(struct policy *policy);

@@ -127,6 +127,9 @@ int policy_compile(struct policy **out, const struct rules *rules,
 	if (ret == 0)
 		ret = index_names(policy);
 	if (ret == 0)
+		ret = ancestors_make(&policy->ancestors, policy->ranked,
+				     policy->n_ranked);
+	if (ret == 0)
 		ret = index_log_skip(policy);
 	if (ret == 0)
 		ret = flat_make(policy);
@@ -150,6 +153,7 @@ void policy_unref(struct policy *policy)
 		return;
 	flat_free(&policy->flat);
 	free(policy->names.slot);
+	free(policy->ancestors.slot);
 	free(policy->log_skip_names.slot);
 	free(policy->log_skipped);
 	free(policy->ranked);

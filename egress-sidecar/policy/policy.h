@@ -103,6 +103,14 @@ struct name_match {
 void policy_look_up(const struct policy *policy, const struct domain_name *name,
 		    struct name_match *out);
 
+/* Does a name that was looked up and is denied lie above one that a rule allows
+ * ("test" and "b.test" above "a.b.test" and "*.b.test")? Then it exists, and to
+ * say that it does not would deny the allowed one to whoever knows that nothing
+ * is below what does not exist (RFC 8020). Not where a rule denies this very
+ * name. O(1). */
+bool policy_leads_to_allowed(const struct policy *policy,
+			     const struct name_match *match);
+
 /* The rule of this rank; false behind the last. */
 bool policy_ranked(const struct policy *policy, uint32_t rank,
 		   struct decision *out);
