@@ -485,6 +485,8 @@ static int sandboxes_start(struct worker *w, struct rules *rules)
 	if (err)
 		return err;
 	w->only = (struct sandbox_list){&w->sandbox, 1};
+	if (w->service->settings->run == RUN_SIDECAR)
+		resolvers_look_for_loops(w->shared.resolvers);
 	return control_start(w);
 }
 

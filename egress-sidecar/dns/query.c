@@ -411,6 +411,8 @@ static const char *result_text(enum resolver_result result)
 {
 	if (result == RESOLVER_TIMED_OUT)
 		return "no resolver answered in time";
+	if (result == RESOLVER_LOOPS)
+		return "the resolver sends questions back; set --dns-upstream";
 	if (result == RESOLVER_UNREACHABLE)
 		return "no resolver can be reached";
 	return "the question was cancelled";
@@ -636,6 +638,8 @@ size_t query_begin(struct front *front, const struct origin *origin,
 		front->counts.dropped++;
 		return 0;
 	}
+	if (rcode == 0 && resolvers_saw(front->resolvers, &q.name))
+		return question_refuse(&q, out, RCODE_REFUSED, EDE_NONE, NULL);
 	if (rcode > 0 && !(rcode == RCODE_REFUSED && q.class == CLASS_IN))
 		return refuse_form(front, &q, (unsigned)rcode, out);
 	policy_look_up(policy, &q.name, &match);

@@ -228,5 +228,6 @@ void resolvers_counts(const struct resolvers *resolvers,
 	*counts = resolvers->counts;
 	counts->healthy = 0;
 	for (size_t i = 0; i < resolvers->settings.n; i++)
-		counts->healthy += !resolvers->resolver[i].down;
+		counts->healthy += !resolvers->resolver[i].down &&
+				   !resolvers->resolver[i].loops;
 }

@@ -9,6 +9,7 @@
 #define EGRESS_DNS_RESOLVERS_H
 
 #include "../policy/address.h"
+#include "../policy/name.h"
 
 #include <uv.h>
 
@@ -46,6 +47,7 @@ enum resolver_result {
 	RESOLVER_TIMED_OUT,
 	RESOLVER_UNREACHABLE,
 	RESOLVER_CANCELED,
+	RESOLVER_LOOPS, /* all of them ask us */
 };
 
 struct resolver_question;
@@ -68,6 +70,13 @@ int resolvers_ask(struct resolvers *resolvers, const void *asker,
 		  void *arg, struct resolver_question **out);
 /* done will not be called. */
 void resolvers_cancel(struct resolver_question *question);
+
+/* Find out which of the resolvers ask us, where that can be: in the sandbox's
+ * own namespace. Whoever serves that namespace shows the names that it is
+ * asked for to resolvers_saw(); true: that was ours, and is no question of the
+ * sandbox. A resolver that asks us is asked no more. */
+void resolvers_look_for_loops(struct resolvers *resolvers);
+bool resolvers_saw(struct resolvers *resolvers, const struct domain_name *name);
 
 struct resolvers_counts {
 	uint64_t asked, answered, timed_out, retried_tcp, spoofed, failed_over;

@@ -218,6 +218,8 @@ static bool worth_asking(const struct resolvers *r,
 	const struct resolver *to = &r->resolver[resolver];
 	unsigned since = 0;
 
+	if (to->loops)
+		return false;
 	for (size_t i = 0; i < n_known(q); i++)
 		since += q->attempt[i].resolver == resolver &&
 			 q->attempt[i].sent_ms >= to->back_ms;
@@ -294,7 +296,7 @@ static bool untried_left(const struct resolvers *r,
 			 const struct resolver_question *q)
 {
 	for (size_t i = 0; i < r->settings.n; i++)
-		if (q->tried[i] == 0)
+		if (q->tried[i] == 0 && !r->resolver[i].loops)
 			return q->only < 0;
 	return false;
 }
@@ -361,6 +363,28 @@ static void set_down(struct resolvers *r, struct resolver *to, bool down)
 		to->said_down = true;
 		to->said_ms = now;
 	}
+}
+
+void upstream_loops(struct resolvers *r, size_t resolver)
+{
+	struct resolver *to = &r->resolver[resolver];
+
+	if (to->loops)
+		return;
+	to->loops = true;
+	say(r, to, LOG_ERROR,
+	    "a resolver sends our questions back to us: it forwards from "
+	    "inside the sandbox's network namespace; name the resolver behind "
+	    "it with --dns-upstream (OPENSANDBOX_EGRESS_DNS_UPSTREAM)");
+}
+
+/* Is there nobody else left? */
+static bool all_loop(const struct resolvers *r)
+{
+	for (size_t i = 0; i < r->settings.n; i++)
+		if (!r->resolver[i].loops)
+			return false;
+	return true;
 }
 
 static void no_answer(struct resolvers *r, struct resolver *to)
@@ -509,10 +533,11 @@ static void on_tick(uv_timer_t *timer)
 	while (q) {
 		struct resolver_question *newer = q->newer;
 
-		if (now >= q->deadline_ms) {
+		if (now >= q->deadline_ms || (q->only < 0 && all_loop(r))) {
 			enum resolver_result result =
-				q->n_live ? RESOLVER_TIMED_OUT
-					  : RESOLVER_UNREACHABLE;
+				all_loop(r) ? RESOLVER_LOOPS
+				: q->n_live ? RESOLVER_TIMED_OUT
+					    : RESOLVER_UNREACHABLE;
 
 			count_silence(r, q);
 			if (result == RESOLVER_TIMED_OUT)

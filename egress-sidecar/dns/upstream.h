@@ -23,6 +23,7 @@ enum {
 	QUESTIONS_MAX = 16384, /* under way */
 	QUESTIONS_SPARE = 128, /* kept for reuse */
 	ATTEMPT_BUCKETS = 1024,
+	LOOP_TOKEN = 15,  /* hex digits */
 	RANDOM_POOL = 256 /* bytes drawn from the kernel at once */
 };
 
@@ -83,6 +84,7 @@ struct resolver {
 	uint64_t said_ms; /* when the log was told that it is down, 0: never */
 	unsigned failures;
 	bool down;
+	bool loops; /* it asks us; it is not asked */
 	bool said_down;
 	bool probing;
 };
@@ -98,6 +100,7 @@ struct resolvers {
 	struct attempt *bucket[ATTEMPT_BUCKETS];
 	struct attempt_list pending; /* to be sent at the end of this turn */
 	struct attempt_list unsent;  /* that could not be */
+	char loop_token[LOOP_TOKEN]; /* of the name that looks for loops */
 	uint8_t random[RANDOM_POOL];
 	size_t random_left;
 	uv_timer_t tick;  /* runs while questions are under way */
@@ -137,6 +140,8 @@ void upstream_failed(struct attempt *a);
 void upstream_carrier_failed(struct resolvers *r,
 			     const struct udp_socket *socket,
 			     const struct tcp_link *link);
+/* The resolver asks us what we ask it: have done with it, and say so. */
+void upstream_loops(struct resolvers *r, size_t resolver);
 /* A socket towards a resolver, to be connected; -errno. */
 int upstream_socket(const struct resolvers *r, const struct resolver *to,
 		    int type);
