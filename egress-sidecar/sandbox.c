@@ -349,6 +349,17 @@ static int revoke_open(struct sandbox *s)
 
 /* Opening */
 
+static size_t resolver_peers(const struct sandbox *s, struct filter_peer *out)
+{
+	const struct resolvers_settings *from = &s->shared->settings->resolvers;
+
+	for (size_t i = 0; i < from->n; i++) {
+		out[i].a = from->address[i].a;
+		out[i].port = from->address[i].port;
+	}
+	return from->n;
+}
+
 static void filter_settings_fill(struct filter_settings *f,
 				 const struct sandbox *s, uint16_t dns_port)
 {
@@ -379,11 +390,7 @@ static void filter_settings_fill(struct filter_settings *f,
 	f->api_port = from->http_port;
 	f->mark = from->resolvers.mark;
 	f->uid = (uint32_t)geteuid();
-	f->n_resolvers = from->resolvers.n;
-	for (size_t i = 0; i < from->resolvers.n; i++) {
-		f->resolvers[i].a = from->resolvers.address[i].a;
-		f->resolvers[i].port = from->resolvers.address[i].port;
-	}
+	f->n_resolvers = resolver_peers(s, f->resolvers);
 }
 
 static void log_rewritten(const struct sandbox *s, const struct filter_peer *to,
@@ -676,6 +683,22 @@ int sandbox_always(struct sandbox *s, const struct always_rules *always,
 		   char *message)
 {
 	return sandbox_put(s, policy_rules(s->policy), always, message);
+}
+
+int sandbox_resolvers(struct sandbox *s)
+{
+	struct filter_peer resolvers[FILTER_RESOLVERS_MAX];
+	int err;
+
+	filter_set_resolvers(s->filter, resolvers,
+			     resolver_peers(s, resolvers));
+	front_settle(s->front);
+	err = filter_apply(s->filter, s->policy, s->leases, now_ms());
+	if (err) {
+		journal_kernel_failure(&s->journal, err);
+		mend(s);
+	}
+	return err;
 }
 
 int sandbox_let_out(struct sandbox *s, const struct filter_peer *peers,

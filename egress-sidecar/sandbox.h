@@ -77,6 +77,10 @@ int sandbox_always(struct sandbox *sandbox, const struct always_rules *always,
  * back, and logs that. */
 const char *sandbox_lost(struct sandbox *sandbox);
 
+/* In the sandbox's own namespace: our resolvers are those of the settings now.
+ * On error that is tried again until the kernel takes it. 0 or -errno. */
+int sandbox_resolvers(struct sandbox *sandbox);
+
 /* filter_let_out() of its packet filter. */
 int sandbox_let_out(struct sandbox *sandbox, const struct filter_peer *peers,
 		    size_t n);

@@ -11,6 +11,7 @@
 #include "netns.h"
 #include "policy_file.h"
 #include "privileges.h"
+#include "resolv_conf.h"
 #include "sandbox.h"
 #include "supervisor.h"
 #include "watch.h"
@@ -34,6 +35,7 @@ enum {
 /* Everything that a worker holds. */
 struct worker {
 	const struct service *service;
+	struct settings settings; /* the service's, with resolvers of now */
 	uv_loop_t loop;
 	uv_signal_t signals[3];
 	struct always_rules *always;
@@ -50,6 +52,7 @@ struct worker {
 	struct pull *pull;
 	struct otlp *otlp;
 	struct watch *watch;
+	struct resolv_conf_watch *resolv_conf;
 };
 
 /* Sockets */
@@ -280,6 +283,7 @@ static void worker_stop(struct worker *w)
 			: "stopping; the rules stay",
 		  NULL);
 	watch_close(w->watch);
+	resolv_conf_watch_close(w->resolv_conf);
 	otlp_close(w->otlp);
 	pull_close(w->pull);
 	http_close(w->http);
@@ -333,6 +337,65 @@ static int signals_start(struct worker *w)
 	return err;
 }
 
+/* Resolvers */
+
+static void resolvers_from_file(struct worker *w)
+{
+	struct resolvers_settings *to = &w->settings.resolvers;
+	struct resolv_conf found;
+
+	if (!w->settings.follow_resolv_conf)
+		return;
+	resolv_conf_read(&found, RESOLV_CONF_PATH);
+	memcpy(to->address, found.address, sizeof(to->address));
+	to->n = found.n;
+	if (found.n_left_out)
+		log_event(LOG_WARN, NULL,
+			  RESOLV_CONF_PATH " names too many resolvers; the "
+					   "first are taken",
+			  "itaken", (long long)found.n, "ileft_out",
+			  (long long)found.n_left_out, NULL);
+	if (!found.n)
+		log_event(LOG_WARN, NULL,
+			  RESOLV_CONF_PATH
+			  " names no resolver, and neither does --dns-upstream "
+			  "(OPENSANDBOX_EGRESS_DNS_UPSTREAM): questions are "
+			  "answered SERVFAIL until it does",
+			  NULL);
+}
+
+/* The packet filter is told first: it lets our questions out. */
+static void on_resolv_conf(void *arg)
+{
+	struct worker *w = arg;
+	struct resolvers_settings *now = &w->settings.resolvers;
+	struct resolvers_settings *old = malloc(sizeof(*old));
+
+	if (!old)
+		return;
+	*old = *now;
+	resolvers_from_file(w);
+	if (!resolvers_same(old, now)) {
+		log_event(LOG_INFO, NULL, RESOLV_CONF_PATH " has changed",
+			  "iresolvers", (long long)now->n, NULL);
+		if (w->settings.run == RUN_SIDECAR && w->sandbox)
+			(void)sandbox_resolvers(w->sandbox);
+		resolvers_replace(w->shared.resolvers, now);
+		if (w->settings.run == RUN_SIDECAR)
+			resolvers_look_for_loops(w->shared.resolvers);
+	}
+	free(old);
+}
+
+static int follow_resolv_conf(struct worker *w)
+{
+	return w->settings.follow_resolv_conf
+		       ? resolv_conf_watch_open(&w->resolv_conf, &w->loop,
+						RESOLV_CONF_PATH,
+						on_resolv_conf, w)
+		       : 0;
+}
+
 /* Start-up, in order */
 
 static int let_out(void *arg, const struct filter_peer *peers, size_t n)
@@ -360,7 +423,7 @@ static int way_start(struct worker *w)
 
 static int shared_start(struct worker *w)
 {
-	const struct settings *settings = w->service->settings;
+	const struct settings *settings = &w->settings;
 	const char *why = NULL;
 	int err;
 
@@ -485,7 +548,7 @@ static int sandboxes_start(struct worker *w, struct rules *rules)
 	if (err)
 		return err;
 	w->only = (struct sandbox_list){&w->sandbox, 1};
-	if (w->service->settings->run == RUN_SIDECAR)
+	if (w->settings.run == RUN_SIDECAR)
 		resolvers_look_for_loops(w->shared.resolvers);
 	return control_start(w);
 }
@@ -501,6 +564,8 @@ static int worker_start(struct worker *w, struct rules *rules)
 		return err;
 	}
 	err = sandboxes_start(w, rules);
+	if (!err)
+		err = follow_resolv_conf(w);
 	if (!err)
 		err = signals_start(w);
 	if (!err)
@@ -525,6 +590,8 @@ int service_run(void *arg, int ready)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	log_common(w.service->settings);
 	log_unknown_variables();
+	w.settings = *w.service->settings;
+	resolvers_from_file(&w);
 	if (first_rules(&rules, w.service->settings))
 		return EXIT_STARTUP;
 	uv_loop_init(&w.loop);

@@ -198,33 +198,6 @@ static int read_arguments(struct settings *s, int argc, char **argv)
 	return err;
 }
 
-/* The nameserver lines of resolv.conf(5); what is no address is skipped. */
-static int read_resolv_conf(struct settings *s)
-{
-	const struct option_entry *o = option_table;
-	char line[512], word[128], why[OPTION_WHY_MAX], all[2048] = "";
-	FILE *f = fopen("/etc/resolv.conf", "re");
-	size_t len = 0;
-
-	while (strcmp(o->name, "dns-upstream") != 0)
-		o++;
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " nameserver %127s", word) != 1)
-			continue;
-		if (o->read(s, word, why) == 0 && s->resolvers.n == 1 &&
-		    len + strlen(word) + 2 < sizeof(all))
-			len += (size_t)snprintf(all + len, sizeof(all) - len,
-						"%s,", word);
-	}
-	if (f)
-		fclose(f);
-	if (len > 0 && o->read(s, all, why) == 0)
-		return 0;
-	log_fatal("OPENSANDBOX_EGRESS_DNS_UPSTREAM: not set, and "
-		  "/etc/resolv.conf names no resolver");
-	return -EINVAL;
-}
-
 /* What is guarded is said once. */
 static int one_place(struct settings *s)
 {
@@ -277,12 +250,8 @@ int settings_read(struct settings *s, int argc, char **argv)
 {
 	int err = settings_take(s, argc, argv);
 
-	if (err)
-		return err;
-	if (s->resolvers.n == 0)
-		err = read_resolv_conf(s);
-	if (err)
-		settings_free(s);
+	if (!err)
+		s->follow_resolv_conf = s->resolvers.n == 0;
 	return err;
 }
 

@@ -53,7 +53,8 @@ struct settings {
 	char agent_socket[108];
 	char agent_state[4096]; /* folder in which sandboxes outlive us */
 
-	struct resolvers_settings resolvers; /* n 0: from resolv.conf */
+	struct resolvers_settings resolvers;
+	bool follow_resolv_conf; /* it says which they are */
 	bool private_ok;
 	struct address exempt[FILTER_RESOLVERS_MAX];
 	size_t n_exempt;
@@ -77,8 +78,8 @@ struct settings {
 /*
  * Read the environment, then the command line, which wins. Prints --help and
  * --version itself. 0; 1: done, exit 0; -EINVAL: said on standard error, in
- * one line that names the option or variable, exit 2. resolvers are read from
- * /etc/resolv.conf where neither names any.
+ * one line that names the option or variable, exit 2. Where neither names a
+ * resolver, follow_resolv_conf is set.
  */
 int settings_read(struct settings *settings, int argc, char **argv);
 /* The same, with only those resolvers that the two name. */

@@ -413,6 +413,8 @@ static const char *result_text(enum resolver_result result)
 		return "no resolver answered in time";
 	if (result == RESOLVER_LOOPS)
 		return "the resolver sends questions back; set --dns-upstream";
+	if (result == RESOLVER_NONE)
+		return "no resolver is known: /etc/resolv.conf names none";
 	if (result == RESOLVER_UNREACHABLE)
 		return "no resolver can be reached";
 	return "the question was cancelled";

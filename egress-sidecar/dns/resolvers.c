@@ -167,8 +167,8 @@ int resolvers_open(struct resolvers **out, uv_loop_t *loop,
 	struct resolvers *r;
 	int err;
 
-	*why = "no resolver";
-	if (settings->n == 0 || settings->n > RESOLVERS_MAX)
+	*why = "too many";
+	if (settings->n > RESOLVERS_MAX)
 		return -EINVAL;
 	*why = "out of memory";
 	r = calloc(1, sizeof(*r));
@@ -220,6 +220,37 @@ void resolvers_close(struct resolvers *resolvers)
 	uv_close((uv_handle_t *)&r->probe, on_handle_closed);
 	uv_close((uv_handle_t *)&r->flush, on_handle_closed);
 	uv_close((uv_handle_t *)&r->hurry, on_handle_closed);
+}
+
+bool resolvers_same(const struct resolvers_settings *a,
+		    const struct resolvers_settings *b)
+{
+	for (size_t i = 0; i < a->n && i < b->n; i++)
+		if (address_compare(&a->address[i].a, &b->address[i].a) ||
+		    a->address[i].port != b->address[i].port ||
+		    a->address[i].scope_id != b->address[i].scope_id)
+			return false;
+	return a->n == b->n;
+}
+
+void resolvers_replace(struct resolvers *resolvers,
+		       const struct resolvers_settings *settings)
+{
+	struct resolvers *r = resolvers;
+
+	assert(settings->n <= RESOLVERS_MAX);
+	upstream_start_over(r);
+	for (size_t i = 0; i < r->settings.n; i++) {
+		upstream_udp_close(&r->resolver[i]);
+		upstream_tcp_close(&r->resolver[i]);
+	}
+	memset(r->resolver, 0, sizeof(r->resolver));
+	memset(r->loop_token, 0, sizeof(r->loop_token));
+	memcpy(r->settings.address, settings->address,
+	       sizeof(r->settings.address));
+	r->settings.n = settings->n;
+	for (size_t i = 0; i < r->settings.n; i++)
+		(void)fill_address(&r->resolver[i], &r->settings.address[i]);
 }
 
 void resolvers_counts(const struct resolvers *resolvers,

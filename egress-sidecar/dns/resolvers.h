@@ -25,7 +25,7 @@ struct resolver_address {
 
 struct resolvers_settings {
 	struct resolver_address address[RESOLVERS_MAX];
-	size_t n;
+	size_t n;                   /* 0: none yet */
 	uint32_t timeout_ms;        /* of one question over all resolvers */
 	uint32_t probe_interval_ms; /* health probe; 0: none */
 	char probe_name[256];       /* "." by default */
@@ -37,6 +37,13 @@ struct resolvers;
 /* 0 or -errno; *why is then a constant. The loop must outlive it. */
 int resolvers_open(struct resolvers **out, uv_loop_t *loop,
 		   const struct resolvers_settings *settings, const char **why);
+/* Are the resolvers the same, in the same order? */
+bool resolvers_same(const struct resolvers_settings *a,
+		    const struct resolvers_settings *b);
+/* Ask those of the settings from now on, none of which may be there. Questions
+ * under way are asked anew. */
+void resolvers_replace(struct resolvers *resolvers,
+		       const struct resolvers_settings *settings);
 /* Pending questions are called back with -ECANCELED. */
 void resolvers_close(struct resolvers *resolvers);
 
@@ -48,6 +55,7 @@ enum resolver_result {
 	RESOLVER_UNREACHABLE,
 	RESOLVER_CANCELED,
 	RESOLVER_LOOPS, /* all of them ask us */
+	RESOLVER_NONE,  /* there is none */
 };
 
 struct resolver_question;

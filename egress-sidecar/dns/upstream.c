@@ -308,7 +308,8 @@ static void pause_asking(struct resolvers *r, struct resolver_question *q)
 	uint64_t now = uv_now(r->loop);
 	uint32_t pause = PAUSE_MIN_MS;
 
-	for (unsigned i = 0; i < q->n_attempts / r->settings.n; i++)
+	for (size_t i = r->settings.n; i && i <= q->n_attempts;
+	     i += r->settings.n)
 		if (pause < PAUSE_MAX_MS)
 			pause *= 2;
 	q->retry_ms = now + (pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS);
@@ -378,8 +379,8 @@ void upstream_loops(struct resolvers *r, size_t resolver)
 	    "it with --dns-upstream (OPENSANDBOX_EGRESS_DNS_UPSTREAM)");
 }
 
-/* Is there nobody else left? */
-static bool all_loop(const struct resolvers *r)
+/* Is there nobody to be asked? */
+static bool nobody_left(const struct resolvers *r)
 {
 	for (size_t i = 0; i < r->settings.n; i++)
 		if (!r->resolver[i].loops)
@@ -533,11 +534,12 @@ static void on_tick(uv_timer_t *timer)
 	while (q) {
 		struct resolver_question *newer = q->newer;
 
-		if (now >= q->deadline_ms || (q->only < 0 && all_loop(r))) {
+		if (now >= q->deadline_ms || (q->only < 0 && nobody_left(r))) {
 			enum resolver_result result =
-				all_loop(r) ? RESOLVER_LOOPS
-				: q->n_live ? RESOLVER_TIMED_OUT
-					    : RESOLVER_UNREACHABLE;
+				!r->settings.n   ? RESOLVER_NONE
+				: nobody_left(r) ? RESOLVER_LOOPS
+				: q->n_live      ? RESOLVER_TIMED_OUT
+						 : RESOLVER_UNREACHABLE;
 
 			count_silence(r, q);
 			if (result == RESOLVER_TIMED_OUT)
@@ -595,6 +597,26 @@ void resolvers_cancel(struct resolver_question *question)
 
 	question_unlink(r, question);
 	question_free(r, question);
+}
+
+void upstream_start_over(struct resolvers *r)
+{
+	struct resolver_question *q = r->oldest;
+
+	while (q) {
+		struct resolver_question *newer = q->newer;
+
+		if (q->only >= 0) {
+			question_end(q, RESOLVER_CANCELED, NULL, 0);
+		} else {
+			for (size_t i = 0; i < n_known(q); i++)
+				attempt_end(r, &q->attempt[i]);
+			q->n_attempts = q->last_asked = 0;
+			memset(q->tried, 0, sizeof(q->tried));
+			q->retry_ms = uv_now(r->loop);
+		}
+		q = newer;
+	}
 }
 
 void upstream_end_all(struct resolvers *r)

@@ -119,6 +119,10 @@ struct resolvers {
 int upstream_ask(struct resolvers *r, const void *asker,
 		 const uint8_t *question, size_t len, int only,
 		 resolver_done done, void *arg, struct resolver_question **out);
+/* The resolvers are about to be others: every attempt ends, every question is
+ * asked anew at the next tick, probes are called back with RESOLVER_CANCELED.
+ */
+void upstream_start_over(struct resolvers *r);
 /* Call every question back with RESOLVER_CANCELED; forget the spare ones. */
 void upstream_end_all(struct resolvers *r);
 

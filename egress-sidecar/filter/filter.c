@@ -559,6 +559,13 @@ cleanup:
 	return ret;
 }
 
+void filter_set_resolvers(struct filter *filter,
+			  const struct filter_peer *resolvers, size_t n)
+{
+	memcpy(filter->settings.resolvers, resolvers, n * sizeof(*resolvers));
+	filter->settings.n_resolvers = n;
+}
+
 static bool same_peers(const struct filter *filter,
 		       const struct filter_peer *peers, size_t n)
 {

@@ -143,6 +143,11 @@ bool filter_is_applied(const struct filter *filter);
  */
 const char *filter_lost(struct filter *filter);
 
+/* Our resolvers are these now (FILTER_RESOLVERS_MAX at the most), from the next
+ * filter_apply() on. Not for filters without a mark. */
+void filter_set_resolvers(struct filter *filter,
+			  const struct filter_peer *resolvers, size_t n);
+
 /* Let n elements in, in one batch; returns after the kernel has acknowledged
  * it. On error none of them is in. */
 int filter_learn(struct filter *filter, const struct lease_element *elements,
