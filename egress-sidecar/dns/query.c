@@ -387,7 +387,7 @@ static struct cache_key key_of(const struct question *q,
 			       const struct name_match *match)
 {
 	return cache_key(&q->name, match->hash, q->type, q->dnssec_ok,
-			 (q->flags3 & FLAG3_CD) != 0);
+			 question_unchecked(q));
 }
 
 static struct lookup_list *bucket_of(struct front *front,

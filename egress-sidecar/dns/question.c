@@ -166,6 +166,12 @@ size_t question_refuse(const struct question *q, uint8_t *out, unsigned rcode,
 	return n;
 }
 
+bool question_unchecked(const struct question *q)
+{
+	return q->flags3 & FLAG3_CD && q->type != TYPE_A &&
+	       q->type != TYPE_AAAA;
+}
+
 size_t question_upstream(const struct question *q, uint8_t *out)
 {
 	size_t n = DNS_HEADER;
@@ -173,7 +179,7 @@ size_t question_upstream(const struct question *q, uint8_t *out)
 	memset(out, 0, DNS_HEADER);
 	out[2] = FLAG2_RD;
 	/* Who asked for AD is told from a cache that others fill, too. */
-	out[3] = FLAG3_AD | (q->flags3 & FLAG3_CD);
+	out[3] = FLAG3_AD | (question_unchecked(q) ? FLAG3_CD : 0);
 	out[5] = 1;
 	out[11] = 1;
 	memcpy(out + n, q->name.wire, q->name.len);

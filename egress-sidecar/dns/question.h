@@ -56,10 +56,15 @@ size_t question_refuse(const struct question *q, uint8_t *out, unsigned rcode,
 size_t question_opt(const struct question *q, uint8_t *out, unsigned rcode,
 		    int ede, const char *text);
 
+/* Is the resolver to be asked with CD, not to check what it answers (RFC 4035,
+ * 3.2.2)? Not for addresses, whoever asks: what it would find forged must not
+ * be learned. A client that checks for itself is given the signatures. */
+bool question_unchecked(const struct question *q);
+
 /* Write the question for a resolver, made anew: lower case, RD set, AD set (RFC
- * 6840, 5.7: tell us whether the answer is authentic), the client's CD and DO,
- * our own EDNS size; id 0. out holds QUESTION_UPSTREAM_MAX bytes. Returns the
- * bytes written. */
+ * 6840, 5.7: tell us whether the answer is authentic), the client's DO, its CD
+ * where question_unchecked() says so, our own EDNS size; id 0. out holds
+ * QUESTION_UPSTREAM_MAX bytes. Returns the bytes written. */
 size_t question_upstream(const struct question *q, uint8_t *out);
 
 #endif

@@ -354,9 +354,13 @@ static void a_resolver_is_asked_in_our_words(void **state)
 	assert_int_equal(read_it(&q, &m), 0);
 	n = question_upstream(&q, out);
 	assert_int_equal(n, 27 + 11);
-	assert_memory_equal(out, "\0\0\1\x30\0\1\0\0\0\0\0\1", 12);
+	/* Not unchecked: it is an address. */
+	assert_memory_equal(out, "\0\0\1\x20\0\1\0\0\0\0\0\1", 12);
 	assert_memory_equal(out + 12, "\4good\4test\0\0\x1c\0\1", 15);
 	assert_memory_equal(out + 27, "\0\0\x29\x04\xd0\0\0\x80\0\0\0", 11);
+	q.type = TYPE_DS;
+	assert_int_equal(question_upstream(&q, out), n);
+	assert_int_equal(out[3], FLAG3_AD | FLAG3_CD);
 }
 
 int main(void)
