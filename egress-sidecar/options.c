@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,42 +90,6 @@ static int list_read(struct settings *s, size_t *n, const char *value,
 	}
 	free(copy);
 	return err;
-}
-
-/* "1.2.3.4", "1.2.3.4:53", "2001:db8::1", "[2001:db8::1]:53", and a zone
- * after '%' on a link-local one. */
-static int resolver_from_text(struct resolver_address *r, const char *text)
-{
-	char host[128];
-	const char *port = NULL;
-	char *zone, *close;
-	unsigned long n = 53;
-
-	if (strlen(text) >= sizeof(host))
-		return -EINVAL;
-	memcpy(host, text[0] == '[' ? text + 1 : text,
-	       strlen(text) + (text[0] != '['));
-	if (text[0] == '[') {
-		close = strchr(host, ']');
-		if (!close || (close[1] && close[1] != ':'))
-			return -EINVAL;
-		port = close[1] ? close + 2 : NULL;
-		*close = '\0';
-	} else if (strchr(host, ':') &&
-		   strchr(host, ':') == strrchr(host, ':')) {
-		close = strchr(host, ':');
-		port = close + 1;
-		*close = '\0';
-	}
-	if (port && (number(port, 65535, &n) || n == 0))
-		return -EINVAL;
-	zone = strchr(host, '%');
-	if (zone)
-		*zone++ = '\0';
-	*r = (struct resolver_address){.port = (uint16_t)n};
-	if (zone && !(r->scope_id = if_nametoindex(zone)))
-		return -EINVAL;
-	return address_from_text(&r->a, host);
 }
 
 static int add_resolver(struct settings *s, const char *item, char *why)

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolv_conf.h"
 
-#include "options.h"
-#include "settings.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -15,23 +12,6 @@ enum {
 	PLACES = 3       /* the file, its folder, the folder of what it is */
 };
 
-/* An address as --dns-upstream takes it; false: it is none. */
-static bool read_server(struct resolver_address *out, const char *word)
-{
-	const struct option_entry *o = option_table;
-	struct settings *one = calloc(1, sizeof(*one));
-	char why[OPTION_WHY_MAX];
-	bool is_one;
-
-	while (strcmp(o->name, "dns-upstream") != 0)
-		o++;
-	is_one = one && o->read(one, word, why) == 0 && one->resolvers.n == 1;
-	if (is_one)
-		*out = one->resolvers.address[0];
-	free(one);
-	return is_one;
-}
-
 void resolv_conf_read(struct resolv_conf *out, const char *path)
 {
 	struct resolver_address address;
@@ -41,7 +21,7 @@ void resolv_conf_read(struct resolv_conf *out, const char *path)
 	memset(out, 0, sizeof(*out));
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, " nameserver %127s", word) != 1 ||
-		    !read_server(&address, word))
+		    resolver_from_text(&address, word) != 0)
 			continue;
 		if (out->n < RESOLVERS_MAX)
 			out->address[out->n++] = address;

@@ -42,6 +42,7 @@ struct sandbox {
 	struct lease_table *leases;
 	struct filter *filter;
 	struct front *front;
+	struct resolvers *own_resolvers; /* NULL: the process's */
 	struct journal journal;
 	uv_poll_t *refused; /* packets that the kernel refused */
 	uv_timer_t *revoke; /* due when a new policy was answered */
@@ -557,6 +558,8 @@ void sandbox_close(struct sandbox *s, bool release)
 		uv_close((uv_handle_t *)s->mender, free_handle);
 	if (s->front)
 		front_close(s->front);
+	if (s->own_resolvers)
+		resolvers_close(s->own_resolvers);
 	if (s->refused)
 		uv_close((uv_handle_t *)s->refused, free_handle);
 	if (s->revoke)
@@ -701,6 +704,37 @@ int sandbox_resolvers(struct sandbox *s)
 	return err;
 }
 
+int sandbox_use_resolvers(struct sandbox *s,
+			  const struct resolver_address *resolvers, size_t n)
+{
+	struct resolvers_settings *settings;
+	struct resolvers *old = s->own_resolvers, *new = NULL;
+	const char *why;
+	int err = 0;
+
+	settings = malloc(sizeof(*settings));
+	if (!settings)
+		return -ENOMEM;
+	*settings = s->shared->settings->resolvers;
+	memcpy(settings->address, resolvers, n * sizeof(*resolvers));
+	settings->n = n;
+	if (old && n) {
+		resolvers_replace(old, settings);
+		free(settings);
+		return 0;
+	}
+	if (n)
+		err = resolvers_open(&new, s->shared->loop, settings, &why);
+	free(settings);
+	if (err)
+		return err;
+	s->own_resolvers = new;
+	front_set_resolvers(s->front, new ? new : s->shared->resolvers);
+	if (old)
+		resolvers_close(old);
+	return 0;
+}
+
 int sandbox_let_out(struct sandbox *s, const struct filter_peer *peers,
 		    size_t n)
 {
@@ -714,7 +748,9 @@ void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
 	*counts = s->counts;
 	front_counts(s->front, &counts->dns);
 	(void)filter_counts(s->filter, &counts->filter);
-	resolvers_counts(s->shared->resolvers, &counts->resolvers);
+	resolvers_counts(s->own_resolvers ? s->own_resolvers
+					  : s->shared->resolvers,
+			 &counts->resolvers);
 	(void)policy_ranges(s->policy, &n);
 	counts->rules = policy_rules(s->policy)->n_rules;
 	counts->leases = lease_table_count(s->leases);

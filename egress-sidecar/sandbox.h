@@ -51,6 +51,15 @@ int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
 		 const struct sandbox_place *place, struct rules *rules,
 		 char *message);
 
+/*
+ * Ask these resolvers for it and none of the process's, whose settings they
+ * have otherwise; n 0: the process's again. Not in the sandbox's own
+ * namespace. Questions under way are asked anew, or fail where there were
+ * other resolvers altogether. 0 or -errno, and then all is as before.
+ */
+int sandbox_use_resolvers(struct sandbox *sandbox,
+			  const struct resolver_address *resolvers, size_t n);
+
 /* End it: release removes the rules (the sandbox is free or gone), else they
  * stay (fail closed). */
 void sandbox_close(struct sandbox *sandbox, bool release);

@@ -65,16 +65,45 @@ static int url_read(struct agent_place *place, const json_t *value,
 	return 0;
 }
 
+static int resolvers_read(struct agent_place *place, const json_t *value,
+			  struct agent_fault *fault)
+{
+	size_t n = json_array_size(value);
+
+	if (!json_is_array(value) || n > RESOLVERS_MAX)
+		return bad(fault, "resolvers",
+			   "expected an array of at most %d addresses",
+			   RESOLVERS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const json_t *item = json_array_get(value, i);
+		const char *text = json_string_value(item);
+
+		if (!text || strlen(text) != json_string_length(item) ||
+		    resolver_from_text(&place->resolvers[i], text))
+			return bad(fault, "resolvers",
+				   "[%zu]%s%.100s%s: expected an IP address "
+				   "with or without a port",
+				   i, text ? ": \"" : "", text ? text : "",
+				   text ? "\"" : "");
+	}
+	place->n_resolvers = n;
+	return 0;
+}
+
 int agent_place_read(struct agent_place *place, const json_t *object,
 		     struct agent_fault *fault)
 {
 	const json_t *netns = json_object_get(object, "netns");
 	const json_t *pid = json_object_get(object, "pid");
 	const json_t *url = json_object_get(object, "policyUrl");
+	const json_t *resolvers = json_object_get(object, "resolvers");
 
 	place->netns[0] = '\0';
 	place->pid = 0;
 	place->policy_url[0] = '\0';
+	place->n_resolvers = 0;
+	if (resolvers && resolvers_read(place, resolvers, fault))
+		return -EINVAL;
 	if (url && url_read(place, url, fault))
 		return -EINVAL;
 	if (netns && pid)
@@ -86,6 +115,18 @@ int agent_place_read(struct agent_place *place, const json_t *object,
 	return bad(fault, "netns", "expected netns or pid");
 }
 
+static json_t *resolvers_json(const struct agent_place *place)
+{
+	json_t *json = json_array();
+	char text[RESOLVER_TEXT_MAX];
+
+	for (size_t i = 0; i < place->n_resolvers; i++)
+		json_array_append_new(
+			json, json_string(resolver_to_text(&place->resolvers[i],
+							   text)));
+	return json;
+}
+
 json_t *agent_place_json(const struct agent_place *place)
 {
 	json_t *json = place->netns[0]
@@ -95,14 +136,16 @@ json_t *agent_place_json(const struct agent_place *place)
 	if (place->policy_url[0])
 		json_object_set_new(json, "policyUrl",
 				    json_string(place->policy_url));
+	if (place->n_resolvers)
+		json_object_set_new(json, "resolvers", resolvers_json(place));
 	return json;
 }
 
 static int keys_check(const json_t *object, struct agent_fault *fault)
 {
-	static const char *const known[] = {"netns",         "pid",
-					    "policy",        "policyUrl",
-					    "defaultPolicy", "attachment"};
+	static const char *const known[] = {
+		"netns",         "pid",        "policy",   "policyUrl",
+		"defaultPolicy", "attachment", "resolvers"};
 	const char *key;
 	json_t *value;
 

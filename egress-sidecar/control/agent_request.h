@@ -3,6 +3,7 @@
 #ifndef EGRESS_CONTROL_AGENT_REQUEST_H
 #define EGRESS_CONTROL_AGENT_REQUEST_H
 
+#include "../dns/resolvers.h"
 #include "../policy/rules.h"
 
 #include <stdbool.h>
@@ -20,6 +21,8 @@ struct agent_place {
 	char netns[AGENT_NETNS_MAX];    /* name or absolute path, "": none */
 	pid_t pid;                      /* 0: none */
 	char policy_url[AGENT_URL_MAX]; /* "": what came with it */
+	struct resolver_address resolvers[RESOLVERS_MAX];
+	size_t n_resolvers; /* 0: those of the agent */
 };
 
 /* All that a PUT says. */
@@ -36,10 +39,10 @@ struct agent_fault {
 };
 
 /*
- * Read {"netns"|"pid","attachment","policy"|"defaultPolicy","policyUrl"};
- * unknown keys and wrong types are errors. null and {} deny all, and so does
- * no policy, which is a default. The caller frees *rules. 0, -EINVAL, -E2BIG
- * (rules over max_rules), -ENOMEM.
+ * Read {"netns"|"pid","attachment","policy"|"defaultPolicy","policyUrl",
+ * "resolvers"}; unknown keys and wrong types are errors. null and {} deny all,
+ * and so does no policy, which is a default. The caller frees *rules. 0,
+ * -EINVAL, -E2BIG (rules over max_rules), -ENOMEM.
  */
 int agent_request_read(struct agent_request *request, struct rules **rules,
 		       const char *body, size_t len, size_t max_rules,

@@ -228,6 +228,18 @@ static int follow_url(struct guarded *g)
 			 shared->settings->max_rules);
 }
 
+static int use_resolvers(struct guarded *g, char *message)
+{
+	const struct agent_place *place = &g->record.place;
+	int err = sandbox_use_resolvers(g->sandbox, place->resolvers,
+					place->n_resolvers);
+
+	if (err)
+		snprintf(message, MESSAGE_SIZE, "resolvers: %s",
+			 strerror(-err));
+	return err;
+}
+
 /* Whom nobody is attached to yet; not in the list. */
 static struct guarded *guarded_new(struct guards *guards,
 				   const struct agent_record *record)
@@ -275,9 +287,11 @@ static int guard(struct guarded *g, int netns, struct rules *rules,
 			   g->record.id, place.policy_file);
 	err = sandbox_open(&g->sandbox, g->owner->shared, &place, rules,
 			   message);
-	if (err) {
+	if (err)
 		close(netns);
-	} else {
+	else
+		err = use_resolvers(g, message);
+	if (!err) {
 		err = follow_url(g);
 		if (err)
 			snprintf(message, MESSAGE_SIZE, "policyUrl: %s",
@@ -292,6 +306,7 @@ int guards_replace(struct guarded *g, const struct guards_wish *wish,
 		   char *message)
 {
 	const struct agent_record before = g->record;
+	char unsaid[MESSAGE_SIZE];
 	bool added = false;
 	int err = 0;
 
@@ -310,6 +325,8 @@ int guards_replace(struct guarded *g, const struct guards_wish *wish,
 	if (err) {
 		fail_state(g->owner, message, err);
 		rules_free(wish->rules);
+	} else if ((err = use_resolvers(g, message))) {
+		rules_free(wish->rules);
 	} else {
 		err = sandbox_replace(g->sandbox, wish->rules, message);
 	}
@@ -321,6 +338,7 @@ int guards_replace(struct guarded *g, const struct guards_wish *wish,
 							    wish->name));
 		g->record = before;
 		(void)save_place(g);
+		(void)use_resolvers(g, unsaid);
 		return err;
 	}
 	/* Followed anew: what it serves may differ from what came now. */

@@ -341,6 +341,11 @@ void front_close(struct front *front)
 	close_handle((uv_handle_t *)&front->hurry);
 }
 
+void front_set_resolvers(struct front *front, struct resolvers *resolvers)
+{
+	front->resolvers = resolvers;
+}
+
 static bool is_denied(void *arg, const struct domain_name *name)
 {
 	struct decision decision;

@@ -74,6 +74,9 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
  * handles. */
 void front_close(struct front *front);
 
+/* Ask these from now on (borrowed). */
+void front_set_resolvers(struct front *front, struct resolvers *resolvers);
+
 /* A new policy is about to come: commit and give now what was judged in this
  * turn of the loop, so that nothing of the old one is learned after it. */
 void front_settle(struct front *front);

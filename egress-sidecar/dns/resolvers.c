@@ -239,6 +239,8 @@ void resolvers_replace(struct resolvers *resolvers,
 	struct resolvers *r = resolvers;
 
 	assert(settings->n <= RESOLVERS_MAX);
+	if (resolvers_same(&r->settings, settings))
+		return;
 	upstream_start_over(r);
 	for (size_t i = 0; i < r->settings.n; i++) {
 		upstream_udp_close(&r->resolver[i]);

@@ -23,6 +23,16 @@ struct resolver_address {
 	uint32_t scope_id; /* link-local IPv6 */
 };
 
+enum {
+	RESOLVER_TEXT_MAX = 96
+};
+
+/* "1.2.3.4", "1.2.3.4:53", "2001:db8::1", "[2001:db8::1]:53", and a zone after
+ * '%' on a link-local one. 0 or -EINVAL. */
+int resolver_from_text(struct resolver_address *r, const char *text);
+/* The same again, with the port; returns out, RESOLVER_TEXT_MAX bytes. */
+char *resolver_to_text(const struct resolver_address *r, char *out);
+
 struct resolvers_settings {
 	struct resolver_address address[RESOLVERS_MAX];
 	size_t n;                   /* 0: none yet */
