@@ -97,7 +97,12 @@ sub peak
 	ok(wait_for(sub { -e $open }, 30), CLIENTS . ' clients ask and do not read');
 	ok(wait_for(sub { read_file($open) == 0 }, 50), 'all of them are let go')
 	    or diag read_file($open) . ' are left';
-	cmp_ok(peak() - $before, '<', 80 * 1024, 'their answers took < 80 MiB');
+	SKIP: {
+		skip 'a sanitizer keeps what is freed for a while', 1
+		    if build_dir() =~ m{/san$};
+		cmp_ok(peak() - $before, '<', 80 * 1024,
+		    'their answers took < 80 MiB');
+	}
 	like(dig($w, '+tcp', 'ns.test'), qr/status: NOERROR/,
 	    'another client is served over TCP');
 	stop($asker);

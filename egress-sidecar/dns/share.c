@@ -6,9 +6,9 @@
 bool share_take(struct share *share, size_t n)
 {
 	struct share_pool *pool = share->pool;
+	size_t left = pool->size - pool->used;
 
-	if (n > pool->size - pool->used ||
-	    share->used + n > pool->size - pool->used)
+	if (n > left || share->used + n > left - n)
 		return false;
 	share->used += n;
 	pool->used += n;
