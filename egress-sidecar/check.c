@@ -81,6 +81,16 @@ static int always_read(struct always_rules **always, const char *folder,
 	return -EINVAL;
 }
 
+static void print_warnings(const char *where, const struct rules *rules)
+{
+	const json_t *warning;
+	size_t i;
+
+	json_array_foreach(rules->warnings, i, warning)
+		fprintf(stderr, "egress-sidecar check: %s: warning: %s\n",
+			where, json_string_value(warning));
+}
+
 static int compile(struct policy **policy, const struct check *check)
 {
 	const char *file =
@@ -99,12 +109,17 @@ static int compile(struct policy **policy, const struct check *check)
 	if (ret < 0)
 		return fail(file,
 			    err.message[0] ? err.message : strerror(-ret));
+	print_warnings(file, rules);
 	if (check->always_dir)
 		ret = always_read(&always, check->always_dir, &err);
 	if (ret < 0) {
 		status = fail("--always",
 			      err.message[0] ? err.message : strerror(-ret));
 		goto cleanup;
+	}
+	if (always) {
+		print_warnings("deny.always", always->deny);
+		print_warnings("allow.always", always->allow);
 	}
 	ret = policy_compile(policy, rules, always);
 	if (ret < 0)

@@ -96,6 +96,11 @@ void journal_policy(const struct journal *j, const char *event,
 	size_t list;
 	char *text;
 
+	if (!error && rules->warnings)
+		log_event(LOG_WARN, NULL,
+			  "the policy was not taken as it is written",
+			  "ssandbox_id", j->sandbox_id, "jwarnings",
+			  rules->warnings, NULL);
 	if (!log_enabled(level))
 		return;
 	text = rules_to_text(rules, &list);

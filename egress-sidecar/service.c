@@ -238,6 +238,19 @@ static int always_put(struct worker *w, const struct always_rules *always)
 	return err;
 }
 
+static void always_warn(const struct always_rules *always)
+{
+	const struct rules *const list[] = {always->deny, always->allow,
+					    always->log_skip};
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (list[i]->warnings)
+			log_event(LOG_WARN, NULL,
+				  "always-files were not taken as they are "
+				  "written",
+				  "jwarnings", list[i]->warnings, NULL);
+}
+
 static void always_reload(void *arg)
 {
 	struct worker *w = arg;
@@ -256,6 +269,7 @@ static void always_reload(void *arg)
 		always_free(always);
 		return;
 	}
+	always_warn(always);
 	always_free(w->always);
 	w->always = always;
 	w->shared.always = always;
@@ -269,6 +283,8 @@ static int always_start(struct worker *w)
 
 	if (err)
 		log_fatal("%s", fault.message);
+	else
+		always_warn(w->always);
 	return err;
 }
 

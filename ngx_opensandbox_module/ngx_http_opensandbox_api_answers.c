@@ -3,6 +3,10 @@
 #include "ngx_http_opensandbox_api.h"
 
 
+static char *
+ngx_http_opensandbox_api_warn(ngx_str_t *warnings, char *text, size_t *len);
+
+
 ngx_int_t
 ngx_http_opensandbox_api_send(ngx_http_request_t *r, ngx_uint_t status,
                               json_t *object)
@@ -77,6 +81,10 @@ ngx_http_opensandbox_api_send_record(ngx_http_opensandbox_call_t   *call,
     text = ngx_http_opensandbox_record_text(
         record, ngx_http_opensandbox_api_flags(call), &len);
 
+    if (text && call->fault.warnings.len) {
+        text = ngx_http_opensandbox_api_warn(&call->fault.warnings, text, &len);
+    }
+
     rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
 
     if (text && ngx_http_opensandbox_api_record_tag(record, &etag) == NGX_OK &&
@@ -89,6 +97,30 @@ ngx_http_opensandbox_api_send_record(ngx_http_opensandbox_call_t   *call,
     free(text);
 
     return rc;
+}
+
+
+/* The record's text, freed, with what of its policy was taken in another sense
+ * than written; or NULL. */
+
+static char *
+ngx_http_opensandbox_api_warn(ngx_str_t *warnings, char *text, size_t *len)
+{
+    static const char key[] = ",\"warnings\":";
+
+    u_char *whole;
+
+    whole = malloc(*len + sizeof(key) + warnings->len);
+
+    if (whole) {
+        *len = (size_t) (ngx_sprintf(whole, "%*s%s%V}", *len - 1, text, key,
+                                     warnings) -
+                         whole);
+    }
+
+    free(text);
+
+    return (char *) whole;
 }
 
 

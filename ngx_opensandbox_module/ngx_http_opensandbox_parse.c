@@ -52,6 +52,9 @@ ngx_http_opensandbox_key_host(ngx_http_opensandbox_draft_t *draft,
 static ngx_int_t
 ngx_http_opensandbox_key_policy(ngx_http_opensandbox_draft_t *draft,
                                 const char *name, json_t *value);
+static ngx_int_t
+ngx_http_opensandbox_policy_warnings(ngx_http_opensandbox_draft_t *draft,
+                                     json_t                       *warnings);
 
 static ngx_int_t
 ngx_http_opensandbox_parse_range(json_t                       *value,
@@ -94,6 +97,7 @@ ngx_http_opensandbox_record_parse(ngx_pool_t *pool, json_t *object,
 
     fault->field[0] = '\0';
     fault->message[0] = '\0';
+    ngx_str_null(&fault->warnings);
 
     if (!json_is_object(object)) {
         ngx_http_opensandbox_fault(fault, "", "a record is a JSON object");
@@ -531,6 +535,10 @@ ngx_http_opensandbox_key_policy(ngx_http_opensandbox_draft_t *draft,
 
     rc = ngx_http_opensandbox_policy_text(draft->pool, rules, &draft->policy);
 
+    if (rules->warnings && rc == NGX_OK) {
+        rc = ngx_http_opensandbox_policy_warnings(draft, rules->warnings);
+    }
+
     rules_free(rules);
 
     if (rc == NGX_DECLINED) {
@@ -540,6 +548,34 @@ ngx_http_opensandbox_key_policy(ngx_http_opensandbox_draft_t *draft,
     }
 
     return rc == NGX_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+/* For the answer, in the pool; and for the log. */
+
+static ngx_int_t
+ngx_http_opensandbox_policy_warnings(ngx_http_opensandbox_draft_t *draft,
+                                     json_t                       *warnings)
+{
+    size_t     size;
+    ngx_str_t *text;
+
+    text = &draft->fault->warnings;
+
+    size = json_dumpb(warnings, NULL, 0, JSON_COMPACT);
+    text->data = ngx_pnalloc(draft->pool, size);
+
+    if (size == 0 || text->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = json_dumpb(warnings, (char *) text->data, size, JSON_COMPACT);
+
+    ngx_log_error(NGX_LOG_WARN, draft->pool->log, 0,
+                  "a sandbox's policy was not taken as it is written: %V",
+                  text);
+
+    return NGX_OK;
 }
 
 

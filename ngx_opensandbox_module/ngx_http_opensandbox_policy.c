@@ -195,7 +195,7 @@ ngx_http_opensandbox_policy_targets(ngx_conf_t                          *cf,
                                     enum policy_action                   action)
 {
     ngx_str_t          *value;
-    ngx_uint_t          i;
+    ngx_uint_t          i, warned;
     struct policy_error why;
 
     value = cf->args->elts;
@@ -217,6 +217,7 @@ ngx_http_opensandbox_policy_targets(ngx_conf_t                          *cf,
         }
 
         (void) snprintf(why.message, sizeof(why.message), "no memory");
+        warned = json_array_size(block->rules->warnings);
 
         if (rules_append(block->rules, action, (char *) value[i].data, &why) !=
             0) {
@@ -224,6 +225,13 @@ ngx_http_opensandbox_policy_targets(ngx_conf_t                          *cf,
                                "policy \"%V\": \"%V\": %s", &block->name,
                                &value[0], why.message);
             return NGX_CONF_ERROR;
+        }
+
+        if (json_array_size(block->rules->warnings) > warned) {
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "policy \"%V\": \"%V\": %s",
+                               &block->name, &value[0],
+                               json_string_value(json_array_get(
+                                   block->rules->warnings, warned)));
         }
     }
 

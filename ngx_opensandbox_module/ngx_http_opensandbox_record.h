@@ -95,10 +95,15 @@ typedef struct {
 } ngx_http_opensandbox_record_t;
 
 
-/* what is wrong with a record: the JSON key, and a sentence */
+/*
+ * What is wrong with a record: the JSON key, and a sentence.  A good one may
+ * have warnings: what of its policy was taken in another sense than written,
+ * a JSON array as text in the pool.
+ */
 typedef struct {
-    char field[64];
-    char message[256];
+    char      field[64];
+    char      message[256];
+    ngx_str_t warnings;
 } ngx_http_opensandbox_fault_t;
 
 

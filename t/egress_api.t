@@ -124,6 +124,34 @@ is(policy(), rules([qw(deny B.Test)], [qw(allow c.test)], [qw(allow a.test)]),
 	    '  says that there was none');
 }
 
+# What is not taken as it is written is told in the answer and in the log.
+{
+	my ($status, $text) = ask('PUT', '/policy', '{"x":1,"egress":['
+	    . '{"target":" 10.0.0.1/8 "},{"action":"deny","ports":[25]}]}');
+	my @warnings = ('unknown key "x" ignored',
+	    'egress[0]: no action, taken as deny',
+	    'egress[0].target: "10.0.0.1/8": host bits cleared, taken as '
+		. '10.0.0.0/8', 'egress[1]: ports without a target, taken as "*"');
+
+	is($status, 200, 'PUT of a policy with slack') or diag $text;
+	is_deeply(decode_json($text)->{warnings}, \@warnings,
+	    '  tells how it was taken');
+	is(policy(), $json->encode({ defaultAction => 'deny', egress => [
+		{ action => 'deny', target => '10.0.0.0/8' },
+		{ action => 'deny', target => '*', ports => [25] }] }),
+	    '  and shows what is in force');
+	ok(wait_for(sub {
+		my ($line) = read_file(scratch() . '/plain.log')
+		    =~ /^(.*"warnings".*)$/m or return;
+		my $event = decode_json($line);
+		return $event->{level} eq 'warn'
+		    && "@{ $event->{warnings} }" eq "@warnings";
+	}, 10), '  and the log tells it');
+	($status, $text) = ask('PUT', '/policy', policy());
+	is($status, 200, '  what is shown is taken again');
+	ok(!exists decode_json($text)->{warnings}, '  as it is written');
+}
+
 # Mistakes
 my $before = policy();
 for my $case (

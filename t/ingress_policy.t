@@ -38,7 +38,7 @@ sub same
 # Mistakes.
 mistake(block('allow 10.0.0.0/33;'), '"10.0.0.0/33"', 'a bad range');
 mistake(block('allow a.test b..test;'), '"b..test"', 'a bad name');
-mistake(block('deny 10.0.0.1/8;'), '"10.0.0.1/8"', 'host bits in a range');
+mistake(block('deny 10.0.0.1-9;'), '"10.0.0.1-9"', 'a range with a hyphen');
 mistake(block('allow;'), 'number of arguments', 'no target');
 mistake(block('default;'), 'number of arguments', 'no default');
 mistake(block('default maybe;'), 'invalid value "maybe"', 'a bad default');
@@ -104,7 +104,7 @@ same(json(api($g, 'GET', '/sb'))->{policy}, $open, '  shows it');
 for my $case (
 	['a string', 'deny', 'object'],
 	['a list', [], 'object'],
-	['an unknown key', { ingress => [] }, 'ingress'],
+	['an unknown key', { Egress => [] }, 'Egress'],
 	['a bad target', { egress => [rule('allow', 'a..b')] }, 'egress\[0\]'],
 	['a bad action', { egress => [rule('maybe', 'a.b')] }, 'egress\[0\]'],
 	['too large', { egress => [map { rule('deny', "n$_.test") } 1 .. 1900] },

@@ -79,4 +79,59 @@ each_reader('10.0.0.1:25', qr/holds no port/);
 each_reader($_) for '10.0.0.1', '2001:db8::/32', '1e100.net',
     '*.10.0.0.1.nip.io';
 
+# What is not taken as it is written: all take the same of it.
+my $block = sub {
+	write_file("$dir/policies.conf",
+	    "opensandbox_policy p { deny $_[0]; }\n"
+	    . 'opensandbox_sandbox slack { endpoint 127.0.0.1; policy p; }');
+	my $slack = gateway(http => "include $dir/policies.conf;");
+	return ($slack, json(api($slack, 'GET', '/slack'))->{policy});
+};
+my $taken = 'host bits cleared, taken as';
+
+my ($slack, $policy) = $block->('" 10.0.0.1/8 "');
+is_deeply($policy, { defaultAction => 'deny',
+	egress => [{ action => 'deny', target => '10.0.0.0/8' }] },
+    'a block takes the network that is meant');
+reload($slack); # what the start says goes to standard error
+like(read_file("$slack->{prefix}/error.log"),
+    qr/\[warn\].*"deny": "10\.0\.0\.1\/8": $taken 10\.0\.0\.0\/8 in .*:1$/m,
+    '  and warns of it');
+
+my @slack = (
+	[{ egress => [{ target => 'a.test' }] },
+		[{ action => 'deny', target => 'a.test' }],
+		'egress[0]: no action, taken as deny'],
+	[{ egress => [{ action => ' Deny ', target => "\t10.0.0.1/8 " }] },
+		[{ action => 'deny', target => '10.0.0.0/8' }],
+		qq(egress[0].target: "10.0.0.1/8": $taken 10.0.0.0/8)],
+	[{ egress => [{ action => 'deny', ports => [25] }] },
+		[{ action => 'deny', target => '*', ports => [25] }],
+		'egress[0]: ports without a target, taken as "*"'],
+	[{ egress => [{ action => 'allow', target => 'a.test', why => 1 }] },
+		[{ action => 'allow', target => 'a.test' }],
+		'egress[0]: unknown key "why" ignored'],
+	[{ egress => [], limits => {} }, [],
+		'unknown key "limits" ignored'],
+);
+for my $case (@slack) {
+	my ($given, $shown, $warning) = @$case;
+	my $a = api($g, 'PUT', '/slack', { endpoint => '127.0.0.1',
+		policy => $given });
+	is_deeply(json($a)->{warnings}, [$warning], "a record: $warning");
+	is_deeply(json(api($g, 'GET', '/slack'))->{policy}{egress}, $shown,
+	    '  shows what is in force');
+	$a = api($g, 'PATCH', '/slack', { policy => $given });
+	is_deeply(json($a)->{warnings}, [$warning], '  so does a change');
+	$a = api($g, 'PATCH', '/slack', { ready => JSON::PP::true });
+	ok(!exists json($a)->{warnings}, '  which another need not repeat');
+	write_file("$dir/policy.json", $json->encode($given));
+	my ($status, $out) = capture($program, 'check', "$dir/policy.json");
+	is($status, 0, '  check takes it');
+	like($out, qr/policy\.json: warning: \Q$warning\E$/m, '  and tells it');
+}
+like(read_file("$g->{prefix}/error.log"),
+    qr/\[warn\].*not taken as it is written: \["egress\[0\]: no action/,
+    'the gateway logs it');
+
 done_testing();

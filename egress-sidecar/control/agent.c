@@ -87,6 +87,8 @@ static json_t *guarded_json(const struct guarded *g, bool whole)
 		return json;
 	}
 	json_object_set_new(json, "policy", rules_to_json(rules));
+	if (rules->warnings)
+		json_object_set(json, "warnings", rules->warnings);
 	json_object_set_new(json, "counts", counts_json(g->sandbox));
 	return json;
 }

@@ -19,19 +19,24 @@ static bool reading(const char *method)
 static void reply_state(struct reply *reply, const struct sandbox *sandbox,
 			const struct settings *settings, const char *reason)
 {
-	char *policy =
-		rules_to_text(policy_rules(sandbox_policy(sandbox)), NULL);
-	char *body = NULL;
+	const struct rules *rules = policy_rules(sandbox_policy(sandbox));
+	char *policy = rules_to_text(rules, NULL), *body = NULL;
+	char *warnings = NULL;
+
+	if (rules->warnings)
+		warnings = json_dumps(rules->warnings, JSON_COMPACT);
 
 	if (policy &&
 	    asprintf(&body,
 		     "{\"status\":\"ok\",\"mode\":\"%s\","
-		     "\"enforcementMode\":\"%s\"%s%s%s,"
+		     "\"enforcementMode\":\"%s\"%s%s%s%s%s,"
 		     "\"policy\":%s}",
 		     sandbox_mode(sandbox), settings->nft ? "dns+nft" : "dns",
 		     reason ? ",\"reason\":\"" : "", reason ? reason : "",
-		     reason ? "\"" : "", policy) < 0)
+		     reason ? "\"" : "", warnings ? ",\"warnings\":" : "",
+		     warnings ? warnings : "", policy) < 0)
 		body = NULL;
+	free(warnings);
 	free(policy);
 	if (!body) {
 		reply_text(reply, 500, "out of memory");

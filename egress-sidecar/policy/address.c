@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -246,10 +247,13 @@ static int bits_from_text(unsigned int *bits, const char *text,
 	return 0;
 }
 
-/* The prefix's first and last address; -EINVAL where host bits are set. */
+/* The prefix's first and last address; 1 where a has host bits that are set,
+ * which are cleared. */
 static int range_from_prefix(struct address_range *r, const struct address *a,
 			     unsigned int bits)
 {
+	int cleared = 0;
+
 	r->first = *a;
 	r->last = *a;
 	for (unsigned int i = bits / 8; i < address_size(a); i++) {
@@ -258,10 +262,11 @@ static int range_from_prefix(struct address_range *r, const struct address *a,
 		if (i == bits / 8)
 			host = (uint8_t)(0xff >> bits % 8);
 		if (a->bytes[i] & host)
-			return -EINVAL;
+			cleared = 1;
+		r->first.bytes[i] &= (uint8_t)~host;
 		r->last.bytes[i] |= host;
 	}
-	return 0;
+	return cleared;
 }
 
 int address_range_from_text(struct address_range *r, const char *text,
@@ -272,6 +277,7 @@ int address_range_from_text(struct address_range *r, const char *text,
 	char copy[ADDRESS_TEXT_MAX];
 	unsigned int bits, bits_max;
 	struct address a;
+	int ret;
 
 	*why = "not an IP address";
 	if (len >= sizeof(copy))
@@ -291,16 +297,31 @@ int address_range_from_text(struct address_range *r, const char *text,
 		*why = "the prefix length is not a number in range";
 		if (bits_from_text(&bits, slash + 1, bits_max + skip) < 0)
 			return -EINVAL;
-		*why = "host bits are set below the prefix";
+		*why = "an IPv4-mapped prefix is of 96 bits or more";
 		if (bits < skip)
 			return -EINVAL;
 		bits -= skip;
 	}
-	*why = "host bits are set below the prefix";
-	if (range_from_prefix(r, &a, bits) < 0)
-		return -EINVAL;
-	*why = NULL;
-	return 0;
+	ret = range_from_prefix(r, &a, bits);
+	*why = ret ? "host bits are set below the prefix" : NULL;
+	return ret;
+}
+
+char *address_range_to_text(const struct address_range *r, char *out)
+{
+	unsigned int bits = 0,
+		     bits_max = (unsigned int)address_size(&r->first) * 8;
+	size_t len;
+
+	while (bits < bits_max &&
+	       !((r->first.bytes[bits / 8] ^ r->last.bytes[bits / 8]) &
+		 0x80 >> bits % 8))
+		bits++;
+	address_to_text(&r->first, out);
+	len = strlen(out);
+	if (bits < bits_max)
+		snprintf(out + len, ADDRESS_RANGE_TEXT_MAX - len, "/%u", bits);
+	return out;
 }
 
 bool address_range_holds(const struct address_range *r, const struct address *a)

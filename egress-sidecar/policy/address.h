@@ -24,7 +24,8 @@ struct address_range {
 	struct address last;
 };
 
-#define ADDRESS_TEXT_MAX 46 /* INET6_ADDRSTRLEN, the end's NUL included */
+#define ADDRESS_TEXT_MAX       46 /* INET6_ADDRSTRLEN, the end's NUL included */
+#define ADDRESS_RANGE_TEXT_MAX (ADDRESS_TEXT_MAX + 4)
 
 /* What an address is good for as the answer to a name (RFC 6890, RFC 4291,
  * the clouds' documentation for the metadata services). */
@@ -63,10 +64,15 @@ enum address_kind address_kind(const struct address *a);
 
 const char *address_kind_name(enum address_kind kind);
 
-/* Read "ADDRESS" or "ADDRESS/BITS". Host bits that are set are an error.
- * 0 or -EINVAL, and then *why is a constant that says what is wrong. */
+/* Read "ADDRESS" or "ADDRESS/BITS". 0; 1 where host bits are set below the
+ * prefix: *r is the prefix without them; or -EINVAL. Other than with 0, *why is
+ * a constant that says what is wrong. */
 int address_range_from_text(struct address_range *r, const char *text,
 			    const char **why);
+
+/* Write a range that is an address or a prefix as text that can be read again
+ * into out, ADDRESS_RANGE_TEXT_MAX bytes; returns out. */
+char *address_range_to_text(const struct address_range *r, char *out);
 
 bool address_range_holds(const struct address_range *r,
 			 const struct address *a);

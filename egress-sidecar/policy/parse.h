@@ -8,13 +8,22 @@
 
 #include "policy/rules.h"
 
+/* Around a target or an action they mean nothing. */
+#define POLICY_BLANKS " \t\r\n\v\f"
+
 /* Fill err and return -EINVAL. Control characters, which a caller's values may
  * hold, become '?', so that the message stays one line. err may be NULL. */
 int policy_error_set(struct policy_error *err, int index, const char *format,
 		     ...) __attribute__((format(printf, 3, 4)));
 
-/* Read a target into kind, name and range, which hold nothing before. 0, or
- * -EINVAL with *why, or -ENOMEM. */
+/* Note in rules what was taken in another sense than it was written. What does
+ * not fit, or finds no memory, is left out. */
+void rules_warn(struct rules *rules, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Read a target, without blanks around it, into kind, name and range, which
+ * hold nothing before. 0; 1 where a range's host bits were set, and are not
+ * now; -EINVAL with *why, or -ENOMEM. */
 int rule_read_target(struct rule *rule, const char *text, const char **why);
 
 /*
@@ -40,10 +49,21 @@ int policy_json_load(json_t **out, const char *text, size_t len,
 int rules_from_plain(struct rules **out, const char *text, size_t len,
 		     size_t max_rules);
 
-/* Read the rule that stands at index of the array called array; err names
- * both. 0, -EINVAL, -ENOMEM; on error rule holds nothing. */
-int rule_from_json(struct rule *rule, json_t *json, const char *array,
-		   size_t index, struct policy_error *err);
+/* Read the rule that stands at index of the array called array; err and the
+ * warnings, which go to list, name both. 0, -EINVAL, -ENOMEM; on error rule
+ * holds nothing. */
+int rule_from_json(struct rule *rule, json_t *json, struct rules *list,
+		   const char *array, size_t index, struct policy_error *err);
+
+/* The same of an action: 1 where there is none (absent, null, ""), *action is
+ * then untouched. 0, -EINVAL. */
+int action_from_json(enum policy_action *action, const json_t *json);
+
+/* A key of object that is none of those known: where it looks like one of them
+ * mistyped, -EINVAL with err, else a warning in list for each. where is put
+ * before the key. */
+int unknown_keys(json_t *object, const char *const *known, struct rules *list,
+		 int index, const char *where, struct policy_error *err);
 
 /* Copy both texts into the rule. 0 or -ENOMEM. */
 int rule_keep_text(struct rule *rule, const char *target, size_t target_len,

@@ -79,8 +79,8 @@ static int read_patch(struct rules **out, const json_t *array,
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; i < json_array_size(array); i++) {
-		ret = rule_from_json(&rule, json_array_get(array, i), "rules",
-				     i, err);
+		ret = rule_from_json(&rule, json_array_get(array, i), patch,
+				     "rules", i, err);
 		if (ret < 0)
 			break;
 		ret = rules_push_copy(patch, &rule);
@@ -134,6 +134,7 @@ int rules_patched(struct rules **out, const struct rules *old, const char *text,
 	ret = put_before(rules, patch, old);
 	if (ret < 0)
 		goto cleanup;
+	rules->warnings = json_incref(patch->warnings);
 	if (max_rules && rules->n_rules > max_rules) {
 		policy_error_set(err, -1,
 				 "%zu rules after the patch, at most %zu",

@@ -172,9 +172,9 @@ static int take_rule(struct reader *r, struct rule *rule, size_t index)
 	len = squeeze(rule->json, (size_t)(r->at - from));
 	rule->json[len] = '\0';
 	ret = rule_read_target(rule, rule->target, &why);
-	if (ret < 0)
+	if (ret)
 		rule_clear(rule);
-	return ret == -EINVAL ? NOT_PLAIN : ret;
+	return ret == -ENOMEM || ret == 0 ? ret : NOT_PLAIN;
 }
 
 static int take_egress(struct reader *r, struct rules *rules, size_t max_rules)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 int policy_error_set(struct policy_error *err, int index, const char *format,
 		     ...)
@@ -33,17 +32,6 @@ int policy_error_set(struct policy_error *err, int index, const char *format,
 static const char *action_name(enum policy_action action)
 {
 	return action == POLICY_ALLOW ? "allow" : "deny";
-}
-
-static int action_from_text(enum policy_action *action, const char *text)
-{
-	if (!strcasecmp(text, "allow"))
-		*action = POLICY_ALLOW;
-	else if (!strcasecmp(text, "deny"))
-		*action = POLICY_DENY;
-	else
-		return -EINVAL;
-	return 0;
 }
 
 /* A value for an error message: a string as itself, the rest by its type. */
@@ -132,6 +120,7 @@ void rules_free(struct rules *rules)
 	for (size_t i = 0; i < rules->n_rules; i++)
 		rule_clear(&rules->rule[i]);
 	free(rules->rule);
+	json_decref(rules->warnings);
 	free(rules);
 }
 
@@ -190,48 +179,58 @@ int rules_push_copy(struct rules *rules, const struct rule *rule)
 	return ret;
 }
 
+/* The target of a list's next rule, of which the words in what tell where it
+ * stands. *text, which the caller frees, is what is in force of it. */
+static int read_target(struct rule *rule, struct rules *list, char **text,
+		       const char *target, const char *what, const char **why)
+{
+	size_t len = strlen(target), blank = strspn(target, POLICY_BLANKS);
+	char range[ADDRESS_RANGE_TEXT_MAX], *trimmed;
+	int ret;
+
+	while (len > blank && strchr(POLICY_BLANKS, target[len - 1]))
+		len--;
+	*text = trimmed = strndup(target + blank, len - blank);
+	if (!trimmed)
+		return -ENOMEM;
+	ret = rule_read_target(rule, trimmed, why);
+	if (ret <= 0)
+		return ret;
+	*text = strdup(address_range_to_text(&rule->range, range));
+	rules_warn(list, "%s\"%.80s\": host bits cleared, taken as %s", what,
+		   trimmed, range);
+	free(trimmed);
+	return *text ? 0 : -ENOMEM;
+}
+
 int rules_append(struct rules *rules, enum policy_action action,
 		 const char *target, struct policy_error *err)
 {
 	struct rule rule = {.action = action};
 	const char *why;
+	char *text;
 	json_t *json;
 	int ret;
 
-	ret = rule_read_target(&rule, target, &why);
-	if (ret == -EINVAL)
-		return policy_error_set(err, (int)rules->n_rules,
-					"\"%.100s\": %s", target, why);
-	if (ret < 0)
-		return ret;
+	ret = read_target(&rule, rules, &text, target, "", &why);
+	if (ret < 0) {
+		free(text);
+		return ret == -EINVAL
+			       ? policy_error_set(err, (int)rules->n_rules,
+						  "\"%.100s\": %s", target, why)
+			       : ret;
+	}
 	rule.priority = (int)rules->n_rules;
 	json = json_pack("{s:s, s:s}", "action", action_name(action), "target",
-			 target);
-	ret = rule_keep_json(&rule, target, json);
+			 text);
+	ret = rule_keep_json(&rule, text, json);
 	json_decref(json);
+	free(text);
 	if (ret == 0)
 		ret = rules_push(rules, &rule);
 	if (ret < 0)
 		rule_clear(&rule);
 	return ret;
-}
-
-/* The first key of object that is none of those known, or NULL. */
-static const char *unknown_key(json_t *object, const char *const *known)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(object, key, value)
-	{
-		const char *const *k = known;
-
-		while (*k && strcmp(*k, key))
-			k++;
-		if (!*k)
-			return key;
-	}
-	return NULL;
 }
 
 static int read_priority(struct rule *rule, const json_t *json)
@@ -247,81 +246,126 @@ static int read_priority(struct rule *rule, const json_t *json)
 	return 0;
 }
 
-/* Keep the rule as its author wrote it, but for the action's case: readers of
- * the document know only the lower one. */
-static int keep_json(struct rule *rule, json_t *json)
-{
-	const char *action = json_string_value(json_object_get(json, "action"));
-	const char *target = json_string_value(json_object_get(json, "target"));
-	json_t *copy;
-	int ret;
+static const char *const rule_keys[] = {"action", "target",   "priority",
+					"ports",  "protocol", NULL};
 
-	if (!strcmp(action, action_name(rule->action)))
-		return rule_keep_json(rule, target, json);
-	copy = json_copy(json);
-	ret = copy ? json_object_set_new(copy, "action",
-					 json_string(action_name(rule->action)))
-		   : -1;
+/* Keep of the rule what is in force, in its author's words otherwise. */
+static int keep_json(struct rule *rule, json_t *json, const char *target)
+{
+	json_t *copy = json_copy(json), *value;
+	const char *key;
+	int ret = copy ? 0 : -1;
+
+	json_object_foreach(json, key, value)
+	{
+		const char *const *known = rule_keys;
+
+		while (*known && strcmp(*known, key))
+			known++;
+		if (!*known)
+			ret |= json_object_del(copy, key);
+	}
+	ret |= json_object_set_new(copy, "action",
+				   json_string(action_name(rule->action)));
+	ret |= json_object_set_new(copy, "target", json_string(target));
 	ret = ret == 0 ? rule_keep_json(rule, target, copy) : -ENOMEM;
 	json_decref(copy);
 	return ret;
 }
 
-static int read_rule(struct rule *rule, json_t *json, const char *array,
-		     size_t index, struct policy_error *err)
+/* Action, priority and ports; the target is read. */
+static int read_members(struct rule *rule, json_t *json, const char *where,
+			int i, struct policy_error *err)
 {
-	static const char *const keys[] = {"action",   "target", "priority",
-					   "protocol", "ports",  NULL};
-	const json_t *action = json_object_get(json, "action");
-	const json_t *target = json_object_get(json, "target");
 	const char *key, *why;
-	int i = (int)index, ret;
+	int ret;
 
-	if (!json_is_object(json))
-		return policy_error_set(err, i, "%s[%d]: not an object", array,
-					i);
-	key = unknown_key(json, keys);
-	if (key)
-		return policy_error_set(err, i, "%s[%d]: unknown key \"%.80s\"",
-					array, i, key);
-	if (!json_is_string(action) ||
-	    action_from_text(&rule->action, json_string_value(action)) < 0)
-		return policy_error_set(err, i,
-					"%s[%d].action: \"%.80s\" is not "
-					"\"allow\" or \"deny\"",
-					array, i, shown(action));
-	if (!json_is_string(target))
-		return policy_error_set(err, i,
-					"%s[%d].target: not a string: %s",
-					array, i, shown(target));
-	ret = rule_read_target(rule, json_string_value(target), &why);
-	if (ret == -EINVAL)
-		return policy_error_set(err, i, "%s[%d].target: \"%.100s\": %s",
-					array, i, json_string_value(target),
-					why);
-	if (ret < 0)
-		return ret;
 	if (read_priority(rule, json_object_get(json, "priority")) < 0)
 		return policy_error_set(err, i,
-					"%s[%d].priority: not an integer of "
+					"%s.priority: not an integer of "
 					"32 bits",
-					array, i);
+					where);
 	ret = rule_read_ports(rule, json_object_get(json, "ports"),
 			      json_object_get(json, "protocol"), &key, &why);
 	if (ret == -EINVAL)
-		return policy_error_set(err, i, "%s[%d].%s: %s", array, i, key,
-					why);
-	return ret < 0 ? ret : keep_json(rule, json);
+		return policy_error_set(err, i, "%s.%s: %s", where, key, why);
+	return ret;
 }
 
-int rule_from_json(struct rule *rule, json_t *json, const char *array,
-		   size_t index, struct policy_error *err)
+static int read_action(struct rule *rule, const json_t *json,
+		       struct rules *list, const char *where, int i,
+		       struct policy_error *err)
 {
+	int ret = action_from_json(&rule->action, json);
+
+	if (ret < 0)
+		return policy_error_set(err, i,
+					"%s.action: \"%.80s\" is not "
+					"\"allow\" or \"deny\"",
+					where, shown(json));
+	if (ret > 0) {
+		rule->action = POLICY_DENY;
+		rules_warn(list, "%s: no action, taken as deny", where);
+	}
+	return 0;
+}
+
+/* Ports without a target are those of every name and address. */
+static const char *target_or_any(const json_t *json, struct rules *list,
+				 const char *where)
+{
+	const json_t *target = json_object_get(json, "target");
+	const json_t *ports = json_object_get(json, "ports");
+
+	if ((target && !json_is_null(target)) || !ports || json_is_null(ports))
+		return json_string_value(target);
+	rules_warn(list, "%s: ports without a target, taken as \"*\"", where);
+	return "*";
+}
+
+static int read_rule(struct rule *rule, json_t *json, struct rules *list,
+		     const char *where, int i, struct policy_error *err)
+{
+	const char *target, *why;
+	char what[64], *text = NULL;
+	int ret;
+
+	if (!json_is_object(json))
+		return policy_error_set(err, i, "%s: not an object", where);
+	ret = unknown_keys(json, rule_keys, list, i, where, err);
+	if (ret == 0)
+		ret = read_action(rule, json_object_get(json, "action"), list,
+				  where, i, err);
+	if (ret < 0)
+		return ret;
+	target = target_or_any(json, list, where);
+	if (!target)
+		return policy_error_set(err, i, "%s.target: not a string: %s",
+					where,
+					shown(json_object_get(json, "target")));
+	snprintf(what, sizeof(what), "%s.target: ", where);
+	ret = read_target(rule, list, &text, target, what, &why);
+	if (ret == -EINVAL)
+		ret = policy_error_set(err, i, "%s.target: \"%.100s\": %s",
+				       where, target, why);
+	if (ret == 0)
+		ret = read_members(rule, json, where, i, err);
+	if (ret == 0)
+		ret = keep_json(rule, json, text);
+	free(text);
+	return ret;
+}
+
+int rule_from_json(struct rule *rule, json_t *json, struct rules *list,
+		   const char *array, size_t index, struct policy_error *err)
+{
+	char where[48];
 	int ret;
 
 	memset(rule, 0, sizeof(*rule));
 	rule->priority = (int)index;
-	ret = read_rule(rule, json, array, index, err);
+	snprintf(where, sizeof(where), "%s[%zu]", array, index);
+	ret = read_rule(rule, json, list, where, (int)index, err);
 	if (ret < 0)
 		rule_clear(rule);
 	return ret;
@@ -345,8 +389,8 @@ static int read_egress(struct rules *rules, const json_t *egress,
 		return -E2BIG;
 	}
 	for (size_t i = 0; i < n; i++) {
-		ret = rule_from_json(&rule, json_array_get(egress, i), "egress",
-				     i, err);
+		ret = rule_from_json(&rule, json_array_get(egress, i), rules,
+				     "egress", i, err);
 		if (ret < 0)
 			return ret;
 		ret = rules_push(rules, &rule);
@@ -363,7 +407,7 @@ static int read_document(struct rules *rules, const json_t *document,
 {
 	static const char *const keys[] = {"defaultAction", "egress", NULL};
 	const json_t *action;
-	const char *key;
+	int ret;
 
 	if (!document || json_is_null(document)) {
 		rules->given = false;
@@ -373,17 +417,13 @@ static int read_document(struct rules *rules, const json_t *document,
 		return policy_error_set(err, -1, "not a JSON object: %.80s",
 					shown(document));
 	rules->given = json_object_size(document) > 0;
-	key = unknown_key((json_t *)document, keys);
-	if (key)
-		return policy_error_set(err, -1, "unknown key \"%.80s\"", key);
+	ret = unknown_keys((json_t *)document, keys, rules, -1, "", err);
+	if (ret < 0)
+		return ret;
 
 	/* writers that always send the key send null or "" for none */
 	action = json_object_get(document, "defaultAction");
-	if (action && !json_is_null(action) &&
-	    (!json_is_string(action) || json_string_length(action) > 0) &&
-	    (!json_is_string(action) ||
-	     action_from_text(&rules->default_action,
-			      json_string_value(action)) < 0))
+	if (action_from_json(&rules->default_action, action) < 0)
 		return policy_error_set(err, -1,
 					"defaultAction: \"%.80s\" is not "
 					"\"allow\" or \"deny\"",

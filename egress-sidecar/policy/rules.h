@@ -38,7 +38,7 @@ struct port_span {
 struct rule {
 	enum policy_action action;
 	enum target_kind kind;
-	char *target; /* as written; owns json's bytes too */
+	char *target; /* as written, blanks aside; owns json's bytes too */
 	union {
 		/* TARGET_NAME, TARGET_BELOW; owned; has its len bytes of the
 		 * wire form and no more */
@@ -49,7 +49,7 @@ struct rule {
 	bool has_priority;
 	struct port_span *ports; /* none: every port of every protocol */
 	size_t n_ports;
-	char *json; /* as written, compact, for showing it again */
+	char *json; /* what is in force of it, compact, for showing it again */
 };
 
 struct rules {
@@ -58,6 +58,9 @@ struct rules {
 	size_t n_rules;
 	bool given; /* false: made from an empty, null or {} policy */
 	unsigned int references; /* rules_ref(), rules_free() */
+	json_t *warnings; /* sentences, or NULL: what was taken in another
+			     sense than written */
+	size_t n_warnings;
 };
 
 /* What was wrong with an input, and where. index is the rule's place in the
@@ -69,13 +72,17 @@ struct policy_error {
 
 enum {
 	POLICY_BODY_MAX = 1 << 20, /* bytes of a policy document */
+	POLICY_WARNINGS_MAX = 32,  /* kept of one document */
 	POLICY_NAME_PORTS_MAX = 64 /* ports a name's rule may list in all */
 };
 
 /*
  * Read a policy document: {"defaultAction":...,"egress":[...]}. Empty text,
- * null and {} are deny-all. Unknown keys are errors, as is anything out of
- * form; err then names the rule and the fault. max_rules 0 is no cap.
+ * null and {} are deny-all. What is out of form is an error; err then names the
+ * rule and the fault. Unknown keys that do not look like known ones, a rule
+ * without an action (deny) or, where it lists ports, without a target ("*"),
+ * and host bits below a prefix are noted in the list's warnings. max_rules 0
+ * is no cap.
  * The caller owns *out and frees it with rules_free().
  * 0, -EINVAL, -E2BIG (over max_rules, or text over POLICY_BODY_MAX), -ENOMEM.
  */

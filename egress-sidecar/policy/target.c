@@ -41,13 +41,15 @@ static int read_with_colon(struct rule *rule, const char *text,
 			   const char **why)
 {
 	const char *colon = strchr(text, ':');
+	int ret;
 
 	if (strstr(text, "://")) {
 		*why = "a URL; give its host name alone";
 		return -EINVAL;
 	}
-	if (read_range(rule, text, why) == 0)
-		return 0;
+	ret = read_range(rule, text, why);
+	if (ret >= 0)
+		return ret;
 	if (text[0] == '[')
 		*why = "an IPv6 address stands without brackets";
 	else if (!strchr(colon + 1, ':'))

@@ -250,7 +250,7 @@ static void invalid_policies_are_told_in_a_line(void **state)
 		 "egress[0].target: not a string: nothing"},
 		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a\",\"port\":"
 		 "1}]}",
-		 "egress[0]: unknown key \"port\""},
+		 "egress[0]: unknown key \"port\"; did you mean \"ports\"?"},
 		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a\","
 		 "\"ports\":[\"9-1\"]}]}",
 		 "egress[0].ports: an entry is not a port of 1 to 65535 or a "
@@ -261,10 +261,6 @@ static void invalid_policies_are_told_in_a_line(void **state)
 		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a\","
 		 "\"priority\":\"x\"}]}",
 		 "egress[0].priority: not an integer of 32 bits"},
-		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"10.0.0.1/"
-		 "8\"}]}",
-		 "egress[0].target: \"10.0.0.1/8\": host bits are set below "
-		 "the prefix"},
 		{"{\"egress\":[{\"action\":\"allow\",\"target\":\"a.*.b\"}]}",
 		 "egress[0].target: \"a.*.b\": '*' may stand alone or be the "
 		 "whole first label"},
@@ -291,6 +287,23 @@ static void invalid_policies_are_told_in_a_line(void **state)
 	assert_int_equal(status, 1);
 	assert_string_equal(err, "egress-sidecar check: /nowhere/at/all: No "
 				 "such file or directory\n");
+}
+
+static void what_is_not_taken_as_written_is_told(void **state)
+{
+	(void)state;
+	check_file("{\"egress\":[{\"target\":\"10.0.0.1/8\",\"x\":1}]}",
+		   "--query 10.2.3.4");
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "10.2.3.4: deny, by egress[0] (10.0.0.0 - "
+				    "10.255.255.255)\n"));
+	assert_non_null(strstr(err, "policy.json: warning: egress[0]: unknown "
+				    "key \"x\" ignored\n"));
+	assert_non_null(strstr(err, "policy.json: warning: egress[0]: no "
+				    "action, taken as deny\n"));
+	assert_non_null(strstr(err, "warning: egress[0].target: "
+				    "\"10.0.0.1/8\": host bits cleared, taken "
+				    "as 10.0.0.0/8\n"));
 }
 
 static void wrong_usage_is_status_2(void **state)
@@ -351,6 +364,7 @@ int main(void)
 		cmocka_unit_test(queries_name_the_rule),
 		cmocka_unit_test(always_rules_come_first),
 		cmocka_unit_test(invalid_policies_are_told_in_a_line),
+		cmocka_unit_test(what_is_not_taken_as_written_is_told),
 		cmocka_unit_test(wrong_usage_is_status_2),
 	};
 

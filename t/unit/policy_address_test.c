@@ -233,7 +233,8 @@ static void ranges_out_of_form_say_why(void **state)
 		{"10.0.0.1/8", "host bits are set below the prefix"},
 		{"10.128.0.0/8", "host bits are set below the prefix"},
 		{"2001:db8::1/64", "host bits are set below the prefix"},
-		{"::ffff:0:0/95", "host bits are set below the prefix"},
+		{"::ffff:0:0/95", "an IPv4-mapped prefix is of 96 bits or "
+				  "more"},
 		{"::ffff:10.0.0.1/104", "host bits are set below the prefix"},
 	};
 
@@ -246,6 +247,41 @@ static void ranges_out_of_form_say_why(void **state)
 			address_range_from_text(&r, ranges[i][0], &why), 0);
 		assert_string_equal(why, ranges[i][1]);
 	}
+}
+
+/* The prefix that is meant, and as text. */
+static void host_bits_are_cleared(void **state)
+{
+	static const char *const ranges[][2] = {
+		{"10.0.0.1/8", "10.0.0.0/8"},
+		{"10.128.0.0/8", "10.0.0.0/8"},
+		{"255.255.255.255/31", "255.255.255.254/31"},
+		{"1.2.3.4/0", "0.0.0.0/0"},
+		{"2001:db8::1/64", "2001:db8::/64"},
+		{"2001:db8:ffff::/33", "2001:db8:8000::/33"},
+		{"::ffff:10.0.0.1/104", "10.0.0.0/8"},
+	};
+	char text[ADDRESS_RANGE_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		struct address_range r, again;
+		const char *why = NULL;
+
+		assert_int_equal(
+			address_range_from_text(&r, ranges[i][0], &why), 1);
+		assert_string_equal(why, "host bits are set below the prefix");
+		assert_string_equal(address_range_to_text(&r, text),
+				    ranges[i][1]);
+		assert_int_equal(address_range_from_text(&again, text, &why),
+				 0);
+		assert_int_equal(address_compare(&r.first, &again.first), 0);
+		assert_int_equal(address_compare(&r.last, &again.last), 0);
+	}
+	assert_int_equal(address_range_from_text(&(struct address_range){0},
+						 "10.0.0.1/32",
+						 &(const char *){NULL}),
+			 0);
 }
 
 static void ranges_hold_their_own_family_alone(void **state)
@@ -274,6 +310,7 @@ int main(void)
 		cmocka_unit_test(kinds_have_names),
 		cmocka_unit_test(ranges_reach_from_first_to_last),
 		cmocka_unit_test(ranges_out_of_form_say_why),
+		cmocka_unit_test(host_bits_are_cleared),
 		cmocka_unit_test(ranges_hold_their_own_family_alone),
 	};
 

@@ -90,10 +90,7 @@ static void faults_name_their_line(void **state)
 		 "line 4: \"c d\": a character that is not a letter, digit, "
 		 "'-', '_' or '.'",
 		 15},
-		{"10.0.0.1/8",
-		 "line 1: \"10.0.0.1/8\": host bits are set "
-		 "below the prefix",
-		 10},
+		{"10.0.0/8", "line 1: \"10.0.0/8\": not an IP address", 8},
 		{"a\n\0b\n", "line 2: a NUL character", 5},
 	};
 	struct policy_error err;
