@@ -313,6 +313,30 @@ static int read_private(struct settings *s, const char *value, char *why)
 	return 0;
 }
 
+static int read_lease(uint32_t *to, unsigned long least, const char *value,
+		      char *why)
+{
+	unsigned long n;
+
+	if (number(value, LEASE_BOUND_S, &n) || n < least) {
+		snprintf(why, OPTION_WHY_MAX, "seconds, %lu to %d", least,
+			 LEASE_BOUND_S);
+		return -EINVAL;
+	}
+	*to = (uint32_t)n;
+	return 0;
+}
+
+static int read_lease_min(struct settings *s, const char *value, char *why)
+{
+	return read_lease(&s->lease_min_s, LEASE_SLACK_S, value, why);
+}
+
+static int read_lease_max(struct settings *s, const char *value, char *why)
+{
+	return read_lease(&s->lease_max_s, 2 * LEASE_SLACK_S, value, why);
+}
+
 static int read_exempt(struct settings *s, const char *value, char *why)
 {
 	return list_read(s, &s->n_exempt, value, why, add_exempt);
@@ -504,6 +528,13 @@ const struct option_entry option_table[] = {
 	 "resolvers that the sandbox may ask past us", read_exempt},
 	{"private-answers", ENV("PRIVATE_ANSWERS"), "allow|deny", "deny",
 	 "may allowed names lead to private addresses", read_private},
+	{"lease-min", ENV("LEASE_MIN"), "SECONDS", "60",
+	 "an allowed name's address is open for so long at least, from its "
+	 "last look-up and from the last sight of an open connection",
+	 read_lease_min},
+	{"lease-max", ENV("LEASE_MAX"), "SECONDS", "3600",
+	 "and at most for so long from a look-up, whatever the TTL",
+	 read_lease_max},
 	{"block-doh-443", ENV("BLOCK_DOH_443"), "true|false", "false",
 	 "refuse port 443 of the DoH list, and everywhere if that is empty",
 	 read_block_doh},

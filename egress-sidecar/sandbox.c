@@ -46,6 +46,7 @@ struct sandbox {
 	struct journal journal;
 	uv_poll_t *refused; /* packets that the kernel refused */
 	uv_timer_t *revoke; /* due when a new policy was answered */
+	uv_timer_t *renew;  /* of leases that open connections use */
 	struct pending *pending;
 	size_t n_pending, pending_size;
 	uint64_t swept_ms;
@@ -292,6 +293,28 @@ static void refused_packet(void *arg, const struct refused_packet *packet)
 	journal_denied_packet(&s->journal, packet, name);
 }
 
+/* Leases that open connections use */
+
+static void on_renew(uv_timer_t *timer)
+{
+	struct sandbox *s = timer->data;
+	int ret = filter_renew(s->filter, s->leases, now_ms());
+
+	if (ret < 0 && !filter_is_applied(s->filter))
+		(void)sandbox_lost(s);
+	uv_timer_start(timer, on_renew, ret > 0 ? 1 : FILTER_RENEW_MS, 0);
+}
+
+static int renew_open(struct sandbox *s)
+{
+	s->renew = malloc(sizeof(*s->renew));
+	if (!s->renew)
+		return -ENOMEM;
+	uv_timer_init(s->shared->loop, s->renew);
+	s->renew->data = s;
+	return uv_timer_start(s->renew, on_renew, FILTER_RENEW_MS, 0);
+}
+
 static void on_refused(uv_poll_t *poll, int status, int events)
 {
 	struct sandbox *s = poll->data;
@@ -301,6 +324,7 @@ static void on_refused(uv_poll_t *poll, int status, int events)
 		return;
 	(void)filter_log_read(s->filter, refused_packet, s);
 	(void)sandbox_lost(s);
+	on_renew(s->renew);
 }
 
 static void free_handle(uv_handle_t *handle)
@@ -493,6 +517,9 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 	if (!err)
 		err = lease_table_new(&s->leases);
 	if (!err)
+		lease_table_bounds(s->leases, s->shared->settings->lease_min_s,
+				   s->shared->settings->lease_max_s);
+	if (!err)
 		err = revoke_open(s);
 	if (err)
 		return fail(message, err, "policy: %s", strerror(-err));
@@ -511,7 +538,9 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 		listeners_close(&own);
 		return err;
 	}
-	err = refused_open(s);
+	err = renew_open(s);
+	if (!err)
+		err = refused_open(s);
 	return err ? fail(message, err, "packet log: %s", strerror(-err)) : 0;
 }
 
@@ -564,6 +593,8 @@ void sandbox_close(struct sandbox *s, bool release)
 		uv_close((uv_handle_t *)s->refused, free_handle);
 	if (s->revoke)
 		uv_close((uv_handle_t *)s->revoke, free_handle);
+	if (s->renew)
+		uv_close((uv_handle_t *)s->renew, free_handle);
 	if (s->filter && release)
 		(void)filter_remove(s->filter);
 	if (s->filter)

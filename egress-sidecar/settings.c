@@ -29,6 +29,8 @@ static void settings_default(struct settings *s)
 		.agent_socket = "/run/opensandbox/egress.sock",
 		.agent_state = "/run/opensandbox/egress.d",
 		.log_level = LOG_INFO,
+		.lease_min_s = LEASE_FLOOR_S,
+		.lease_max_s = LEASE_CAP_S,
 	};
 	s->resolvers.timeout_ms = 5000;
 	s->resolvers.probe_name[0] = '.';
@@ -239,6 +241,12 @@ int settings_take(struct settings *s, int argc, char **argv)
 		err = read_arguments(s, argc, argv);
 	if (!err)
 		err = one_place(s);
+	if (!err && s->lease_min_s > s->lease_max_s) {
+		log_fatal("--lease-min %u, --lease-max %u: expected the first "
+			  "to be the lesser",
+			  s->lease_min_s, s->lease_max_s);
+		err = -EINVAL;
+	}
 	if (!err)
 		block_doh_somewhere(s);
 	if (err)

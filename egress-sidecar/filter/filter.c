@@ -70,7 +70,7 @@ static int copy_settings(struct filter *filter,
 static int open_poll(struct filter *filter)
 {
 	const int fds[] = {filter->route.fd, filter->log.fd,
-			   filter->monitor.events.fd};
+			   filter->monitor.events.fd, filter->conntrack.fd};
 
 	filter->poll = epoll_create1(EPOLL_CLOEXEC);
 	if (filter->poll < 0)
@@ -150,6 +150,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	filter->diag.fd = -1;
 	filter->log.fd = -1;
 	filter->monitor.events.fd = -1;
+	filter->conntrack.fd = -1;
 	filter->poll = -1;
 	ret = copy_settings(filter, settings);
 	if (ret < 0)
@@ -171,6 +172,9 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 		goto cleanup;
 	/* Without it revoked sockets end with their next packet. */
 	(void)channel_open(&filter->diag, settings->netns, NETLINK_SOCK_DIAG);
+	if (!settings->dns_only && !settings->audit)
+		(void)channel_open(&filter->conntrack, settings->netns,
+				   NETLINK_NETFILTER);
 	ret = probe_kernel(filter, why);
 	if (ret < 0)
 		goto cleanup;
@@ -694,6 +698,7 @@ void filter_close(struct filter *filter)
 	channel_close(&filter->diag);
 	channel_close(&filter->log);
 	monitor_close(&filter->monitor);
+	channel_close(&filter->conntrack);
 	if (filter->poll >= 0)
 		close(filter->poll);
 	batch_free(&filter->batch);

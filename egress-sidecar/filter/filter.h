@@ -168,6 +168,18 @@ int filter_let_out(struct filter *filter, const struct filter_peer *peers,
 int filter_end_revoked(struct filter *filter, const struct policy *policy,
 		       const struct lease_table *leases, uint64_t now_ms);
 
+/*
+ * Let the leases of addresses that open connections use go on, before they end:
+ * to be called every FILTER_RENEW_MS and when filter_log_fd() is readable. Each
+ * call does a bounded part of the work. 0; 1: there is more to do, call again
+ * in a moment; -errno.
+ */
+enum {
+	FILTER_RENEW_MS = 5000
+};
+int filter_renew(struct filter *filter, struct lease_table *leases,
+		 uint64_t now_ms);
+
 /* A refused packet, from NFLOG. */
 struct refused_packet {
 	struct address source, destination;

@@ -13,6 +13,18 @@ enum {
 	MISSING_MAX = 8
 };
 
+/* How far the look through open connections is. */
+struct renewal {
+	enum {
+		RENEWAL_IDLE,
+		RENEWAL_LIST,  /* the kernel's list is being read */
+		RENEWAL_LEASES /* what it showed to be used goes on */
+	} stage;
+	uint64_t since_ms; /* the list was begun */
+	uint64_t next_ms;  /* no other is before */
+	size_t at[2];      /* in the tables: ours, that inherited */
+};
+
 struct filter {
 	struct filter_settings settings;
 	struct address_range *doh; /* owned copy of the settings' */
@@ -21,7 +33,9 @@ struct filter {
 	struct channel diag; /* fd -1: none */
 	struct channel log;  /* fd -1: none */
 	struct monitor monitor;
-	int poll; /* of log, route and monitor */
+	struct channel conntrack; /* of filter_renew(); fd -1: none */
+	int poll;                 /* of log, route, monitor and conntrack */
+	struct renewal renewal;
 	struct batch batch;
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */

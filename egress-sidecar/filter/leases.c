@@ -25,6 +25,7 @@ struct pair {
 	uint64_t end_ms;              /* of the lease that the kernel took */
 	uint64_t announced_ms; /* end of one it was not yet seen to take */
 	uint64_t learned_ms;
+	uint64_t used_ms; /* an open connection was seen */
 	uint8_t len;
 	uint8_t wire[];
 };
@@ -45,7 +46,10 @@ struct lease_table {
 	struct entry *evicted; /* owned; no part of the table any more */
 	size_t hand;           /* bucket where to look for more */
 	uint64_t key[2];
-	uint64_t full_until_ms;        /* nothing can be evicted before */
+	uint64_t full_until_ms; /* nothing can be evicted before */
+	uint64_t soonest_ms;    /* no live lease ends before */
+	uint64_t scanned_ms;    /* the same, of the scan under way */
+	uint32_t floor_s, cap_s;
 	struct domain_name *last_name; /* owned; of lease_last_name() */
 };
 
@@ -70,6 +74,8 @@ int lease_table_new(struct lease_table **out)
 	if (!table)
 		return -ENOMEM;
 	table->n_buckets = BUCKETS_MIN;
+	table->soonest_ms = UINT64_MAX;
+	lease_table_bounds(table, LEASE_FLOOR_S, LEASE_CAP_S);
 	table->bucket = calloc(table->n_buckets, sizeof(struct entry *));
 	table->last_name = calloc(1, sizeof(*table->last_name));
 	if (!table->bucket || !table->last_name)
@@ -87,6 +93,14 @@ cleanup:
 	free(table->last_name);
 	free(table);
 	return ret;
+}
+
+void lease_table_bounds(struct lease_table *table, uint32_t floor_s,
+			uint32_t cap_s)
+{
+	assert(floor_s <= cap_s && cap_s >= 2 * LEASE_SLACK_S);
+	table->floor_s = floor_s;
+	table->cap_s = cap_s;
 }
 
 static void pair_free(struct pair *pair)
@@ -426,11 +440,20 @@ static int pair_set_ports(struct pair *pair, const struct admitted_ports *ports)
 /* The time to live of an answer that outlives every lease: what is left of the
  * lease that is held, so that each such answer does not renew it, until half
  * is gone. */
-static uint32_t capped_ttl(uint64_t held_ms, uint64_t now_ms)
+static uint32_t capped_ttl(const struct lease_table *table, uint64_t held_ms,
+			   uint64_t now_ms)
 {
-	if (held_ms < now_ms + LEASE_CAP_S / 2 * (uint64_t)MS)
-		return LEASE_CAP_S - LEASE_SLACK_S;
+	if (held_ms < now_ms + table->cap_s / 2 * (uint64_t)MS)
+		return table->cap_s - LEASE_SLACK_S;
 	return (uint32_t)((held_ms - now_ms) / MS) - LEASE_SLACK_S;
+}
+
+static void note_end(struct lease_table *table, uint64_t end_ms)
+{
+	if (end_ms < table->soonest_ms)
+		table->soonest_ms = end_ms;
+	if (end_ms < table->scanned_ms)
+		table->scanned_ms = end_ms;
 }
 
 int lease_learn(struct lease_table *table, const struct domain_name *name,
@@ -450,12 +473,12 @@ int lease_learn(struct lease_table *table, const struct domain_name *name,
 			return ret;
 	}
 	held = held_until(e, ports);
-	if (*ttl_s > LEASE_CAP_S - LEASE_SLACK_S)
-		*ttl_s = capped_ttl(held, now_ms);
+	if (*ttl_s > table->cap_s - LEASE_SLACK_S)
+		*ttl_s = capped_ttl(table, held, now_ms);
 	lease_s = *ttl_s + LEASE_SLACK_S;
 	wanted_ms = now_ms + (uint64_t)lease_s * MS;
-	if (lease_s < LEASE_FLOOR_S)
-		lease_s = LEASE_FLOOR_S;
+	if (lease_s < table->floor_s)
+		lease_s = table->floor_s;
 	pair = find_pair(e, name);
 	if (!pair) {
 		ret = add_pair(table, e, name, &pair);
@@ -473,6 +496,7 @@ int lease_learn(struct lease_table *table, const struct domain_name *name,
 			end = held;
 		if (pair->end_ms < end)
 			pair->end_ms = end;
+		note_end(table, pair->end_ms);
 		return 0;
 	}
 	pair->announced_ms = now_ms + (uint64_t)lease_s * MS;
@@ -506,6 +530,7 @@ void lease_confirm(struct lease_table *table,
 		if (announced > pair->end_ms)
 			pair->end_ms = announced;
 		pair->announced_ms = 0;
+		note_end(table, pair->end_ms);
 	}
 }
 
@@ -534,6 +559,8 @@ int lease_restore(struct lease_table *table, const struct domain_name *name,
 	}
 	if (pair->end_ms < end_ms)
 		pair->end_ms = end_ms;
+	if (end_ms > now_ms)
+		note_end(table, end_ms);
 	return 0;
 }
 
@@ -696,4 +723,110 @@ void lease_table_end(struct lease_table *table)
 			for (struct pair *pair = e->pairs; pair;
 			     pair = pair->next)
 				pair->end_ms = pair->announced_ms = 0;
+}
+
+bool lease_due(const struct lease_table *table, uint64_t by_ms)
+{
+	return table->soonest_ms <= by_ms;
+}
+
+void lease_use(struct lease_table *table, const struct address *a,
+	       uint8_t protocol, uint16_t port, uint64_t now_ms)
+{
+	const struct port_span span = {protocol, port, port};
+	const struct entry *e = find(table, a);
+
+	for (struct pair *pair = e ? e->pairs : NULL; pair; pair = pair->next) {
+		if (!pair->ports || span_within(&span, pair->ports))
+			pair->used_ms = now_ms;
+	}
+}
+
+/* Announce the pair's next lease; false where the policy has none for it. */
+static bool renew_pair(const struct lease_table *table, const struct entry *e,
+		       struct pair *pair, const struct policy *policy,
+		       bool private_ok, uint64_t now_ms,
+		       struct lease_renewal *out)
+{
+	enum admission admission;
+
+	pair_name(pair, &out->name);
+	admission = policy_admission(policy, &out->name, &e->a, private_ok,
+				     &out->ports);
+	if (admission != ADMIT && admission != ADMIT_PORTS)
+		return false;
+	out->element = (struct lease_element){
+		.a = e->a,
+		.ports = admission == ADMIT ? NULL : &out->ports,
+		.timeout_s = table->floor_s,
+		.name = &out->name,
+	};
+	/* The table was swept by this policy: these are the pair's ports. */
+	pair->announced_ms = now_ms + (uint64_t)table->floor_s * MS;
+	return true;
+}
+
+struct renewing {
+	const struct policy *policy;
+	bool private_ok;
+	uint64_t since_ms, by_ms, now_ms;
+	struct lease_renewal *out;
+	size_t n;
+};
+
+static void renew_entry(struct lease_table *table, const struct entry *e,
+			struct renewing *r)
+{
+	struct pair *last = NULL;
+	bool live = false;
+
+	for (struct pair *pair = e->pairs; pair; pair = pair->next) {
+		bool renewed = false;
+
+		if (pair->used_ms >= r->since_ms && pair->end_ms <= r->by_ms) {
+			if (!last || pair->learned_ms > last->learned_ms)
+				last = pair;
+			renewed = pair->end_ms > r->now_ms &&
+				  renew_pair(table, e, pair, r->policy,
+					     r->private_ok, r->now_ms,
+					     &r->out[r->n]);
+		}
+		r->n += renewed;
+		live |= pair->end_ms > r->now_ms;
+		if (!renewed && pair->end_ms > r->now_ms &&
+		    pair->end_ms < table->scanned_ms)
+			table->scanned_ms = pair->end_ms;
+	}
+	if (!live && last &&
+	    renew_pair(table, e, last, r->policy, r->private_ok, r->now_ms,
+		       &r->out[r->n]))
+		r->n++;
+}
+
+size_t lease_renew(struct lease_table *table, const struct policy *policy,
+		   bool private_ok, uint64_t since_ms, uint64_t by_ms,
+		   uint64_t now_ms, size_t *at, struct lease_renewal *out)
+{
+	struct renewing r = {policy, private_ok, since_ms, by_ms,
+			     now_ms, out,        0};
+
+	if (*at == 0)
+		table->scanned_ms = UINT64_MAX;
+	for (; *at < table->n_buckets; (*at)++) {
+		const struct entry *e;
+
+		for (e = table->bucket[*at]; e; e = e->next) {
+			/* A chain that is longer waits for the next scan. */
+			if (r.n + LEASE_NAMES_MAX > LEASE_RENEWALS_MAX)
+				break;
+			renew_entry(table, e, &r);
+		}
+		if (r.n + 2 * LEASE_NAMES_MAX > LEASE_RENEWALS_MAX) {
+			(*at)++;
+			return r.n;
+		}
+	}
+	if (r.n == 0)
+		table->soonest_ms = table->scanned_ms;
+	return r.n;
 }

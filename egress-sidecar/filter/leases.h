@@ -17,6 +17,7 @@ enum {
 	LEASE_FLOOR_S = 60, /* the shortest lease, whatever the TTL */
 	LEASE_SLACK_S = 30, /* the kernel's lease outlives the client's TTL */
 	LEASE_CAP_S = 3600, /* the longest lease, slack included */
+	LEASE_BOUND_S = 86400,       /* of lease_table_bounds() */
 	LEASE_REMEMBER_S = 6 * 3600, /* how long an ended lease is remembered */
 	LEASE_NAMES_MAX = 16,        /* names kept for one address */
 	LEASE_MAX = 65536,           /* addresses of one sandbox */
@@ -36,6 +37,12 @@ struct lease_table;
 int lease_table_new(struct lease_table **out);
 void lease_table_free(struct lease_table *table);
 size_t lease_table_count(const struct lease_table *table);
+
+/* The shortest and the longest lease that is given from now on, in seconds, for
+ * LEASE_FLOOR_S and LEASE_CAP_S; floor_s <= cap_s, cap_s >= 2 * LEASE_SLACK_S.
+ */
+void lease_table_bounds(struct lease_table *table, uint32_t floor_s,
+			uint32_t cap_s);
 
 /*
  * name led to a with a TTL of *ttl_s seconds. *ttl_s becomes what the client
@@ -68,6 +75,38 @@ void lease_table_end(struct lease_table *table);
  * end_ms, or ended then. 0, -ENOSPC or -ENOMEM. */
 int lease_restore(struct lease_table *table, const struct domain_name *name,
 		  const struct address *a, uint64_t end_ms, uint64_t now_ms);
+
+/*
+ * Leases of addresses that open connections use go on. lease_due(): may one end
+ * by then? If so, lease_use() for each open connection, then lease_renew()
+ * until it returns 0.
+ */
+bool lease_due(const struct lease_table *table, uint64_t by_ms);
+
+/* There is a connection to the port of a. */
+void lease_use(struct lease_table *table, const struct address *a,
+	       uint8_t protocol, uint16_t port, uint64_t now_ms);
+
+/* A lease for the kernel to renew; its element points into it. */
+struct lease_renewal {
+	struct lease_element element;
+	struct admitted_ports ports;
+	struct domain_name name;
+};
+
+/*
+ * The next leases that end by by_ms, were used at since_ms or later and are
+ * allowed by the policy, at most LEASE_RENEWALS_MAX, as elements of the
+ * shortest lease; where all of a used address have ended, the one that was
+ * learned last. *at is 0 at first. As with lease_learn() they count once
+ * lease_confirm() says so.
+ */
+enum {
+	LEASE_RENEWALS_MAX = 256
+};
+size_t lease_renew(struct lease_table *table, const struct policy *policy,
+		   bool private_ok, uint64_t since_ms, uint64_t by_ms,
+		   uint64_t now_ms, size_t *at, struct lease_renewal *out);
 
 /* The name that last led to a, whatever became of its lease; NULL if none. */
 const struct domain_name *lease_last_name(const struct lease_table *table,

@@ -184,6 +184,41 @@ int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 	return len < 0 ? (int)len : -EIO;
 }
 
+int channel_list(struct channel *c, struct nlmsghdr *nlh)
+{
+	nlh->nlmsg_seq = ++c->seq;
+	nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_DUMP;
+	return send_all(c, nlh, nlh->nlmsg_len);
+}
+
+int channel_list_more(struct channel *c, unsigned datagrams,
+		      int (*each)(void *arg, const struct nlmsghdr *nlh),
+		      void *arg)
+{
+	struct channel_room room;
+	ssize_t len = 0;
+	int ret;
+
+	while (datagrams-- > 0 && (len = channel_receive(c, &room)) > 0) {
+		const struct nlmsghdr *answer = (const void *)room.bytes;
+		int left = (int)len;
+
+		for (; mnl_nlmsg_ok(answer, left);
+		     answer = mnl_nlmsg_next(answer, &left)) {
+			if (answer->nlmsg_seq != c->seq)
+				continue;
+			if (answer->nlmsg_type == NLMSG_DONE)
+				return 1;
+			ret = answer->nlmsg_type == NLMSG_ERROR
+				      ? error_of(answer)
+				      : each(arg, answer);
+			if (ret < 0)
+				return ret;
+		}
+	}
+	return len < 0 ? (int)len : 0;
+}
+
 static const struct nlattr *walk(const char *data, size_t len,
 				 const struct nlattr *at)
 {

@@ -52,6 +52,18 @@ int channel_commit(struct channel *c, struct batch *b, bool commit);
 int channel_ask(struct channel *c, struct nlmsghdr *nlh,
 		int (*each)(void *arg, const struct nlmsghdr *nlh), void *arg);
 
+/*
+ * The same in parts: channel_list() asks for a list, and channel_list_more()
+ * reads at most so many datagrams of it, which the kernel makes as they are
+ * read; the descriptor is readable while there is more. Nothing else may be
+ * asked on the channel meanwhile. 1: that was all; 0: there is more; -errno,
+ * which ends it.
+ */
+int channel_list(struct channel *c, struct nlmsghdr *nlh);
+int channel_list_more(struct channel *c, unsigned datagrams,
+		      int (*each)(void *arg, const struct nlmsghdr *nlh),
+		      void *arg);
+
 /* The attributes of an nfnetlink message, or inside another attribute, one
  * after the other: at is the one before, NULL at first. NULL at the end. */
 struct nlattr;

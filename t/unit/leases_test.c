@@ -284,6 +284,140 @@ static void test_sweep(void **state)
 	lease_table_free(table);
 }
 
+static size_t renew(struct lease_table *table, const struct policy *policy,
+		    uint64_t since, uint64_t now, struct lease_renewal *last)
+{
+	static struct lease_renewal renewed[LEASE_RENEWALS_MAX];
+	size_t at = 0, n, all = 0;
+
+	while ((n = lease_renew(table, policy, false, since, now + 20 * S, now,
+				&at, renewed))) {
+		for (size_t i = 0; i < n; i++)
+			lease_confirm(table, &renewed[i].element, now);
+		*last = renewed[n - 1];
+		all += n;
+	}
+	return all;
+}
+
+/* Used leases go on while they are used, allowed, and about to end. */
+static void test_renewed_while_used(void **state)
+{
+	struct lease_table *table = table_of();
+	struct policy *both =
+		policy_of(ONLY(ALLOW("a.test") "," ALLOW("b.test")));
+	struct policy *only_b = policy_of(ONLY(ALLOW("b.test")));
+	struct address a = address_of("198.51.100.1");
+	struct lease_renewal last;
+	uint32_t ttl = 5;
+
+	(void)state;
+	assert_false(lease_due(table, UINT64_MAX - 1));
+	learn(table, "a.test", "198.51.100.1", &ttl, 0, NULL);
+	learn(table, "b.test", "198.51.100.2", &ttl, 0, NULL);
+	assert_false(lease_due(table, 59 * S));
+	assert_true(lease_due(table, 60 * S));
+	assert_int_equal(renew(table, both, 1, 45 * S, &last), 0);
+	lease_use(table, &a, IPPROTO_TCP, 443, 30 * S);
+	assert_int_equal(renew(table, both, 30 * S, 30 * S, &last), 0);
+	lease_use(table, &a, IPPROTO_TCP, 443, 45 * S);
+	assert_int_equal(renew(table, only_b, 45 * S, 45 * S, &last), 0);
+	assert_int_equal(renew(table, both, 45 * S, 45 * S, &last), 1);
+	assert_int_equal(address_compare(&last.element.a, &a), 0);
+	assert_int_equal(last.element.timeout_s, LEASE_FLOOR_S);
+	/* the other ends now, this one later */
+	assert_true(lease_due(table, 60 * S));
+	assert_int_equal(renew(table, both, 61 * S, 61 * S, &last), 0);
+	assert_false(lease_due(table, 104 * S));
+	assert_true(lease_due(table, 105 * S));
+	/* not used any more */
+	assert_int_equal(renew(table, both, 90 * S, 90 * S, &last), 0);
+	assert_int_equal(renew(table, both, 106 * S, 106 * S, &last), 0);
+	assert_false(lease_due(table, UINT64_MAX - 1));
+	/* one that was missed, and lives */
+	lease_use(table, &a, IPPROTO_TCP, 443, 200 * S);
+	assert_int_equal(renew(table, both, 200 * S, 200 * S, &last), 1);
+	policy_unref(both);
+	policy_unref(only_b);
+	lease_table_free(table);
+}
+
+static void test_renewed_on_its_ports(void **state)
+{
+	struct lease_table *table = table_of();
+	struct policy *policy =
+		policy_of(ONLY("{\"action\":\"allow\",\"target\":\"a.test\","
+			       "\"ports\":[443],\"protocol\":\"tcp\"}"));
+	struct address a = address_of("198.51.100.1");
+	struct domain_name name = name_of("a.test");
+	struct admitted_ports ports = {{{IPPROTO_TCP, 443, 443}}, 1};
+	struct lease_renewal last;
+	struct lease_element e;
+	uint32_t ttl = 5;
+
+	(void)state;
+	assert_int_equal(lease_learn(table, &name, &a, &ports, &ttl, 0, &e), 1);
+	lease_confirm(table, &e, 0);
+	lease_use(table, &a, IPPROTO_TCP, 22, 50 * S);
+	lease_use(table, &a, IPPROTO_UDP, 443, 50 * S);
+	assert_int_equal(renew(table, policy, 50 * S, 50 * S, &last), 0);
+	lease_use(table, &a, IPPROTO_TCP, 443, 50 * S);
+	assert_int_equal(renew(table, policy, 50 * S, 50 * S, &last), 1);
+	assert_int_equal(last.element.timeout_s, LEASE_FLOOR_S);
+	policy_unref(policy);
+	lease_table_free(table);
+}
+
+/* More than a batch holds. */
+static void test_many_are_renewed(void **state)
+{
+	struct lease_table *table = table_of();
+	struct policy *policy = policy_of(ONLY(ALLOW("*.test")));
+	struct lease_renewal last;
+	struct address a;
+	uint32_t ttl = 5;
+	char text[32];
+
+	(void)state;
+	for (int i = 0; i < 5000; i++) {
+		snprintf(text, sizeof(text), "198.51.%d.%d", 100 + i / 250,
+			 1 + i % 250);
+		learn(table, "a.test", text, &ttl, 0, NULL);
+		learn(table, "b.test", text, &ttl, 0, NULL);
+		a = address_of(text);
+		lease_use(table, &a, IPPROTO_TCP, 443, 50 * S);
+	}
+	assert_int_equal(renew(table, policy, 50 * S, 50 * S, &last), 10000);
+	assert_int_equal(renew(table, policy, 50 * S, 51 * S, &last), 0);
+	assert_true(lease_due(table, 110 * S));
+	assert_false(lease_due(table, 109 * S));
+	policy_unref(policy);
+	lease_table_free(table);
+}
+
+static void test_bounds(void **state)
+{
+	struct lease_table *table = table_of();
+	uint32_t ttl = 5, timeout;
+
+	(void)state;
+	lease_table_bounds(table, 30, 120);
+	learn(table, "a.test", "198.51.100.1", &ttl, 0, &timeout);
+	assert_int_equal(timeout, 35);
+	ttl = 0;
+	learn(table, "a.test", "198.51.100.2", &ttl, 0, &timeout);
+	assert_int_equal(timeout, 30);
+	ttl = 4000;
+	learn(table, "a.test", "198.51.100.3", &ttl, 0, &timeout);
+	assert_int_equal(timeout, 120);
+	assert_int_equal(ttl, 90);
+	lease_table_bounds(table, 600, 86400);
+	ttl = 5;
+	learn(table, "a.test", "198.51.100.4", &ttl, 0, &timeout);
+	assert_int_equal(timeout, 600);
+	lease_table_free(table);
+}
+
 static void test_last_name(void **state)
 {
 	struct lease_table *table = table_of();
@@ -418,6 +552,10 @@ int main(void)
 		cmocka_unit_test(test_judged_by_name),
 		cmocka_unit_test(test_shared_address),
 		cmocka_unit_test(test_sweep),
+		cmocka_unit_test(test_renewed_while_used),
+		cmocka_unit_test(test_renewed_on_its_ports),
+		cmocka_unit_test(test_many_are_renewed),
+		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_last_name),
 		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_full),
