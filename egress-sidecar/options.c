@@ -313,6 +313,11 @@ static int read_private(struct settings *s, const char *value, char *why)
 	return 0;
 }
 
+static int read_follow(struct settings *s, const char *value, char *why)
+{
+	return truth(value, &s->follow) ? expected(why, "true or false") : 0;
+}
+
 static int read_lease(uint32_t *to, unsigned long least, const char *value,
 		      char *why)
 {
@@ -528,6 +533,9 @@ const struct option_entry option_table[] = {
 	 "resolvers that the sandbox may ask past us", read_exempt},
 	{"private-answers", ENV("PRIVATE_ANSWERS"), "allow|deny", "deny",
 	 "may allowed names lead to private addresses", read_private},
+	{"follow", ENV("FOLLOW"), "true|false", "true",
+	 "answer for the targets of an allowed name's CNAME and SRV records",
+	 read_follow},
 	{"lease-min", ENV("LEASE_MIN"), "SECONDS", "60",
 	 "an allowed name's address is open for so long at least, from its "
 	 "last look-up and from the last sight of an open connection",

@@ -28,10 +28,11 @@ const uint32_t sandbox_query_bound_us[11] = {
 	250000, 500000, 1000000, 2500000, 5000000,
 };
 
-/* An address on its way into the kernel, with room for its ports. */
+/* An address on its way into the kernel, with room for what it points to. */
 struct pending {
 	struct lease_element element;
 	struct admitted_ports ports;
+	struct domain_name name;
 };
 
 struct sandbox {
@@ -166,6 +167,8 @@ static int pending_add(struct sandbox *s, const struct lease_element *element,
 	}
 	p = &s->pending[s->n_pending++];
 	p->element = *element;
+	p->name.len = element->name->len;
+	memcpy(p->name.wire, element->name->wire, p->name.len);
 	if (ports)
 		p->ports = *ports;
 	return 0;
@@ -189,6 +192,14 @@ static int on_learn(void *arg, const struct domain_name *name,
 	return rc == 1 ? pending_add(s, &element, ports) : rc;
 }
 
+static bool on_leased(void *arg, const struct domain_name *name,
+		      const struct address *a)
+{
+	const struct sandbox *s = arg;
+
+	return lease_is_live(s->leases, name, a, now_ms());
+}
+
 static int on_commit(void *arg)
 {
 	struct sandbox *s = arg;
@@ -205,6 +216,7 @@ static int on_commit(void *arg)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		batch[i] = s->pending[i].element;
+		batch[i].name = &s->pending[i].name;
 		if (batch[i].ports)
 			batch[i].ports = &s->pending[i].ports;
 	}
@@ -486,12 +498,14 @@ static int front_start(struct sandbox *s, const struct listeners *l,
 		.tcp6 = l->tcp6,
 		.keep_sockets = keep_sockets,
 		.audit = s->shared->settings->audit,
+		.follow = s->shared->settings->follow,
 	};
 	const struct front_owner owner = {
 		.arg = s,
 		.policy = on_policy,
 		.private_ok = s->shared->settings->private_ok,
 		.learn = on_learn,
+		.leased = on_leased,
 		.commit = on_commit,
 		.denied = on_denied,
 		.answered = on_answered,

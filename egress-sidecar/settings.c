@@ -29,6 +29,7 @@ static void settings_default(struct settings *s)
 		.agent_socket = "/run/opensandbox/egress.sock",
 		.agent_state = "/run/opensandbox/egress.d",
 		.log_level = LOG_INFO,
+		.follow = true,
 		.lease_min_s = LEASE_FLOOR_S,
 		.lease_max_s = LEASE_CAP_S,
 	};

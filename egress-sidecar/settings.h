@@ -56,6 +56,7 @@ struct settings {
 	struct resolvers_settings resolvers;
 	bool follow_resolv_conf; /* it says which they are */
 	bool private_ok;
+	bool follow; /* targets of CNAME and SRV records */
 	uint32_t lease_min_s, lease_max_s;
 	struct address exempt[FILTER_RESOLVERS_MAX];
 	size_t n_exempt;

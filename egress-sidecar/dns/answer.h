@@ -52,6 +52,13 @@ void answer_address(const struct answer *answer, size_t i, struct address *a);
 /* The TTL that address i came with, seconds. */
 uint32_t answer_address_ttl(const struct answer *answer, size_t i);
 
+/* Call each() for the records of the answer section but its addresses, with
+ * where their data is in the message. Aliases are among them. */
+void answer_heads(const struct answer *answer,
+		  void (*each)(void *arg, uint16_t type, const uint8_t *message,
+			       size_t len, size_t data, uint32_t ttl_s),
+		  void *arg);
+
 /* What becomes of an answer on its way to one client. */
 struct answer_fate {
 	bool *keep;           /* by address; NULL: all of them */

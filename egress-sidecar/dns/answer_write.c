@@ -41,6 +41,25 @@ uint32_t answer_address_ttl(const struct answer *answer, size_t i)
 			  4);
 }
 
+void answer_heads(const struct answer *a,
+		  void (*each)(void *arg, uint16_t type, const uint8_t *message,
+			       size_t len, size_t data, uint32_t ttl_s),
+		  void *arg)
+{
+	const uint8_t *m = message_of(a);
+	int at = wire_skip_name(m, a->len, DNS_HEADER);
+	size_t next = (size_t)at + 4;
+
+	for (uint16_t i = 0; at >= 0 && i < a->head_records; i++) {
+		struct wire_record r;
+
+		if (wire_record(&r, m, a->len, next) < 0)
+			return;
+		each(arg, r.type, m, a->len, r.data, r.ttl);
+		next = r.end;
+	}
+}
+
 size_t answer_write_max(const struct answer *answer)
 {
 	return (size_t)answer->len + DNS_OPT_FIXED + 6 + EDE_TEXT_MAX;

@@ -220,6 +220,7 @@ void front_handle_closed(struct front *front)
 			close(s->tcp6);
 	}
 	cache_free(front->cache);
+	follow_free(front->follow);
 	free(front);
 }
 
@@ -300,7 +301,10 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 	limit_start(&front->limit, settings->names_per_second, uv_now(loop));
 	(void)prctl(PR_SET_TIMERSLACK, GATHER_SLACK_NS);
 	err = cache_new(&front->cache, settings->cache_bytes);
+	if (!err && settings->follow)
+		err = follow_new(&front->follow);
 	if (err) {
+		cache_free(front->cache);
 		free(front);
 		return err;
 	}
@@ -358,6 +362,7 @@ void front_policy_changed(struct front *front)
 {
 	const struct policy *policy = front->owner.policy(front->owner.arg);
 
+	follow_sweep(front->follow, policy);
 	if (!front->settings.audit)
 		cache_forget(front->cache, is_denied, (void *)policy);
 }

@@ -21,11 +21,14 @@ struct front_owner {
 	/*
 	 * Queue address a, to which name leads, for the kernel. *ttl_s is the
 	 * answer's TTL and becomes what the client may be told. ports NULL:
-	 * all. 0, or -errno: the address cannot be admitted (cut it).
+	 * all. name and ports are borrowed for the call. 0, or -errno: the address cannot be admitted (cut it).
 	 */
 	int (*learn)(void *arg, const struct domain_name *name,
 		     const struct address *a,
 		     const struct admitted_ports *ports, uint32_t *ttl_s);
+	/* Is a open because name led to it? NULL: nobody knows. */
+	bool (*leased)(void *arg, const struct domain_name *name,
+		       const struct address *a);
 	/* Commit what was queued, in one batch. 0: the kernel has it, answers
 	 * may leave; -errno: none of them may (SERVFAIL). Called once a turn
 	 * of the loop at the most, and only after learn(). */
@@ -58,6 +61,7 @@ struct front_settings {
 	int udp4, tcp4, udp6, tcp6;
 	bool keep_sockets;
 	bool audit;           /* denied names resolve all the same */
+	bool follow;          /* targets of CNAME and SRV: follow.h */
 	size_t cache_bytes;   /* 0: the default, 1 MiB */
 	unsigned queries_max; /* under way at once; 0: 4096 */
 	/* Names not in the cache that "*." rules let through in a second, a

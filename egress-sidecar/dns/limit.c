@@ -26,11 +26,17 @@ static void fill(struct limit *limit, uint64_t now_ms)
 bool limit_take(struct limit *limit, const struct rule *rule,
 		const struct domain_name *name, uint16_t type, uint64_t now_ms)
 {
-	uint64_t cost;
+	uint64_t cost, longer = 0;
 
-	if (!rule || rule->kind != TARGET_BELOW)
+	if (!rule || (rule->kind != TARGET_BELOW && rule->kind != TARGET_NAME))
 		return true;
-	cost = 1 + (uint64_t)(name->len - rule->name->len) / LIMIT_FREE_OCTETS;
+	/* a name that the rule's leads to, or one of its services, is as good
+	 * as one below it */
+	if (rule->kind == TARGET_NAME && domain_name_equal(name, rule->name))
+		return true;
+	if (name->len > rule->name->len)
+		longer = (uint64_t)(name->len - rule->name->len);
+	cost = 1 + longer / LIMIT_FREE_OCTETS;
 	if (type != TYPE_A && type != TYPE_AAAA && type != TYPE_HTTPS)
 		cost *= 4;
 	fill(limit, now_ms);

@@ -27,9 +27,10 @@ struct limit {
 void limit_start(struct limit *limit, uint32_t rate, uint64_t now_ms);
 
 /*
- * May name be asked for, which rule lets through (NULL: the default action;
- * only rules "*.…" cost anything)? Types other than A, AAAA and HTTPS cost
- * four times as much.
+ * May name be asked for, which rule lets through (NULL: the default action)?
+ * Only what is below a rule "*.…", or leads from the name of a rule and is not
+ * that name, costs anything. Types other than A, AAAA and HTTPS cost four times
+ * as much.
  */
 bool limit_take(struct limit *limit, const struct rule *rule,
 		const struct domain_name *name, uint16_t type, uint64_t now_ms);

@@ -251,13 +251,17 @@ static uint32_t learn(struct front *front, struct query *query,
 		verdict = judge(front, &a, v);
 		v->keep[i] = is_admitted(verdict);
 		if (v->keep[i])
-			err = owner->learn(
-				owner->arg, &query->question.name, &a,
-				verdict == ADMIT_PORTS ? &v->ports : NULL,
-				&ttl);
+			err = owner->learn(owner->arg, v->match->name, &a,
+					   verdict == ADMIT_PORTS ? &v->ports
+								  : NULL,
+					   &ttl);
 		v->keep[i] &= err == 0;
 		v->full |= err == -ENOSPC;
 		if (v->keep[i]) {
+			if (!domain_name_equal(v->match->name,
+					       &query->question.name))
+				follow_led_to(front->follow,
+					      &query->question.name, &a);
 			*admitted++ = a;
 			if (ttl < least)
 				least = ttl;
@@ -383,6 +387,15 @@ static void give(struct front *front, struct query *query,
 	queue_reply(front, query);
 }
 
+/* first has room for the name that led to this one. */
+static void look_up(struct front *front, const struct policy *policy,
+		    const struct domain_name *name, uint16_t type,
+		    struct name_match *match, struct domain_name *first)
+{
+	follow_look_up(front->follow, policy, name, type, uv_now(front->loop),
+		       front->owner.leased, front->owner.arg, match, first);
+}
+
 static struct cache_key key_of(const struct question *q,
 			       const struct name_match *match)
 {
@@ -449,6 +462,7 @@ static void on_asked(void *arg, enum resolver_result result,
 	const struct policy *policy = front->owner.policy(front->owner.arg);
 	enum answer_path path = PATH_FRESH;
 	struct answer *answer = NULL;
+	struct domain_name first;
 	struct name_match match;
 	struct query *query;
 	const char *why = NULL;
@@ -468,7 +482,11 @@ static void on_asked(void *arg, enum resolver_result result,
 			ede = EDE_NO_REACHABLE_AUTHORITY;
 	}
 	if (answer)
-		policy_look_up(policy, &lookup->name, &match);
+		look_up(front, policy, &lookup->name, lookup->key.type, &match,
+			&first);
+	if (answer && match.decision.action == POLICY_ALLOW)
+		follow_note(front->follow, policy, match.name, answer,
+			    uv_now(front->loop));
 	while ((query = TAILQ_FIRST(&lookup->waiting))) {
 		TAILQ_REMOVE(&lookup->waiting, query, in_list);
 		if (answer)
@@ -629,6 +647,7 @@ size_t query_begin(struct front *front, const struct origin *origin,
 {
 	struct front_owner *owner = &front->owner;
 	const struct policy *policy = owner->policy(owner->arg);
+	struct domain_name first;
 	struct question q;
 	struct name_match match;
 	struct text text;
@@ -644,7 +663,7 @@ size_t query_begin(struct front *front, const struct origin *origin,
 		return question_refuse(&q, out, RCODE_REFUSED, EDE_NONE, NULL);
 	if (rcode > 0 && !(rcode == RCODE_REFUSED && q.class == CLASS_IN))
 		return refuse_form(front, &q, (unsigned)rcode, out);
-	policy_look_up(policy, &q.name, &match);
+	look_up(front, policy, &q.name, q.type, &match, &first);
 	if (match.decision.action == POLICY_DENY) {
 		owner->denied(owner->arg, &q.name, q.type, &match.decision,
 			      &origin->peer.any);

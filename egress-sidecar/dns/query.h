@@ -8,6 +8,7 @@
 #define EGRESS_DNS_QUERY_H
 
 #include "cache.h"
+#include "follow.h"
 #include "front.h"
 #include "limit.h"
 #include "question.h"
@@ -93,6 +94,7 @@ struct front {
 	struct front_settings settings;
 	struct front_owner owner;
 	struct cache *cache;
+	struct follow *follow; /* NULL: targets are not followed */
 	struct limit limit;
 	struct lookup_list lookups[FRONT_LOOKUP_BUCKETS];
 	struct lookup_list spare_lookups;

@@ -29,6 +29,7 @@ enum dns_type {
 	TYPE_CNAME = 5,
 	TYPE_SOA = 6,
 	TYPE_AAAA = 28,
+	TYPE_SRV = 33,
 	TYPE_DNAME = 39,
 	TYPE_OPT = 41,
 	TYPE_DS = 43,

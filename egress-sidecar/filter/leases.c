@@ -590,6 +590,16 @@ const struct domain_name *lease_last_name(const struct lease_table *table,
 	return out;
 }
 
+bool lease_is_live(const struct lease_table *table,
+		   const struct domain_name *name, const struct address *a,
+		   uint64_t now_ms)
+{
+	const struct entry *e = find(table, a);
+	const struct pair *pair = e ? find_pair(e, name) : NULL;
+
+	return pair && pair->end_ms > now_ms;
+}
+
 static uint32_t seconds_left(uint64_t end_ms, uint64_t now_ms)
 {
 	return end_ms > now_ms ? (uint32_t)((end_ms - now_ms + MS - 1) / MS)

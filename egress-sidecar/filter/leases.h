@@ -112,6 +112,11 @@ size_t lease_renew(struct lease_table *table, const struct policy *policy,
 const struct domain_name *lease_last_name(const struct lease_table *table,
 					  const struct address *a);
 
+/* Is a open because name led to it? */
+bool lease_is_live(const struct lease_table *table,
+		   const struct domain_name *name, const struct address *a,
+		   uint64_t now_ms);
+
 /*
  * Judge every remembered pair of name and address by another policy. Calls
  * each(arg, element, live): live elements are leases that run on under it, in

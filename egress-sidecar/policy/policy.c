@@ -208,6 +208,7 @@ void policy_look_up(const struct policy *policy, const struct domain_name *name,
 {
 	uint32_t first = policy->any_name;
 
+	out->name = name;
 	out->n = name_index_find(&policy->names, policy->ranked, name,
 				 out->rank, &out->hash);
 	for (size_t i = 0; i < out->n; i++) {

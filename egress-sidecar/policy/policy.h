@@ -93,8 +93,9 @@ void policy_match_name(const struct policy *policy,
  */
 #define NAME_RANKS_MAX (DOMAIN_LABELS_MAX + 1)
 struct name_match {
-	struct decision decision; /* as policy_match_name() */
-	uint64_t hash;            /* domain_name_hash() of the name */
+	const struct domain_name *name; /* that was looked up, borrowed */
+	struct decision decision;       /* as policy_match_name() */
+	uint64_t hash;                  /* domain_name_hash() of the name */
 	/* The first rules of the name and of each wildcard above it, by rank.
 	 */
 	size_t n;

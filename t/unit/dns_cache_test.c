@@ -203,6 +203,7 @@ static void new_names_below_a_wildcard_pay(void **state)
 	struct rule below = {.kind = TARGET_BELOW, .name = &good};
 	struct rule exact = {.kind = TARGET_NAME, .name = &good};
 	struct domain_name shorter = name_of("a.good.test");
+	struct domain_name elsewhere = name_of("a.test");
 	struct domain_name longer = name_of(
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.good.test");
 	struct limit limit;
@@ -217,7 +218,9 @@ static void new_names_below_a_wildcard_pay(void **state)
 	assert_int_equal(limit_report(&limit, 1000), 1);
 	assert_int_equal(limit_report(&limit, 5000), 0);
 	/* Others go on. */
-	assert_true(limit_take(&limit, &exact, &shorter, TYPE_A, 0));
+	assert_true(limit_take(&limit, &exact, &good, TYPE_A, 0));
+	assert_false(limit_take(&limit, &exact, &shorter, TYPE_A, 0));
+	assert_false(limit_take(&limit, &exact, &elsewhere, TYPE_A, 0));
 	assert_true(limit_take(&limit, NULL, &shorter, TYPE_A, 0));
 	/* It fills again, up to the brim. */
 	assert_false(limit_take(&limit, &below, &shorter, TYPE_A, 99));

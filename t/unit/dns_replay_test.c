@@ -6,7 +6,8 @@
  * the resolver and the clock are in this file.
  *
  *   > policy {...}          put this policy in force
- *   > option NAME [VALUE]   private_ok, audit, names_per_second, queries_max
+ *   > option NAME [VALUE]   private_ok, audit, follow, names_per_second,
+ *                         queries_max
  *   > ask [ID] NAME TYPE [plain] [do] [cd] [udp=BYTES]
  *   > answer NAME TYPE [RCODE] [section...]   the resolver's, with records:
  *   | RECORD                as in a zone file; "| authority" and
@@ -15,6 +16,7 @@
  *   > pass SECONDS
  *   > lease SECONDS         the TTL that learning leaves at the most
  *   > refuse ADDRESS        learning this address fails
+ *   > leased ADDRESS        that this address is open, and no other
  *   > commit fails|works
  *   = ...                   what the front did since the last '>'
  */
@@ -56,6 +58,7 @@ static struct {
 	bool private_ok;
 	uint32_t lease;
 	bool commit_fails;
+	struct address leased;
 	struct address refused[REFUSED_MAX];
 	size_t n_refused;
 	char log[LOG_SIZE];
@@ -162,6 +165,14 @@ static int on_learn(void *arg, const struct domain_name *name,
 	return 0;
 }
 
+static bool on_leased(void *arg, const struct domain_name *name,
+		      const struct address *a)
+{
+	(void)arg;
+	(void)name;
+	return address_compare(a, &it.leased) == 0;
+}
+
 static int on_commit(void *arg)
 {
 	(void)arg;
@@ -252,6 +263,7 @@ static void open_front(void)
 	struct front_owner owner = {
 		.policy = on_policy,
 		.private_ok = it.private_ok,
+		.leased = on_leased,
 		.learn = on_learn,
 		.commit = on_commit,
 		.denied = on_denied,
@@ -391,6 +403,8 @@ static void act_option(char *args)
 		it.private_ok = true;
 	else if (strcmp(name, "audit") == 0)
 		it.settings.audit = true;
+	else if (strcmp(name, "follow") == 0)
+		it.settings.follow = true;
 	else if (strcmp(name, "names_per_second") == 0)
 		it.settings.names_per_second = (unsigned)atoi(value);
 	else if (strcmp(name, "queries_max") == 0)
@@ -421,6 +435,10 @@ static void act(char *line, char *body)
 		it.now_ms += (uint64_t)(atof(args) * 1000);
 	else if (strcmp(line, "lease") == 0)
 		it.lease = (uint32_t)atoi(args);
+	else if (strcmp(line, "leased") == 0 && !*args)
+		memset(&it.leased, 0, sizeof(it.leased));
+	else if (strcmp(line, "leased") == 0)
+		assert_int_equal(address_from_text(&it.leased, args), 0);
 	else if (strcmp(line, "commit") == 0)
 		it.commit_fails = strcmp(args, "fails") == 0;
 	else if (strcmp(line, "refuse") == 0)

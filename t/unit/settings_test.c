@@ -115,6 +115,7 @@ static const struct pair pairs[] = {
 	{VAR("INBOUND"), "--inbound", "10.0.0.0/8", "10.0.0.0/33"},
 	{VAR("INBOUND"), "--inbound", "only:10.0.0.0/8", "none:10.0.0.0/8"},
 	{VAR("PRIVATE_ANSWERS"), "--private-answers", "allow", "yes"},
+	{VAR("FOLLOW"), "--follow", "false", "maybe"},
 	{VAR("LEASE_MIN"), "--lease-min", "30", "29"},
 	{VAR("LEASE_MIN"), "--lease-min", "3600", "86401"},
 	{VAR("LEASE_MAX"), "--lease-max", "60", "59"},
