@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "check_inner.h"
+#include "policy/nat64.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -21,6 +22,8 @@ static const char usage[] =
 	"and\n"
 	"                          for which ports?\n"
 	"  --always DIR            with deny.always and allow.always of DIR\n"
+	"  --nat64-prefix PREFIX   addresses below it are judged as the IPv4\n"
+	"                          address inside; may be repeated\n"
 	"  --help                  this text\n\n"
 	"Exit status: 0 valid, whatever the queries' answers are; 1 the policy "
 	"or an\nalways-file cannot be read or is invalid; 2 wrong usage, or a "
@@ -31,6 +34,8 @@ struct check {
 	const char *always_dir; /* NULL: none */
 	const char **query;
 	size_t n_queries;
+	struct address_range nat64[NAT64_MAX];
+	size_t n_nat64;
 };
 
 /* The bytes of in, up to one more than a policy may have, for the caller to
@@ -149,17 +154,43 @@ static int run(const struct check *check)
 	return status;
 }
 
+static int add_nat64(struct check *check, const char *text)
+{
+	struct address_range prefix;
+	const char *why = "too many";
+	int ret = check->n_nat64 < NAT64_MAX
+			  ? address_range_from_text(&prefix, text, &why)
+			  : -E2BIG;
+
+	if (ret == 0) {
+		why = nat64_check(&prefix);
+		ret = why ? -EINVAL : 0;
+	}
+	if (ret == 0) {
+		check->nat64[check->n_nat64++] = prefix;
+		ret = nat64_set(check->nat64, check->n_nat64);
+		why = "two of them overlap";
+	}
+	if (ret == 0)
+		return 0;
+	fprintf(stderr, "egress-sidecar check: --nat64-prefix %s: %s\n", text,
+		why);
+	return -EINVAL;
+}
+
 int check_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"query", required_argument, NULL, 'q'},
 		{"always", required_argument, NULL, 'a'},
+		{"nat64-prefix", required_argument, NULL, 'n'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	struct check check = {.query = NULL};
 	int option, status = STATUS_USAGE;
 
+	(void)nat64_set(NULL, 0);
 	check.query = calloc((size_t)argc + 1, sizeof(*check.query));
 	if (!check.query)
 		return STATUS_INVALID;
@@ -172,6 +203,10 @@ int check_main(int argc, char **argv)
 			break;
 		case 'a':
 			check.always_dir = optarg;
+			break;
+		case 'n':
+			if (add_nat64(&check, optarg) < 0)
+				goto out;
 			break;
 		case 'h':
 			fputs(usage, stdout);

@@ -142,6 +142,22 @@ static int add_inbound(struct settings *s, const char *item, char *why)
 			 why);
 }
 
+static int add_nat64(struct settings *s, const char *item, char *why)
+{
+	const char *reason;
+	int err = add_range(s->nat64, &s->n_nat64, NAT64_MAX, item, why);
+
+	if (err)
+		return err;
+	reason = nat64_check(&s->nat64[s->n_nat64 - 1]);
+	if (!reason && nat64_set(s->nat64, s->n_nat64))
+		reason = "two of them overlap";
+	if (!reason)
+		return 0;
+	snprintf(why, OPTION_WHY_MAX, "NAT64 prefixes (%s)", reason);
+	return -EINVAL;
+}
+
 static int add_attr(struct settings *s, const char *item, char *why)
 {
 	const char *eq = strchr(item, '=');
@@ -311,6 +327,11 @@ static int read_private(struct settings *s, const char *value, char *why)
 		return expected(why, "allow or deny");
 	s->private_ok = strcmp(value, "allow") == 0;
 	return 0;
+}
+
+static int read_nat64(struct settings *s, const char *value, char *why)
+{
+	return list_read(s, &s->n_nat64, value, why, add_nat64);
 }
 
 static int read_follow(struct settings *s, const char *value, char *why)
@@ -533,6 +554,10 @@ const struct option_entry option_table[] = {
 	 "resolvers that the sandbox may ask past us", read_exempt},
 	{"private-answers", ENV("PRIVATE_ANSWERS"), "allow|deny", "deny",
 	 "may allowed names lead to private addresses", read_private},
+	{"nat64-prefix", ENV("NAT64_PREFIX"), "PREFIX,...", NULL,
+	 "addresses below these are judged as the IPv4 address inside "
+	 "(RFC 6052)",
+	 read_nat64},
 	{"follow", ENV("FOLLOW"), "true|false", "true",
 	 "answer for the targets of an allowed name's CNAME and SRV records",
 	 read_follow},

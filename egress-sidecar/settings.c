@@ -237,6 +237,7 @@ int settings_take(struct settings *s, int argc, char **argv)
 	int err;
 
 	settings_default(s);
+	(void)nat64_set(NULL, 0);
 	err = read_environment(s);
 	if (!err)
 		err = read_arguments(s, argc, argv);

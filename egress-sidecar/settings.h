@@ -8,6 +8,7 @@
 #include "dns/resolvers.h"
 #include "filter/filter.h"
 #include "log.h"
+#include "policy/nat64.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -57,6 +58,8 @@ struct settings {
 	bool follow_resolv_conf; /* it says which they are */
 	bool private_ok;
 	bool follow; /* targets of CNAME and SRV records */
+	struct address_range nat64[NAT64_MAX]; /* the operator's prefixes */
+	size_t n_nat64;
 	uint32_t lease_min_s, lease_max_s;
 	struct address exempt[FILTER_RESOLVERS_MAX];
 	size_t n_exempt;

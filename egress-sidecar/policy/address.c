@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/address.h"
 
+#include "policy/nat64.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -188,9 +190,14 @@ static enum address_kind kind_of_inet6(const uint8_t *bytes)
 enum address_kind address_kind(const struct address *a)
 {
 	enum address_kind kind;
+	uint8_t inside[4];
+	int ret;
 
 	if (a->family == AF_INET)
 		return kind_of_inet(a->bytes);
+	ret = nat64_inside(a, inside);
+	if (ret)
+		return ret < 0 ? ADDRESS_RESERVED : kind_of_inet(inside);
 
 	kind = kind_of_inet6(a->bytes);
 	if (kind == ADDRESS_UNSPECIFIED || kind == ADDRESS_LOOPBACK)

@@ -57,7 +57,9 @@ char *address_to_text(const struct address *a, char *out);
 /* Order within a family; IPv4 sorts before IPv6. <0, 0, >0. */
 int address_compare(const struct address *a, const struct address *b);
 
-/* An address that embeds IPv4 (NAT64 64:ff9b::/96, 6to4, Teredo's server) is
+/* An address below one of the operator's NAT64 prefixes (nat64.h) is of the
+ * kind of the address inside. Another that embeds IPv4 (NAT64 64:ff9b::/96,
+ * 6to4, Teredo's server) is
  * of the worse of its own kind and its inner address's kind, since that is
  * where a packet to it may end. */
 enum address_kind address_kind(const struct address *a);

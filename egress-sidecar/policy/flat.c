@@ -5,6 +5,7 @@
  * of them is found in a few words.
  */
 #include "policy/compiled.h"
+#include "policy/nat64.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -73,24 +74,39 @@ static int compare_edges(const void *left, const void *right)
 {
 	const struct edge *a = left, *b = right;
 
-	return (a->at > b->at) - (a->at < b->at);
+	if (a->at != b->at)
+		return a->at > b->at ? 1 : -1;
+	/* one range of a rule may begin where another ends */
+	return (int)b->ends - (int)a->ends;
+}
+
+static void add_range(struct sweep *s, uint32_t rank, address_number first,
+		      address_number last)
+{
+	s->edge[s->n_edges++] = (struct edge){first, rank, false};
+	if (last != family_last(s->family))
+		s->edge[s->n_edges++] = (struct edge){last + 1, rank, true};
 }
 
 static void add_edges(struct sweep *s, uint32_t rank)
 {
 	const struct rule *rule = s->policy->ranked[rank].rule;
 	uint8_t family = s->family ? AF_INET6 : AF_INET;
-	address_number first = 0, last = family_last(s->family);
+	struct address_range range;
 
-	if (rule->kind == TARGET_RANGE && rule->range.first.family == family) {
-		first = address_to_number(&rule->range.first);
-		last = address_to_number(&rule->range.last);
-	} else if (rule->kind != TARGET_ANY) {
+	if (rule->kind == TARGET_ANY)
+		add_range(s, rank, 0, family_last(s->family));
+	if (rule->kind != TARGET_RANGE)
 		return;
-	}
-	s->edge[s->n_edges++] = (struct edge){first, rank, false};
-	if (last != family_last(s->family))
-		s->edge[s->n_edges++] = (struct edge){last + 1, rank, true};
+	if (rule->range.first.family == family)
+		add_range(s, rank, address_to_number(&rule->range.first),
+			  address_to_number(&rule->range.last));
+	else if (family == AF_INET6)
+		for (size_t i = 0; i < nat64_count(); i++) {
+			nat64_range(i, &rule->range, &range);
+			add_range(s, rank, address_to_number(&range.first),
+				  address_to_number(&range.last));
+		}
 }
 
 /* The first rank at or behind from that holds here, or RANK_NONE. */
@@ -335,15 +351,17 @@ static int make_ranges(struct policy *policy)
 int flat_make(struct policy *policy)
 {
 	struct sweep s = {.policy = policy, .flat = &policy->flat};
-	size_t n = policy->n_ranked, memo = 8;
+	size_t n = policy->n_ranked, memo = 8, ranges = n;
 	int ret = -ENOMEM;
 
-	/* each family has at most two edges a rule, and so many lists */
-	while (policy->has_ports && memo < 8 * n)
+	if (nat64_count() > 1)
+		ranges *= nat64_count();
+	/* each family has at most two edges a range, and so many lists */
+	while (policy->has_ports && memo < 8 * ranges)
 		memo *= 2;
 	s.memo_mask = memo - 1;
 	s.n_words = n / WORD_BITS + 1;
-	s.edge = calloc(2 * n + 1, sizeof(*s.edge));
+	s.edge = calloc(2 * ranges + 1, sizeof(*s.edge));
 	s.active = calloc(s.n_words, sizeof(*s.active));
 	s.rank = calloc(n + 1, sizeof(*s.rank));
 	s.memo = calloc(memo, sizeof(*s.memo));

@@ -19,6 +19,7 @@ $(B)/t/model/%.o: t/model/%.c
 	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -It -c $< -o $@
 
 $(B)/t/unit/policy_model_test: $(MODEL_OBJ)
+$(B)/t/unit/policy_nat64_test: $(MODEL_OBJ)
 
 $(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(SIDECAR_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \

@@ -306,6 +306,27 @@ static void what_is_not_taken_as_written_is_told(void **state)
 				    "as 10.0.0.0/8\n"));
 }
 
+static void nat64_addresses_are_those_inside(void **state)
+{
+	static const char document[] =
+		"{\"egress\":[{\"action\":\"deny\",\"target\":\"10.0.0.0/8\"},"
+		"{\"action\":\"allow\",\"target\":\"*\"}]}";
+
+	(void)state;
+	check_file(document, "--nat64-prefix 2001:db8:1::/48 --query "
+			     "2001:db8:1:a01:2:300::");
+	assert_int_equal(status, 0);
+	assert_non_null(strstr(out, "2001:db8:1:a01:2:300::: deny, by "
+				    "egress[0] (10.0.0.0 - 10.255.255.255)\n"));
+	assert_non_null(strstr(out, ": private; "));
+	check_file(document, "--query 2001:db8:1:a01:2:300::");
+	assert_non_null(strstr(out, ": allow, by egress[1]"));
+	check_file(document, "--nat64-prefix 2001:db8::/33");
+	assert_int_equal(status, 2);
+	assert_non_null(strstr(err, "--nat64-prefix 2001:db8::/33: a prefix "
+				    "has 32, 40, 48, 56, 64 or 96 bits"));
+}
+
 static void wrong_usage_is_status_2(void **state)
 {
 	static const char *const words[] = {"", "--query a.test", "a b",
@@ -365,6 +386,7 @@ int main(void)
 		cmocka_unit_test(always_rules_come_first),
 		cmocka_unit_test(invalid_policies_are_told_in_a_line),
 		cmocka_unit_test(what_is_not_taken_as_written_is_told),
+		cmocka_unit_test(nat64_addresses_are_those_inside),
 		cmocka_unit_test(wrong_usage_is_status_2),
 	};
 
