@@ -71,6 +71,57 @@ static void every_file_is_a_policy(void **state)
 	rules_free(rules);
 }
 
+/* What the tools ask for, redirections included. */
+static void downloads_find_their_hosts(void **state)
+{
+	static const char *const names[][2] = {
+		{"docker-hub", "registry-1.docker.io"},
+		{"docker-hub", "auth.docker.io"},
+		{"docker-hub", "production.cloudfront.docker.com"},
+		{"docker-hub", "production.cloudflare.docker.com"},
+		{"go", "proxy.golang.org"},
+		{"go", "sum.golang.org"},
+		{"go", "storage.googleapis.com"},
+		{"maven", "repo.maven.apache.org"},
+		{"maven", "plugins.gradle.org"},
+		{"maven", "plugins-artifacts.gradle.org"},
+		{"maven", "services.gradle.org"},
+		{"maven", "github.com"},
+		{"maven", "release-assets.githubusercontent.com"},
+		{"huggingface", "huggingface.co"},
+		{"huggingface", "cdn-lfs-us-1.hf.co"},
+		{"huggingface", "transfer.xethub.hf.co"},
+		{"huggingface", "us.gcp.cdn.hf.co"},
+		{"github", "release-assets.githubusercontent.com"},
+		{"pypi", "files.pythonhosted.org"},
+		{"crates", "index.crates.io"},
+		{"crates", "static.crates.io"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct domain_name name;
+		struct policy *policy;
+		struct rules *rules;
+		struct decision d;
+		const char *why;
+		char path[64];
+
+		snprintf(path, sizeof(path), "conf/policies/%s.conf",
+			 names[i][0]);
+		assert_int_equal(rules_new(&rules, POLICY_DENY), 0);
+		read_words(path, rules);
+		assert_int_equal(policy_compile(&policy, rules, NULL), 0);
+		assert_int_equal(
+			domain_name_from_text(&name, names[i][1], &why), 0);
+		policy_match_name(policy, &name, &d);
+		if (d.action != POLICY_ALLOW)
+			fail_msg("%s: %s is denied", path, names[i][1]);
+		policy_unref(policy);
+		rules_free(rules);
+	}
+}
+
 static void nothing_internal_is_left_open(void **state)
 {
 	static const char *const internal[] = {"127.0.0.1",
@@ -131,6 +182,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_file_is_a_policy),
+		cmocka_unit_test(downloads_find_their_hosts),
 		cmocka_unit_test(nothing_internal_is_left_open),
 	};
 
