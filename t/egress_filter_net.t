@@ -55,6 +55,22 @@ subtest 'neighbour discovery under default deny' => sub {
 	is(ping6($internet, '2001:db8:99::3'), 'answers', 'the new one is found');
 };
 
+# The filter and the policy have one notion of a private address.
+subtest 'who may connect inward' => sub {
+	my $may = sub {
+		my ($a) = @_;
+		my $set = $a =~ /:/ ? 'inbound6' : 'inbound4';
+		my ($status) = capture('ip', 'netns', 'exec', $sandbox, 'nft',
+		    'get', 'element', 'inet', 'opensandbox', $set, "{ $a }");
+		return $status == 0;
+	};
+	ok($may->($_), "$_ may") for qw(10.0.0.1 172.16.0.1 172.31.255.255
+	    192.168.0.1 100.64.0.1 198.18.0.0 198.19.255.255 169.254.0.1
+	    fc00::1 fdff::1 fe80::1 fec0::1);
+	ok(!$may->($_), "$_ may not") for qw(9.255.255.255 11.0.0.0 172.32.0.0
+	    198.17.255.255 198.20.0.0 203.0.113.20 2001:db8:113::20 ff02::1);
+};
+
 subtest 'neighbour discovery is no way out' => sub {
 	reset_counts($w);
 	my $said = in_netns($sandbox, sub {

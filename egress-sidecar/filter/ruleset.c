@@ -139,8 +139,10 @@ static void add_peers(struct batch *b, const char *set4, const char *set6,
 	}
 }
 
-/* Who may connect inward unless the settings forbid it: RFC 1918, RFC 6598,
- * RFC 3927, RFC 4193, RFC 4291 (link-local), and our neighbours. */
+/* Who may connect inward unless the settings forbid it: what address_kind()
+ * takes for private or link-local (RFC 1918, RFC 6598, RFC 2544, RFC 3927,
+ * RFC 4193, RFC 3879, RFC 4291), translators' and benchmarks' IPv6 prefixes
+ * aside, from which nobody connects; and our neighbours. */
 static const struct {
 	uint8_t family, first[2], last[2], bits8;
 } private_ranges[] = {
@@ -148,9 +150,10 @@ static const struct {
 	{AF_INET, {172, 16}, {172, 31}, 2},
 	{AF_INET, {192, 168}, {192, 168}, 2},
 	{AF_INET, {100, 64}, {100, 127}, 2},
+	{AF_INET, {198, 18}, {198, 19}, 2},
 	{AF_INET, {169, 254}, {169, 254}, 2},
 	{AF_INET6, {0xfc, 0}, {0xfd, 0xff}, 1},
-	{AF_INET6, {0xfe, 0x80}, {0xfe, 0xbf}, 2},
+	{AF_INET6, {0xfe, 0x80}, {0xfe, 0xff}, 2},
 };
 
 static void add_inbound(struct batch *b, const struct ruleset *r)

@@ -31,7 +31,8 @@ struct address_range {
  * the clouds' documentation for the metadata services). */
 enum address_kind {
 	ADDRESS_PUBLIC,
-	ADDRESS_PRIVATE, /* RFC 1918, RFC 6598 (100.64/10), RFC 4193 */
+	ADDRESS_PRIVATE, /* RFC 1918, RFC 6598 (100.64/10), RFC 2544
+			    (198.18/15), RFC 4193, ... */
 	ADDRESS_LOOPBACK,
 	ADDRESS_LINK_LOCAL,
 	ADDRESS_MULTICAST,   /* and broadcast */
