@@ -186,7 +186,17 @@ static int read_mode(struct settings *s, const char *value, char *why)
 		 strcasecmp(value, "nft+dns") == 0)
 		s->nft = true;
 	else
-		return expected(why, "dns or dns+nft");
+		return expected(why, "dns+nft (DNS and packets; what holds "
+				     "without the option) or dns (DNS alone); "
+				     "there is no other mode");
+	return 0;
+}
+
+static int read_compat(struct settings *s, const char *value, char *why)
+{
+	if (value[0] && strcasecmp(value, "opensandbox"))
+		return expected(why, "opensandbox");
+	s->compat = value[0] != '\0';
 	return 0;
 }
 
@@ -326,6 +336,7 @@ static int read_private(struct settings *s, const char *value, char *why)
 	if (strcmp(value, "allow") && strcmp(value, "deny") && value[0])
 		return expected(why, "allow or deny");
 	s->private_ok = strcmp(value, "allow") == 0;
+	s->private_given = true;
 	return 0;
 }
 
@@ -523,6 +534,10 @@ const struct option_entry option_table[] = {
 	 read_agent_state},
 	{"mode", ENV("MODE"), "dns|dns+nft", "dns+nft",
 	 "answer DNS only, or guard packets too", read_mode},
+	{"compat", ENV("COMPAT"), "opensandbox", NULL,
+	 "OpenSandbox's looser defaults for what is not said otherwise: "
+	 "private answers, connections inward from anywhere",
+	 read_compat},
 	{"rules", ENV("RULES"), "JSON", "deny all", "the policy", read_rules},
 	{"policy-file", ENV("POLICY_FILE"), "FILE", NULL,
 	 "start from this policy if it exists, and keep it up to date",

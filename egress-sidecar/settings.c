@@ -220,10 +220,26 @@ static int one_place(struct settings *s)
 	return 0;
 }
 
+static const char *const everywhere[] = {"0.0.0.0/0", "::/0"};
+
+/* OpenSandbox's defaults where the options leave room for them. */
+static void loosen(struct settings *s)
+{
+	const char *why;
+
+	if (!s->compat)
+		return;
+	if (!s->private_given)
+		s->private_ok = true;
+	for (size_t i = 0; i < 2 && s->n_inbound == i; i++)
+		if (address_range_from_text(&s->inbound[i], everywhere[i],
+					    &why) == 0)
+			s->n_inbound++;
+}
+
 /* Told to block DoH and not where: everywhere. */
 static void block_doh_somewhere(struct settings *s)
 {
-	static const char *const everywhere[] = {"0.0.0.0/0", "::/0"};
 	const char *why;
 
 	for (size_t i = 0; i < 2 && s->block_doh_443 && s->n_doh == i; i++)
@@ -249,6 +265,8 @@ int settings_take(struct settings *s, int argc, char **argv)
 			  s->lease_min_s, s->lease_max_s);
 		err = -EINVAL;
 	}
+	if (!err)
+		loosen(s);
 	if (!err)
 		block_doh_somewhere(s);
 	if (err)

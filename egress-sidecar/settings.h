@@ -56,7 +56,8 @@ struct settings {
 
 	struct resolvers_settings resolvers;
 	bool follow_resolv_conf; /* it says which they are */
-	bool private_ok;
+	bool compat;             /* --compat opensandbox */
+	bool private_ok, private_given;
 	bool follow; /* targets of CNAME and SRV records */
 	struct address_range nat64[NAT64_MAX]; /* the operator's prefixes */
 	size_t n_nat64;

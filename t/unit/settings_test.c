@@ -85,6 +85,8 @@ static const struct pair pairs[] = {
 	{VAR("MODE"), "--mode", "dns", "foo"},
 	{VAR("MODE"), "--mode", "dns+nft", "nft"},
 	{VAR("MODE"), "--mode", "NFT+DNS", "dns+nft+dns"},
+	{VAR("MODE"), "--mode", "dns", "forward"},
+	{VAR("COMPAT"), "--compat", "OpenSandbox", "docker"},
 	{VAR("MAX_RULES"), "--max-rules", "0", "-1"},
 	{VAR("MAX_RULES"), "--max-rules", "17", "1x"},
 	{VAR("MAX_RULES"), "--max-rules", "17", "99999999999999999999"},
@@ -164,6 +166,37 @@ static void right_and_wrong(void **state)
 		assert_null(strstr(said, p->variable));
 		assert_non_null(strstr(said, p->wrong));
 	}
+}
+
+static void compat_gives_way_to_options(void **state)
+{
+	struct address outside;
+	struct settings s;
+
+	(void)state;
+	assert_int_equal(address_from_text(&outside, "203.0.113.1"), 0);
+	forget_environment();
+	assert_int_equal(READ_NONE(&s), 0);
+	assert_false(s.private_ok);
+	assert_int_equal(s.n_inbound, 0);
+	settings_free(&s);
+	setenv(VAR("COMPAT"), "opensandbox", 1);
+	assert_int_equal(READ_NONE(&s), 0);
+	assert_true(s.private_ok);
+	assert_true(s.nft);
+	assert_int_equal(s.n_inbound, 2);
+	assert_true(address_range_holds(&s.inbound[0], &outside));
+	settings_free(&s);
+	setenv(VAR("INBOUND"), "10.0.0.0/8", 1);
+	assert_int_equal(READ(&s, "--private-answers", "deny"), 0);
+	assert_false(s.private_ok);
+	assert_int_equal(s.n_inbound, 1);
+	settings_free(&s);
+	forget_environment();
+	setenv(VAR("MODE"), "forward", 1);
+	assert_int_equal(READ_NONE(&s), -EINVAL);
+	assert_non_null(strstr(said, "\"forward\": expected dns+nft"));
+	forget_environment();
 }
 
 static void values(void **state)
@@ -447,6 +480,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(right_and_wrong),
+		cmocka_unit_test(compat_gives_way_to_options),
 		cmocka_unit_test(values),
 		cmocka_unit_test(command_line_wins),
 		cmocka_unit_test(empty_is_unset),
