@@ -314,19 +314,26 @@ int address_range_from_text(struct address_range *r, const char *text,
 	return ret;
 }
 
-char *address_range_to_text(const struct address_range *r, char *out)
+unsigned int address_range_bits(const struct address_range *r)
 {
-	unsigned int bits = 0,
-		     bits_max = (unsigned int)address_size(&r->first) * 8;
-	size_t len;
+	unsigned int most = (unsigned int)address_size(&r->first) * 8;
+	unsigned int bits = 0;
 
-	while (bits < bits_max &&
+	while (bits < most &&
 	       !((r->first.bytes[bits / 8] ^ r->last.bytes[bits / 8]) &
 		 0x80 >> bits % 8))
 		bits++;
+	return bits;
+}
+
+char *address_range_to_text(const struct address_range *r, char *out)
+{
+	unsigned int bits = address_range_bits(r);
+	size_t len;
+
 	address_to_text(&r->first, out);
 	len = strlen(out);
-	if (bits < bits_max)
+	if (bits < address_size(&r->first) * 8)
 		snprintf(out + len, ADDRESS_RANGE_TEXT_MAX - len, "/%u", bits);
 	return out;
 }

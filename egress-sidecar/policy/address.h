@@ -73,6 +73,9 @@ const char *address_kind_name(enum address_kind kind);
 int address_range_from_text(struct address_range *r, const char *text,
 			    const char **why);
 
+/* The bits that first and last begin with alike: the length of a prefix. */
+unsigned int address_range_bits(const struct address_range *r);
+
 /* Write a range that is an address or a prefix as text that can be read again
  * into out, ADDRESS_RANGE_TEXT_MAX bytes; returns out. */
 char *address_range_to_text(const struct address_range *r, char *out);

@@ -14,19 +14,6 @@ static struct {
 } prefixes[NAT64_MAX];
 static size_t n_prefixes;
 
-/* Bits that first and last have in common, which for a prefix are all it has.
- */
-static unsigned int bits_of(const struct address_range *r)
-{
-	unsigned int bits = 0, most = (unsigned int)address_size(&r->first) * 8;
-
-	while (bits < most &&
-	       !((r->first.bytes[bits / 8] ^ r->last.bytes[bits / 8]) &
-		 0x80 >> bits % 8))
-		bits++;
-	return bits;
-}
-
 /* Where byte i of the IPv4 address is: one further from u on. */
 static size_t place(size_t prefix_bytes, size_t i)
 {
@@ -37,7 +24,7 @@ static size_t place(size_t prefix_bytes, size_t i)
 
 const char *nat64_check(const struct address_range *prefix)
 {
-	unsigned int bits = bits_of(prefix);
+	unsigned int bits = address_range_bits(prefix);
 
 	if (prefix->first.family != AF_INET6)
 		return "not an IPv6 prefix";
@@ -63,7 +50,7 @@ int nat64_set(const struct address_range *list, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		prefixes[i].range = list[i];
-		prefixes[i].bytes = bits_of(&list[i]) / 8;
+		prefixes[i].bytes = address_range_bits(&list[i]) / 8;
 	}
 	n_prefixes = n;
 	return 0;
@@ -90,7 +77,7 @@ void nat64_range(size_t i, const struct address_range *range,
 		 struct address_range *out)
 {
 	size_t bytes = prefixes[i].bytes, behind = place(bytes, 3) + 1;
-	unsigned int bits = bits_of(range);
+	unsigned int bits = address_range_bits(range);
 
 	*out = prefixes[i].range;
 	memset(out->last.bytes + bytes, 0, sizeof(out->last.bytes) - bytes);
