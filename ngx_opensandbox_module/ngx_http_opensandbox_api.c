@@ -2,6 +2,15 @@
 
 #include "ngx_http_opensandbox_api.h"
 
+#include <sys/mman.h>
+
+
+/* a request's body in its file */
+typedef struct {
+    void  *addr;
+    size_t size;
+} ngx_http_opensandbox_map_t;
+
 
 static ngx_int_t
 ngx_http_opensandbox_api_authorize(ngx_http_request_t              *r,
@@ -10,6 +19,11 @@ static void
 ngx_http_opensandbox_api_body_handler(ngx_http_request_t *r);
 static ngx_int_t
 ngx_http_opensandbox_api_read_body(ngx_http_request_t *r, ngx_str_t *body);
+static ngx_int_t
+ngx_http_opensandbox_api_map_body(ngx_http_request_t *r, ngx_buf_t *b,
+                                  ngx_str_t *body);
+static void
+ngx_http_opensandbox_api_unmap_body(void *data);
 static ngx_int_t
 ngx_http_opensandbox_api_dispatch(ngx_http_opensandbox_call_t *call);
 static ngx_int_t
@@ -118,7 +132,11 @@ ngx_http_opensandbox_api_body_handler(ngx_http_request_t *r)
     call.conf = omcf;
     call.allow = "GET, HEAD";
 
-    if (body.len) {
+    call.text = body;
+
+    /* an array of records is read record by record */
+
+    if (body.len && r->method != NGX_HTTP_POST) {
         call.body =
             json_loadb((char *) body.data, body.len,
                        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
@@ -166,6 +184,12 @@ ngx_http_opensandbox_api_read_body(ngx_http_request_t *r, ngx_str_t *body)
         return NGX_OK;
     }
 
+    cl = r->request_body->bufs;
+
+    if (cl->next == NULL && cl->buf->in_file) {
+        return ngx_http_opensandbox_api_map_body(r, cl->buf, body);
+    }
+
     p = ngx_pnalloc(r->pool, size);
     if (p == NULL) {
         return NGX_ERROR;
@@ -174,7 +198,7 @@ ngx_http_opensandbox_api_read_body(ngx_http_request_t *r, ngx_str_t *body)
     body->data = p;
     body->len = size;
 
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+    for (/* void */; cl; cl = cl->next) {
         b = cl->buf;
 
         if (b->in_file) {
@@ -193,6 +217,50 @@ ngx_http_opensandbox_api_read_body(ngx_http_request_t *r, ngx_str_t *body)
     }
 
     return NGX_OK;
+}
+
+
+/* A large body is read as it is used, and takes no memory of its own. */
+
+static ngx_int_t
+ngx_http_opensandbox_api_map_body(ngx_http_request_t *r, ngx_buf_t *b,
+                                  ngx_str_t *body)
+{
+    u_char                     *p;
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_opensandbox_map_t *map;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_opensandbox_map_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    map = cln->data;
+    map->size = (size_t) b->file_last;
+
+    p = mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, b->file->fd, 0);
+    if (p == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, ngx_errno,
+                      "mmap() of the request's body failed");
+        return NGX_ERROR;
+    }
+
+    map->addr = p;
+    cln->handler = ngx_http_opensandbox_api_unmap_body;
+
+    body->data = p + b->file_pos;
+    body->len = (size_t) (b->file_last - b->file_pos);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_opensandbox_api_unmap_body(void *data)
+{
+    ngx_http_opensandbox_map_t *map = data;
+
+    (void) munmap(map->addr, map->size);
 }
 
 

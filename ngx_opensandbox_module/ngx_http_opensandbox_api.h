@@ -13,10 +13,12 @@ typedef struct {
     ngx_http_opensandbox_zone_t      *zone;
     ngx_http_opensandbox_main_conf_t *conf;
     ngx_str_t                         id;   /* lower case */
-    json_t                           *body; /* NULL without one */
-    const char                       *allow;
-    ngx_http_opensandbox_fault_t      fault;
-    ngx_uint_t                        held; /* it finalizes itself */
+    ngx_str_t                         text; /* the body, as it came */
+    json_t                           *body; /* it as JSON; NULL if empty, or
+                                               if the call itself reads it */
+    const char                  *allow;
+    ngx_http_opensandbox_fault_t fault;
+    ngx_uint_t                   held; /* it finalizes itself */
 } ngx_http_opensandbox_call_t;
 
 

@@ -222,7 +222,13 @@ ngx_http_opensandbox_api_not_taken(ngx_http_opensandbox_call_t *call,
                   "opensandbox_zone \"%V\" is full",
                   &call->zone->shm_zone->shm.name);
 
-    ngx_http_opensandbox_fault(&call->fault, "", "the zone is full");
+    ngx_http_opensandbox_fault(
+        &call->fault, "",
+        rc == NGX_DONE
+            ? "the zone is full; what the record takes away is taken "
+              "from the old one: the sandbox is not ready, or its "
+              "policy denies all"
+            : "the zone is full");
 
     return ngx_http_opensandbox_api_fault(call, NGX_HTTP_INSUFFICIENT_STORAGE,
                                           "full");

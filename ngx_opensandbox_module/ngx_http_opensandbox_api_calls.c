@@ -5,7 +5,6 @@
 
 #define NGX_HTTP_OPENSANDBOX_PAGE     100
 #define NGX_HTTP_OPENSANDBOX_PAGE_MAX 1000
-#define NGX_HTTP_OPENSANDBOX_BULK_MAX 100000
 #define NGX_HTTP_OPENSANDBOX_TRIES    16
 #define NGX_HTTP_OPENSANDBOX_CHUNK    65536
 
@@ -46,9 +45,6 @@ static ngx_int_t
 ngx_http_opensandbox_merge(json_t *target, json_t *patch);
 static ngx_int_t
 ngx_http_opensandbox_api_no_content(ngx_http_request_t *r);
-static ngx_int_t
-ngx_http_opensandbox_bulk_records(ngx_http_opensandbox_call_t   *call,
-                                  ngx_http_opensandbox_change_t *changes);
 
 
 ngx_int_t
@@ -77,12 +73,13 @@ ngx_http_opensandbox_api_get(ngx_http_opensandbox_call_t *call)
 ngx_int_t
 ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
 {
-    ngx_int_t                     rc;
-    ngx_http_opensandbox_change_t change;
+    ngx_int_t                      rc;
+    ngx_uint_t                     replaced;
+    ngx_http_opensandbox_record_t *record;
 
-    change.record = ngx_http_opensandbox_record_parse(
-        call->request->pool, call->body, &call->id, 0, &call->fault);
-    if (change.record == NULL) {
+    record = ngx_http_opensandbox_record_parse(call->request->pool, call->body,
+                                               &call->id, 0, &call->fault);
+    if (record == NULL) {
         return ngx_http_opensandbox_api_fault(call, NGX_HTTP_BAD_REQUEST,
                                               "bad_record");
     }
@@ -92,14 +89,12 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
     rc = NGX_ERROR;
 
     if (!ngx_http_opensandbox_api_conditional(call->request)) {
-        rc = ngx_http_opensandbox_registry_put(call->zone, &change, 1,
-                                               call->request->pool);
+        rc = ngx_http_opensandbox_registry_put(call->zone, record, &replaced);
     }
 
     if (rc == NGX_OK) {
         return ngx_http_opensandbox_api_send_record(
-            call, change.replaced ? NGX_HTTP_OK : NGX_HTTP_CREATED,
-            change.record);
+            call, replaced ? NGX_HTTP_OK : NGX_HTTP_CREATED, record);
     }
 
     if (rc == NGX_BUSY) {
@@ -107,7 +102,7 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
     }
 
     return ngx_http_opensandbox_api_change(call, ngx_http_opensandbox_put_made,
-                                           change.record);
+                                           record);
 }
 
 
@@ -255,7 +250,7 @@ ngx_http_opensandbox_api_change(ngx_http_opensandbox_call_t   *call,
 
         rc = ngx_http_opensandbox_registry_swap(call->zone, &call->id, old,
                                                 record);
-        if (rc == NGX_ERROR || rc == NGX_BUSY) {
+        if (rc == NGX_ERROR || rc == NGX_DONE || rc == NGX_BUSY) {
             return ngx_http_opensandbox_api_not_taken(call, rc);
         }
 
@@ -451,109 +446,6 @@ ngx_http_opensandbox_api_list(ngx_http_opensandbox_call_t *call)
     }
 
     return ngx_http_opensandbox_api_send(r, NGX_HTTP_OK, object);
-}
-
-
-ngx_int_t
-ngx_http_opensandbox_api_bulk(ngx_http_opensandbox_call_t *call)
-{
-    static ngx_str_t none; /* a collection has no tag */
-
-    size_t                         n, i, replaced;
-    ngx_int_t                      rc;
-    ngx_http_request_t            *r;
-    ngx_http_opensandbox_change_t *changes;
-
-    r = call->request;
-
-    rc = ngx_http_opensandbox_api_judge(r, &none);
-    if (rc != NGX_OK) {
-        return ngx_http_opensandbox_api_refuted(call, rc, NULL);
-    }
-
-    n = json_array_size(call->body);
-
-    if (!json_is_array(call->body) || n > NGX_HTTP_OPENSANDBOX_BULK_MAX) {
-        ngx_http_opensandbox_fault(&call->fault, "",
-                                   "an array of at most %d records is expected",
-                                   NGX_HTTP_OPENSANDBOX_BULK_MAX);
-        return ngx_http_opensandbox_api_fault(call, NGX_HTTP_BAD_REQUEST,
-                                              "bad_record");
-    }
-
-    changes =
-        ngx_pcalloc(r->pool, (n + 1) * sizeof(ngx_http_opensandbox_change_t));
-    if (changes == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ngx_http_opensandbox_bulk_records(call, changes) != NGX_OK) {
-        return ngx_http_opensandbox_api_fault(call, NGX_HTTP_BAD_REQUEST,
-                                              "bad_record");
-    }
-
-    rc = n ? ngx_http_opensandbox_registry_put(call->zone, changes, n, r->pool)
-           : NGX_OK;
-    if (rc != NGX_OK) {
-        return ngx_http_opensandbox_api_not_taken(call, rc);
-    }
-
-    for (i = 0, replaced = 0; i < n; i++) {
-        replaced += changes[i].replaced;
-    }
-
-    return ngx_http_opensandbox_api_send(
-        r, NGX_HTTP_OK,
-        json_pack("{s:I,s:I}", "created", (json_int_t) (n - replaced),
-                  "replaced", (json_int_t) replaced));
-}
-
-
-static ngx_int_t
-ngx_http_opensandbox_bulk_records(ngx_http_opensandbox_call_t   *call,
-                                  ngx_http_opensandbox_change_t *changes)
-{
-    size_t    i;
-    char      field[sizeof(call->fault.field)];
-    json_t   *item, *seen;
-    ngx_str_t id;
-    ngx_int_t rc;
-
-    rc = NGX_OK;
-    seen = json_object();
-
-    json_array_foreach(call->body, i, item)
-    {
-
-        changes[i].record = ngx_http_opensandbox_record_parse(
-            call->request->pool, item, NULL, 0, &call->fault);
-
-        if (changes[i].record == NULL) {
-            (void) snprintf(field, sizeof(field), "[%zu]%s%.40s", i,
-                            call->fault.field[0] ? "." : "", call->fault.field);
-            ngx_memcpy(call->fault.field, field, sizeof(field));
-            rc = NGX_ERROR;
-            break;
-        }
-
-        id = ngx_http_opensandbox_text(changes[i].record,
-                                       &changes[i].record->id);
-
-        if (json_object_getn(seen, (char *) id.data, id.len)) {
-            (void) snprintf(field, sizeof(field), "[%zu].id", i);
-            ngx_http_opensandbox_fault(&call->fault, field,
-                                       "the id is there twice");
-            rc = NGX_ERROR;
-            break;
-        }
-
-        (void) json_object_setn_new(seen, (char *) id.data, id.len,
-                                    json_true());
-    }
-
-    json_decref(seen);
-
-    return rc;
 }
 
 

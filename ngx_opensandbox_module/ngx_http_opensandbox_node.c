@@ -52,9 +52,11 @@ typedef char ngx_http_opensandbox_node_min_t
 
 ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
-                                 ngx_http_opensandbox_record_t *record)
+                                 ngx_http_opensandbox_record_t *record,
+                                 ngx_uint_t                     revokes)
 {
     size_t                       bytes;
+    ngx_uint_t                   pages;
     ngx_str_t                    id;
     ngx_http_opensandbox_part_t  first;
     ngx_http_opensandbox_node_t *node;
@@ -63,7 +65,19 @@ ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
         offsetof(ngx_http_opensandbox_node_t, record) + record->size);
 
     ngx_http_opensandbox_registry_lock(zone);
+
+    pages = zone->pool->pfree;
     node = ngx_http_opensandbox_node_alloc(zone, bytes);
+
+    /* the last pages are for what takes rights away */
+
+    if (node && !revokes && zone->pool->pfree < pages &&
+        zone->pool->pfree < zone->shared->reserve)
+    {
+        ngx_http_opensandbox_node_free(zone, node);
+        node = NULL;
+    }
+
     ngx_http_opensandbox_registry_unlock(zone);
 
     if (node == NULL) {
@@ -351,6 +365,33 @@ ngx_http_opensandbox_node_holds(ngx_http_opensandbox_shared_t *shared,
     }
 
     return 1;
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_node_policy_same(ngx_http_opensandbox_shared_t *shared,
+                                      ngx_http_opensandbox_node_t   *node,
+                                      ngx_http_opensandbox_record_t *record)
+{
+    ngx_str_t                    one, two;
+    ngx_http_opensandbox_whole_t copy;
+
+    two = ngx_http_opensandbox_policy_of(record);
+
+    if (two.len != (size_t) node->record.size - node->record.lean) {
+        return 0;
+    }
+
+    if (two.len == 0) {
+        return 1;
+    }
+
+    ngx_http_opensandbox_node_read(shared, node, &copy.record,
+                                   node->record.size);
+
+    one = ngx_http_opensandbox_policy_of(&copy.record);
+
+    return ngx_memcmp(one.data, two.data, two.len) == 0;
 }
 
 

@@ -57,11 +57,13 @@ typedef struct {
 
 /*
  * A new node with the record in it, in no bucket and not in the tree; NULL if
- * the zone is full.  The zone is not locked.
+ * the zone is full but for the reserve, or with revokes, but for nothing.  The
+ * zone is not locked.
  */
 ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
-                                 ngx_http_opensandbox_record_t *record);
+                                 ngx_http_opensandbox_record_t *record,
+                                 ngx_uint_t                     revokes);
 
 /* Gives all pieces back; the zone is locked. */
 void
@@ -83,6 +85,12 @@ void
 ngx_http_opensandbox_node_write(ngx_http_opensandbox_shared_t *shared,
                                 ngx_http_opensandbox_node_t   *node,
                                 ngx_http_opensandbox_record_t *record);
+
+/* Whether the node's record has the other's policy. */
+ngx_uint_t
+ngx_http_opensandbox_node_policy_same(ngx_http_opensandbox_shared_t *shared,
+                                      ngx_http_opensandbox_node_t   *node,
+                                      ngx_http_opensandbox_record_t *record);
 
 /* Whether the node's record is byte for byte the other. */
 ngx_uint_t
@@ -129,6 +137,40 @@ ngx_http_opensandbox_tree_after(ngx_http_opensandbox_shared_t *shared,
 ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_tree_next(ngx_http_opensandbox_shared_t *shared,
                                ngx_http_opensandbox_walk_t   *walk);
+
+
+/* Whether the records are in another zone by now. */
+ngx_uint_t
+ngx_http_opensandbox_registry_moved(ngx_http_opensandbox_zone_t *zone);
+
+/* Gives a node back that nothing leads to; the zone is not locked. */
+void
+ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
+                                   ngx_http_opensandbox_node_t *node);
+
+/* A change of hash table and tree stands between these; the zone is locked. */
+void
+ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone);
+void
+ngx_http_opensandbox_registry_end(ngx_http_opensandbox_zone_t *zone);
+
+/* The link that leads to the node of the id, or the chain's end, a 0. */
+uint32_t *
+ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
+                                   ngx_str_t *id, uint32_t hash);
+
+/*
+ * Makes a node, which holds the record, the one of its id.  Returns the node
+ * that was before, to be freed without the lock, or NULL.
+ */
+ngx_http_opensandbox_node_t *
+ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
+                                      ngx_http_opensandbox_node_t   *node,
+                                      ngx_http_opensandbox_record_t *record);
+
+/* What of a batch was published is so noted; a part of registry_recover(). */
+void
+ngx_http_opensandbox_batch_recover(ngx_http_opensandbox_zone_t *zone);
 
 
 /* The node that a link leads to, and the link to a node. */

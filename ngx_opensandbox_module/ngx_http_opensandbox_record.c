@@ -6,6 +6,19 @@
 #include "policy/rules.h"
 
 
+static ngx_uint_t
+ngx_http_opensandbox_record_exposes(ngx_http_opensandbox_record_t *old,
+                                    ngx_http_opensandbox_record_t *record);
+static ngx_uint_t
+ngx_http_opensandbox_record_leads(ngx_http_opensandbox_record_t *old,
+                                  ngx_http_opensandbox_record_t *record);
+static ngx_uint_t
+ngx_http_opensandbox_place_same(ngx_http_opensandbox_record_t *one,
+                                ngx_http_opensandbox_place_t  *p,
+                                ngx_http_opensandbox_record_t *two,
+                                ngx_http_opensandbox_place_t  *q);
+
+
 ngx_http_opensandbox_record_t *
 ngx_http_opensandbox_record_policy(ngx_pool_t                    *pool,
                                    ngx_http_opensandbox_record_t *record,
@@ -299,12 +312,7 @@ ngx_http_opensandbox_record_same(ngx_http_opensandbox_record_t *one,
     n = one->nplaces;
 
     for (i = 0; /* void */; i++) {
-        a = ngx_http_opensandbox_text(one, &p->text);
-        b = ngx_http_opensandbox_text(two, &q->text);
-
-        if (p->from != q->from || p->port != q->port || p->kind != q->kind ||
-            ngx_memn2cmp(a.data, b.data, a.len, b.len) != 0)
-        {
+        if (!ngx_http_opensandbox_place_same(one, p, two, q)) {
             return 0;
         }
 
@@ -315,4 +323,136 @@ ngx_http_opensandbox_record_same(ngx_http_opensandbox_record_t *one,
         p = (ngx_http_opensandbox_place_t *) ((u_char *) one + one->places) + i;
         q = (ngx_http_opensandbox_place_t *) ((u_char *) two + two->places) + i;
     }
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_record_revokes(ngx_http_opensandbox_record_t *old,
+                                    ngx_http_opensandbox_record_t *record)
+{
+    ngx_str_t  a, b;
+    ngx_uint_t revokes;
+
+    revokes = 0;
+
+    a = ngx_http_opensandbox_text(old, &old->token);
+    b = ngx_http_opensandbox_text(record, &record->token);
+
+    if ((old->ready && !record->ready) || record->expires < old->expires ||
+        (record->secure &&
+         (!old->secure || ngx_memn2cmp(a.data, b.data, a.len, b.len) != 0)) ||
+        !ngx_http_opensandbox_record_exposes(old, record) ||
+        !ngx_http_opensandbox_record_leads(old, record))
+    {
+        revokes |= NGX_HTTP_OPENSANDBOX_REVOKES_ENTRY;
+    }
+
+    /* without a policy everything is denied already */
+
+    a = ngx_http_opensandbox_policy_of(old);
+    b = ngx_http_opensandbox_policy_of(record);
+
+    if (a.len && ngx_memn2cmp(a.data, b.data, a.len, b.len) != 0) {
+        revokes |= NGX_HTTP_OPENSANDBOX_REVOKES_POLICY;
+    }
+
+    return revokes;
+}
+
+
+/* Whether each port that the old one exposes is so by the new one. */
+
+static ngx_uint_t
+ngx_http_opensandbox_record_exposes(ngx_http_opensandbox_record_t *old,
+                                    ngx_http_opensandbox_record_t *record)
+{
+    ngx_uint_t                    i, n;
+    ngx_http_opensandbox_range_t *a, *b;
+
+    if (!record->limited) {
+        return 1;
+    }
+
+    if (!old->limited) {
+        return 0;
+    }
+
+    a = (void *) ((u_char *) old + old->ranges);
+    b = (void *) ((u_char *) record + record->ranges);
+
+    for (i = 0; i < old->nranges; i++) {
+        for (n = 0; n < record->nranges; n++) {
+            if (a[i].first >= b[n].first && a[i].last <= b[n].last) {
+                break;
+            }
+        }
+
+        if (n == record->nranges) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Whether each port leads where it led. */
+
+static ngx_uint_t
+ngx_http_opensandbox_record_leads(ngx_http_opensandbox_record_t *old,
+                                  ngx_http_opensandbox_record_t *record)
+{
+    ngx_uint_t                    i;
+    ngx_http_opensandbox_place_t *place, *now;
+
+    if (old->endpoint.kind &&
+        !ngx_http_opensandbox_place_same(old, &old->endpoint, record,
+                                         &record->endpoint))
+    {
+        return 0;
+    }
+
+    place = (void *) ((u_char *) old + old->places);
+
+    for (i = 0; i < old->nplaces; i++) {
+        now = ngx_http_opensandbox_record_place(record, place[i].from);
+
+        /* one that is not exposed is not reached anyway */
+
+        if (now &&
+            !ngx_http_opensandbox_place_same(old, &place[i], record, now)) {
+            return 0;
+        }
+    }
+
+    /* what is mapped now may have led to the endpoint */
+
+    place = (void *) ((u_char *) record + record->places);
+
+    for (i = 0; i < record->nplaces; i++) {
+        now = ngx_http_opensandbox_record_place(old, place[i].from);
+
+        if (now &&
+            !ngx_http_opensandbox_place_same(record, &place[i], old, now)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_opensandbox_place_same(ngx_http_opensandbox_record_t *one,
+                                ngx_http_opensandbox_place_t  *p,
+                                ngx_http_opensandbox_record_t *two,
+                                ngx_http_opensandbox_place_t  *q)
+{
+    ngx_str_t a, b;
+
+    a = ngx_http_opensandbox_text(one, &p->text);
+    b = ngx_http_opensandbox_text(two, &q->text);
+
+    return p->from == q->from && p->port == q->port && p->kind == q->kind &&
+           ngx_memn2cmp(a.data, b.data, a.len, b.len) == 0;
 }

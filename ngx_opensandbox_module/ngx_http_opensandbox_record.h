@@ -75,9 +75,13 @@ typedef struct {
 typedef struct {
     uint64_t generation;
     int64_t  expires; /* unix seconds */
-    uint32_t epoch;   /* of a declared record */
+    uint32_t epoch;   /* of the declared records, when it was written */
     uint16_t size;
     uint16_t lean; /* the size without the policy's JSON, which stands last */
+
+    /* another for each policy that the sandbox has had; set by the registry */
+    uint32_t edition;
+
     uint16_t nranges;
     uint16_t ranges; /* offset */
     uint16_t nplaces;
@@ -168,6 +172,17 @@ ngx_http_opensandbox_record_place(ngx_http_opensandbox_record_t *record,
 ngx_uint_t
 ngx_http_opensandbox_record_same(ngx_http_opensandbox_record_t *one,
                                  ngx_http_opensandbox_record_t *two);
+
+/*
+ * What the new record takes away from those who come by the old one, and from
+ * the sandbox itself.  A doubt counts as taken.
+ */
+#define NGX_HTTP_OPENSANDBOX_REVOKES_ENTRY  1
+#define NGX_HTTP_OPENSANDBOX_REVOKES_POLICY 2
+
+ngx_uint_t
+ngx_http_opensandbox_record_revokes(ngx_http_opensandbox_record_t *old,
+                                    ngx_http_opensandbox_record_t *record);
 
 /* Writes "what" on the field into the fault. */
 void

@@ -9,18 +9,15 @@
  * into a hash chain, so the chains are whole at any instant; the tree is made
  * anew from them if its last writer did not finish.  A node is given back only
  * when no chain leads to it; if its worker dies before, it is lost, no more.
+ *
+ * A full zone has no room for a new node beside the old one.  Then the record
+ * is written over the old one, but into the journal before: who takes the lock
+ * from a process that died at that writes it over once more.  And whatever
+ * takes rights away finds room: in the reserve, over the old record, or else by
+ * making the old one refuse, which needs none.
  */
 
 
-static ngx_uint_t
-ngx_http_opensandbox_registry_moved(ngx_http_opensandbox_zone_t *zone);
-static void
-ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
-                                   ngx_http_opensandbox_node_t *node);
-static void
-ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone);
-static void
-ngx_http_opensandbox_registry_end(ngx_http_opensandbox_zone_t *zone);
 static ngx_int_t
 ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_str_t                     *id,
@@ -29,17 +26,18 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
 static ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_registry_unlink(ngx_http_opensandbox_zone_t *zone,
                                      uint32_t                    *link);
-static uint32_t *
-ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
-                                   ngx_str_t *id, uint32_t hash);
-static ngx_http_opensandbox_node_t *
-ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
+static void
+ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
+                                    ngx_http_opensandbox_node_t   *old,
+                                    ngx_http_opensandbox_record_t *record);
+static void
+ngx_http_opensandbox_registry_rewrite(ngx_http_opensandbox_shared_t *shared,
                                       ngx_http_opensandbox_node_t   *node,
                                       ngx_http_opensandbox_record_t *record);
 static void
-ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
-                                    ngx_http_opensandbox_record_t *old,
-                                    ngx_http_opensandbox_record_t *record);
+ngx_http_opensandbox_registry_withhold(ngx_http_opensandbox_zone_t *zone,
+                                       ngx_http_opensandbox_node_t *node,
+                                       ngx_uint_t                   revokes);
 
 
 ngx_int_t
@@ -118,28 +116,15 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
 
 ngx_int_t
 ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
-                                  ngx_http_opensandbox_change_t *changes,
-                                  ngx_uint_t n, ngx_pool_t *pool)
+                                  ngx_http_opensandbox_record_t *record,
+                                  ngx_uint_t                    *replaced)
 {
-    ngx_int_t                     rc;
-    ngx_uint_t                    i;
-    ngx_http_opensandbox_node_t **nodes;
+    ngx_int_t                    rc;
+    ngx_http_opensandbox_node_t *node;
 
-    nodes = ngx_palloc(pool, n * sizeof(ngx_http_opensandbox_node_t *));
-    if (nodes == NULL) {
+    node = ngx_http_opensandbox_node_create(zone, record, 0);
+    if (node == NULL) {
         return NGX_ERROR;
-    }
-
-    for (i = 0; i < n; i++) {
-        nodes[i] = ngx_http_opensandbox_node_create(zone, changes[i].record);
-
-        if (nodes[i] == NULL) {
-            while (i > 0) {
-                ngx_http_opensandbox_registry_free(zone, nodes[--i]);
-            }
-
-            return NGX_ERROR;
-        }
     }
 
     ngx_http_opensandbox_registry_lock(zone);
@@ -148,23 +133,17 @@ ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
 
     if (rc == NGX_OK) {
         ngx_http_opensandbox_registry_begin(zone);
-
-        for (i = 0; i < n; i++) {
-            changes[i].record->generation = 0;
-            nodes[i] = ngx_http_opensandbox_registry_publish(
-                zone->shared, nodes[i], changes[i].record);
-            changes[i].replaced = (nodes[i] != NULL);
-        }
-
+        node =
+            ngx_http_opensandbox_registry_publish(zone->shared, node, record);
         ngx_http_opensandbox_registry_end(zone);
+
+        *replaced = (node != NULL);
     }
 
     ngx_http_opensandbox_registry_unlock(zone);
 
-    for (i = 0; i < n; i++) {
-        if (nodes[i]) {
-            ngx_http_opensandbox_registry_free(zone, nodes[i]);
-        }
+    if (node) {
+        ngx_http_opensandbox_registry_free(zone, node);
     }
 
     return rc;
@@ -179,13 +158,20 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
 {
     uint32_t                       hash, *link;
     ngx_int_t                      rc;
+    ngx_uint_t                     revokes;
     ngx_http_opensandbox_node_t   *node, *spare;
     ngx_http_opensandbox_shared_t *shared;
 
     shared = zone->shared;
     hash = ngx_murmur_hash2(id->data, id->len);
 
-    spare = record ? ngx_http_opensandbox_node_create(zone, record) : NULL;
+    spare = NULL;
+    revokes =
+        (old && record) ? ngx_http_opensandbox_record_revokes(old, record) : 0;
+
+    if (record) {
+        spare = ngx_http_opensandbox_node_create(zone, record, revokes);
+    }
 
     ngx_http_opensandbox_registry_lock(zone);
 
@@ -213,17 +199,22 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
         ngx_http_opensandbox_registry_end(zone);
         rc = NGX_OK;
 
-    } else if (node && ngx_http_opensandbox_node_fits(node, record->size)) {
-
+    } else if (node && record->size <= shared->room &&
+               ngx_http_opensandbox_node_fits(node, record->size))
+    {
         /* a full zone still takes changes that fit in the old place */
 
         ngx_http_opensandbox_registry_begin(zone);
-        ngx_http_opensandbox_registry_stamp(shared, old, record);
-        shared->nready += record->ready - old->ready;
-        ngx_http_opensandbox_node_write(shared, node, record);
+        ngx_http_opensandbox_registry_stamp(shared, node, record);
+        ngx_http_opensandbox_registry_rewrite(shared, node, record);
         ngx_http_opensandbox_registry_end(zone);
         node = NULL;
         rc = NGX_OK;
+
+    } else if (node && revokes) {
+        ngx_http_opensandbox_registry_withhold(zone, node, revokes);
+        node = NULL;
+        rc = NGX_DONE;
 
     } else {
         node = NULL;
@@ -237,6 +228,102 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
     }
 
     return rc;
+}
+
+
+/* Writes the record over that of the node, which has room for it. */
+
+static void
+ngx_http_opensandbox_registry_rewrite(ngx_http_opensandbox_shared_t *shared,
+                                      ngx_http_opensandbox_node_t   *node,
+                                      ngx_http_opensandbox_record_t *record)
+{
+    shared->nready += record->ready - node->record.ready;
+
+    ngx_memcpy(shared->journal, record, record->size);
+    ngx_memory_barrier();
+    shared->rewriting = ngx_http_opensandbox_node_link(shared, node);
+    ngx_memory_barrier();
+
+    ngx_http_opensandbox_node_write(shared, node, record);
+
+    ngx_memory_barrier();
+    shared->rewriting = 0;
+}
+
+
+/* Leaves the node's record without what is to be taken away. */
+
+static void
+ngx_http_opensandbox_registry_withhold(ngx_http_opensandbox_zone_t *zone,
+                                       ngx_http_opensandbox_node_t *node,
+                                       ngx_uint_t                   revokes)
+{
+    uint32_t                       epoch;
+    ngx_http_opensandbox_whole_t   copy;
+    ngx_http_opensandbox_shared_t *shared;
+
+    shared = zone->shared;
+
+    ngx_http_opensandbox_node_read(shared, node, &copy.record,
+                                   node->record.size);
+
+    /* it is no record of the present configuration */
+    epoch = copy.record.epoch;
+
+    if (revokes & NGX_HTTP_OPENSANDBOX_REVOKES_POLICY) {
+        copy.record.size = copy.record.lean;
+    }
+
+    ngx_http_opensandbox_registry_begin(zone);
+    ngx_http_opensandbox_registry_stamp(shared, node, &copy.record);
+
+    copy.record.epoch = epoch;
+
+    if (revokes & NGX_HTTP_OPENSANDBOX_REVOKES_ENTRY) {
+        copy.record.ready = 0;
+        copy.record.generation = ++shared->generation;
+    }
+
+    ngx_http_opensandbox_registry_rewrite(shared, node, &copy.record);
+    ngx_http_opensandbox_registry_end(zone);
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_registry_same(ngx_http_opensandbox_zone_t   *zone,
+                                   ngx_http_opensandbox_record_t *record)
+{
+    uint32_t                     hash, link;
+    ngx_str_t                    id;
+    ngx_uint_t                   same;
+    ngx_http_opensandbox_node_t *node;
+
+    id = ngx_http_opensandbox_text(record, &record->id);
+    hash = ngx_murmur_hash2(id.data, id.len);
+    same = 0;
+
+    ngx_http_opensandbox_registry_lock(zone);
+
+    link = *ngx_http_opensandbox_registry_find(zone->shared, &id, hash);
+
+    if (link) {
+        node = ngx_http_opensandbox_node_at(zone->shared, link);
+
+        record->generation = node->record.generation;
+        record->edition = node->record.edition;
+        record->epoch = node->record.epoch;
+
+        same = ngx_http_opensandbox_node_holds(zone->shared, node, record);
+
+        if (same) {
+            node->record.epoch = zone->shared->epoch;
+        }
+    }
+
+    ngx_http_opensandbox_registry_unlock(zone);
+
+    return same;
 }
 
 
@@ -294,6 +381,7 @@ ngx_http_opensandbox_registry_unlink(ngx_http_opensandbox_zone_t *zone,
     ngx_http_opensandbox_tree_delete(shared, node);
     shared->nrecords--;
     shared->nready -= node->record.ready;
+    shared->editions++;
 
     ngx_http_opensandbox_registry_end(zone);
 
@@ -349,11 +437,6 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
 
     ngx_http_opensandbox_registry_lock(zone);
 
-    if (zone->shared->changing) {
-        ngx_http_opensandbox_registry_begin(zone);
-        ngx_http_opensandbox_registry_end(zone);
-    }
-
     ngx_http_opensandbox_tree_after(zone->shared, &walk, after);
 
     while (n < limit) {
@@ -382,14 +465,14 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_opensandbox_registry_moved(ngx_http_opensandbox_zone_t *zone)
 {
     return ngx_http_opensandbox_memory_superseded(zone->memory);
 }
 
 
-static void
+void
 ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
                                    ngx_http_opensandbox_node_t *node)
 {
@@ -399,8 +482,8 @@ ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
 }
 
 
-static void
-ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
+void
+ngx_http_opensandbox_registry_recover(ngx_http_opensandbox_zone_t *zone)
 {
     uint32_t                       link;
     ngx_uint_t                     i;
@@ -409,30 +492,45 @@ ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
 
     shared = zone->shared;
 
-    if (shared->changing) {
+    if (shared->rewriting) {
+        node = ngx_http_opensandbox_node_at(shared, shared->rewriting);
+        ngx_http_opensandbox_node_write(
+            shared, node, (ngx_http_opensandbox_record_t *) shared->journal);
+        ngx_memory_barrier();
+        shared->rewriting = 0;
+    }
 
-        /* the last change was not finished */
+    ngx_http_opensandbox_tree_init(shared);
+    shared->nrecords = 0;
+    shared->nready = 0;
 
-        ngx_http_opensandbox_tree_init(shared);
-        shared->nrecords = 0;
-        shared->nready = 0;
-
-        for (i = 0; i <= shared->mask; i++) {
-            for (link = shared->buckets[i]; link; link = node->next) {
-                node = ngx_http_opensandbox_node_at(shared, link);
-                ngx_http_opensandbox_tree_insert(shared, node);
-                shared->nrecords++;
-                shared->nready += node->record.ready;
-            }
+    for (i = 0; i <= shared->mask; i++) {
+        for (link = shared->buckets[i]; link; link = node->next) {
+            node = ngx_http_opensandbox_node_at(shared, link);
+            ngx_http_opensandbox_tree_insert(shared, node);
+            shared->nrecords++;
+            shared->nready += node->record.ready;
         }
     }
 
-    shared->changing = 1;
+    ngx_http_opensandbox_batch_recover(zone);
+
+    /* the policy of the last change may be a new one */
+    shared->editions++;
+
+    ngx_http_opensandbox_registry_end(zone);
+}
+
+
+void
+ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
+{
+    zone->shared->changing = 1;
     ngx_memory_barrier();
 }
 
 
-static void
+void
 ngx_http_opensandbox_registry_end(ngx_http_opensandbox_zone_t *zone)
 {
     ngx_memory_barrier();
@@ -441,9 +539,7 @@ ngx_http_opensandbox_registry_end(ngx_http_opensandbox_zone_t *zone)
 }
 
 
-/* The link that leads to the node of the id, or the chain's end, a 0. */
-
-static uint32_t *
+uint32_t *
 ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
                                    ngx_str_t *id, uint32_t hash)
 {
@@ -473,19 +569,13 @@ ngx_http_opensandbox_registry_find(ngx_http_opensandbox_shared_t *shared,
 }
 
 
-/*
- * Makes a node, which holds the record, the one of its id.  Returns the node
- * that was before, to be freed without the lock, or NULL.
- */
-
-static ngx_http_opensandbox_node_t *
+ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
                                       ngx_http_opensandbox_node_t   *node,
                                       ngx_http_opensandbox_record_t *record)
 {
     uint32_t                    *link;
     ngx_str_t                    id;
-    ngx_http_opensandbox_copy_t  before;
     ngx_http_opensandbox_named_t buf;
     ngx_http_opensandbox_node_t *old;
 
@@ -496,8 +586,6 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
 
     if (*link) {
         old = ngx_http_opensandbox_node_at(shared, *link);
-        ngx_http_opensandbox_node_read(shared, old, &before.record,
-                                       old->record.lean);
         shared->nready -= old->record.ready;
         node->renewed = old->renewed;
         node->next = old->next;
@@ -506,10 +594,11 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
         shared->nrecords++;
     }
 
-    ngx_http_opensandbox_registry_stamp(shared, old ? &before.record : NULL,
-                                        record);
+    ngx_http_opensandbox_registry_stamp(shared, old, record);
 
     node->record.generation = record->generation;
+    node->record.edition = record->edition;
+    node->record.epoch = record->epoch;
     shared->nready += record->ready;
 
     ngx_memory_barrier();
@@ -526,15 +615,33 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
 }
 
 
+/* Sets what the registry says of a record that comes after the node's. */
+
 static void
 ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
-                                    ngx_http_opensandbox_record_t *old,
+                                    ngx_http_opensandbox_node_t   *old,
                                     ngx_http_opensandbox_record_t *record)
 {
-    if (old && ngx_http_opensandbox_record_same(old, record)) {
-        record->generation = old->generation;
+    ngx_http_opensandbox_copy_t before;
+
+    record->epoch = shared->epoch;
+
+    if (old) {
+        ngx_http_opensandbox_node_read(shared, old, &before.record,
+                                       old->record.lean);
+    }
+
+    if (old && ngx_http_opensandbox_record_same(&before.record, record)) {
+        record->generation = before.record.generation;
 
     } else {
         record->generation = ++shared->generation;
+    }
+
+    if (old && ngx_http_opensandbox_node_policy_same(shared, old, record)) {
+        record->edition = before.record.edition;
+
+    } else {
+        record->edition = ++shared->editions;
     }
 }

@@ -27,8 +27,28 @@ typedef struct {
     ngx_uint_t   nrecords;
     ngx_uint_t   nready;
 
-    /* a change is under way; if its worker died, the tree may be torn */
+    /* declared records that there is no room for */
+    ngx_uint_t waiting;
+
+    /* pages that only a change takes which revokes */
+    ngx_uint_t reserve;
+
+    /* a change is under way; if its worker died, see registry_recover() */
     ngx_uint_t changing;
+
+    /*
+     * The record that is being written over the one of a node, whole, and the
+     * node's link: 0 but at that time.
+     */
+    u_char  *journal;
+    size_t   room; /* of it */
+    uint32_t rewriting;
+
+    /* a link to the first batch */
+    uint32_t batches;
+
+    /* grows with every change of a policy, and when a sandbox goes */
+    uint32_t editions;
 
     /* grows with every change of a record */
     ngx_atomic_t changes;
@@ -54,6 +74,9 @@ typedef struct {
     /* when this configuration's records were declared */
     uint32_t epoch;
 
+    /* those of them, the first ones, that there was no room for */
+    ngx_uint_t waiting;
+
     /* nothing has been in it yet */
     ngx_uint_t fresh;
 } ngx_http_opensandbox_zone_t;
@@ -73,13 +96,11 @@ typedef union {
 } ngx_http_opensandbox_whole_t;
 
 
-/* a record on its way into the registry */
+/* records on their way into the registry together, see batch_open() */
 typedef struct {
-    ngx_http_opensandbox_record_t *record;
-
-    /* set by put(): whether there was one before */
-    unsigned replaced : 1;
-} ngx_http_opensandbox_change_t;
+    ngx_http_opensandbox_zone_t *zone;
+    uint32_t                     link; /* to its part in the zone, or 0 */
+} ngx_http_opensandbox_batch_t;
 
 
 /*
@@ -112,20 +133,62 @@ ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
                                     size_t                         room);
 
 /*
- * Inserts or replaces records, all or none.  Sets their generations.  Returns
+ * Inserts or replaces a record, and sets what the registry sets of it.  Returns
  * NGX_OK, or NGX_ERROR if the zone is full, or NGX_BUSY if the records are in
  * another zone by now; then nothing has changed.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
-                                  ngx_http_opensandbox_change_t *changes,
-                                  ngx_uint_t n, ngx_pool_t *pool);
+                                  ngx_http_opensandbox_record_t *record,
+                                  ngx_uint_t                    *replaced);
+
+/*
+ * Many records, all or none, without keeping others from the zone for long:
+ * they get their room by batch_add(), which nobody sees; batch_commit() decides
+ * that they come, and batch_publish() has the next of them come, until it
+ * returns NGX_OK.  If the process dies, others do the rest of what it
+ * committed, and take back what it did not.
+ *
+ * All return NGX_OK or NGX_ERROR, if the zone is full; commit NGX_BUSY, as
+ * above; publish and abort NGX_AGAIN if there is more.
+ */
+ngx_int_t
+ngx_http_opensandbox_batch_open(ngx_http_opensandbox_batch_t *batch,
+                                ngx_http_opensandbox_zone_t  *zone);
+ngx_int_t
+ngx_http_opensandbox_batch_add(ngx_http_opensandbox_batch_t  *batch,
+                               ngx_http_opensandbox_record_t *record);
+ngx_int_t
+ngx_http_opensandbox_batch_commit(ngx_http_opensandbox_batch_t *batch);
+
+/* Adds to *replaced. */
+ngx_int_t
+ngx_http_opensandbox_batch_publish(ngx_http_opensandbox_batch_t *batch,
+                                   ngx_uint_t                   *replaced);
+
+/* Takes back the next ones of a batch that is not committed. */
+ngx_int_t
+ngx_http_opensandbox_batch_abort(ngx_http_opensandbox_batch_t *batch);
+
+/* After all that, whichever way it went. */
+void
+ngx_http_opensandbox_batch_close(ngx_http_opensandbox_batch_t *batch);
+
+/* Brings the batches to their end whose processes are no more. */
+void
+ngx_http_opensandbox_batch_adopt(ngx_http_opensandbox_zone_t *zone);
+
+/* Publishes all that is committed, their own processes may be at it too. */
+void
+ngx_http_opensandbox_batch_finish(ngx_http_opensandbox_zone_t *zone);
 
 /*
  * Replaces the sandbox's record if it still is byte for byte the old one, NULL
  * meaning that there is none; a new one of NULL deletes it.  Returns NGX_OK,
- * NGX_ERROR if the zone is full, NGX_DECLINED if the record has changed,
- * NGX_BUSY as above.
+ * NGX_DECLINED if the record has changed, NGX_BUSY as above; NGX_ERROR if the
+ * zone is full; NGX_DONE if it is and the new record takes something away: it
+ * has not been put, but the old one gives that to nobody any more, the sandbox
+ * is not ready, or its policy gone.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
@@ -138,6 +201,14 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
 ngx_int_t
 ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id);
+
+/*
+ * Whether the sandbox's record is the given one but for what the registry sets;
+ * then it is of the present epoch.
+ */
+ngx_uint_t
+ngx_http_opensandbox_registry_same(ngx_http_opensandbox_zone_t   *zone,
+                                   ngx_http_opensandbox_record_t *record);
 
 /*
  * Notes that a renew intent is sent now, unless one was less than min_interval
@@ -162,7 +233,10 @@ ngx_http_opensandbox_registry_list(ngx_http_opensandbox_zone_t *zone,
 
 /*
  * Makes the records those that the configuration declares, next to the others.
- * Records that an earlier configuration declared, and this one does not, go.
+ * Records that an earlier configuration declared, and this one does not, go
+ * first.  Those that there is no room for come to be the first of the array,
+ * as many as zone->waiting says, and the result is NGX_ERROR; what they would
+ * have taken away from older ones of their ids is taken.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_declare(ngx_http_opensandbox_zone_t    *zone,
@@ -178,7 +252,20 @@ ngx_http_opensandbox_registry_lock_busy(ngx_http_opensandbox_zone_t *zone);
 void
 ngx_http_opensandbox_registry_unlock(ngx_http_opensandbox_zone_t *zone);
 
-/* Nearly always it is free, and each request takes it. */
+/* Tries the first of those again that wait, at most so many. */
+void
+ngx_http_opensandbox_registry_declare_waiting(
+    ngx_http_opensandbox_zone_t *zone, ngx_http_opensandbox_record_t **records,
+    ngx_uint_t limit, ngx_log_t *log);
+
+/* Repairs what a process left that died with the lock; the lock is held. */
+void
+ngx_http_opensandbox_registry_recover(ngx_http_opensandbox_zone_t *zone);
+
+/*
+ * Nearly always it is free, and each request takes it.  Who has it sees the
+ * records whole.
+ */
 
 static ngx_inline void
 ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone)
@@ -189,6 +276,10 @@ ngx_http_opensandbox_registry_lock(ngx_http_opensandbox_zone_t *zone)
 
     if (*lock || !ngx_atomic_cmp_set(lock, 0, ngx_pid)) {
         ngx_http_opensandbox_registry_lock_busy(zone);
+    }
+
+    if (zone->shared->changing) {
+        ngx_http_opensandbox_registry_recover(zone);
     }
 }
 

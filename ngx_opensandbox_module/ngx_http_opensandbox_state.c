@@ -2,7 +2,6 @@
 
 #include "ngx_http_opensandbox_state.h"
 
-#include <stdio_ext.h>
 #include <sys/file.h>
 
 
@@ -101,12 +100,13 @@ static ngx_int_t
 ngx_http_opensandbox_state_line(ngx_http_opensandbox_zone_t *zone, char *line,
                                 size_t len, ngx_uint_t n, ngx_log_t *log)
 {
-    json_t                       *object;
-    ngx_int_t                     rc;
-    ngx_pool_t                   *pool;
-    json_error_t                  error;
-    ngx_http_opensandbox_fault_t  fault;
-    ngx_http_opensandbox_change_t change;
+    json_t                        *object;
+    ngx_int_t                      rc;
+    ngx_uint_t                     replaced;
+    ngx_pool_t                    *pool;
+    json_error_t                   error;
+    ngx_http_opensandbox_fault_t   fault;
+    ngx_http_opensandbox_record_t *record;
 
     pool = ngx_create_pool(1024, log);
     if (pool == NULL) {
@@ -114,23 +114,23 @@ ngx_http_opensandbox_state_line(ngx_http_opensandbox_zone_t *zone, char *line,
     }
 
     rc = NGX_ERROR;
-    change.record = NULL;
+    record = NULL;
     object = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
 
     if (object == NULL) {
         ngx_http_opensandbox_fault(&fault, "", "%s", error.text);
 
     } else {
-        change.record =
+        record =
             ngx_http_opensandbox_record_parse(pool, object, NULL, 0, &fault);
     }
 
-    if (change.record == NULL) {
+    if (record == NULL) {
         ngx_log_error(NGX_LOG_ERR, log, 0, "state file \"%V\", line %ui: %s",
                       &zone->state, n, fault.message);
 
     } else {
-        rc = ngx_http_opensandbox_registry_put(zone, &change, 1, pool);
+        rc = ngx_http_opensandbox_registry_put(zone, record, &replaced);
 
         if (rc != NGX_OK) {
             ngx_log_error(NGX_LOG_ERR, log, 0,
@@ -332,18 +332,15 @@ ngx_http_opensandbox_state_write(ngx_http_opensandbox_zone_t *zone, FILE *file,
                                  u_char *buf)
 {
     int                            failed;
+    char                          *text;
+    size_t                         len;
     u_char                         last[NGX_HTTP_OPENSANDBOX_ID_LEN];
-    json_t                        *object;
     ngx_str_t                      after, id;
     ngx_uint_t                     n;
     ngx_http_opensandbox_record_t *record;
 
     after.len = 0;
     after.data = last;
-
-    /* jansson writes a few bytes at a time, and nobody else has the file */
-
-    (void) __fsetlocking(file, FSETLOCKING_BYCALLER);
 
     for (;;) {
         n = ngx_http_opensandbox_registry_list(
@@ -358,13 +355,13 @@ ngx_http_opensandbox_state_write(ngx_http_opensandbox_zone_t *zone, FILE *file,
         while (n--) {
 
             if (!record->declared) {
-                object = ngx_http_opensandbox_record_json(
-                    record, NGX_HTTP_OPENSANDBOX_SHOW_SECRETS);
+                text = ngx_http_opensandbox_record_text(
+                    record, NGX_HTTP_OPENSANDBOX_SHOW_SECRETS, &len);
 
-                failed = json_dumpf(object, file, JSON_COMPACT) == -1 ||
+                failed = text == NULL || fwrite(text, 1, len, file) != len ||
                          putc('\n', file) == EOF;
 
-                json_decref(object);
+                free(text);
 
                 if (failed) {
                     return NGX_ERROR;

@@ -10,6 +10,7 @@ typedef struct {
     ngx_uint_t                    records;
     ngx_uint_t                    ready;
     ngx_uint_t                    changes;
+    ngx_uint_t                    waiting;
     size_t                        size;
     size_t                        used;
 } ngx_http_opensandbox_status_t;
@@ -174,6 +175,7 @@ ngx_http_opensandbox_status_read(ngx_http_opensandbox_zone_t   *zone,
     status->records = zone->shared->nrecords;
     status->ready = zone->shared->nready;
     status->changes = zone->shared->changes;
+    status->waiting = zone->shared->waiting;
 
     /* whole free pages, and free places in the others */
 
@@ -205,9 +207,10 @@ ngx_http_opensandbox_status_json(u_char *p, u_char *last,
 
     p = ngx_slprintf(p, last,
                      "{\"sandboxes\":{\"total\":%ui,\"ready\":%ui,"
-                     "\"notReady\":%ui},\"requests\":{",
+                     "\"notReady\":%ui},"
+                     "\"declared\":{\"waiting\":%ui},\"requests\":{",
                      status->records, status->ready,
-                     status->records - status->ready);
+                     status->records - status->ready, status->waiting);
 
     for (i = 0; i < NGX_HTTP_OPENSANDBOX_METER_MODES; i++) {
         p = ngx_slprintf(p, last, "%s\"%V\":{", i ? "," : "",
@@ -271,6 +274,12 @@ ngx_http_opensandbox_status_prometheus(u_char *p, u_char *last,
                      "opensandbox_sandboxes{state=\"ready\"} %ui\n"
                      "opensandbox_sandboxes{state=\"not_ready\"} %ui\n",
                      status->ready, status->records - status->ready);
+
+    p = ngx_http_opensandbox_status_number(
+        p, last, "declared_waiting", "gauge",
+        "Sandboxes that the configuration declares and the zone has no room "
+        "for.",
+        status->waiting);
 
     p = ngx_http_opensandbox_status_metric(
         p, last, "requests_total", "counter",

@@ -15,6 +15,9 @@
 #define NGX_HTTP_OPENSANDBOX_LIST_SIZE 65536
 #define NGX_HTTP_OPENSANDBOX_ZONE_TICK 1000 /* milliseconds */
 
+/* declared records that are tried again in a tick */
+#define NGX_HTTP_OPENSANDBOX_ZONE_TRIES 256
+
 
 static ngx_int_t
 ngx_http_opensandbox_zone_layout(ngx_http_opensandbox_zone_t *zone);
@@ -26,17 +29,16 @@ ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
                                 ngx_http_opensandbox_zone_t *to,
                                 ngx_log_t                   *log);
 static ngx_int_t
-ngx_http_opensandbox_zone_take(ngx_http_opensandbox_zone_t *zone, u_char *buf,
-                               ngx_uint_t n, ngx_str_t *after,
-                               ngx_pool_t *pool);
+ngx_http_opensandbox_zone_carry_part(ngx_http_opensandbox_zone_t *from,
+                                     ngx_http_opensandbox_zone_t *to,
+                                     ngx_uint_t declared, u_char *buf,
+                                     ngx_str_t *after);
 static void
 ngx_http_opensandbox_zone_wait(ngx_shmtx_t *mutex, ngx_uint_t n);
 static void
 ngx_http_opensandbox_zone_tick(ngx_event_t *ev);
 static ngx_uint_t
 ngx_http_opensandbox_zone_deserted(ngx_http_opensandbox_zone_t *zone);
-static void
-ngx_http_opensandbox_zone_sweep(ngx_http_opensandbox_zone_t *zone, u_char *buf);
 
 
 static ngx_event_t      ngx_http_opensandbox_zone_event;
@@ -122,6 +124,18 @@ ngx_http_opensandbox_zone_layout(ngx_http_opensandbox_zone_t *zone)
         return NGX_ERROR;
     }
 
+    /* a zone has 16 pages at least, so there is room for a whole lean record */
+
+    shared->room = ngx_min(NGX_HTTP_OPENSANDBOX_RECORD_MAX,
+                           ngx_align(zone->shm_zone->shm.size / 16,
+                                     NGX_HTTP_OPENSANDBOX_RECORD_SIZE));
+    shared->journal = ngx_slab_alloc(zone->pool, shared->room);
+    if (shared->journal == NULL) {
+        return NGX_ERROR;
+    }
+
+    shared->reserve = ngx_min(zone->pool->pfree / 32, 256);
+
     ngx_http_opensandbox_tree_init(shared);
 
     /* a full zone is reported by those who fill it */
@@ -180,7 +194,7 @@ ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
     u_char     *buf, last[NGX_HTTP_OPENSANDBOX_ID_LEN];
     ngx_int_t   rc;
     ngx_str_t   after;
-    ngx_uint_t  n;
+    ngx_uint_t  declared;
     ngx_pool_t *pool;
 
     pool = ngx_create_pool(NGX_HTTP_OPENSANDBOX_LIST_SIZE, log);
@@ -191,28 +205,30 @@ ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
     after.len = 0;
     after.data = last;
 
+    /* what its workers decided before it was marked */
+    ngx_http_opensandbox_batch_finish(from);
+
     to->shared->epoch = from->shared->epoch;
     to->shared->generation = from->shared->generation;
 
     buf = ngx_palloc(pool, NGX_HTTP_OPENSANDBOX_LIST_SIZE);
     rc = buf ? NGX_OK : NGX_ERROR;
 
-    while (rc == NGX_OK) {
-        n = ngx_http_opensandbox_registry_list(
-            from, &after, buf, NGX_HTTP_OPENSANDBOX_LIST_SIZE, 256);
-        if (n == 0) {
-            break;
-        }
+    /*
+     * Those of the API first: what the configuration declares is declared once
+     * more, and it may be what is to go.
+     */
 
-        rc = ngx_http_opensandbox_zone_take(to, buf, n, &after, pool);
+    for (declared = 0; rc == NGX_OK && declared < 2; declared++) {
+        rc = ngx_http_opensandbox_zone_carry_part(from, to, declared, buf,
+                                                  &after);
+    }
 
-        if (rc != NGX_OK) {
-            ngx_log_error(NGX_LOG_EMERG, log, 0,
-                          "opensandbox_zone \"%V\" is too small for the %ui "
-                          "records that it has: sandbox \"%V\" does not fit",
-                          &to->shm_zone->shm.name, from->shared->nrecords,
-                          &after);
-        }
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "opensandbox_zone \"%V\" is too small for the %ui "
+                      "records that it has: sandbox \"%V\" does not fit",
+                      &to->shm_zone->shm.name, from->shared->nrecords, &after);
     }
 
     if (rc == NGX_OK) {
@@ -228,90 +244,49 @@ ngx_http_opensandbox_zone_carry(ngx_http_opensandbox_zone_t *from,
 }
 
 
-/* Puts the n records of a list; after is the id of the last one tried. */
+/*
+ * Puts those that are declared, as far as there is room, or the others, which
+ * must fit; after is the id of the last one tried.
+ */
 
 static ngx_int_t
-ngx_http_opensandbox_zone_take(ngx_http_opensandbox_zone_t *zone, u_char *buf,
-                               ngx_uint_t n, ngx_str_t *after, ngx_pool_t *pool)
+ngx_http_opensandbox_zone_carry_part(ngx_http_opensandbox_zone_t *from,
+                                     ngx_http_opensandbox_zone_t *to,
+                                     ngx_uint_t declared, u_char *buf,
+                                     ngx_str_t *after)
 {
     ngx_str_t                      id;
-    ngx_http_opensandbox_change_t  change;
+    ngx_uint_t                     n, replaced;
     ngx_http_opensandbox_record_t *record;
 
-    record = (ngx_http_opensandbox_record_t *) buf;
+    after->len = 0;
 
-    while (n--) {
-        id = ngx_http_opensandbox_text(record, &record->id);
-
-        after->len = id.len;
-        ngx_memcpy(after->data, id.data, id.len);
-
-        change.record = record;
-
-        if (ngx_http_opensandbox_registry_put(zone, &change, 1, pool) != NGX_OK)
-        {
-            return NGX_ERROR;
+    for (;;) {
+        n = ngx_http_opensandbox_registry_list(
+            from, after, buf, NGX_HTTP_OPENSANDBOX_LIST_SIZE, 256);
+        if (n == 0) {
+            return NGX_OK;
         }
 
-        record = ngx_http_opensandbox_next_record(record);
-    }
+        record = (ngx_http_opensandbox_record_t *) buf;
 
-    return NGX_OK;
-}
+        while (n--) {
+            id = ngx_http_opensandbox_text(record, &record->id);
 
+            after->len = id.len;
+            ngx_memcpy(after->data, id.data, id.len);
 
-ngx_int_t
-ngx_http_opensandbox_registry_declare(ngx_http_opensandbox_zone_t    *zone,
-                                      ngx_http_opensandbox_record_t **records,
-                                      ngx_uint_t n, ngx_log_t *log)
-{
-    ngx_int_t                     rc;
-    ngx_str_t                     id;
-    ngx_uint_t                    i;
-    ngx_pool_t                   *pool;
-    ngx_http_opensandbox_change_t change;
+            if (record->declared == declared &&
+                ngx_http_opensandbox_registry_put(to, record, &replaced) !=
+                    NGX_OK &&
+                !declared)
+            {
+                return NGX_ERROR;
+            }
 
-    pool = ngx_create_pool(NGX_HTTP_OPENSANDBOX_LIST_SIZE, log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_OK;
-    zone->epoch = ++zone->shared->epoch;
-    zone->shared->declarer =
-        (ngx_process == NGX_PROCESS_WORKER) ? ngx_parent : ngx_pid;
-
-    for (i = 0; i < n; i++) {
-        records[i]->epoch = zone->epoch;
-        records[i]->declared = 1;
-
-        change.record = records[i];
-
-        rc = ngx_http_opensandbox_registry_put(zone, &change, 1, pool);
-
-        if (rc == NGX_BUSY) {
-            break;
-        }
-
-        if (rc != NGX_OK) {
-            id = ngx_http_opensandbox_text(records[i], &records[i]->id);
-
-            ngx_log_error(NGX_LOG_EMERG, log, 0,
-                          "opensandbox_zone \"%V\" is too small for "
-                          "sandbox \"%V\"",
-                          &zone->shm_zone->shm.name, &id);
-            break;
+            record = ngx_http_opensandbox_next_record(record);
         }
     }
-
-    if (rc == NGX_OK) {
-        ngx_http_opensandbox_zone_sweep(
-            zone, ngx_palloc(pool, NGX_HTTP_OPENSANDBOX_LIST_SIZE));
-    }
-
-    ngx_destroy_pool(pool);
-
-    return rc;
 }
 
 
@@ -321,7 +296,7 @@ ngx_http_opensandbox_zone_init_process(ngx_http_opensandbox_zone_t *zone,
 {
     ngx_event_t *ev;
 
-    if (ngx_worker != 0 || zone->memory == NULL) {
+    if (ngx_worker != 0) {
         return;
     }
 
@@ -341,6 +316,7 @@ ngx_http_opensandbox_zone_init_process(ngx_http_opensandbox_zone_t *zone,
 static void
 ngx_http_opensandbox_zone_tick(ngx_event_t *ev)
 {
+    ngx_http_opensandbox_zone_t      *zone;
     ngx_http_opensandbox_main_conf_t *omcf;
 
     ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_ZONE_TICK);
@@ -348,16 +324,29 @@ ngx_http_opensandbox_zone_tick(ngx_event_t *ev)
     omcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                                ngx_http_opensandbox_module);
 
-    if (omcf && omcf->zone && !ngx_exiting &&
-        ngx_http_opensandbox_zone_deserted(omcf->zone))
-    {
+    if (omcf == NULL || omcf->zone == NULL || ngx_exiting) {
+        return;
+    }
+
+    zone = omcf->zone;
+
+    if (zone->memory && ngx_http_opensandbox_zone_deserted(zone)) {
         ngx_log_error(NGX_LOG_NOTICE, ev->log, 0,
                       "opensandbox_zone \"%V\": the new binary has ended, the "
                       "records of this configuration are declared again",
-                      &omcf->zone->shm_zone->shm.name);
+                      &zone->shm_zone->shm.name);
 
         (void) ngx_http_opensandbox_registry_declare(
-            omcf->zone, omcf->declared.elts, omcf->declared.nelts, ev->log);
+            zone, omcf->declared.elts, omcf->declared.nelts, ev->log);
+        return;
+    }
+
+    ngx_http_opensandbox_batch_adopt(zone);
+
+    if (zone->waiting && zone->epoch == zone->shared->epoch) {
+        ngx_http_opensandbox_registry_declare_waiting(
+            zone, omcf->declared.elts, NGX_HTTP_OPENSANDBOX_ZONE_TRIES,
+            ev->log);
     }
 }
 
@@ -376,48 +365,6 @@ ngx_http_opensandbox_zone_deserted(ngx_http_opensandbox_zone_t *zone)
     return shared->epoch != zone->epoch && declarer != ngx_parent &&
            !ngx_http_opensandbox_process_alive(declarer) &&
            ngx_atomic_cmp_set(&shared->declarer, declarer, ngx_parent);
-}
-
-
-/* Deletes what an earlier configuration declared and the present one lacks. */
-
-static void
-ngx_http_opensandbox_zone_sweep(ngx_http_opensandbox_zone_t *zone, u_char *buf)
-{
-    u_char                         last[64];
-    ngx_str_t                      after, id;
-    ngx_uint_t                     n;
-    ngx_http_opensandbox_record_t *record;
-
-    if (buf == NULL) {
-        return;
-    }
-
-    after.len = 0;
-    after.data = last;
-
-    for (;;) {
-        n = ngx_http_opensandbox_registry_list(
-            zone, &after, buf, NGX_HTTP_OPENSANDBOX_LIST_SIZE, 256);
-        if (n == 0) {
-            return;
-        }
-
-        record = (ngx_http_opensandbox_record_t *) buf;
-
-        while (n--) {
-            id = ngx_http_opensandbox_text(record, &record->id);
-
-            if (record->declared && record->epoch != zone->shared->epoch) {
-                (void) ngx_http_opensandbox_registry_delete(zone, &id);
-            }
-
-            after.len = id.len;
-            ngx_memcpy(last, id.data, id.len);
-
-            record = ngx_http_opensandbox_next_record(record);
-        }
-    }
 }
 
 
