@@ -234,7 +234,10 @@ ngx_http_opensandbox_bulk_slice(ngx_http_opensandbox_bulk_t *bulk)
     } while (rc == NGX_AGAIN && now < end);
 
     if (rc == NGX_AGAIN) {
-        ngx_post_event(&bulk->event, &ngx_posted_next_events);
+
+        /* a timer, for which a worker that is to end waits, and a later one */
+
+        ngx_add_timer(&bulk->event, 1);
     }
 
     return rc;
@@ -549,8 +552,8 @@ ngx_http_opensandbox_bulk_cleanup(void *data)
 
     ngx_int_t rc;
 
-    if (bulk->event.posted) {
-        ngx_delete_posted_event(&bulk->event);
+    if (bulk->event.timer_set) {
+        ngx_del_timer(&bulk->event);
     }
 
     json_decref(bulk->revoked);
