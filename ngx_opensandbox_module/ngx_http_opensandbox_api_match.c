@@ -70,15 +70,29 @@ ngx_http_opensandbox_api_record_tag(ngx_http_opensandbox_record_t *record,
 ngx_int_t
 ngx_http_opensandbox_api_set_tag(ngx_http_request_t *r, ngx_str_t *etag)
 {
-    ngx_str_t value;
+    ngx_table_elt_t *h;
 
-    value.len = etag->len;
-    value.data = ngx_pstrdup(r->pool, etag);
-    if (value.data == NULL) {
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
         return NGX_ERROR;
     }
 
-    return ngx_http_opensandbox_add_header(r, "ETag", &value);
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    ngx_str_set(&h->key, "ETag");
+    h->value.len = etag->len;
+    h->value.data = ngx_pstrdup(r->pool, etag);
+
+    if (h->value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* filters that change the body make it a weak one */
+
+    h->hash = 1;
+    r->headers_out.etag = h;
+
+    return NGX_OK;
 }
 
 

@@ -5,8 +5,9 @@
 
 /*
  * A sandbox's policy, for its sidecar.  Who has the present one may wait for
- * the next: a timer looks whether any record has changed, and only then at
- * the sandbox's own.
+ * the next.  Those who wait are in a list, which a timer goes through when any
+ * policy has changed; each knows the edition that it has, so that its policy is
+ * read only if it is another.
  */
 
 
@@ -16,16 +17,24 @@
 
 /* a request that waits for another policy */
 typedef struct {
+    ngx_queue_t                 queue;
     ngx_http_opensandbox_call_t call;
-    ngx_event_t                 tick;
-    ngx_msec_t                  deadline;
-    ngx_atomic_uint_t           changes;
+    ngx_event_t                 end;
+    uint32_t                    edition;
 } ngx_http_opensandbox_watch_t;
+
+
+/* a policy as it is now, in memory of its own */
+typedef struct {
+    ngx_http_opensandbox_whole_t copy;
+    ngx_str_t                    text;
+    ngx_http_opensandbox_etag_t  etag;
+} ngx_http_opensandbox_now_t;
 
 
 static ngx_int_t
 ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
-                                 ngx_str_t *text, ngx_str_t *etag);
+                                 ngx_http_opensandbox_now_t  *now);
 static ngx_uint_t
 ngx_http_opensandbox_policy_preference(ngx_str_t *text, ngx_str_t *name,
                                        ngx_str_t *value);
@@ -33,9 +42,16 @@ static ngx_uint_t
 ngx_http_opensandbox_policy_wait(ngx_http_request_t *r);
 static ngx_int_t
 ngx_http_opensandbox_policy_watch(ngx_http_opensandbox_call_t *call,
-                                  ngx_uint_t seconds, ngx_uint_t changes);
+                                  ngx_uint_t seconds, uint32_t edition);
 static void
 ngx_http_opensandbox_policy_tick(ngx_event_t *ev);
+static ngx_uint_t
+ngx_http_opensandbox_policy_due(ngx_http_opensandbox_watch_t *watch);
+static void
+ngx_http_opensandbox_policy_end(ngx_event_t *ev);
+static void
+ngx_http_opensandbox_policy_look(ngx_http_opensandbox_watch_t *watch,
+                                 ngx_uint_t                    over);
 static void
 ngx_http_opensandbox_policy_cleanup(void *data);
 static ngx_int_t
@@ -46,48 +62,46 @@ ngx_http_opensandbox_policy_answer(ngx_http_request_t *r, ngx_str_t *text,
 static ngx_str_t ngx_http_opensandbox_policy_none =
     ngx_string("{\"defaultAction\":\"deny\",\"egress\":[]}");
 
+/* those who wait, and the changes of policies that they have seen */
+static ngx_queue_t      ngx_http_opensandbox_policy_watches;
+static ngx_event_t      ngx_http_opensandbox_policy_timer;
+static ngx_connection_t ngx_http_opensandbox_policy_dummy;
+static uint32_t         ngx_http_opensandbox_policy_editions;
+
 
 ngx_int_t
 ngx_http_opensandbox_api_policy(ngx_http_opensandbox_call_t *call)
 {
-    ngx_int_t           rc;
-    ngx_str_t           text, etag;
-    ngx_uint_t          seconds;
-    ngx_atomic_uint_t   changes;
-    ngx_http_request_t *r;
+    ngx_int_t                  rc;
+    ngx_uint_t                 seconds;
+    ngx_http_request_t        *r;
+    ngx_http_opensandbox_now_t now;
 
     r = call->request;
 
-    /* before the record is read, so that no change is missed */
-    changes = call->zone->shared->changes;
-
-    rc = ngx_http_opensandbox_policy_read(call, &text, &etag);
-
-    if (rc == NGX_DECLINED) {
+    if (ngx_http_opensandbox_policy_read(call, &now) != NGX_OK) {
         return ngx_http_opensandbox_api_missing(call);
     }
 
-    if (rc != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    rc = ngx_http_opensandbox_api_judge(r, &etag);
+    rc = ngx_http_opensandbox_api_judge(r, &now.etag.value);
 
     if (rc == NGX_HTTP_PRECONDITION_FAILED) {
-        return ngx_http_opensandbox_api_refuted(call, rc, &etag);
+        return ngx_http_opensandbox_api_refuted(call, rc, &now.etag.value);
     }
 
     if (rc == NGX_OK) {
-        return ngx_http_opensandbox_policy_answer(r, &text, &etag);
+        return ngx_http_opensandbox_policy_answer(r, &now.text,
+                                                  &now.etag.value);
     }
 
     seconds = ngx_http_opensandbox_policy_wait(r);
 
     if (seconds && !ngx_exiting) {
-        return ngx_http_opensandbox_policy_watch(call, seconds, changes);
+        return ngx_http_opensandbox_policy_watch(call, seconds,
+                                                 now.copy.record.edition);
     }
 
-    return ngx_http_opensandbox_policy_answer(r, NULL, &etag);
+    return ngx_http_opensandbox_policy_answer(r, NULL, &now.etag.value);
 }
 
 
@@ -95,38 +109,21 @@ ngx_http_opensandbox_api_policy(ngx_http_opensandbox_call_t *call)
 
 static ngx_int_t
 ngx_http_opensandbox_policy_read(ngx_http_opensandbox_call_t *call,
-                                 ngx_str_t *text, ngx_str_t *etag)
+                                 ngx_http_opensandbox_now_t  *now)
 {
-    ngx_str_t                    policy;
-    ngx_pool_t                  *pool;
-    ngx_http_opensandbox_etag_t  tag;
-    ngx_http_opensandbox_whole_t copy;
-
     if (ngx_http_opensandbox_registry_get(call->zone, &call->id,
-                                          &copy.record) != NGX_OK)
+                                          &now->copy.record) != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
-    policy = ngx_http_opensandbox_policy_of(&copy.record);
+    now->text = ngx_http_opensandbox_policy_of(&now->copy.record);
 
-    if (policy.len == 0) {
-        policy = ngx_http_opensandbox_policy_none;
+    if (now->text.len == 0) {
+        now->text = ngx_http_opensandbox_policy_none;
     }
 
-    pool = call->request->pool;
-
-    text->len = policy.len;
-    text->data = ngx_pstrdup(pool, &policy);
-
-    ngx_http_opensandbox_api_tag(&tag, policy.data, policy.len);
-
-    etag->len = tag.value.len;
-    etag->data = ngx_pstrdup(pool, &tag.value);
-
-    if (text->data == NULL || etag->data == NULL) {
-        return NGX_ERROR;
-    }
+    ngx_http_opensandbox_api_tag(&now->etag, now->text.data, now->text.len);
 
     return NGX_OK;
 }
@@ -245,10 +242,11 @@ ngx_http_opensandbox_policy_preference(ngx_str_t *text, ngx_str_t *name,
 
 static ngx_int_t
 ngx_http_opensandbox_policy_watch(ngx_http_opensandbox_call_t *call,
-                                  ngx_uint_t seconds, ngx_uint_t changes)
+                                  ngx_uint_t seconds, uint32_t edition)
 {
     static ngx_str_t applied = ngx_string("wait");
 
+    ngx_event_t                  *ev;
     ngx_http_request_t           *r;
     ngx_http_cleanup_t           *cln;
     ngx_http_opensandbox_watch_t *watch;
@@ -275,14 +273,34 @@ ngx_http_opensandbox_policy_watch(ngx_http_opensandbox_call_t *call,
 
     watch->call = *call;
     watch->call.body = NULL;
-    watch->changes = changes;
-    watch->deadline = ngx_current_msec + seconds * 1000;
+    watch->edition = edition;
 
-    watch->tick.handler = ngx_http_opensandbox_policy_tick;
-    watch->tick.data = watch;
-    watch->tick.log = r->connection->log;
+    watch->end.handler = ngx_http_opensandbox_policy_end;
+    watch->end.data = watch;
+    watch->end.log = r->connection->log;
 
-    ngx_add_timer(&watch->tick, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
+    ngx_add_timer(&watch->end, seconds * 1000);
+
+    ev = &ngx_http_opensandbox_policy_timer;
+
+    if (ev->handler == NULL) {
+        ngx_queue_init(&ngx_http_opensandbox_policy_watches);
+        ngx_http_opensandbox_policy_dummy.fd = (ngx_socket_t) -1;
+
+        ev->handler = ngx_http_opensandbox_policy_tick;
+        ev->data = &ngx_http_opensandbox_policy_dummy;
+        ev->log = ngx_cycle->log;
+    }
+
+    ngx_queue_insert_tail(&ngx_http_opensandbox_policy_watches, &watch->queue);
+
+    if (!ev->timer_set) {
+
+        /* what changed meanwhile is seen by the first look */
+
+        ngx_http_opensandbox_policy_editions = call->zone->shared->editions - 1;
+        ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
+    }
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
@@ -294,49 +312,103 @@ ngx_http_opensandbox_policy_watch(ngx_http_opensandbox_call_t *call,
 static void
 ngx_http_opensandbox_policy_tick(ngx_event_t *ev)
 {
-    ngx_http_opensandbox_watch_t *watch = ev->data;
+    uint32_t                      editions;
+    ngx_queue_t                  *q, *next, due;
+    ngx_http_opensandbox_watch_t *watch;
 
-    ngx_int_t           rc;
-    ngx_str_t           text, etag;
-    ngx_uint_t          over;
-    ngx_connection_t   *c;
-    ngx_atomic_uint_t   changes;
-    ngx_http_request_t *r;
+    if (ngx_queue_empty(&ngx_http_opensandbox_policy_watches)) {
+        return;
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
+
+    q = ngx_queue_head(&ngx_http_opensandbox_policy_watches);
+    watch = ngx_queue_data(q, ngx_http_opensandbox_watch_t, queue);
+
+    /* before the records are looked at, so that no change is missed */
+
+    editions = watch->call.zone->shared->editions;
+
+    if (editions == ngx_http_opensandbox_policy_editions && !ngx_exiting) {
+        return;
+    }
+
+    ngx_http_opensandbox_policy_editions = editions;
+
+    /* an answer may be the end of others, so each is taken out before */
+
+    ngx_queue_init(&due);
+
+    for (/* void */;
+         q != ngx_queue_sentinel(&ngx_http_opensandbox_policy_watches);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        watch = ngx_queue_data(q, ngx_http_opensandbox_watch_t, queue);
+
+        if (ngx_exiting || ngx_http_opensandbox_policy_due(watch)) {
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&due, q);
+        }
+    }
+
+    while (!ngx_queue_empty(&due)) {
+        q = ngx_queue_head(&due);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&ngx_http_opensandbox_policy_watches, q);
+
+        watch = ngx_queue_data(q, ngx_http_opensandbox_watch_t, queue);
+        ngx_http_opensandbox_policy_look(watch, ngx_exiting);
+    }
+}
+
+
+/* Whether its policy is another, or its sandbox gone. */
+
+static ngx_uint_t
+ngx_http_opensandbox_policy_due(ngx_http_opensandbox_watch_t *watch)
+{
+    uint32_t edition;
+
+    return ngx_http_opensandbox_registry_edition(
+               watch->call.zone, &watch->call.id, &edition) != NGX_OK ||
+           edition != watch->edition;
+}
+
+
+static void
+ngx_http_opensandbox_policy_end(ngx_event_t *ev)
+{
+    ngx_http_opensandbox_policy_look(ev->data, 1);
+}
+
+
+/* Answers, unless it is the policy that the client has, and time is left. */
+
+static void
+ngx_http_opensandbox_policy_look(ngx_http_opensandbox_watch_t *watch,
+                                 ngx_uint_t                    over)
+{
+    ngx_int_t                  rc;
+    ngx_connection_t          *c;
+    ngx_http_request_t        *r;
+    ngx_http_opensandbox_now_t now;
 
     r = watch->call.request;
     c = r->connection;
 
-    changes = watch->call.zone->shared->changes;
-    over = ngx_exiting ||
-           (ngx_msec_int_t) (watch->deadline - ngx_current_msec) <= 0;
-
-    if (changes == watch->changes && !over) {
-        ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
-        return;
-    }
-
-    watch->changes = changes;
-
-    rc = ngx_http_opensandbox_policy_read(&watch->call, &text, &etag);
-
-    if (rc == NGX_OK) {
-
-        if (ngx_http_opensandbox_api_judge(r, &etag) == NGX_OK) {
-            rc = ngx_http_opensandbox_policy_answer(r, &text, &etag);
-
-        } else if (over) {
-            rc = ngx_http_opensandbox_policy_answer(r, NULL, &etag);
-
-        } else {
-            ngx_add_timer(ev, NGX_HTTP_OPENSANDBOX_POLICY_TICK);
-            return;
-        }
-
-    } else if (rc == NGX_DECLINED) {
+    if (ngx_http_opensandbox_policy_read(&watch->call, &now) != NGX_OK) {
         rc = ngx_http_opensandbox_api_missing(&watch->call);
 
+    } else if (ngx_http_opensandbox_api_judge(r, &now.etag.value) == NGX_OK) {
+        rc = ngx_http_opensandbox_policy_answer(r, &now.text, &now.etag.value);
+
+    } else if (over) {
+        rc = ngx_http_opensandbox_policy_answer(r, NULL, &now.etag.value);
+
     } else {
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        watch->edition = now.copy.record.edition;
+        return;
     }
 
     ngx_http_finalize_request(r, rc);
@@ -349,8 +421,10 @@ ngx_http_opensandbox_policy_cleanup(void *data)
 {
     ngx_http_opensandbox_watch_t *watch = data;
 
-    if (watch->tick.timer_set) {
-        ngx_del_timer(&watch->tick);
+    ngx_queue_remove(&watch->queue);
+
+    if (watch->end.timer_set) {
+        ngx_del_timer(&watch->end);
     }
 }
 
@@ -361,24 +435,9 @@ static ngx_int_t
 ngx_http_opensandbox_policy_answer(ngx_http_request_t *r, ngx_str_t *text,
                                    ngx_str_t *etag)
 {
-    json_t          *object;
-    ngx_table_elt_t *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
+    if (ngx_http_opensandbox_api_set_tag(r, etag) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    ngx_str_set(&h->key, "ETag");
-    h->value = *etag;
-
-    r->headers_out.etag = h;
-
-    /* that of nginx looks at dates as well */
-    r->disable_not_modified = 1;
 
     if (ngx_exiting) {
         r->keepalive = 0;
@@ -391,7 +450,6 @@ ngx_http_opensandbox_policy_answer(ngx_http_request_t *r, ngx_str_t *text,
         return ngx_http_send_header(r);
     }
 
-    object = json_loadb((char *) text->data, text->len, 0, NULL);
-
-    return ngx_http_opensandbox_api_send(r, NGX_HTTP_OK, object);
+    return ngx_http_opensandbox_api_send_text(r, NGX_HTTP_OK,
+                                              (char *) text->data, text->len);
 }

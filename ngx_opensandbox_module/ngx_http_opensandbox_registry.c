@@ -290,6 +290,29 @@ ngx_http_opensandbox_registry_withhold(ngx_http_opensandbox_zone_t *zone,
 }
 
 
+ngx_int_t
+ngx_http_opensandbox_registry_edition(ngx_http_opensandbox_zone_t *zone,
+                                      ngx_str_t *id, uint32_t *edition)
+{
+    uint32_t hash, link;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+
+    ngx_http_opensandbox_registry_lock(zone);
+
+    link = *ngx_http_opensandbox_registry_find(zone->shared, id, hash);
+
+    if (link) {
+        *edition =
+            ngx_http_opensandbox_node_at(zone->shared, link)->record.edition;
+    }
+
+    ngx_http_opensandbox_registry_unlock(zone);
+
+    return link ? NGX_OK : NGX_DECLINED;
+}
+
+
 ngx_uint_t
 ngx_http_opensandbox_registry_same(ngx_http_opensandbox_zone_t   *zone,
                                    ngx_http_opensandbox_record_t *record)

@@ -202,6 +202,11 @@ ngx_int_t
 ngx_http_opensandbox_registry_delete(ngx_http_opensandbox_zone_t *zone,
                                      ngx_str_t                   *id);
 
+/* The edition of the sandbox's policy; NGX_DECLINED if there is no sandbox. */
+ngx_int_t
+ngx_http_opensandbox_registry_edition(ngx_http_opensandbox_zone_t *zone,
+                                      ngx_str_t *id, uint32_t *edition);
+
 /*
  * Whether the sandbox's record is the given one but for what the registry sets;
  * then it is of the present epoch.
