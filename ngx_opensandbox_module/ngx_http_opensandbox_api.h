@@ -90,6 +90,14 @@ ngx_http_opensandbox_api_send_record(ngx_http_opensandbox_call_t   *call,
                                      ngx_uint_t                     status,
                                      ngx_http_opensandbox_record_t *record);
 
+/*
+ * An argument of the query, percent-decoded, in the request's pool;
+ * NGX_DECLINED without one.
+ */
+ngx_int_t
+ngx_http_opensandbox_api_arg(ngx_http_request_t *r, const char *name,
+                             ngx_str_t *value);
+
 /* Secrets show only in answers that ask for them by name. */
 ngx_uint_t
 ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_api.h"
+#include <ctype.h>
 
 
 static char *
@@ -141,6 +142,48 @@ ngx_http_opensandbox_api_fault(ngx_http_opensandbox_call_t *call,
     }
 
     return ngx_http_opensandbox_api_send(call->request, status, object);
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_api_arg(ngx_http_request_t *r, const char *name,
+                             ngx_str_t *value)
+{
+    size_t    i;
+    u_char   *p, *src;
+    ngx_str_t raw;
+
+    if (ngx_http_arg(r, (u_char *) name, ngx_strlen(name), &raw) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, raw.len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = p;
+    src = raw.data;
+
+    /* what is no encoding stays, and is no good argument */
+
+    for (i = 0; i < raw.len; i++) {
+        if (raw.data[i] == '%' &&
+            (i + 2 >= raw.len || !isxdigit(raw.data[i + 1]) ||
+             !isxdigit(raw.data[i + 2])))
+        {
+            p = ngx_cpymem(p, raw.data, raw.len);
+            break;
+        }
+    }
+
+    if (i == raw.len) {
+        ngx_unescape_uri(&p, &src, raw.len, 0);
+    }
+
+    value->len = (size_t) (p - value->data);
+
+    return NGX_OK;
 }
 
 

@@ -3,10 +3,7 @@
 #include "ngx_http_opensandbox_api.h"
 
 
-#define NGX_HTTP_OPENSANDBOX_PAGE     100
-#define NGX_HTTP_OPENSANDBOX_PAGE_MAX 1000
-#define NGX_HTTP_OPENSANDBOX_TRIES    16
-#define NGX_HTTP_OPENSANDBOX_CHUNK    65536
+#define NGX_HTTP_OPENSANDBOX_TRIES 16
 
 /* the most objects in one change of a record */
 #define NGX_HTTP_OPENSANDBOX_MERGES 64
@@ -362,94 +359,6 @@ ngx_http_opensandbox_api_no_content(ngx_http_request_t *r)
 
 
 ngx_int_t
-ngx_http_opensandbox_api_list(ngx_http_opensandbox_call_t *call)
-{
-    u_char                        *buf, *p;
-    json_t                        *object, *list;
-    ngx_int_t                      limit;
-    ngx_str_t                      value, after;
-    ngx_uint_t                     n, flags;
-    ngx_http_request_t            *r;
-    ngx_http_opensandbox_record_t *record;
-
-    r = call->request;
-    limit = NGX_HTTP_OPENSANDBOX_PAGE;
-
-    if (ngx_http_arg(r, (u_char *) "limit", 5, &value) == NGX_OK && value.len) {
-        limit = ngx_atoi(value.data, value.len);
-
-        if (limit < 1 || limit > NGX_HTTP_OPENSANDBOX_PAGE_MAX) {
-            ngx_http_opensandbox_fault(&call->fault, "limit",
-                                       "a page has 1 to %d records",
-                                       NGX_HTTP_OPENSANDBOX_PAGE_MAX);
-            return ngx_http_opensandbox_api_fault(call, NGX_HTTP_BAD_REQUEST,
-                                                  "bad_argument");
-        }
-    }
-
-    ngx_str_null(&after);
-
-    if (ngx_http_arg(r, (u_char *) "after", 5, &value) == NGX_OK && value.len) {
-
-        if (!ngx_http_opensandbox_valid_id(&value)) {
-            ngx_http_opensandbox_fault(&call->fault, "after",
-                                       "\"after\" is the id of a sandbox");
-            return ngx_http_opensandbox_api_fault(call, NGX_HTTP_BAD_REQUEST,
-                                                  "bad_argument");
-        }
-
-        p = ngx_pnalloc(r->pool, value.len);
-        if (p == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        ngx_strlow(p, value.data, value.len);
-
-        after.data = p;
-        after.len = value.len;
-    }
-
-    flags = ngx_http_opensandbox_api_flags(call);
-    list = json_array();
-
-    /* the buffers stay, since "after" points into the last one */
-
-    while (limit > 0) {
-        buf = ngx_palloc(r->pool, NGX_HTTP_OPENSANDBOX_CHUNK);
-        if (buf == NULL) {
-            json_decref(list);
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        n = ngx_http_opensandbox_registry_list(
-            call->zone, &after, buf, NGX_HTTP_OPENSANDBOX_CHUNK, limit);
-        if (n == 0) {
-            break;
-        }
-
-        limit -= n;
-        record = (ngx_http_opensandbox_record_t *) buf;
-
-        while (n--) {
-            after = ngx_http_opensandbox_text(record, &record->id);
-            (void) json_array_append_new(
-                list, ngx_http_opensandbox_record_json(record, flags));
-            record = ngx_http_opensandbox_next_record(record);
-        }
-    }
-
-    object = json_pack("{s:o}", "sandboxes", list);
-
-    if (limit == 0) {
-        (void) json_object_set_new(
-            object, "next", json_stringn((char *) after.data, after.len));
-    }
-
-    return ngx_http_opensandbox_api_send(r, NGX_HTTP_OK, object);
-}
-
-
-ngx_int_t
 ngx_http_opensandbox_api_missing(ngx_http_opensandbox_call_t *call)
 {
     ngx_http_opensandbox_fault(&call->fault, "id", "there is no sandbox %.*s",
@@ -467,7 +376,7 @@ ngx_http_opensandbox_api_flags(ngx_http_opensandbox_call_t *call)
 {
     ngx_str_t value;
 
-    if (ngx_http_arg(call->request, (u_char *) "secrets", 7, &value) ==
+    if (ngx_http_opensandbox_api_arg(call->request, "secrets", &value) ==
             NGX_OK &&
         value.len == 4 && ngx_strncmp(value.data, "show", 4) == 0)
     {

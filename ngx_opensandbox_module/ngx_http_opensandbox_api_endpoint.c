@@ -138,7 +138,7 @@ ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t *call,
     ngx_str_t   value;
     const char *fault;
 
-    if (ngx_http_arg(call->request, (u_char *) "link", 4, &value) != NGX_OK) {
+    if (ngx_http_opensandbox_api_arg(call->request, "link", &value) != NGX_OK) {
         return NGX_OK;
     }
 
@@ -147,7 +147,7 @@ ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t *call,
     if (value.len != 7 || ngx_strncmp(value.data, "browser", 7) != 0) {
         fault = "\"link\" may be \"browser\"";
 
-    } else if (ngx_http_arg(call->request, (u_char *) "expires", 7, &value) !=
+    } else if (ngx_http_opensandbox_api_arg(call->request, "expires", &value) !=
                NGX_OK)
     {
         fault = "a link for a browser needs \"expires\"";
@@ -178,8 +178,8 @@ ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
     ngx_str_t  value;
     ngx_uint_t form;
 
-    if (ngx_http_arg(call->request, (u_char *) "expires", 7, &value) != NGX_OK)
-    {
+    if (ngx_http_opensandbox_api_arg(call->request, "expires", &value) !=
+        NGX_OK) {
         return NGX_OK;
     }
 
@@ -205,7 +205,7 @@ ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
     form = NGX_HTTP_OPENSANDBOX_SHORT;
 
     if (link->browser ||
-        (ngx_http_arg(call->request, (u_char *) "signature", 9, &value) ==
+        (ngx_http_opensandbox_api_arg(call->request, "signature", &value) ==
              NGX_OK &&
          value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0))
     {

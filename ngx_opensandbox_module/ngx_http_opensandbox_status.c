@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "ngx_http_opensandbox_api.h"
 #include "ngx_http_opensandbox_meters.h"
 
 
@@ -126,7 +127,7 @@ ngx_http_opensandbox_status_format(ngx_http_request_t *r,
 
     static ngx_str_t accept = ngx_string("accept");
 
-    if (ngx_http_arg(r, (u_char *) "format", 6, &value) == NGX_OK) {
+    if (ngx_http_opensandbox_api_arg(r, "format", &value) == NGX_OK) {
         *prometheus =
             (value.len == 10 && ngx_strncmp(value.data, "prometheus", 10) == 0);
 
