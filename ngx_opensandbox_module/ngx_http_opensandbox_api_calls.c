@@ -86,7 +86,8 @@ ngx_http_opensandbox_api_put(ngx_http_opensandbox_call_t *call)
     rc = NGX_ERROR;
 
     if (!ngx_http_opensandbox_api_conditional(call->request)) {
-        rc = ngx_http_opensandbox_registry_put(call->zone, record, &replaced);
+        rc =
+            ngx_http_opensandbox_registry_put(call->zone, record, 0, &replaced);
     }
 
     if (rc == NGX_OK) {

@@ -53,7 +53,7 @@ typedef char ngx_http_opensandbox_node_min_t
 ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
                                  ngx_http_opensandbox_record_t *record,
-                                 ngx_uint_t                     revokes)
+                                 ngx_uint_t                     reserve)
 {
     size_t                       bytes;
     ngx_uint_t                   pages;
@@ -71,7 +71,7 @@ ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
 
     /* the last pages are for what takes rights away */
 
-    if (node && !revokes && zone->pool->pfree < pages &&
+    if (node && !reserve && zone->pool->pfree < pages &&
         zone->pool->pfree < zone->shared->reserve)
     {
         ngx_http_opensandbox_node_free(zone, node);

@@ -57,13 +57,13 @@ typedef struct {
 
 /*
  * A new node with the record in it, in no bucket and not in the tree; NULL if
- * the zone is full but for the reserve, or with revokes, but for nothing.  The
+ * the zone is full.  Only with reserve does it take the zone's reserve.  The
  * zone is not locked.
  */
 ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_node_create(ngx_http_opensandbox_zone_t   *zone,
                                  ngx_http_opensandbox_record_t *record,
-                                 ngx_uint_t                     revokes);
+                                 ngx_uint_t                     reserve);
 
 /* Gives all pieces back; the zone is locked. */
 void
@@ -167,6 +167,27 @@ ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
                                       ngx_http_opensandbox_node_t   *node,
                                       ngx_http_opensandbox_record_t *record);
+
+/* Sets what the registry says of a record that comes after the node's. */
+void
+ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
+                                    ngx_http_opensandbox_node_t   *old,
+                                    ngx_http_opensandbox_record_t *record);
+
+/*
+ * Writes the record over that of the node, which has room for it, and the
+ * journal too; a part of a change.
+ */
+void
+ngx_http_opensandbox_registry_rewrite(ngx_http_opensandbox_shared_t *shared,
+                                      ngx_http_opensandbox_node_t   *node,
+                                      ngx_http_opensandbox_record_t *record);
+
+/* Leaves the node's record without what is to be taken away; a whole change. */
+void
+ngx_http_opensandbox_registry_withhold(ngx_http_opensandbox_zone_t *zone,
+                                       ngx_http_opensandbox_node_t *node,
+                                       ngx_uint_t                   revokes);
 
 /* What of a batch was published is so noted; a part of registry_recover(). */
 void

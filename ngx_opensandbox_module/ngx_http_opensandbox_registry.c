@@ -26,18 +26,6 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
 static ngx_http_opensandbox_node_t *
 ngx_http_opensandbox_registry_unlink(ngx_http_opensandbox_zone_t *zone,
                                      uint32_t                    *link);
-static void
-ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
-                                    ngx_http_opensandbox_node_t   *old,
-                                    ngx_http_opensandbox_record_t *record);
-static void
-ngx_http_opensandbox_registry_rewrite(ngx_http_opensandbox_shared_t *shared,
-                                      ngx_http_opensandbox_node_t   *node,
-                                      ngx_http_opensandbox_record_t *record);
-static void
-ngx_http_opensandbox_registry_withhold(ngx_http_opensandbox_zone_t *zone,
-                                       ngx_http_opensandbox_node_t *node,
-                                       ngx_uint_t                   revokes);
 
 
 ngx_int_t
@@ -117,12 +105,12 @@ ngx_http_opensandbox_registry_copy(ngx_http_opensandbox_zone_t   *zone,
 ngx_int_t
 ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_http_opensandbox_record_t *record,
-                                  ngx_uint_t                    *replaced)
+                                  ngx_uint_t reserve, ngx_uint_t *replaced)
 {
     ngx_int_t                    rc;
     ngx_http_opensandbox_node_t *node;
 
-    node = ngx_http_opensandbox_node_create(zone, record, 0);
+    node = ngx_http_opensandbox_node_create(zone, record, reserve);
     if (node == NULL) {
         return NGX_ERROR;
     }
@@ -228,65 +216,6 @@ ngx_http_opensandbox_registry_swap(ngx_http_opensandbox_zone_t   *zone,
     }
 
     return rc;
-}
-
-
-/* Writes the record over that of the node, which has room for it. */
-
-static void
-ngx_http_opensandbox_registry_rewrite(ngx_http_opensandbox_shared_t *shared,
-                                      ngx_http_opensandbox_node_t   *node,
-                                      ngx_http_opensandbox_record_t *record)
-{
-    shared->nready += record->ready - node->record.ready;
-
-    ngx_memcpy(shared->journal, record, record->size);
-    ngx_memory_barrier();
-    shared->rewriting = ngx_http_opensandbox_node_link(shared, node);
-    ngx_memory_barrier();
-
-    ngx_http_opensandbox_node_write(shared, node, record);
-
-    ngx_memory_barrier();
-    shared->rewriting = 0;
-}
-
-
-/* Leaves the node's record without what is to be taken away. */
-
-static void
-ngx_http_opensandbox_registry_withhold(ngx_http_opensandbox_zone_t *zone,
-                                       ngx_http_opensandbox_node_t *node,
-                                       ngx_uint_t                   revokes)
-{
-    uint32_t                       epoch;
-    ngx_http_opensandbox_whole_t   copy;
-    ngx_http_opensandbox_shared_t *shared;
-
-    shared = zone->shared;
-
-    ngx_http_opensandbox_node_read(shared, node, &copy.record,
-                                   node->record.size);
-
-    /* it is no record of the present configuration */
-    epoch = copy.record.epoch;
-
-    if (revokes & NGX_HTTP_OPENSANDBOX_REVOKES_POLICY) {
-        copy.record.size = copy.record.lean;
-    }
-
-    ngx_http_opensandbox_registry_begin(zone);
-    ngx_http_opensandbox_registry_stamp(shared, node, &copy.record);
-
-    copy.record.epoch = epoch;
-
-    if (revokes & NGX_HTTP_OPENSANDBOX_REVOKES_ENTRY) {
-        copy.record.ready = 0;
-        copy.record.generation = ++shared->generation;
-    }
-
-    ngx_http_opensandbox_registry_rewrite(shared, node, &copy.record);
-    ngx_http_opensandbox_registry_end(zone);
 }
 
 
@@ -506,46 +435,6 @@ ngx_http_opensandbox_registry_free(ngx_http_opensandbox_zone_t *zone,
 
 
 void
-ngx_http_opensandbox_registry_recover(ngx_http_opensandbox_zone_t *zone)
-{
-    uint32_t                       link;
-    ngx_uint_t                     i;
-    ngx_http_opensandbox_node_t   *node;
-    ngx_http_opensandbox_shared_t *shared;
-
-    shared = zone->shared;
-
-    if (shared->rewriting) {
-        node = ngx_http_opensandbox_node_at(shared, shared->rewriting);
-        ngx_http_opensandbox_node_write(
-            shared, node, (ngx_http_opensandbox_record_t *) shared->journal);
-        ngx_memory_barrier();
-        shared->rewriting = 0;
-    }
-
-    ngx_http_opensandbox_tree_init(shared);
-    shared->nrecords = 0;
-    shared->nready = 0;
-
-    for (i = 0; i <= shared->mask; i++) {
-        for (link = shared->buckets[i]; link; link = node->next) {
-            node = ngx_http_opensandbox_node_at(shared, link);
-            ngx_http_opensandbox_tree_insert(shared, node);
-            shared->nrecords++;
-            shared->nready += node->record.ready;
-        }
-    }
-
-    ngx_http_opensandbox_batch_recover(zone);
-
-    /* the policy of the last change may be a new one */
-    shared->editions++;
-
-    ngx_http_opensandbox_registry_end(zone);
-}
-
-
-void
 ngx_http_opensandbox_registry_begin(ngx_http_opensandbox_zone_t *zone)
 {
     zone->shared->changing = 1;
@@ -638,9 +527,7 @@ ngx_http_opensandbox_registry_publish(ngx_http_opensandbox_shared_t *shared,
 }
 
 
-/* Sets what the registry says of a record that comes after the node's. */
-
-static void
+void
 ngx_http_opensandbox_registry_stamp(ngx_http_opensandbox_shared_t *shared,
                                     ngx_http_opensandbox_node_t   *old,
                                     ngx_http_opensandbox_record_t *record)

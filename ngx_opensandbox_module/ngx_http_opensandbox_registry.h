@@ -133,14 +133,15 @@ ngx_http_opensandbox_registry_route(ngx_http_opensandbox_zone_t   *zone,
                                     size_t                         room);
 
 /*
- * Inserts or replaces a record, and sets what the registry sets of it.  Returns
- * NGX_OK, or NGX_ERROR if the zone is full, or NGX_BUSY if the records are in
- * another zone by now; then nothing has changed.
+ * Inserts or replaces a record, and sets what the registry sets of it.  One
+ * that was there before, in a file or in another zone, may have the reserve
+ * too. Returns NGX_OK, or NGX_ERROR if the zone is full, or NGX_BUSY if the
+ * records are in another zone by now; then nothing has changed.
  */
 ngx_int_t
 ngx_http_opensandbox_registry_put(ngx_http_opensandbox_zone_t   *zone,
                                   ngx_http_opensandbox_record_t *record,
-                                  ngx_uint_t                    *replaced);
+                                  ngx_uint_t reserve, ngx_uint_t *replaced);
 
 /*
  * Many records, all or none, without keeping others from the zone for long:

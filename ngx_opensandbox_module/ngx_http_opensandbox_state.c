@@ -130,7 +130,7 @@ ngx_http_opensandbox_state_line(ngx_http_opensandbox_zone_t *zone, char *line,
                       &zone->state, n, fault.message);
 
     } else {
-        rc = ngx_http_opensandbox_registry_put(zone, record, &replaced);
+        rc = ngx_http_opensandbox_registry_put(zone, record, 1, &replaced);
 
         if (rc != NGX_OK) {
             ngx_log_error(NGX_LOG_ERR, log, 0,

@@ -277,7 +277,7 @@ ngx_http_opensandbox_zone_carry_part(ngx_http_opensandbox_zone_t *from,
             ngx_memcpy(after->data, id.data, id.len);
 
             if (record->declared == declared &&
-                ngx_http_opensandbox_registry_put(to, record, &replaced) !=
+                ngx_http_opensandbox_registry_put(to, record, 1, &replaced) !=
                     NGX_OK &&
                 !declared)
             {

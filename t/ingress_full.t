@@ -126,7 +126,7 @@ sub revoke_all
 }
 
 # The API
-$g = gateway(zone => $zone);
+$g = gateway(zone => $zone =~ s/;/ state=%PREFIX%\/state;/r);
 for my $state ('full', 'spent') {
 	my $n = 0;
 	api($g, 'PUT', "/$state-" . $n++, entry(%{ $_->[1] })) for @revoking;
@@ -148,10 +148,36 @@ for my $patch ({ expose => [1 .. 100, $box] }, { hostHeader => $long },
 revoke_all('spent', 1);
 my $a = api($g, 'PATCH', '/spent-wider', { ready => JSON::PP::true });
 is($a->{status}, 200, 'what fits in the old place is taken');
+sub spent { return map { my $a = api($g, 'GET', "/spent-$_");
+	$a->{status} == 200 ? $a->{body} : () } 0 .. $#revoking, 'policy', 'wider' }
+my %before = map { $_ => 1 } spent();
+ok(wait_for(sub { read_file("$g->{prefix}/state") =~ /"spent-wider".*"ready":true/ },
+    10), 'the state file has the last change');
+restart($g);
+is_deeply([grep { !$before{$_} } spent()], [], 'a restart gives nothing back');
 api($g, 'DELETE', "/$_") for @ids;
 is(change('spent-4', 'PUT', entry(hostHeader => $long))->{status}, 200,
     'with room again records are what they are put as');
 is(reaches('spent-4')->{status}, 200, '  and serve');
+stop($g->{pid}, 'QUIT');
+wait_closed($g);
+
+# A zone so small that its journal has no room for a large policy
+$g = gateway(zone => 'opensandbox_zone sandboxes:128k;');
+my $large = { defaultAction => 'allow', egress => [map {
+	{ action => 'deny', target => "n$_.example.test" } } 1 .. 700] };
+is(api($g, 'PUT', '/large', entry(policy => $large))->{status}, 201,
+    'a small zone takes a large policy');
+api($g, 'PUT', '/neighbour', entry());
+@ids = fill('fill');
+use_up(@ids);
+fill('again');
+$a = api($g, 'PATCH', '/large', { accessToken => 'x' x 255, hostHeader => $long });
+isnt(reaches('large')->{status}, 200, "  and a token for it: $a->{status}");
+is(reaches('neighbour')->{status}, 200, '  the others are as they were');
+is(scalar(grep { $_->{id} =~ /^(?:large|neighbour)$/ } @{ json(api($g, 'GET',
+    '?limit=1000'))->{sandboxes} }), 2, '  and so are lists');
+is(api($g, 'DELETE', '/large')->{status}, 204, '  it can go');
 stop($g->{pid}, 'QUIT');
 wait_closed($g);
 
