@@ -235,10 +235,12 @@ static ngx_int_t
 ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
                                ngx_http_upstream_srv_conf_t *us)
 {
-    uint64_t                    kind;
-    ngx_peer_connection_t      *pc;
-    ngx_http_opensandbox_ctx_t *ctx;
+    uint64_t                         kind;
+    ngx_peer_connection_t           *pc;
+    ngx_http_opensandbox_ctx_t      *ctx;
+    ngx_http_opensandbox_loc_conf_t *olcf;
 
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
 
     if (ctx == NULL || ctx->peer.sockaddr == NULL) {
@@ -261,6 +263,10 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
     pc->get = ngx_http_opensandbox_get_peer;
     pc->free = ngx_http_opensandbox_free_peer;
     pc->tries = ctx->nresolved ? ctx->nresolved : 1;
+
+    if (ctx->pool == NULL && olcf->wait) {
+        pc->tries++;
+    }
 
     ctx->attempts = 0;
 
@@ -293,6 +299,7 @@ ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_opensandbox_ctx_t *ctx = data;
 
     ctx->failed = NGX_HTTP_OPENSANDBOX_OK;
+    ctx->refusal = 0;
 
     if (ctx->attempts++ &&
         ngx_http_opensandbox_next_peer(ctx->request, ctx) == NGX_ERROR)
@@ -310,7 +317,19 @@ ngx_http_opensandbox_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_ERROR;
     }
 
-    return ctx->pool ? ngx_http_opensandbox_pool_take(ctx->pool, pc) : NGX_OK;
+    if (ctx->pool) {
+        if (ngx_http_opensandbox_pool_take(ctx->pool, pc) == NGX_DONE) {
+            return NGX_DONE;
+        }
+
+    } else if (ctx->attempts == 1) {
+
+        /* there may be another pool, which looks but after NGX_OK */
+
+        return NGX_OK;
+    }
+
+    return ngx_http_opensandbox_wait(pc, ctx);
 }
 
 
@@ -341,6 +360,8 @@ ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
 {
     ngx_err_t                   err = ngx_errno;
     ngx_http_opensandbox_ctx_t *ctx = data;
+
+    ngx_http_opensandbox_wait_end(ctx);
 
     if (pc->tries) {
         pc->tries--;
@@ -382,6 +403,11 @@ ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
     c = pc->connection;
 
     ctx->failure = NULL;
+
+    if (ctx->refusal) {
+        ngx_http_opensandbox_not_connected(ctx, ctx->refusal);
+        return;
+    }
 
     if (c->read->timedout || c->write->timedout) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_SLOW;

@@ -5,11 +5,8 @@
 
 /*
  * What may hold a request before the proxy sees it: the look-up of a host
- * name, and the wait for a port to open.  Neither blocks the worker.
+ * name.  It does not block the worker.
  */
-
-
-#define NGX_HTTP_OPENSANDBOX_PROBE_PAUSE 100 /* milliseconds */
 
 
 static ngx_int_t
@@ -21,16 +18,6 @@ static ngx_int_t
 ngx_http_opensandbox_keep(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx,
                           ngx_resolver_ctx_t         *rctx);
-static ngx_int_t
-ngx_http_opensandbox_probe(ngx_http_request_t         *r,
-                           ngx_http_opensandbox_ctx_t *ctx);
-static void
-ngx_http_opensandbox_probe_handler(ngx_event_t *ev);
-static void
-ngx_http_opensandbox_probe_pause(ngx_event_t *ev);
-static void
-ngx_http_opensandbox_probe_again(ngx_http_request_t         *r,
-                                 ngx_http_opensandbox_ctx_t *ctx);
 static void
 ngx_http_opensandbox_suspend(ngx_http_request_t *r);
 static void
@@ -41,8 +28,7 @@ ngx_int_t
 ngx_http_opensandbox_hold(ngx_http_request_t         *r,
                           ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_int_t                        rc;
-    ngx_http_opensandbox_loc_conf_t *olcf;
+    ngx_int_t rc;
 
     if (ctx->place->kind == NGX_HTTP_OPENSANDBOX_PLACE_NAME) {
         rc = ngx_http_opensandbox_look_up(r, ctx);
@@ -57,25 +43,7 @@ ngx_http_opensandbox_hold(ngx_http_request_t         *r,
         return NGX_ERROR;
     }
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (olcf->wait == 0 || ctx->probed) {
-        return NGX_OK;
-    }
-
-    ngx_memzero(&ctx->probe, sizeof(ngx_peer_connection_t));
-    ngx_memzero(&ctx->pause, sizeof(ngx_event_t));
-
-    ctx->held = 1;
-    ctx->deadline = ngx_current_msec + olcf->wait;
-
-    rc = ngx_http_opensandbox_probe(r, ctx);
-
-    if (rc == NGX_AGAIN) {
-        ngx_http_opensandbox_suspend(r);
-    }
-
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -87,18 +55,7 @@ ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx)
         ctx->resolver = NULL;
     }
 
-    if (!ctx->held) {
-        return;
-    }
-
-    if (ctx->probe.connection) {
-        ngx_close_connection(ctx->probe.connection);
-        ctx->probe.connection = NULL;
-    }
-
-    if (ctx->pause.timer_set) {
-        ngx_del_timer(&ctx->pause);
-    }
+    ngx_http_opensandbox_wait_end(ctx);
 }
 
 
@@ -222,136 +179,6 @@ ngx_http_opensandbox_keep(ngx_http_request_t         *r,
     ctx->nresolved = rctx->naddrs;
 
     return NGX_OK;
-}
-
-
-/* Whether the port takes connections; NGX_AGAIN while that is unknown. */
-
-static ngx_int_t
-ngx_http_opensandbox_probe(ngx_http_request_t         *r,
-                           ngx_http_opensandbox_ctx_t *ctx)
-{
-    ngx_int_t              rc;
-    ngx_connection_t      *c;
-    ngx_peer_connection_t *pc;
-
-    pc = &ctx->probe;
-    ngx_memzero(pc, sizeof(ngx_peer_connection_t));
-
-    pc->sockaddr = ctx->peer.sockaddr;
-    pc->socklen = ctx->peer.socklen;
-    pc->name = &ctx->peer.name;
-    pc->get = ngx_event_get_peer;
-    pc->log = r->connection->log;
-    pc->log_error = NGX_ERROR_INFO;
-
-    rc = ngx_event_connect_peer(pc);
-
-    if (rc == NGX_OK) {
-        ngx_close_connection(pc->connection);
-        pc->connection = NULL;
-        ctx->probed = 1;
-        return NGX_OK;
-    }
-
-    if (rc == NGX_AGAIN) {
-        c = pc->connection;
-        c->data = r;
-        c->read->handler = ngx_http_opensandbox_probe_handler;
-        c->write->handler = ngx_http_opensandbox_probe_handler;
-        ngx_add_timer(c->write, ctx->deadline - ngx_current_msec);
-        return NGX_AGAIN;
-    }
-
-    pc->connection = NULL;
-
-    ctx->pause.handler = ngx_http_opensandbox_probe_pause;
-    ctx->pause.data = r;
-    ctx->pause.log = r->connection->log;
-
-    ngx_add_timer(&ctx->pause, NGX_HTTP_OPENSANDBOX_PROBE_PAUSE);
-
-    return NGX_AGAIN;
-}
-
-
-static void
-ngx_http_opensandbox_probe_handler(ngx_event_t *ev)
-{
-    int                         error;
-    socklen_t                   len;
-    ngx_connection_t           *c, *client;
-    ngx_http_request_t         *r;
-    ngx_http_opensandbox_ctx_t *ctx;
-
-    c = ev->data;
-    r = c->data;
-    client = r->connection;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
-
-    error = 0;
-    len = sizeof(int);
-
-    if (ev->timedout ||
-        getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1) {
-        error = NGX_ETIMEDOUT;
-    }
-
-    ngx_close_connection(c);
-    ctx->probe.connection = NULL;
-
-    if (error == 0) {
-        ctx->probed = 1;
-        ngx_http_opensandbox_resume(r);
-
-    } else {
-        ctx->pause.handler = ngx_http_opensandbox_probe_pause;
-        ctx->pause.data = r;
-        ctx->pause.log = client->log;
-
-        ngx_add_timer(&ctx->pause, NGX_HTTP_OPENSANDBOX_PROBE_PAUSE);
-    }
-
-    ngx_http_run_posted_requests(client);
-}
-
-
-static void
-ngx_http_opensandbox_probe_pause(ngx_event_t *ev)
-{
-    ngx_connection_t           *client;
-    ngx_http_request_t         *r;
-    ngx_http_opensandbox_ctx_t *ctx;
-
-    r = ev->data;
-    client = r->connection;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
-
-    ngx_http_opensandbox_probe_again(r, ctx);
-    ngx_http_run_posted_requests(client);
-}
-
-
-static void
-ngx_http_opensandbox_probe_again(ngx_http_request_t         *r,
-                                 ngx_http_opensandbox_ctx_t *ctx)
-{
-    if ((ngx_msec_int_t) (ctx->deadline - ngx_current_msec) <= 0) {
-
-        /* the proxy finds out, and says why */
-
-        ctx->probed = 1;
-        ngx_http_opensandbox_resume(r);
-        return;
-    }
-
-    (void) ngx_http_opensandbox_next_peer(r, ctx);
-
-    if (ngx_http_opensandbox_probe(r, ctx) == NGX_OK) {
-        ngx_http_opensandbox_resume(r);
-    }
 }
 
 

@@ -218,6 +218,7 @@ struct ngx_http_opensandbox_ctx_s {
     /* how the last attempt failed, while nginx may make another */
     ngx_http_opensandbox_status_e failed;
     const char                   *failure;
+    ngx_err_t                     refusal; /* of connect(), while waiting */
 
     /* the client's URI, while r->unparsed_uri holds the rest alone */
     ngx_str_t  uri;
@@ -245,8 +246,7 @@ struct ngx_http_opensandbox_ctx_s {
 
     unsigned watched : 1;
     unsigned tunnel : 1;
-    unsigned probed : 1;
-    unsigned held : 1;
+    unsigned waited : 1;
 
     /* the decoded URI lies outside of the route's prefix */
     unsigned strays : 1;
@@ -267,8 +267,8 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_http_opensandbox_sockaddr_t address;
     u_char                          name[NGX_HTTP_OPENSANDBOX_INET_NAME];
 
-    /* of what holds requests */
-    ngx_peer_connection_t probe;
+    /* of a request that waits, set when it begins to */
+    ngx_peer_connection_t attempt;
     ngx_event_t           pause;
     ngx_msec_t            deadline;
 
@@ -655,6 +655,20 @@ ngx_http_opensandbox_hold(ngx_http_request_t         *r,
 /* Ends whatever holds a request. */
 void
 ngx_http_opensandbox_release(ngx_http_opensandbox_ctx_t *ctx);
+
+
+/*
+ * _wait.c: connects pc in nginx's place, where the location waits for ports to
+ * open.  To be returned by a balancer: NGX_OK if nginx is to connect, NGX_AGAIN
+ * if that goes on, or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_opensandbox_wait(ngx_peer_connection_t      *pc,
+                          ngx_http_opensandbox_ctx_t *ctx);
+
+/* Ends it, wherever it is. */
+void
+ngx_http_opensandbox_wait_end(ngx_http_opensandbox_ctx_t *ctx);
 
 
 /* _declare.c: opensandbox_sandbox ID { ... } */
