@@ -398,9 +398,11 @@ static void
 ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
                             ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_connection_t *c;
+    ngx_connection_t    *c;
+    ngx_http_upstream_t *u;
 
     c = pc->connection;
+    u = ctx->request->upstream;
 
     ctx->failure = NULL;
 
@@ -411,28 +413,31 @@ ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
 
     if (c->read->timedout || c->write->timedout) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_SLOW;
-        ctx->failure = ctx->request->upstream->request_sent
-                           ? NULL
-                           : "it took no connection";
+        ctx->failure = u->request_sent ? NULL : "it took no connection";
         return;
     }
 
 #if (NGX_HTTP_SSL)
-    if (c->ssl && !ctx->request->upstream->request_sent) {
+    if (c->ssl && !u->request_sent) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
         ctx->failure = "the TLS handshake failed";
         return;
     }
 #endif
 
-    if (c->read->eof) {
+    if (u->request_sent && u->buffer.start && u->buffer.last == u->buffer.end) {
+        ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
+        ctx->failure = "its headers are larger than the gateway's "
+                       "proxy_buffer_size";
+
+    } else if (c->read->eof) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
 
     } else if (c->read->error || c->write->error) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_DROPPED;
         ctx->failure = "the connection was reset";
 
-    } else if (ctx->request->upstream->request_sent) {
+    } else if (u->request_sent) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
 
     } else if (ngx_http_opensandbox_socket_heard(c->fd)) {

@@ -25,7 +25,7 @@ my $says = backend(sub {
 		my ($query) = $head =~ /^\w+ \S*\?(\S*)/;
 		$query =~ s/%(..)/chr hex $1/ge;
 		my $alone = $query =~ s/!$//;
-		$query =~ s/^\*(.*)/$1 x 1000/se;
+		$query =~ s/^\*(.*)/$1 x 4000/se;
 		for my $part (split /~/, $query) {
 			print $s $part;
 			sleep 0.1;
