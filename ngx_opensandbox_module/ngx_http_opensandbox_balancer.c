@@ -42,12 +42,6 @@ ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
 static void
 ngx_http_opensandbox_not_connected(ngx_http_opensandbox_ctx_t *ctx,
                                    ngx_err_t                   err);
-#if (NGX_HTTP_SSL)
-static ngx_int_t
-ngx_http_opensandbox_set_session(ngx_peer_connection_t *pc, void *data);
-static void
-ngx_http_opensandbox_save_session(ngx_peer_connection_t *pc, void *data);
-#endif
 
 
 char *
@@ -285,8 +279,8 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
     }
 
 #if (NGX_HTTP_SSL)
-    pc->set_session = ngx_http_opensandbox_set_session;
-    pc->save_session = ngx_http_opensandbox_save_session;
+    pc->set_session = ngx_http_opensandbox_session_set;
+    pc->save_session = ngx_http_opensandbox_session_save;
 #endif
 
     return NGX_OK;
@@ -421,6 +415,7 @@ ngx_http_opensandbox_failed(ngx_peer_connection_t      *pc,
     if (c->ssl && !u->request_sent) {
         ctx->failed = NGX_HTTP_OPENSANDBOX_BAD_ANSWER;
         ctx->failure = "the TLS handshake failed";
+        ngx_http_opensandbox_session_forget(pc);
         return;
     }
 #endif
@@ -482,23 +477,6 @@ ngx_http_opensandbox_not_connected(ngx_http_opensandbox_ctx_t *ctx,
         ctx->failure = (char *) p;
     }
 }
-
-
-#if (NGX_HTTP_SSL)
-
-static ngx_int_t
-ngx_http_opensandbox_set_session(ngx_peer_connection_t *pc, void *data)
-{
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_opensandbox_save_session(ngx_peer_connection_t *pc, void *data)
-{
-}
-
-#endif
 
 
 ngx_int_t

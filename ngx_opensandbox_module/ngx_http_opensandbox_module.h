@@ -602,6 +602,21 @@ ngx_http_opensandbox_pool_keep(ngx_http_opensandbox_pool_t *pool,
                                ngx_http_upstream_t         *u);
 
 
+/*
+ * _session.c: TLS sessions with peers.  For the balancer: the first two are
+ * what an upstream's peer calls before a handshake and after; the third drops
+ * what may have made one fail.
+ */
+#if (NGX_HTTP_SSL)
+ngx_int_t
+ngx_http_opensandbox_session_set(ngx_peer_connection_t *pc, void *data);
+void
+ngx_http_opensandbox_session_save(ngx_peer_connection_t *pc, void *data);
+void
+ngx_http_opensandbox_session_forget(ngx_peer_connection_t *pc);
+#endif
+
+
 /* _interim.c: keeps a sandbox's 1xx answers from being taken for the answer */
 void
 ngx_http_opensandbox_interim(ngx_http_request_t         *r,
