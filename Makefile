@@ -125,7 +125,8 @@ bench-tools: $(BENCH_TOOLS)
 
 bench-ingress: deps
 	@$(MAKE) --no-print-directory $(MODULE) bench-tools
-	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress \
+	    t/bench/ingress_bulk
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' ':!t/unit/route_test.c' | \
