@@ -258,9 +258,10 @@ ngx_http_opensandbox_init_peer(ngx_http_request_t           *r,
     pc->free = ngx_http_opensandbox_free_peer;
     pc->tries = ctx->nresolved ? ctx->nresolved : 1;
 
-    if (ctx->pool == NULL && olcf->wait) {
-        pc->tries++;
-    }
+    /* for a refusal alone, see free_peer() */
+
+    ctx->spare = (ctx->pool == NULL && olcf->wait);
+    pc->tries += ctx->spare;
 
     ctx->attempts = 0;
 
@@ -358,6 +359,11 @@ ngx_http_opensandbox_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_http_opensandbox_wait_end(ctx);
 
     if (pc->tries) {
+        pc->tries--;
+    }
+
+    if (ctx->spare && ctx->request->upstream->request_sent && pc->tries) {
+        ctx->spare = 0;
         pc->tries--;
     }
 

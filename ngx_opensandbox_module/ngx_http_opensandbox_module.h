@@ -247,6 +247,7 @@ struct ngx_http_opensandbox_ctx_s {
     unsigned watched : 1;
     unsigned tunnel : 1;
     unsigned waited : 1;
+    unsigned spare : 1; /* a try more than the peer would have */
 
     /* the decoded URI lies outside of the route's prefix */
     unsigned strays : 1;

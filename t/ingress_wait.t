@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use IO::Socket::UNIX;
-use Test::More tests => 28;
+use Test::More tests => 30;
 use Time::HiRes qw(sleep time);
 use Harness;
 use Ingress;
@@ -209,6 +209,19 @@ like($a->{body}, qr/"refused"/, 'refuses');
 cmp_ok(time - $began, '>', 0.29, 'after the time');
 $a = request($g->{port}, 'POST', path($port, '/short'), 'x' x 100000);
 is($a->{status}, 502, 'with a body too');
+
+# What has been sent is not sent again
+my $dropping = backend(sub {
+	my ($c) = @_;
+	Ingress::read_head($c);
+	open my $fh, '>>', "$dir/dropped";
+	print $fh 'x';
+});
+for my $prefix ('/sandboxes', '/stock') {
+	write_file("$dir/dropped", '');
+	get($g->{port}, path($dropping, $prefix));
+	is(read_file("$dir/dropped"), 'x', "a request that is dropped went once, $prefix");
+}
 
 # What goes away is waited for again
 $port = free_port();
