@@ -7,7 +7,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 25;
+use Test::More tests => 28;
 use Time::HiRes qw(sleep time);
 use Harness;
 use Ingress;
@@ -108,6 +108,19 @@ is_deeply([map { nth('shipped', 'sb', $closing) } 1 .. 3], [1, 1, 1],
 is(nth('shipped', 'sb', $chatty), 1, 'an answer, and more behind it');
 sleep 0.3;
 is(nth('shipped', 'sb', $chatty), 1, 'which is nobody\'s answer');
+
+# One that the sandbox closes as the next request comes
+my $closes = backend(sub {
+	my ($s) = @_;
+	Ingress::read_head($s);
+	print $s "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n1 ";
+	Ingress::read_head($s);
+});
+is_deeply([map { nth('shipped', 'sb', $closes) } 1 .. 3], [1, 1, 1],
+    'a request without a body goes again over a new one');
+my $post = request($port{shipped}, 'POST', "/sandboxes/sb/port/$closes/", 'body');
+is($post->{status}, 502, 'one with a body does not');
+is(nth('shipped', 'sb', $closes), 1, 'and what comes next is served');
 unlike(read_file("$g->{prefix}/error.log"), qr/alert|crit|emerg/, 'no alarm');
 
 # Hundreds of sandboxes in turn
