@@ -102,7 +102,10 @@ api($g, 'POST', '', [map { { id => $_, endpoint => '127.0.0.1' } } @ids]);
 reused('/sandboxes', 'TLSv1.2', '', $_) for @ids[0 .. 99];
 my $before = memory();
 reused('/sandboxes', 'TLSv1.2', '', $_) for @ids[100 .. 1499];
-cmp_ok(memory() - $before, '<', 4096, '1500 sandboxes take less than 4 MB');
+SKIP: {
+	skip 'a sanitizer keeps what is freed', 1 if build_dir() =~ m{/san\b};
+	cmp_ok(memory() - $before, '<', 4096, '1500 sandboxes take less than 4 MB');
+}
 is(reused('/sandboxes', 'TLSv1.2', '', $ids[-1]), 'r', 'the latest are kept');
 is(reused('/sandboxes', 'TLSv1.2', '', $ids[0]), '.', 'the first are not');
 unlike(read_file("$g->{prefix}/error.log"), qr{\[(?:alert|crit|emerg)\]}, 'no alarm');
