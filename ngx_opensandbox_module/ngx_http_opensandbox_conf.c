@@ -117,6 +117,7 @@ ngx_http_opensandbox_create_loc_conf(ngx_conf_t *cf)
     olcf->tunnel_timeout = NGX_CONF_UNSET_MSEC;
     olcf->api_tokens = NGX_CONF_UNSET_PTR;
     olcf->cors = NGX_CONF_UNSET_PTR;
+    olcf->trusted = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
 
     return olcf;
@@ -173,6 +174,7 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               3600000);
     ngx_conf_merge_ptr_value(conf->api_tokens, prev->api_tokens, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
+    ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
 
     return NGX_CONF_OK;
 }

@@ -208,10 +208,7 @@ ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
         return NGX_OK;
     }
 
-    secure = olcf->cookie_secure;
-#if (NGX_HTTP_SSL)
-    secure |= r->connection->ssl != NULL;
-#endif
+    secure = olcf->cookie_secure | ngx_http_opensandbox_client_https(r);
 
     host = (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HOST);
 

@@ -51,6 +51,11 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
          NGX_CONF_TAKE1,
      ngx_http_opensandbox_host, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("opensandbox_trust_forwarded"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_1MORE,
+     ngx_http_opensandbox_trust_forwarded, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
     {ngx_string("opensandbox_wait"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,

@@ -153,6 +153,7 @@ typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
     ngx_array_t              *cors;       /* origins, see _cors.c; or NULL */
+    ngx_array_t              *trusted;    /* ngx_cidr_t, NULL without */
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 
@@ -365,10 +366,6 @@ ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
                                 ngx_http_opensandbox_loc_conf_t *olcf,
                                 ngx_http_opensandbox_ctx_t      *ctx);
 
-/* The authority that the client asked for, with its port if it named one. */
-ngx_str_t
-ngx_http_opensandbox_client_host(ngx_http_request_t *r);
-
 /*
  * The next header of a list (of ngx_table_elt_t), NULL behind the last.  Starts
  * at the list's first part with *i = 0; both then belong to the walk.
@@ -397,6 +394,28 @@ ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri);
 ngx_int_t
 ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
                                 ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _forwarded.c: how the client reaches the gateway, maybe through a proxy */
+char *
+ngx_http_opensandbox_trust_forwarded(ngx_conf_t *cf, ngx_command_t *cmd,
+                                     void *conf);
+
+/* Whether the peer is a proxy whose X-Forwarded headers count. */
+ngx_uint_t
+ngx_http_opensandbox_forwarded(ngx_http_request_t *r);
+
+/* Whether the client uses TLS. */
+ngx_uint_t
+ngx_http_opensandbox_client_https(ngx_http_request_t *r);
+
+/* The authority that the client asked for, with its port if it named one. */
+ngx_str_t
+ngx_http_opensandbox_client_host(ngx_http_request_t *r);
+
+/* That port, or the standard one of the client's scheme. */
+ngx_str_t
+ngx_http_opensandbox_client_port(ngx_http_request_t *r);
 
 
 /* _variables.c */

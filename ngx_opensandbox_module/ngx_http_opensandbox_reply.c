@@ -272,7 +272,9 @@ ngx_http_opensandbox_vet(ngx_http_request_t *r, ngx_http_opensandbox_ctx_t *ctx)
 {
     ngx_http_opensandbox_cookie_guard(r);
 
-    if (ctx->prefix.len && ngx_http_opensandbox_rewrite(r, ctx) != NGX_OK) {
+    if ((ctx->prefix.len || ngx_http_opensandbox_forwarded(r)) &&
+        ngx_http_opensandbox_rewrite(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

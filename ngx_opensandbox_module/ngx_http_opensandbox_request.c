@@ -269,39 +269,6 @@ ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
 }
 
 
-ngx_str_t
-ngx_http_opensandbox_client_host(ngx_http_request_t *r)
-{
-    u_char   *p, *last;
-    ngx_str_t host;
-
-    /* an authority in the request line counts more than the header */
-
-    if (r->schema.len && r->http_version < NGX_HTTP_VERSION_20) {
-        p = ngx_strlchr(r->request_line.data,
-                        r->request_line.data + r->request_line.len, ' ');
-        last = r->request_line.data + r->request_line.len;
-
-        if (p && (size_t) (last - p) > r->schema.len + 4) {
-            host.data = p + 1 + r->schema.len + 3;
-
-            for (p = host.data; p < last; p++) {
-                if (*p == '/' || *p == '?' || *p == ' ' || *p == '#') {
-                    break;
-                }
-            }
-
-            host.len = p - host.data;
-
-            return host;
-        }
-    }
-
-    return r->headers_in.host ? r->headers_in.host->value
-                              : r->headers_in.server;
-}
-
-
 ngx_table_elt_t *
 ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
                             ngx_uint_t *n)

@@ -8,6 +8,13 @@ ngx_http_opensandbox_rewrite_url(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx,
                                  ngx_str_t *value, size_t skip);
 static ngx_int_t
+ngx_http_opensandbox_rewrite_path(ngx_http_request_t         *r,
+                                  ngx_http_opensandbox_ctx_t *ctx,
+                                  ngx_str_t *value, size_t at, ngx_str_t *path);
+static ngx_int_t
+ngx_http_opensandbox_rewrite_origin(ngx_http_request_t *r, ngx_str_t *value,
+                                    size_t at, size_t scheme, size_t host);
+static ngx_int_t
 ngx_http_opensandbox_rewrite_refresh(ngx_http_request_t         *r,
                                      ngx_http_opensandbox_ctx_t *ctx,
                                      ngx_str_t                  *value);
@@ -22,7 +29,7 @@ static ngx_uint_t
 ngx_http_opensandbox_prefixed(ngx_str_t *path, ngx_str_t *prefix);
 static ngx_int_t
 ngx_http_opensandbox_splice(ngx_http_request_t *r, ngx_str_t *value, size_t at,
-                            size_t cut, ngx_str_t *insert, ngx_str_t *more);
+                            size_t cut, ngx_str_t *insert);
 
 
 ngx_int_t
@@ -84,8 +91,10 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
 
             /* of the whole origin, which other sandboxes share */
 
-            if (ngx_strncasecmp(h->key.data, (u_char *) "Clear-Site-Data",
-                                15) == 0) {
+            if (ctx->prefix.len &&
+                ngx_strncasecmp(h->key.data, (u_char *) "Clear-Site-Data",
+                                15) == 0)
+            {
                 h->hash = 0;
             }
             break;
@@ -110,88 +119,104 @@ ngx_http_opensandbox_rewrite_url(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx,
                                  ngx_str_t *value, size_t skip)
 {
-    u_char   *p, *start, *last, *host;
-    size_t    cut;
-    ngx_str_t path, authority, client;
+    u_char   *p, *last;
+    size_t    scheme;
+    ngx_str_t path, authority;
 
-    start = value->data + skip;
+    p = value->data + skip;
     last = value->data + value->len;
-    host = NULL;
-    p = start;
 
     if (last - p >= 2 && p[0] == '/' && p[1] == '/') {
-        host = p + 2;
+        scheme = 2;
 
     } else if (last - p >= 7 &&
                ngx_strncasecmp(p, (u_char *) "http://", 7) == 0) {
-        host = p + 7;
+        scheme = 7;
 
     } else if (last - p >= 8 &&
                ngx_strncasecmp(p, (u_char *) "https://", 8) == 0) {
-        host = p + 8;
+        scheme = 8;
 
     } else if (p == last || p[0] != '/') {
         return NGX_OK;
-    }
 
-    if (host == NULL) {
+    } else {
         path.data = p;
         path.len = (size_t) (last - p);
 
-        if (ngx_http_opensandbox_prefixed(&path, &ctx->prefix)) {
-            return NGX_OK;
-        }
-
-        return ngx_http_opensandbox_splice(r, value, skip, 0, &ctx->prefix,
-                                           NULL);
+        return ngx_http_opensandbox_rewrite_path(r, ctx, value, skip, &path);
     }
 
-    for (p = host; p < last; p++) {
+    authority.data = p + scheme;
+
+    for (p = authority.data; p < last; p++) {
         if (*p == '/' || *p == '?' || *p == '#' || *p == '"' || *p == '\'') {
             break;
         }
     }
 
-    authority.data = host;
-    authority.len = (size_t) (p - host);
+    authority.len = (size_t) (p - authority.data);
+
+    if (!ngx_http_opensandbox_own_host(r, ctx, &authority)) {
+        return NGX_OK;
+    }
 
     path.data = p;
     path.len = (size_t) (last - p);
 
-    if (!ngx_http_opensandbox_own_host(r, ctx, &authority) ||
-        ngx_http_opensandbox_prefixed(&path, &ctx->prefix))
+    /* the path first: what comes before it keeps its place */
+
+    if (ngx_http_opensandbox_rewrite_path(
+            r, ctx, value, (size_t) (p - value->data), &path) != NGX_OK)
     {
-        return NGX_OK;
-    }
-
-    /* the scheme, too, is the one that the client uses */
-
-    client = ngx_http_opensandbox_client_host(r);
-    cut = (size_t) (p - start);
-
-    if (host - start == 2) {
-        cut -= 2;
-        skip += 2;
-
-        return ngx_http_opensandbox_splice(r, value, skip, cut, &client,
-                                           &ctx->prefix);
-    }
-
-    authority.data = ngx_pnalloc(r->pool, client.len + sizeof("https://"));
-    if (authority.data == NULL) {
         return NGX_ERROR;
     }
 
-    authority.len = (size_t) (ngx_sprintf(authority.data, "%s%V",
-#if (NGX_HTTP_SSL)
-                                          r->connection->ssl ? "https://" :
-#endif
-                                                             "http://",
-                                          &client) -
-                              authority.data);
+    return ngx_http_opensandbox_rewrite_origin(r, value, skip, scheme,
+                                               authority.len);
+}
 
-    return ngx_http_opensandbox_splice(r, value, skip, cut, &authority,
-                                       &ctx->prefix);
+
+/* Brings the path at "at" of the value under the prefix. */
+
+static ngx_int_t
+ngx_http_opensandbox_rewrite_path(ngx_http_request_t         *r,
+                                  ngx_http_opensandbox_ctx_t *ctx,
+                                  ngx_str_t *value, size_t at, ngx_str_t *path)
+{
+    if (ngx_http_opensandbox_prefixed(path, &ctx->prefix)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_opensandbox_splice(r, value, at, 0, &ctx->prefix);
+}
+
+
+/* Makes scheme and host, if they are there, those that the client uses. */
+
+static ngx_int_t
+ngx_http_opensandbox_rewrite_origin(ngx_http_request_t *r, ngx_str_t *value,
+                                    size_t at, size_t scheme, size_t host)
+{
+    u_char     *p;
+    ngx_str_t   client, origin;
+    const char *text;
+
+    client = ngx_http_opensandbox_client_host(r);
+
+    p = ngx_pnalloc(r->pool, client.len + sizeof("https://"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    text = ngx_http_opensandbox_client_https(r) ? "https://" : "http://";
+
+    origin.data = p;
+    origin.len =
+        (size_t) (ngx_sprintf(p, "%s%V", scheme == 2 ? "//" : text, &client) -
+                  p);
+
+    return ngx_http_opensandbox_splice(r, value, at, scheme + host, &origin);
 }
 
 
@@ -250,13 +275,8 @@ ngx_http_opensandbox_rewrite_cookie(ngx_http_request_t         *r,
             path.data = p + 6;
             path.len = (size_t) (last - path.data);
 
-            if (ngx_http_opensandbox_prefixed(&path, &ctx->prefix)) {
-                return NGX_OK;
-            }
-
-            return ngx_http_opensandbox_splice(
-                r, value, (size_t) (path.data - value->data), 0, &ctx->prefix,
-                NULL);
+            return ngx_http_opensandbox_rewrite_path(
+                r, ctx, value, (size_t) (path.data - value->data), &path);
         }
     }
 
@@ -292,12 +312,19 @@ ngx_http_opensandbox_own_host(ngx_http_request_t         *r,
 }
 
 
-/* A sandbox that heeds X-Forwarded-Prefix has done it all by itself. */
+/*
+ * A sandbox that heeds X-Forwarded-Prefix has done it all by itself; without
+ * a prefix there is nothing to do.
+ */
 
 static ngx_uint_t
 ngx_http_opensandbox_prefixed(ngx_str_t *path, ngx_str_t *prefix)
 {
     u_char ch;
+
+    if (prefix->len == 0) {
+        return 1;
+    }
 
     if (path->len < prefix->len ||
         ngx_strncmp(path->data, prefix->data, prefix->len) != 0)
@@ -315,16 +342,16 @@ ngx_http_opensandbox_prefixed(ngx_str_t *path, ngx_str_t *prefix)
 }
 
 
-/* Replaces "cut" bytes of the value by one or two other strings. */
+/* Replaces "cut" bytes of the value by another string. */
 
 static ngx_int_t
 ngx_http_opensandbox_splice(ngx_http_request_t *r, ngx_str_t *value, size_t at,
-                            size_t cut, ngx_str_t *insert, ngx_str_t *more)
+                            size_t cut, ngx_str_t *insert)
 {
     u_char   *p;
     ngx_str_t result;
 
-    result.len = value->len - cut + insert->len + (more ? more->len : 0);
+    result.len = value->len - cut + insert->len;
     result.data = ngx_pnalloc(r->pool, result.len + 1);
     if (result.data == NULL) {
         return NGX_ERROR;
@@ -332,10 +359,6 @@ ngx_http_opensandbox_splice(ngx_http_request_t *r, ngx_str_t *value, size_t at,
 
     p = ngx_cpymem(result.data, value->data, at);
     p = ngx_cpymem(p, insert->data, insert->len);
-
-    if (more) {
-        p = ngx_cpymem(p, more->data, more->len);
-    }
 
     p = ngx_cpymem(p, value->data + at + cut, value->len - at - cut);
     *p = '\0';

@@ -15,9 +15,9 @@ ngx_http_opensandbox_endpoint_host(ngx_http_request_t         *r,
                                    ngx_http_opensandbox_ctx_t *ctx,
                                    ngx_str_t                  *host);
 static ngx_int_t
-ngx_http_opensandbox_client_host_variable(ngx_http_request_t        *r,
-                                          ngx_http_variable_value_t *v,
-                                          uintptr_t                  data);
+ngx_http_opensandbox_client_variable(ngx_http_request_t        *r,
+                                     ngx_http_variable_value_t *v,
+                                     uintptr_t                  data);
 static ngx_int_t
 ngx_http_opensandbox_upgrade_variable(ngx_http_request_t        *r,
                                       ngx_http_variable_value_t *v,
@@ -35,6 +35,12 @@ enum {
     NGX_HTTP_OPENSANDBOX_VAR_STATUS
 };
 
+
+enum {
+    NGX_HTTP_OPENSANDBOX_CLIENT_SCHEME = 0,
+    NGX_HTTP_OPENSANDBOX_CLIENT_HOST,
+    NGX_HTTP_OPENSANDBOX_CLIENT_PORT
+};
 
 /*
  * What depends on the route is never cached: it is unknown before the location
@@ -64,8 +70,17 @@ static ngx_http_variable_t ngx_http_opensandbox_vars[] = {
     {ngx_string("opensandbox_host"), NULL, ngx_http_opensandbox_host_variable,
      0, NGX_HTTP_VAR_NOCACHEABLE, 0},
 
+    {ngx_string("opensandbox_client_scheme"), NULL,
+     ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_SCHEME,
+     0, 0},
+
     {ngx_string("opensandbox_client_host"), NULL,
-     ngx_http_opensandbox_client_host_variable, 0, 0, 0},
+     ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_HOST, 0,
+     0},
+
+    {ngx_string("opensandbox_client_port"), NULL,
+     ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_PORT, 0,
+     0},
 
     {ngx_string("opensandbox_upgrade"), NULL,
      ngx_http_opensandbox_upgrade_variable, 0, 0, 0},
@@ -266,13 +281,28 @@ ngx_http_opensandbox_endpoint_host(ngx_http_request_t         *r,
 
 
 static ngx_int_t
-ngx_http_opensandbox_client_host_variable(ngx_http_request_t        *r,
-                                          ngx_http_variable_value_t *v,
-                                          uintptr_t                  data)
+ngx_http_opensandbox_client_variable(ngx_http_request_t        *r,
+                                     ngx_http_variable_value_t *v,
+                                     uintptr_t                  data)
 {
     ngx_str_t value;
 
-    value = ngx_http_opensandbox_client_host(r);
+    static ngx_str_t schemes[] = {ngx_string("http"), ngx_string("https")};
+
+    switch (data) {
+
+    case NGX_HTTP_OPENSANDBOX_CLIENT_SCHEME:
+        value = schemes[ngx_http_opensandbox_client_https(r) ? 1 : 0];
+        break;
+
+    case NGX_HTTP_OPENSANDBOX_CLIENT_PORT:
+        value = ngx_http_opensandbox_client_port(r);
+        break;
+
+    default: /* NGX_HTTP_OPENSANDBOX_CLIENT_HOST */
+        value = ngx_http_opensandbox_client_host(r);
+    }
+
     ngx_http_opensandbox_set(v, &value);
 
     return NGX_OK;
