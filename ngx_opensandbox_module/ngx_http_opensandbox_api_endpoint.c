@@ -21,8 +21,17 @@ typedef struct {
 
 
 static ngx_int_t
+ngx_http_opensandbox_link_public(ngx_http_opensandbox_call_t *call,
+                                 ngx_http_opensandbox_link_t *link);
+static ngx_int_t
 ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t *call,
-                               ngx_http_opensandbox_link_t *link);
+                               ngx_http_opensandbox_link_t *link,
+                               ngx_uint_t                   secure);
+static ngx_int_t
+ngx_http_opensandbox_link_refuse(ngx_http_opensandbox_call_t *call,
+                                 ngx_http_opensandbox_link_t *link,
+                                 ngx_uint_t status, const char *code,
+                                 const char *field, const char *message);
 static ngx_int_t
 ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
                                ngx_http_opensandbox_link_t *link);
@@ -70,17 +79,10 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 
     ngx_str_null(&url);
 
-    rc = ngx_http_opensandbox_public_of(call->request, &link.public);
-
-    if (rc == NGX_DECLINED) {
-        ngx_http_opensandbox_fault(&call->fault, "",
-                                   "the gateway has no public address");
-        return ngx_http_opensandbox_api_fault(
-            call, NGX_HTTP_SERVICE_UNAVAILABLE, "no_public_address");
-    }
+    rc = ngx_http_opensandbox_link_public(call, &link);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_opensandbox_link_kind(call, &link);
+        rc = ngx_http_opensandbox_link_kind(call, &link, copy.record.secure);
     }
 
     if (rc == NGX_OK) {
@@ -129,14 +131,51 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
 }
 
 
-/* Reads "link"; NGX_DECLINED refuses the call. */
+/* Reads "mode", and finds the address; NGX_DECLINED refuses the call. */
+
+static ngx_int_t
+ngx_http_opensandbox_link_public(ngx_http_opensandbox_call_t *call,
+                                 ngx_http_opensandbox_link_t *link)
+{
+    ngx_int_t  rc;
+    ngx_str_t  value;
+    ngx_uint_t mode;
+
+    mode = 0;
+
+    if (ngx_http_arg(call->request, (u_char *) "mode", 4, &value) == NGX_OK) {
+        mode = ngx_http_opensandbox_mode_value(&value);
+
+        if (mode == 0 || mode == NGX_HTTP_OPENSANDBOX_MODE_ANY) {
+            return ngx_http_opensandbox_link_refuse(
+                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "mode",
+                "\"mode\" may be \"uri\", \"header\" or \"host\"");
+        }
+    }
+
+    rc = ngx_http_opensandbox_public_of(call->request, mode, &link->public);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_opensandbox_link_refuse(
+            call, link, NGX_HTTP_SERVICE_UNAVAILABLE, "no_public_address",
+            mode ? "mode" : "",
+            mode ? "the gateway has no public address for this mode"
+                 : "the gateway has no public address");
+    }
+
+    return rc;
+}
+
+
+/* Reads "link"; NGX_DECLINED as above. */
 
 static ngx_int_t
 ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t *call,
-                               ngx_http_opensandbox_link_t *link)
+                               ngx_http_opensandbox_link_t *link,
+                               ngx_uint_t                   secure)
 {
     ngx_str_t   value;
-    const char *fault;
+    const char *message;
 
     if (ngx_http_opensandbox_api_arg(call->request, "link", &value) != NGX_OK) {
         return NGX_OK;
@@ -145,25 +184,23 @@ ngx_http_opensandbox_link_kind(ngx_http_opensandbox_call_t *call,
     link->browser = 1;
 
     if (value.len != 7 || ngx_strncmp(value.data, "browser", 7) != 0) {
-        fault = "\"link\" may be \"browser\"";
+        message = "\"link\" may be \"browser\"";
 
-    } else if (ngx_http_opensandbox_api_arg(call->request, "expires", &value) !=
-               NGX_OK)
+    } else if (secure && ngx_http_opensandbox_api_arg(call->request, "expires",
+                                                      &value) != NGX_OK)
     {
-        fault = "a link for a browser needs \"expires\"";
+        message = "a link for a browser needs \"expires\"";
 
     } else if (link->public.mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
-        fault = "a browser cannot send a routing header";
+        message = "a browser cannot send a routing header: ask for another "
+                  "\"mode\"";
 
     } else {
         return NGX_OK;
     }
 
-    ngx_http_opensandbox_fault(&call->fault, "link", "%s", fault);
-    link->status = NGX_HTTP_BAD_REQUEST;
-    link->code = "bad_argument";
-
-    return NGX_DECLINED;
+    return ngx_http_opensandbox_link_refuse(call, link, NGX_HTTP_BAD_REQUEST,
+                                            "bad_argument", "link", message);
 }
 
 
@@ -186,20 +223,15 @@ ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
     expires = ngx_atotm(value.data, value.len);
 
     if (expires < ngx_time()) {
-        ngx_http_opensandbox_fault(&call->fault, "expires",
-                                   "\"expires\" is a time to come, in unix "
-                                   "seconds");
-        link->status = NGX_HTTP_BAD_REQUEST;
-        link->code = "bad_argument";
-        return NGX_DECLINED;
+        return ngx_http_opensandbox_link_refuse(
+            call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "expires",
+            "\"expires\" is a time to come, in unix seconds");
     }
 
     if (call->conf->keys.nelts == 0) {
-        ngx_http_opensandbox_fault(&call->fault, "",
-                                   "the gateway has no keys to sign with");
-        link->status = NGX_HTTP_SERVICE_UNAVAILABLE;
-        link->code = "no_keys";
-        return NGX_DECLINED;
+        return ngx_http_opensandbox_link_refuse(
+            call, link, NGX_HTTP_SERVICE_UNAVAILABLE, "no_keys", "",
+            "the gateway has no keys to sign with");
     }
 
     form = NGX_HTTP_OPENSANDBOX_SHORT;
@@ -230,6 +262,23 @@ ngx_http_opensandbox_link_sign(ngx_http_opensandbox_call_t *call,
 }
 
 
+/* Makes the refusal; NGX_DECLINED. */
+
+static ngx_int_t
+ngx_http_opensandbox_link_refuse(ngx_http_opensandbox_call_t *call,
+                                 ngx_http_opensandbox_link_t *link,
+                                 ngx_uint_t status, const char *code,
+                                 const char *field, const char *message)
+{
+    ngx_http_opensandbox_fault(&call->fault, field, "%s", message);
+
+    link->status = status;
+    link->code = code;
+
+    return NGX_DECLINED;
+}
+
+
 static u_char *
 ngx_http_opensandbox_base36(u_char *p, uint64_t value)
 {
@@ -247,17 +296,20 @@ ngx_http_opensandbox_base36(u_char *p, uint64_t value)
 }
 
 
-/* Writes the route as text and as an address; NGX_DECLINED as above. */
+/*
+ * Writes the route as text and as an address; NGX_DECLINED as above.  Clients
+ * put "http://" before an address and a path behind it, browsers open it.
+ */
 
 static ngx_int_t
 ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t *call,
                               ngx_http_opensandbox_link_t *link, ngx_str_t *url)
 {
-    size_t      scheme;
-    u_char     *p, *last, *host, *name;
-    ngx_str_t   base;
-    ngx_uint_t  below; /* the signature is in the path of the host */
-    const char *mark;
+    u_char    *p, *last, *name;
+    ngx_str_t  base;
+    ngx_uint_t below; /* the signature is in the path of the host */
+
+    const char *mark, *scheme, *slash;
 
     base = link->public.base;
 
@@ -282,8 +334,17 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t *call,
     link->route_header.data = name;
     link->route_header.len = (size_t) (last - name);
 
-    host = (u_char *) ngx_strstr(base.data, "://");
-    scheme = host ? (size_t) (host + 3 - base.data) : 0;
+    scheme = "";
+    slash = "";
+
+    if (link->browser) {
+        scheme = (link->public.scheme
+                      ? link->public.https
+                      : ngx_http_opensandbox_client_https(call->request))
+                     ? "https://"
+                     : "http://";
+        slash = "/";
+    }
 
     url->data = p;
 
@@ -296,29 +357,26 @@ ngx_http_opensandbox_link_url(ngx_http_opensandbox_call_t *call,
 
         if (link->route_header.len > 63 ||
             memchr(call->id.data, '.', call->id.len)) {
-            ngx_http_opensandbox_fault(&call->fault, "id",
-                                       "the route does not fit in a label of "
-                                       "a host name");
-            link->status = NGX_HTTP_BAD_REQUEST;
-            link->code = "bad_argument";
-            return NGX_DECLINED;
+            return ngx_http_opensandbox_link_refuse(
+                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "id",
+                "the route does not fit in a label of a host name");
         }
 
-        p = ngx_cpymem(p, base.data, scheme);
-        p = ngx_sprintf(p, "%V.%s", &link->route_header, base.data + scheme);
+        p = ngx_sprintf(p, "%s%V.%V%s", scheme, &link->route_header, &base,
+                        slash);
 
         if (below) {
-            p = ngx_sprintf(p, "/.opensandbox/%V/%V/", &link->expires,
+            p = ngx_sprintf(p, ".opensandbox/%V/%V/", &link->expires,
                             &link->signature);
         }
 
     } else {
         mark = link->signature.len ? "/" : "";
 
-        p = ngx_sprintf(p, "%V/%V%s/%ui%s%V%s%V", &base, &call->id,
-                        ngx_strchr(base.data + scheme, '/') ? "/port" : "",
+        p = ngx_sprintf(p, "%s%V/%V%s/%ui%s%V%s%V%s", scheme, &base, &call->id,
+                        memchr(base.data, '/', base.len) ? "/port" : "",
                         link->port, mark, &link->expires, mark,
-                        &link->signature);
+                        &link->signature, slash);
     }
 
     url->len = (size_t) (p - url->data);

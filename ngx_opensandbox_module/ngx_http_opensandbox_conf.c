@@ -118,6 +118,7 @@ ngx_http_opensandbox_create_loc_conf(ngx_conf_t *cf)
     olcf->api_tokens = NGX_CONF_UNSET_PTR;
     olcf->cors = NGX_CONF_UNSET_PTR;
     olcf->trusted = NGX_CONF_UNSET_PTR;
+    olcf->publics = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
 
     return olcf;
@@ -164,17 +165,13 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                   NGX_HTTP_OPENSANDBOX_COOKIE_LAX);
     }
 
-    if (conf->public_mode == 0) {
-        conf->public_mode = prev->public_mode;
-        conf->public_base = prev->public_base;
-    }
-
     ngx_conf_merge_msec_value(conf->wait, prev->wait, 0);
     ngx_conf_merge_msec_value(conf->tunnel_timeout, prev->tunnel_timeout,
                               3600000);
     ngx_conf_merge_ptr_value(conf->api_tokens, prev->api_tokens, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
+    ngx_conf_merge_ptr_value(conf->publics, prev->publics, NULL);
 
     return NGX_CONF_OK;
 }
@@ -199,9 +196,13 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    olcf->mode = ngx_http_opensandbox_mode_value(cf, &value[1]);
+    olcf->mode = ngx_http_opensandbox_mode_value(&value[1]);
 
     if (olcf->mode == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid mode \"%V\", it must be \"uri\", "
+                           "\"header\", \"host\" or \"any\"",
+                           &value[1]);
         return NGX_CONF_ERROR;
     }
 
@@ -267,23 +268,19 @@ ngx_http_opensandbox_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 ngx_uint_t
-ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name)
+ngx_http_opensandbox_mode_value(ngx_str_t *name)
 {
     ngx_uint_t i;
 
     for (i = 0; ngx_http_opensandbox_modes[i].name.len; i++) {
         if (ngx_http_opensandbox_modes[i].name.len == name->len &&
-            ngx_strcmp(ngx_http_opensandbox_modes[i].name.data, name->data) ==
-                0)
+            ngx_strncmp(ngx_http_opensandbox_modes[i].name.data, name->data,
+                        name->len) == 0)
         {
             return ngx_http_opensandbox_modes[i].value;
         }
     }
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid mode \"%V\", it must be \"uri\", "
-                       "\"header\", \"host\" or \"any\"",
-                       name);
     return 0;
 }
 

@@ -93,8 +93,8 @@ typedef struct {
 typedef struct {
     ngx_http_core_srv_conf_t               *server;
     struct ngx_http_opensandbox_loc_conf_s *location;
-    ngx_uint_t                              mode; /* one of them */
-    ngx_str_t                               name; /* empty: as they please */
+    ngx_str_t                               name;   /* empty: any name does */
+    ngx_str_t                               domain; /* of hosts, or empty */
     ngx_uint_t                              port;
     ngx_uint_t                              ssl;
 } ngx_http_opensandbox_gateway_t;
@@ -102,8 +102,10 @@ typedef struct {
 
 /* the address that clients use, as in opensandbox_public */
 typedef struct {
-    ngx_uint_t mode;
-    ngx_str_t  base; /* a zero byte follows */
+    ngx_uint_t mode;   /* one of them */
+    ngx_str_t  base;   /* authority and path, without a slash at its end */
+    ngx_uint_t scheme; /* whether https is known */
+    ngx_uint_t https;
 } ngx_http_opensandbox_public_t;
 
 
@@ -157,9 +159,7 @@ typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 
-    /* of the address that clients use */
-    ngx_uint_t public_mode;
-    ngx_str_t  public_base;
+    ngx_array_t *publics; /* ngx_http_opensandbox_public_t, NULL without */
 } ngx_http_opensandbox_loc_conf_t;
 
 
@@ -338,9 +338,9 @@ void
 ngx_http_opensandbox_names_add(ngx_http_opensandbox_names_t *names,
                                ngx_str_node_t *node, ngx_str_t *name);
 
-/* A mode's value by its name; 0 of another name, which is then logged. */
+/* A mode's value by its name; 0 of another name. */
 ngx_uint_t
-ngx_http_opensandbox_mode_value(ngx_conf_t *cf, ngx_str_t *name);
+ngx_http_opensandbox_mode_value(ngx_str_t *name);
 
 
 /* _public.c: how clients reach the gateway */
@@ -352,11 +352,11 @@ ngx_int_t
 ngx_http_opensandbox_public_init(ngx_conf_t *cf);
 
 /*
- * The address for the caller of the API; NGX_DECLINED if there is none,
- * NGX_ERROR without memory.
+ * The address for the caller of the API, by that mode, 0 for the one that comes
+ * first; NGX_DECLINED if there is none, NGX_ERROR without memory.
  */
 ngx_int_t
-ngx_http_opensandbox_public_of(ngx_http_request_t *r,
+ngx_http_opensandbox_public_of(ngx_http_request_t *r, ngx_uint_t mode,
                                ngx_http_opensandbox_public_t *public);
 
 

@@ -25,31 +25,76 @@ ngx_http_opensandbox_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_opensandbox_loc_conf_t *olcf = conf;
 
-    ngx_str_t *value;
+    ngx_str_t *value, base;
+    ngx_uint_t i, mode, scheme;
+    ngx_http_opensandbox_public_t *public;
 
-    if (olcf->public_mode) {
-        return "is duplicate";
-    }
+    static ngx_str_t schemes[] = {ngx_string("http://"),
+                                  ngx_string("https://")};
 
     value = cf->args->elts;
 
-    olcf->public_mode = ngx_http_opensandbox_mode_value(cf, &value[1]);
+    mode = ngx_http_opensandbox_mode_value(&value[1]);
 
-    if (olcf->public_mode == 0) {
+    if (mode == 0 || mode == NGX_HTTP_OPENSANDBOX_MODE_ANY) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid mode \"%V\", it must be \"uri\", "
+                           "\"header\" or \"host\"",
+                           &value[1]);
         return NGX_CONF_ERROR;
     }
 
-    if (olcf->public_mode == NGX_HTTP_OPENSANDBOX_MODE_ANY) {
-        return "needs one mode";
+    if (olcf->publics == NGX_CONF_UNSET_PTR) {
+        olcf->publics = ngx_array_create(cf->pool, 3, sizeof(*public));
+        if (olcf->publics == NULL) {
+            return NGX_CONF_ERROR;
+        }
     }
 
-    olcf->public_base = value[2];
+    public = olcf->publics->elts;
 
-    while (olcf->public_base.len &&
-           olcf->public_base.data[olcf->public_base.len - 1] == '/')
+    for (i = 0; i < olcf->publics->nelts; i++) {
+        if (public[i].mode == mode) {
+            return "is duplicate";
+        }
+    }
+
+    base = value[2];
+
+    for (scheme = 0; scheme < 2; scheme++) {
+        if (base.len >= schemes[scheme].len &&
+            ngx_strncasecmp(base.data, schemes[scheme].data,
+                            schemes[scheme].len) == 0)
+        {
+            base.data += schemes[scheme].len;
+            base.len -= schemes[scheme].len;
+            break;
+        }
+    }
+
+    while (base.len && base.data[base.len - 1] == '/') {
+        base.len--;
+    }
+
+    if (base.len == 0 || base.data[0] == '/' ||
+        ngx_strnstr(base.data, "://", base.len))
     {
-        olcf->public_base.data[--olcf->public_base.len] = '\0';
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid address \"%V\", it must be a host, with "
+                           "\"http://\" or \"https://\" before it if any",
+                           &value[2]);
+        return NGX_CONF_ERROR;
     }
+
+    public = ngx_array_push(olcf->publics);
+    if (public == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    public->mode = mode;
+    public->base = base;
+    public->scheme = (scheme < 2);
+    public->https = (scheme == 1);
 
     return NGX_CONF_OK;
 }
@@ -112,7 +157,7 @@ ngx_http_opensandbox_public_listen(ngx_http_core_main_conf_t      *cmcf,
 }
 
 
-/* One mode of the location, and the name that it has, if any. */
+/* The names that the location has, if any. */
 
 static void
 ngx_http_opensandbox_public_name(ngx_http_opensandbox_gateway_t *gateway)
@@ -123,26 +168,14 @@ ngx_http_opensandbox_public_name(ngx_http_opensandbox_gateway_t *gateway)
     olcf = gateway->location;
     name = gateway->server->server_name;
 
-    if (olcf->mode & NGX_HTTP_OPENSANDBOX_MODE_URI) {
-        gateway->mode = NGX_HTTP_OPENSANDBOX_MODE_URI;
+    /* *.sandbox.example.com */
 
-    } else {
-        gateway->mode = olcf->mode;
-    }
+    if (olcf->domain.len) {
+        gateway->domain = olcf->domain;
 
-    if (gateway->mode == NGX_HTTP_OPENSANDBOX_MODE_HOST) {
-
-        /* *.sandbox.example.com */
-
-        if (olcf->domain.len) {
-            gateway->name = olcf->domain;
-
-        } else if (name.len > 2 && ngx_strncmp(name.data, "*.", 2) == 0) {
-            gateway->name.data = name.data + 2;
-            gateway->name.len = name.len - 2;
-        }
-
-        return;
+    } else if (name.len > 2 && ngx_strncmp(name.data, "*.", 2) == 0) {
+        gateway->domain.data = name.data + 2;
+        gateway->domain.len = name.len - 2;
     }
 
     /* "_", "localhost" and patterns are nobody's public name */
@@ -157,21 +190,28 @@ ngx_http_opensandbox_public_name(ngx_http_opensandbox_gateway_t *gateway)
 
 
 ngx_int_t
-ngx_http_opensandbox_public_of(ngx_http_request_t *r,
+ngx_http_opensandbox_public_of(ngx_http_request_t *r, ngx_uint_t mode,
                                ngx_http_opensandbox_public_t *public)
 {
-    ngx_uint_t                        i, rank, best;
+    ngx_uint_t                        i, n, rank, best;
     ngx_http_core_srv_conf_t         *cscf;
+    ngx_http_opensandbox_public_t    *named;
     ngx_http_opensandbox_gateway_t   *gateway, *found;
     ngx_http_opensandbox_loc_conf_t  *olcf;
     ngx_http_opensandbox_main_conf_t *omcf;
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+    static ngx_uint_t modes[] = {NGX_HTTP_OPENSANDBOX_MODE_HOST,
+                                 NGX_HTTP_OPENSANDBOX_MODE_HEADER,
+                                 NGX_HTTP_OPENSANDBOX_MODE_URI};
 
-    if (olcf->public_mode) {
-        public->mode = olcf->public_mode;
-        public->base = olcf->public_base;
-        return NGX_OK;
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+    named = olcf->publics ? olcf->publics->elts : NULL;
+
+    for (i = 0; named && i < olcf->publics->nelts; i++) {
+        if (mode == 0 || mode == named[i].mode) {
+            *public = named[i];
+            return NGX_OK;
+        }
     }
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
@@ -183,29 +223,25 @@ ngx_http_opensandbox_public_of(ngx_http_request_t *r,
 
     for (i = 0; i < omcf->gateways.nelts; i++) {
 
-        switch (gateway[i].mode) {
+        for (n = 0; n < 3; n++) {
 
-        case NGX_HTTP_OPENSANDBOX_MODE_URI:
-            rank = 3;
-            break;
+            if (!(gateway[i].location->mode & modes[n]) ||
+                (mode && mode != modes[n]) ||
+                (modes[n] == NGX_HTTP_OPENSANDBOX_MODE_HOST &&
+                 gateway[i].domain.len == 0))
+            {
+                continue;
+            }
 
-        case NGX_HTTP_OPENSANDBOX_MODE_HEADER:
-            rank = 2;
-            break;
+            /* the caller's own server is the one that it can reach */
 
-        default:
-            rank = gateway[i].name.len ? 1 : 0;
-        }
+            rank = n + 1 + (gateway[i].server == cscf ? 3 : 0);
 
-        /* the caller's own server is the one that it can reach */
-
-        if (rank && gateway[i].server == cscf) {
-            rank += 3;
-        }
-
-        if (rank > best) {
-            best = rank;
-            found = &gateway[i];
+            if (rank > best) {
+                best = rank;
+                found = &gateway[i];
+                public->mode = modes[n];
+            }
         }
     }
 
@@ -220,33 +256,37 @@ ngx_http_opensandbox_public_host(ngx_http_request_t             *r,
                                  ngx_http_opensandbox_public_t *public)
 {
     u_char    *p;
-    ngx_str_t  host, prefix;
-    ngx_uint_t standard;
-
-    ngx_http_core_srv_conf_t *cscf;
-
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    ngx_str_t  host, prefix, text;
+    ngx_uint_t port, by_host;
 
     ngx_str_null(&prefix);
 
-    if (gateway->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
-        prefix = gateway->location->prefix;
-    }
+    by_host = (public->mode == NGX_HTTP_OPENSANDBOX_MODE_HOST);
 
-    standard =
-        (gateway->port == (gateway->ssl ? 443 : 80) || gateway->port == 0);
+    public->scheme = 1;
+    public->https = gateway->ssl;
 
-    if (gateway->name.len) {
-        host = gateway->name;
+    host = by_host ? gateway->domain : gateway->name;
+    port = gateway->port;
 
-    } else if (gateway->server == cscf) {
-
+    if (gateway->server ==
+            ngx_http_get_module_srv_conf(r, ngx_http_core_module) &&
+        (host.len == 0 || ngx_http_opensandbox_forwarded(r)))
+    {
         /* with the port of whatever is before this server */
 
-        host = ngx_http_opensandbox_client_host(r);
-        standard = 1;
+        public->https = ngx_http_opensandbox_client_https(r);
 
-    } else {
+        if (by_host) {
+            text = ngx_http_opensandbox_client_port(r);
+            port = ngx_http_opensandbox_parse_port(&text);
+
+        } else {
+            host = ngx_http_opensandbox_client_host(r);
+            port = 0;
+        }
+
+    } else if (host.len == 0) {
         host = r->headers_in.server;
     }
 
@@ -254,22 +294,24 @@ ngx_http_opensandbox_public_host(ngx_http_request_t             *r,
         return NGX_DECLINED;
     }
 
+    if (public->mode == NGX_HTTP_OPENSANDBOX_MODE_URI) {
+        prefix = gateway->location->prefix;
+    }
+
     p = ngx_pnalloc(r->pool, host.len + prefix.len + sizeof(":65535"));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    public->mode = gateway->mode;
     public->base.data = p;
 
     p = ngx_sprintf(p, "%V", &host);
 
-    if (!standard) {
-        p = ngx_sprintf(p, ":%ui", gateway->port);
+    if (port && port != (public->https ? 443 : 80)) {
+        p = ngx_sprintf(p, ":%ui", port);
     }
 
     p = ngx_sprintf(p, "%V", &prefix);
-    *p = '\0';
 
     public->base.len = (size_t) (p - public->base.data);
 

@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 25;
+use Test::More tests => 42;
 use Harness;
 use Ingress;
 
@@ -16,6 +16,8 @@ my %modes = (
 	short  => 'uri https://gw.test',
 	host   => 'host https://box.test',
 	header => 'header gw.test',
+	several => 'header http://gw.test:81; opensandbox_public uri https://gw.test/s/; '
+	    . 'opensandbox_public host box.test',
 );
 my $g = gateway(
 	http => <<"EOT",
@@ -41,10 +43,10 @@ sub address { return json(endpoint(@_)) }
 is_deeply(address('uri', 'open.1', 80),
     { endpoint => 'localhost/sandboxes/open.1/port/80', headers => {} },
     'a URI with the configured prefix');
-is(address('short', 'open.1', 80)->{endpoint}, 'https://gw.test/open.1/80',
-    'or in the short form');
+is(address('short', 'open.1', 80)->{endpoint}, 'gw.test/open.1/80',
+    'or in the short form, without the scheme that clients add');
 is_deeply(address('host', 'safe', $echo), {
-    endpoint => "https://safe-$echo.box.test",
+    endpoint => "safe-$echo.box.test",
     headers  => { 'OpenSandbox-Secure-Access' => 'tok' } },
     'a host, with the token that a client must send');
 is_deeply(address('header', 'open.1', 80), { endpoint => 'gw.test',
@@ -62,8 +64,37 @@ $signed = address('uri', 'safe', $echo, "?expires=$later&signature=long");
 like($path, qr{/[a-z2-7]{26}k$}, 'a long signature can be asked for');
 is(get($port, "$path/")->{status}, 200, 'and opens it too');
 $signed = address('host', 'safe', $echo, "?expires=$later");
-my ($host) = $signed->{endpoint} =~ m{//(.*)};
+my $host = $signed->{endpoint};
 is(get($port, '/', "Host: $host")->{status}, 200, 'so does a signed host');
+
+# What a browser opens
+my %opens = (uri => "http://localhost/sandboxes/safe/port/$echo/E/S/",
+    short => "https://gw.test/safe/$echo/E/S/",
+    host => "https://safe-$echo.box.test/.opensandbox/E/S/");
+for (sort keys %opens) {
+	my $link = address($_, 'safe', $echo, "?link=browser&expires=$later")->{endpoint};
+	is($link =~ s{/[0-9a-z]+/[a-z2-7]{26}k/}{/E/S/}r, $opens{$_},
+	    "$_: a browser's link has a scheme and a slash");
+}
+is(get($port, address('uri', 'safe', $echo, "?link=browser&expires=$later")->{endpoint}
+    =~ s{.*localhost}{}r)->{status}, 200, 'it opens the sandbox as it is');
+is(address('short', 'open.1', 80, '?link=browser')->{endpoint}, 'https://gw.test/open.1/80/',
+    'an open sandbox needs no expiry for one');
+
+# One of several
+is_deeply([map { address('several', 'safe', $echo, "?mode=$_")->{endpoint} }
+    qw(uri header host)], ["gw.test/s/safe/port/$echo", 'gw.test:81', "safe-$echo.box.test"],
+    'the mode chooses one of several');
+is(address('several', 'safe', $echo)->{endpoint}, 'gw.test:81', 'else the first counts');
+is(address('several', 'safe', $echo, '?mode=uri&link=browser&expires=' . $later)->{endpoint}
+    =~ s{\d/.*}{}r, 'https://gw.test/s/safe/port/' . substr($echo, 0, -1),
+    'for a browser too');
+is(json(endpoint('several', 'safe', $echo, "?mode=$_"))->{field}, 'mode',
+    "a mode \"$_\" is refused") for 'any', 'x', '';
+is(address('short', 'open.1', 80, '?mode=header')->{endpoint}, 'localhost',
+    'a mode without opensandbox_public is looked for among the locations');
+is(endpoint('short', 'open.1', 80, '?mode=host')->{status}, 503,
+    'one that none serves has no address');
 
 is(endpoint('uri', 'safe', $echo, '?expires=1')->{status}, 400,
     'an expiry in the past is refused');
@@ -113,3 +144,7 @@ is(get($bare->{port}, '/v1/sandboxes/sb/endpoints/80')->{status}, 503,
 reload($bare, @record, server => 'location /v1/ { opensandbox_api; }');
 is(get($bare->{port}, '/v1/sandboxes/sb/endpoints/80')->{status}, 503,
     'nor has a gateway that routes nothing');
+like(config_error(@record, server => "opensandbox_public $_->[0];"), qr/$_->[1]/,
+    "opensandbox_public $_->[0]") for ['any gw.test', 'invalid mode "any"'],
+    ['uri https://', 'invalid address "https://"'], ['uri ftp://gw.test', 'invalid address'],
+    ['uri a; opensandbox_public uri b', 'duplicate'];
