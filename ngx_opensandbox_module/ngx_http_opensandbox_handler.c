@@ -130,6 +130,15 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
     }
 
     if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
+        rc = ngx_http_opensandbox_link_slash(r, ctx);
+
+        if (rc != NGX_DECLINED) {
+            ngx_http_finalize_request(r, rc);
+            return NGX_DONE;
+        }
+    }
+
+    if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
         rc = ngx_http_opensandbox_hold(r, ctx);
 
         if (rc == NGX_AGAIN) {

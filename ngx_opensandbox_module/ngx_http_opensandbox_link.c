@@ -14,6 +14,9 @@ static ngx_int_t
 ngx_http_opensandbox_link_target(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx,
                                  const char *before, ngx_str_t *value);
+static ngx_int_t
+ngx_http_opensandbox_link_send(ngx_http_request_t *r, ngx_uint_t status,
+                               const char *header, ngx_str_t *value);
 
 
 ngx_int_t
@@ -55,19 +58,9 @@ ngx_int_t
 ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_int_t                        rc;
     ngx_str_t                        value;
     ngx_uint_t                       strict;
     ngx_http_opensandbox_loc_conf_t *olcf;
-
-    static ngx_str_t no_store = ngx_string("no-store");
-    static ngx_str_t no_referrer = ngx_string("no-referrer");
-
-    rc = ngx_http_discard_request_body(r);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
@@ -78,12 +71,62 @@ ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
 
     strict = (olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_STRICT);
 
-    rc = ngx_http_opensandbox_link_target(r, ctx, strict ? "0; url=" : "",
-                                          &value);
+    if (ngx_http_opensandbox_link_target(r, ctx, strict ? "0; url=" : "",
+                                         &value) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
-    if (rc != NGX_OK ||
-        ngx_http_opensandbox_add_header(r, strict ? "Refresh" : "Location",
-                                        &value) != NGX_OK ||
+    return ngx_http_opensandbox_link_send(
+        r, strict ? NGX_HTTP_OK : NGX_HTTP_SEE_OTHER,
+        strict ? "Refresh" : "Location", &value);
+}
+
+
+ngx_int_t
+ngx_http_opensandbox_link_slash(ngx_http_request_t         *r,
+                                ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_str_t value;
+
+    if (!ctx->bare || ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI ||
+        !ngx_http_opensandbox_navigation(r))
+    {
+        return NGX_DECLINED;
+    }
+
+    value.data = ngx_pnalloc(r->pool, ctx->prefix.len + ctx->rest.len);
+    if (value.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    value.len =
+        (size_t) (ngx_sprintf(value.data, "%V%V", &ctx->prefix, &ctx->rest) -
+                  value.data);
+
+    return ngx_http_opensandbox_link_send(r, NGX_HTTP_PERMANENT_REDIRECT,
+                                          "Location", &value);
+}
+
+
+/* An answer that leads elsewhere, and is nobody else's to keep. */
+
+static ngx_int_t
+ngx_http_opensandbox_link_send(ngx_http_request_t *r, ngx_uint_t status,
+                               const char *header, ngx_str_t *value)
+{
+    ngx_int_t rc;
+
+    static ngx_str_t no_store = ngx_string("no-store");
+    static ngx_str_t no_referrer = ngx_string("no-referrer");
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_opensandbox_add_header(r, header, value) != NGX_OK ||
         ngx_http_opensandbox_add_header(r, "Cache-Control", &no_store) !=
             NGX_OK ||
         ngx_http_opensandbox_add_header(r, "Referrer-Policy", &no_referrer) !=
@@ -92,12 +135,12 @@ ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (strict) {
+    if (status == NGX_HTTP_OK) {
         ngx_str_set(&r->headers_out.content_type, "text/html");
         r->headers_out.content_type_len = r->headers_out.content_type.len;
     }
 
-    r->headers_out.status = strict ? NGX_HTTP_OK : NGX_HTTP_SEE_OTHER;
+    r->headers_out.status = status;
     r->headers_out.content_length_n = 0;
     r->header_only = 1;
 

@@ -258,6 +258,9 @@ struct ngx_http_opensandbox_ctx_s {
     unsigned proxied : 1; /* r->upstream is to the sandbox */
     unsigned replied : 1;
 
+    /* the route's URI ends with its prefix, but for a query */
+    unsigned bare : 1;
+
     /* the route's signature and rest are of a link for browsers */
     unsigned link : 1;
     unsigned cookied : 1;
@@ -535,6 +538,14 @@ ngx_http_opensandbox_link_read(ngx_http_request_t         *r,
 ngx_int_t
 ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
                                  ngx_http_opensandbox_ctx_t *ctx);
+
+/*
+ * Sends a browser that opens "{prefix}" to "{prefix}/", where the page's own
+ * relative links lead to the sandbox.  NGX_DECLINED if there is no need.
+ */
+ngx_int_t
+ngx_http_opensandbox_link_slash(ngx_http_request_t         *r,
+                                ngx_http_opensandbox_ctx_t *ctx);
 
 
 /* _cors.c: pages of the origins that opensandbox_cors names */

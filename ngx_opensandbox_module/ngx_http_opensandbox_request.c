@@ -16,7 +16,8 @@ ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
                               ngx_http_opensandbox_loc_conf_t *olcf,
                               ngx_http_opensandbox_ctx_t      *ctx);
 static ngx_int_t
-ngx_http_opensandbox_rest(ngx_http_request_t *r, ngx_str_t *rest);
+ngx_http_opensandbox_rest(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx, ngx_str_t *rest);
 
 
 /* this name, and the one that it had before */
@@ -188,9 +189,8 @@ ngx_http_opensandbox_read_uri(ngx_http_request_t              *r,
     }
 
     ctx->prefix = ctx->route.prefix;
-    ctx->rest = ctx->route.rest;
 
-    return ngx_http_opensandbox_rest(r, &ctx->rest);
+    return ngx_http_opensandbox_rest(r, ctx, &ctx->route.rest);
 }
 
 
@@ -231,11 +231,15 @@ ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri)
 /* A rest without a path has the root's. */
 
 static ngx_int_t
-ngx_http_opensandbox_rest(ngx_http_request_t *r, ngx_str_t *rest)
+ngx_http_opensandbox_rest(ngx_http_request_t         *r,
+                          ngx_http_opensandbox_ctx_t *ctx, ngx_str_t *rest)
 {
     u_char *p;
 
-    if (rest->len && rest->data[0] == '/') {
+    ctx->bare = (rest->len == 0 || rest->data[0] != '/');
+
+    if (!ctx->bare) {
+        ctx->rest = *rest;
         return NGX_OK;
     }
 
@@ -247,8 +251,8 @@ ngx_http_opensandbox_rest(ngx_http_request_t *r, ngx_str_t *rest)
     p[0] = '/';
     ngx_memcpy(p + 1, rest->data, rest->len);
 
-    rest->data = p;
-    rest->len++;
+    ctx->rest.data = p;
+    ctx->rest.len = rest->len + 1;
 
     return NGX_OK;
 }
@@ -263,9 +267,8 @@ ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
     }
 
     ctx->prefix = ctx->route.signed_prefix;
-    ctx->rest = ctx->route.signed_rest;
 
-    return ngx_http_opensandbox_rest(r, &ctx->rest);
+    return ngx_http_opensandbox_rest(r, ctx, &ctx->route.signed_rest);
 }
 
 
