@@ -15,6 +15,9 @@ typedef struct {
 static ngx_int_t
 ngx_http_opensandbox_api_authorize(ngx_http_request_t              *r,
                                    ngx_http_opensandbox_loc_conf_t *olcf);
+static ngx_uint_t
+ngx_http_opensandbox_api_known(ngx_http_opensandbox_loc_conf_t *olcf,
+                               ngx_str_t                       *given);
 static void
 ngx_http_opensandbox_api_body_handler(ngx_http_request_t *r);
 static ngx_int_t
@@ -69,14 +72,25 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r)
 }
 
 
+/* The token is a bearer's, or in the header that OpenSandbox's SDKs send. */
+
 static ngx_int_t
 ngx_http_opensandbox_api_authorize(ngx_http_request_t              *r,
                                    ngx_http_opensandbox_loc_conf_t *olcf)
 {
-    ngx_str_t *token, given;
-    ngx_uint_t i, found;
+    ngx_str_t        given;
+    ngx_uint_t       n;
+    ngx_table_elt_t *h;
+
+    static ngx_str_t key = ngx_string("open-sandbox-api-key");
 
     if (olcf->api_tokens == NULL) {
+        return NGX_OK;
+    }
+
+    h = ngx_http_opensandbox_header(r, &key, &n);
+
+    if (n == 1 && ngx_http_opensandbox_api_known(olcf, &h->value)) {
         return NGX_OK;
     }
 
@@ -98,14 +112,25 @@ ngx_http_opensandbox_api_authorize(ngx_http_request_t              *r,
         given.len--;
     }
 
+    return ngx_http_opensandbox_api_known(olcf, &given) ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_http_opensandbox_api_known(ngx_http_opensandbox_loc_conf_t *olcf,
+                               ngx_str_t                       *given)
+{
+    ngx_str_t *token;
+    ngx_uint_t i, found;
+
     token = olcf->api_tokens->elts;
     found = 0;
 
     for (i = 0; i < olcf->api_tokens->nelts; i++) {
-        found |= ngx_http_opensandbox_equal(&given, &token[i]);
+        found |= ngx_http_opensandbox_equal(given, &token[i]);
     }
 
-    return found ? NGX_OK : NGX_DECLINED;
+    return found;
 }
 
 
