@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_api.h"
+#include "ngx_http_opensandbox_headers.h"
 
 
 typedef struct {
@@ -122,6 +123,15 @@ ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
         (void) json_object_set_new(
             headers, "OpenSandbox-Secure-Access",
             json_stringn((char *) token.data, token.len));
+    }
+
+    /* whoever gets a browser's link is not the caller of the API */
+
+    if (!link.browser && ngx_http_opensandbox_headers_add(
+                             &copy.record, link.port, headers) != NGX_OK)
+    {
+        json_decref(headers);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return ngx_http_opensandbox_api_send(call->request, NGX_HTTP_OK,

@@ -33,6 +33,8 @@ static json_t *
 ngx_http_opensandbox_line_map(json_t *old, ngx_str_t *args, ngx_uint_t n);
 static json_t *
 ngx_http_opensandbox_line_flag(json_t *old, ngx_str_t *args, ngx_uint_t n);
+static json_t *
+ngx_http_opensandbox_line_header(json_t *old, ngx_str_t *args, ngx_uint_t n);
 static void
 ngx_http_opensandbox_block_free(void *data);
 
@@ -45,6 +47,8 @@ static ngx_http_opensandbox_line_t ngx_http_opensandbox_lines[] = {
     {"access_token", "accessToken", 1, 1, ngx_http_opensandbox_line_text},
     {"expires_at", "expiresAt", 1, 1, ngx_http_opensandbox_line_text},
     {"host_header", "hostHeader", 1, 1, ngx_http_opensandbox_line_text},
+    {"endpoint_header", "endpointHeaders", 3, 3,
+     ngx_http_opensandbox_line_header},
     {"policy", "policy", 1, 1, ngx_http_opensandbox_line_text},
     {NULL, NULL, 0, 0, NULL}};
 
@@ -286,6 +290,36 @@ ngx_http_opensandbox_line_flag(json_t *old, ngx_str_t *args, ngx_uint_t n)
     }
 
     return NULL;
+}
+
+
+/* PORT NAME VALUE */
+
+static json_t *
+ngx_http_opensandbox_line_header(json_t *old, ngx_str_t *args, ngx_uint_t n)
+{
+    json_t *map, *headers;
+
+    map = old ? json_incref(old) : json_object();
+    headers = json_object_get(map, (char *) args[0].data);
+
+    if (headers == NULL) {
+        headers = json_object();
+        (void) json_object_set_new(map, (char *) args[0].data, headers);
+    }
+
+    /* a name that stands there twice is no way to have two values */
+
+    if (json_object_get(headers, (char *) args[1].data) ||
+        json_object_set_new(headers, (char *) args[1].data,
+                            json_stringn((char *) args[2].data, args[2].len)) !=
+            0)
+    {
+        json_decref(map);
+        return NULL;
+    }
+
+    return map;
 }
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_record.h"
+#include "ngx_http_opensandbox_headers.h"
 #include "ngx_http_opensandbox_place.h"
 #include "ngx_http_opensandbox_route.h"
 #include "ngx_http_opensandbox_time.h"
@@ -48,7 +49,9 @@ ngx_http_opensandbox_key_expires(ngx_http_opensandbox_draft_t *draft,
 static ngx_int_t
 ngx_http_opensandbox_key_host(ngx_http_opensandbox_draft_t *draft,
                               const char *name, json_t *value);
-
+static ngx_int_t
+ngx_http_opensandbox_key_headers(ngx_http_opensandbox_draft_t *draft,
+                                 const char *name, json_t *value);
 static ngx_int_t
 ngx_http_opensandbox_key_policy(ngx_http_opensandbox_draft_t *draft,
                                 const char *name, json_t *value);
@@ -79,6 +82,7 @@ static ngx_http_opensandbox_key_t ngx_http_opensandbox_keys[] = {
     {"accessToken", ngx_http_opensandbox_key_token},
     {"expiresAt", ngx_http_opensandbox_key_expires},
     {"hostHeader", ngx_http_opensandbox_key_host},
+    {"endpointHeaders", ngx_http_opensandbox_key_headers},
     {"policy", ngx_http_opensandbox_key_policy},
     {NULL, NULL}};
 
@@ -504,6 +508,39 @@ ngx_http_opensandbox_key_host(ngx_http_opensandbox_draft_t *draft,
 
     return ngx_http_opensandbox_draft_text(draft, &draft->record->host, &text,
                                            name);
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_key_headers(ngx_http_opensandbox_draft_t *draft,
+                                 const char *name, json_t *value)
+{
+    char     *text;
+    ngx_int_t rc;
+    ngx_str_t compact;
+
+    if (ngx_http_opensandbox_headers_check(value, name, draft->fault) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (json_object_size(value) == 0) {
+        return NGX_OK;
+    }
+
+    text = json_dumps(value, JSON_COMPACT);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
+    compact.data = (u_char *) text;
+    compact.len = strlen(text);
+
+    rc = ngx_http_opensandbox_draft_text(draft, &draft->record->headers,
+                                         &compact, name);
+    free(text);
+
+    return rc;
 }
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "ngx_http_opensandbox_record.h"
+#include "ngx_http_opensandbox_headers.h"
 #include "ngx_http_opensandbox_place.h"
 #include "ngx_http_opensandbox_time.h"
 #include "policy/rules.h"
@@ -171,6 +172,12 @@ ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
         text = ngx_http_opensandbox_text(record, &record->host);
         failed |= json_object_set_new(
             object, "hostHeader", json_stringn((char *) text.data, text.len));
+    }
+
+    if (record->headers.len) {
+        failed |= json_object_set_new(
+            object, "endpointHeaders",
+            ngx_http_opensandbox_headers_json(record, flags));
     }
 
     text = ngx_http_opensandbox_policy_of(record);

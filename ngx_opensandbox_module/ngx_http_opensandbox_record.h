@@ -95,6 +95,7 @@ typedef struct {
     ngx_http_opensandbox_text_t  id;
     ngx_http_opensandbox_text_t  token;
     ngx_http_opensandbox_text_t  host;
+    ngx_http_opensandbox_text_t  headers; /* JSON, see _headers.h */
     ngx_http_opensandbox_place_t endpoint;
 } ngx_http_opensandbox_record_t;
 
