@@ -47,6 +47,14 @@ ngx_http_opensandbox_api_handler(ngx_http_request_t *r)
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
+    if (!olcf->api_endpoints) {
+        rc = ngx_http_opensandbox_api_page(r);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
     if (ngx_http_opensandbox_api_authorize(r, olcf) != NGX_OK) {
         rc = ngx_http_discard_request_body(r);
         if (rc != NGX_OK) {
@@ -141,8 +149,10 @@ ngx_http_opensandbox_api_body_handler(ngx_http_request_t *r)
     ngx_str_t                         body;
     json_error_t                      error;
     ngx_http_opensandbox_call_t       call;
+    ngx_http_opensandbox_loc_conf_t  *olcf;
     ngx_http_opensandbox_main_conf_t *omcf;
 
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
     if (ngx_http_opensandbox_api_read_body(r, &body) != NGX_OK) {
@@ -156,6 +166,7 @@ ngx_http_opensandbox_api_body_handler(ngx_http_request_t *r)
     call.zone = omcf->zone;
     call.conf = omcf;
     call.allow = "GET, HEAD";
+    call.endpoints = olcf->api_endpoints;
 
     call.text = body;
 
@@ -313,7 +324,8 @@ ngx_http_opensandbox_api_dispatch(ngx_http_opensandbox_call_t *call)
     path.len -= ngx_http_opensandbox_api_path.len;
 
     if (path.len == 0 || (path.len == 1 && path.data[0] == '/')) {
-        return ngx_http_opensandbox_api_collection(call);
+        return call->endpoints ? ngx_http_opensandbox_api_unknown(call)
+                               : ngx_http_opensandbox_api_collection(call);
     }
 
     if (path.data[0] != '/') {
@@ -386,6 +398,10 @@ ngx_http_opensandbox_api_sandbox(ngx_http_opensandbox_call_t *call,
         rest->len -= 10;
 
         return ngx_http_opensandbox_api_endpoint(call, rest);
+    }
+
+    if (call->endpoints) {
+        return ngx_http_opensandbox_api_unknown(call);
     }
 
     if (rest->len == 6 && ngx_strncmp(rest->data, "policy", 6) == 0) {

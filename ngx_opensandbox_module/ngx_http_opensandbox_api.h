@@ -18,7 +18,8 @@ typedef struct {
                                                if the call itself reads it */
     const char                  *allow;
     ngx_http_opensandbox_fault_t fault;
-    ngx_uint_t                   held; /* it finalizes itself */
+    ngx_uint_t                   held;      /* it finalizes itself */
+    ngx_uint_t                   endpoints; /* it may ask for them alone */
 } ngx_http_opensandbox_call_t;
 
 
@@ -48,6 +49,10 @@ ngx_http_opensandbox_api_bulk(ngx_http_opensandbox_call_t *call);
 ngx_int_t
 ngx_http_opensandbox_api_endpoint(ngx_http_opensandbox_call_t *call,
                                   ngx_str_t                   *port);
+
+/* Answers "/"; NGX_DECLINED where another URI or method is asked for. */
+ngx_int_t
+ngx_http_opensandbox_api_page(ngx_http_request_t *r);
 
 /* Sets call->held if the request is to finalize itself later. */
 ngx_int_t

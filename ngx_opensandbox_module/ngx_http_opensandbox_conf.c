@@ -117,6 +117,7 @@ ngx_http_opensandbox_create_loc_conf(ngx_conf_t *cf)
     olcf->tunnel_timeout = NGX_CONF_UNSET_MSEC;
     olcf->api_tokens = NGX_CONF_UNSET_PTR;
     olcf->cors = NGX_CONF_UNSET_PTR;
+    olcf->api_endpoints = NGX_CONF_UNSET_UINT;
     olcf->trusted = NGX_CONF_UNSET_PTR;
     olcf->publics = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
@@ -170,6 +171,7 @@ ngx_http_opensandbox_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               3600000);
     ngx_conf_merge_ptr_value(conf->api_tokens, prev->api_tokens, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
+    ngx_conf_merge_uint_value(conf->api_endpoints, prev->api_endpoints, 0);
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
     ngx_conf_merge_ptr_value(conf->publics, prev->publics, NULL);
 
@@ -459,6 +461,32 @@ ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_opensandbox_loc_conf_t *olcf = conf;
+
+    ngx_str_t *value;
+
+    if (olcf->api_endpoints != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    olcf->api_endpoints = (cf->args->nelts == 2);
+
+    if (olcf->api_endpoints && ngx_strcmp(value[1].data, "endpoints") != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", it may be "
+                           "\"endpoints\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_opensandbox_content(cf, cmd, conf);
 }
 
 

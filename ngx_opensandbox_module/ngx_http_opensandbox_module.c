@@ -77,8 +77,9 @@ static ngx_command_t ngx_http_opensandbox_commands[] = {
      ngx_http_opensandbox_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
      ngx_http_opensandbox_status_handler},
 
-    {ngx_string("opensandbox_api"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-     ngx_http_opensandbox_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
+    {ngx_string("opensandbox_api"),
+     NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
+     ngx_http_opensandbox_api, NGX_HTTP_LOC_CONF_OFFSET, 0,
      ngx_http_opensandbox_api_handler},
 
     {ngx_string("opensandbox_api_token"),

@@ -156,6 +156,7 @@ typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_array_t              *api_tokens; /* ngx_str_t */
     ngx_array_t              *cors;       /* origins, see _cors.c; or NULL */
     ngx_array_t              *trusted;    /* ngx_cidr_t, NULL without */
+    ngx_uint_t                api_endpoints;
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 
@@ -328,6 +329,8 @@ char *
 ngx_http_opensandbox_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_opensandbox_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_opensandbox_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_opensandbox_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
