@@ -202,9 +202,12 @@ ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
 
     /* a link does not shorten what another one gave */
 
-    if (expires == ngx_time() ||
-        ngx_http_opensandbox_cookie_find(r, ctx, &n) >= expires)
-    {
+    if (expires == ngx_time()) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_opensandbox_cookie_find(r, ctx, &n) >= expires) {
+        ctx->cookied = 1;
         return NGX_OK;
     }
 

@@ -47,6 +47,7 @@ static ngx_http_opensandbox_line_t ngx_http_opensandbox_lines[] = {
     {"access_token", "accessToken", 1, 1, ngx_http_opensandbox_line_text},
     {"expires_at", "expiresAt", 1, 1, ngx_http_opensandbox_line_text},
     {"host_header", "hostHeader", 1, 1, ngx_http_opensandbox_line_text},
+    {"keep_prefix", "keepPrefix", 1, 1, ngx_http_opensandbox_line_flag},
     {"endpoint_header", "endpointHeaders", 3, 3,
      ngx_http_opensandbox_line_header},
     {"policy", "policy", 1, 1, ngx_http_opensandbox_line_text},

@@ -130,7 +130,11 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
     }
 
     if (ctx->status == NGX_HTTP_OPENSANDBOX_OK) {
-        rc = ngx_http_opensandbox_link_slash(r, ctx);
+        if (ngx_http_opensandbox_keep_prefix(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        rc = ngx_http_opensandbox_link_open(r, ctx);
 
         if (rc != NGX_DECLINED) {
             ngx_http_finalize_request(r, rc);
@@ -284,6 +288,7 @@ ngx_http_opensandbox_clone(ngx_http_request_t *r)
     ctx->id = parent->id;
     ctx->prefix = parent->prefix;
     ctx->rest = parent->rest;
+    ctx->keep = parent->keep;
 
     ctx->record = parent->record;
     ctx->place = parent->place;

@@ -84,28 +84,62 @@ ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
 
 
 ngx_int_t
-ngx_http_opensandbox_link_slash(ngx_http_request_t         *r,
-                                ngx_http_opensandbox_ctx_t *ctx)
+ngx_http_opensandbox_link_open(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx)
 {
-    ngx_str_t value;
+    u_char                          *p;
+    ngx_str_t                       *prefix, rest, value;
+    ngx_uint_t                       is_signed, strict;
+    ngx_http_opensandbox_loc_conf_t *olcf;
 
-    if (!ctx->bare || ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI ||
-        !ngx_http_opensandbox_navigation(r))
-    {
+    if (ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI) {
         return NGX_DECLINED;
     }
 
-    value.data = ngx_pnalloc(r->pool, ctx->prefix.len + ctx->rest.len);
-    if (value.data == NULL) {
+    is_signed = (ctx->prefix.len != ctx->route.prefix.len);
+    rest = is_signed ? ctx->route.signed_rest : ctx->route.rest;
+
+    /* the cookie comes with the answer, or has come with the request */
+
+    if (ctx->keep && is_signed && (ctx->cookie.len || ctx->cookied)) {
+        prefix = &ctx->route.prefix;
+
+    } else if (ctx->bare) {
+        prefix = &ctx->prefix;
+
+    } else {
+        return NGX_DECLINED;
+    }
+
+    if (!ngx_http_opensandbox_navigation(r)) {
+        return NGX_DECLINED;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    /* as above */
+
+    strict = (prefix != &ctx->prefix &&
+              olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_STRICT);
+
+    p = ngx_pnalloc(r->pool, prefix->len + rest.len + 16);
+    if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    value.len =
-        (size_t) (ngx_sprintf(value.data, "%V%V", &ctx->prefix, &ctx->rest) -
-                  value.data);
+    value.data = p;
+    value.len = (size_t) (ngx_sprintf(p, "%s%V%s%V", strict ? "0; url=" : "",
+                                      prefix, ctx->bare ? "/" : "", &rest) -
+                          p);
 
-    return ngx_http_opensandbox_link_send(r, NGX_HTTP_PERMANENT_REDIRECT,
-                                          "Location", &value);
+    if (prefix == &ctx->prefix) {
+        return ngx_http_opensandbox_link_send(r, NGX_HTTP_PERMANENT_REDIRECT,
+                                              "Location", &value);
+    }
+
+    return ngx_http_opensandbox_link_send(
+        r, strict ? NGX_HTTP_OK : NGX_HTTP_SEE_OTHER,
+        strict ? "Refresh" : "Location", &value);
 }
 
 

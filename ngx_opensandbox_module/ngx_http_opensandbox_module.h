@@ -157,6 +157,7 @@ typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_array_t              *cors;       /* origins, see _cors.c; or NULL */
     ngx_array_t              *trusted;    /* ngx_cidr_t, NULL without */
     ngx_uint_t                api_endpoints;
+    ngx_flag_t                keep_prefix;
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 
@@ -261,6 +262,9 @@ struct ngx_http_opensandbox_ctx_s {
 
     /* the route's URI ends with its prefix, but for a query */
     unsigned bare : 1;
+
+    /* the sandbox gets the prefix, too */
+    unsigned keep : 1;
 
     /* the route's signature and rest are of a link for browsers */
     unsigned link : 1;
@@ -395,6 +399,14 @@ ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
 /* The URI as the client sent it, or as a rewrite made it; encoded. */
 ngx_int_t
 ngx_http_opensandbox_request_uri(ngx_http_request_t *r, ngx_str_t *uri);
+
+/*
+ * Makes the route's prefix, without a signature, a part of the rest, where
+ * location or record say so; NGX_OK or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_opensandbox_keep_prefix(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx);
 
 /* Makes what looked like a signature, and is one, part of the prefix. */
 ngx_int_t
@@ -544,11 +556,13 @@ ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
 
 /*
  * Sends a browser that opens "{prefix}" to "{prefix}/", where the page's own
- * relative links lead to the sandbox.  NGX_DECLINED if there is no need.
+ * relative links lead to the sandbox; and where the prefix is kept, from a
+ * signed address to the program's own, to which the cookie admits.
+ * NGX_DECLINED if there is no need.
  */
 ngx_int_t
-ngx_http_opensandbox_link_slash(ngx_http_request_t         *r,
-                                ngx_http_opensandbox_ctx_t *ctx);
+ngx_http_opensandbox_link_open(ngx_http_request_t         *r,
+                               ngx_http_opensandbox_ctx_t *ctx);
 
 
 /* _cors.c: pages of the origins that opensandbox_cors names */

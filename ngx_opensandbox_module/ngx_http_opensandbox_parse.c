@@ -50,6 +50,9 @@ static ngx_int_t
 ngx_http_opensandbox_key_host(ngx_http_opensandbox_draft_t *draft,
                               const char *name, json_t *value);
 static ngx_int_t
+ngx_http_opensandbox_key_keep(ngx_http_opensandbox_draft_t *draft,
+                              const char *name, json_t *value);
+static ngx_int_t
 ngx_http_opensandbox_key_headers(ngx_http_opensandbox_draft_t *draft,
                                  const char *name, json_t *value);
 static ngx_int_t
@@ -82,6 +85,7 @@ static ngx_http_opensandbox_key_t ngx_http_opensandbox_keys[] = {
     {"accessToken", ngx_http_opensandbox_key_token},
     {"expiresAt", ngx_http_opensandbox_key_expires},
     {"hostHeader", ngx_http_opensandbox_key_host},
+    {"keepPrefix", ngx_http_opensandbox_key_keep},
     {"endpointHeaders", ngx_http_opensandbox_key_headers},
     {"policy", ngx_http_opensandbox_key_policy},
     {NULL, NULL}};
@@ -508,6 +512,23 @@ ngx_http_opensandbox_key_host(ngx_http_opensandbox_draft_t *draft,
 
     return ngx_http_opensandbox_draft_text(draft, &draft->record->host, &text,
                                            name);
+}
+
+
+static ngx_int_t
+ngx_http_opensandbox_key_keep(ngx_http_opensandbox_draft_t *draft,
+                              const char *name, json_t *value)
+{
+    if (!json_is_boolean(value)) {
+        ngx_http_opensandbox_fault(draft->fault, name,
+                                   "\"keepPrefix\" is true or false");
+        return NGX_ERROR;
+    }
+
+    draft->record->keeps = 1;
+    draft->record->keep = json_is_true(value);
+
+    return NGX_OK;
 }
 
 

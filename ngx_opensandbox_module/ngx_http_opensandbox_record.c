@@ -174,6 +174,11 @@ ngx_http_opensandbox_record_json(ngx_http_opensandbox_record_t *record,
             object, "hostHeader", json_stringn((char *) text.data, text.len));
     }
 
+    if (record->keeps) {
+        failed |= json_object_set_new(object, "keepPrefix",
+                                      json_boolean(record->keep));
+    }
+
     if (record->headers.len) {
         failed |= json_object_set_new(
             object, "endpointHeaders",

@@ -92,6 +92,10 @@ typedef struct {
     uint16_t limited : 1;  /* to the ranges */
     uint16_t declared : 1; /* by the configuration */
 
+    /* whether the path goes on unstripped, where the record says so */
+    uint16_t keeps : 1;
+    uint16_t keep : 1;
+
     ngx_http_opensandbox_text_t  id;
     ngx_http_opensandbox_text_t  token;
     ngx_http_opensandbox_text_t  host;

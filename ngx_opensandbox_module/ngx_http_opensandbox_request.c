@@ -272,6 +272,45 @@ ngx_http_opensandbox_use_signed(ngx_http_request_t         *r,
 }
 
 
+ngx_int_t
+ngx_http_opensandbox_keep_prefix(ngx_http_request_t         *r,
+                                 ngx_http_opensandbox_ctx_t *ctx)
+{
+    u_char                          *p;
+    ngx_str_t                       *prefix, rest;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI || ctx->keep ||
+        !(ctx->record->keeps ? ctx->record->keep : olcf->keep_prefix))
+    {
+        return NGX_OK;
+    }
+
+    ctx->keep = 1;
+    prefix = &ctx->route.prefix;
+
+    /* as the client sent it, without a slash that was not there */
+
+    rest = ctx->prefix.len == prefix->len ? ctx->route.rest
+                                          : ctx->route.signed_rest;
+
+    p = ngx_pnalloc(r->pool, prefix->len + rest.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->rest.data = p;
+    ctx->rest.len = prefix->len + rest.len;
+
+    p = ngx_cpymem(p, prefix->data, prefix->len);
+    ngx_memcpy(p, rest.data, rest.len);
+
+    return NGX_OK;
+}
+
+
 ngx_table_elt_t *
 ngx_http_opensandbox_header(ngx_http_request_t *r, ngx_str_t *name,
                             ngx_uint_t *n)

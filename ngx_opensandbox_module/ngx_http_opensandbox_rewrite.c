@@ -22,6 +22,10 @@ static ngx_int_t
 ngx_http_opensandbox_rewrite_cookie(ngx_http_request_t         *r,
                                     ngx_http_opensandbox_ctx_t *ctx,
                                     ngx_str_t                  *value);
+static ngx_int_t
+ngx_http_opensandbox_rewrite_scope(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t *value, ngx_str_t *path);
 static ngx_uint_t
 ngx_http_opensandbox_own_host(ngx_http_request_t         *r,
                               ngx_http_opensandbox_ctx_t *ctx, ngx_str_t *host);
@@ -83,7 +87,10 @@ ngx_http_opensandbox_rewrite(ngx_http_request_t         *r,
         case sizeof("Service-Worker-Allowed") - 1:
             if (ngx_strncasecmp(h->key.data,
                                 (u_char *) "Service-Worker-Allowed", 22) == 0) {
-                rc = ngx_http_opensandbox_rewrite_url(r, ctx, &h->value, 0);
+                rc = ctx->keep ? ngx_http_opensandbox_rewrite_scope(
+                                     r, ctx, &h->value, &h->value)
+                               : ngx_http_opensandbox_rewrite_url(r, ctx,
+                                                                  &h->value, 0);
             }
             break;
 
@@ -177,18 +184,29 @@ ngx_http_opensandbox_rewrite_url(ngx_http_request_t         *r,
 }
 
 
-/* Brings the path at "at" of the value under the prefix. */
+/*
+ * Brings the path at "at" of the value under the prefix.  A program that keeps
+ * the prefix knows it without the signature.
+ */
 
 static ngx_int_t
 ngx_http_opensandbox_rewrite_path(ngx_http_request_t         *r,
                                   ngx_http_opensandbox_ctx_t *ctx,
                                   ngx_str_t *value, size_t at, ngx_str_t *path)
 {
+    size_t cut;
+
     if (ngx_http_opensandbox_prefixed(path, &ctx->prefix)) {
         return NGX_OK;
     }
 
-    return ngx_http_opensandbox_splice(r, value, at, 0, &ctx->prefix);
+    cut = 0;
+
+    if (ctx->keep && ngx_http_opensandbox_prefixed(path, &ctx->route.prefix)) {
+        cut = ctx->route.prefix.len;
+    }
+
+    return ngx_http_opensandbox_splice(r, value, at, cut, &ctx->prefix);
 }
 
 
@@ -275,12 +293,36 @@ ngx_http_opensandbox_rewrite_cookie(ngx_http_request_t         *r,
             path.data = p + 6;
             path.len = (size_t) (last - path.data);
 
-            return ngx_http_opensandbox_rewrite_path(
-                r, ctx, value, (size_t) (path.data - value->data), &path);
+            return ngx_http_opensandbox_rewrite_scope(r, ctx, value, &path);
         }
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Brings the path of a scope under the prefix, for a program that keeps it
+ * under the one without the signature, where its other requests go.
+ */
+
+static ngx_int_t
+ngx_http_opensandbox_rewrite_scope(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx,
+                                   ngx_str_t *value, ngx_str_t *path)
+{
+    ngx_str_t *prefix;
+
+    prefix = ctx->keep ? &ctx->route.prefix : &ctx->prefix;
+
+    if (path->len == 0 || path->data[0] != '/' ||
+        ngx_http_opensandbox_prefixed(path, prefix))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_opensandbox_splice(
+        r, value, (size_t) (path->data - value->data), 0, prefix);
 }
 
 

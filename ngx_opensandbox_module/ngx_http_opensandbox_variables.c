@@ -150,7 +150,10 @@ ngx_http_opensandbox_variable(ngx_http_request_t        *r,
         break;
 
     case NGX_HTTP_OPENSANDBOX_VAR_PREFIX:
-        value = ctx->prefix;
+        if (!ctx->keep) {
+            value = ctx->prefix;
+        }
+
         break;
 
     case NGX_HTTP_OPENSANDBOX_VAR_ENDPOINT:
