@@ -28,8 +28,12 @@ ngx_http_opensandbox_cookie_expires(ngx_http_request_t         *r,
                                     ngx_str_t                  *value);
 static ngx_uint_t
 ngx_http_opensandbox_cookie_next(ngx_str_t *text, ngx_str_t *pair);
+static void
+ngx_http_opensandbox_cookie_trim(ngx_str_t *pair);
 static ngx_uint_t
 ngx_http_opensandbox_cookie_own(ngx_str_t *pair, ngx_str_t *value);
+static ngx_uint_t
+ngx_http_opensandbox_cookie_of_page(ngx_str_t *pair, ngx_str_t *name);
 static ngx_int_t
 ngx_http_opensandbox_cookie_strip(ngx_http_request_t *r, ngx_str_t *text);
 static ngx_int_t
@@ -280,23 +284,34 @@ ngx_http_opensandbox_cookie_next(ngx_str_t *text, ngx_str_t *pair)
 }
 
 
+static void
+ngx_http_opensandbox_cookie_trim(ngx_str_t *pair)
+{
+    while (pair->len && (*pair->data == ' ' || *pair->data == '\t')) {
+        pair->data++;
+        pair->len--;
+    }
+
+    while (pair->len && (pair->data[pair->len - 1] == ' ' ||
+                         pair->data[pair->len - 1] == '\t'))
+    {
+        pair->len--;
+    }
+}
+
+
 static ngx_uint_t
 ngx_http_opensandbox_cookie_own(ngx_str_t *pair, ngx_str_t *value)
 {
     u_char    *p, *last;
-    ngx_str_t *name;
+    ngx_str_t *name, text;
     ngx_uint_t i;
 
-    p = pair->data;
-    last = p + pair->len;
+    text = *pair;
+    ngx_http_opensandbox_cookie_trim(&text);
 
-    while (p < last && (*p == ' ' || *p == '\t')) {
-        p++;
-    }
-
-    while (last > p && (last[-1] == ' ' || last[-1] == '\t')) {
-        last--;
-    }
+    p = text.data;
+    last = p + text.len;
 
     for (i = 0; i < 2; i++) {
         name = &ngx_http_opensandbox_cookie_names[i];
@@ -312,6 +327,63 @@ ngx_http_opensandbox_cookie_own(ngx_str_t *pair, ngx_str_t *value)
     }
 
     return 0;
+}
+
+
+/* Whether the pair tells a page's sandbox; and the "{id}-{port}" of its name.
+ */
+
+static ngx_uint_t
+ngx_http_opensandbox_cookie_of_page(ngx_str_t *pair, ngx_str_t *name)
+{
+    size_t    skip;
+    u_char   *equals;
+    ngx_str_t text;
+
+    text = *pair;
+    ngx_http_opensandbox_cookie_trim(&text);
+
+    skip = sizeof(NGX_HTTP_OPENSANDBOX_PAGE_COOKIE) - 1;
+
+    if (text.len <= skip ||
+        ngx_strncmp(text.data, NGX_HTTP_OPENSANDBOX_PAGE_COOKIE, skip) != 0)
+    {
+        return 0;
+    }
+
+    equals = memchr(text.data, '=', text.len);
+
+    name->data = text.data + skip;
+    name->len =
+        (size_t) ((equals ? equals : text.data + text.len) - name->data);
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_http_opensandbox_cookie_page(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_str_t        text, pair;
+    ngx_uint_t       i, n;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    n = 0;
+    i = 0;
+    part = &r->headers_in.headers.part;
+
+    while ((h = ngx_http_opensandbox_next_named(
+                &part, &i, &ngx_http_opensandbox_cookie_header)) != NULL)
+    {
+        text = h->value;
+
+        while (ngx_http_opensandbox_cookie_next(&text, &pair)) {
+            n += ngx_http_opensandbox_cookie_of_page(&pair, name);
+        }
+    }
+
+    return n;
 }
 
 
@@ -369,7 +441,8 @@ ngx_http_opensandbox_cookie_strip(ngx_http_request_t *r, ngx_str_t *text)
     rest = *text;
 
     while (!found && ngx_http_opensandbox_cookie_next(&rest, &pair)) {
-        found = ngx_http_opensandbox_cookie_own(&pair, &value);
+        found = ngx_http_opensandbox_cookie_own(&pair, &value) ||
+                ngx_http_opensandbox_cookie_of_page(&pair, &value);
     }
 
     if (!found) {
@@ -388,7 +461,9 @@ ngx_http_opensandbox_cookie_strip(ngx_http_request_t *r, ngx_str_t *text)
 
     while (ngx_http_opensandbox_cookie_next(&rest, &pair)) {
 
-        if (ngx_http_opensandbox_cookie_own(&pair, &value)) {
+        if (ngx_http_opensandbox_cookie_own(&pair, &value) ||
+            ngx_http_opensandbox_cookie_of_page(&pair, &value))
+        {
             continue;
         }
 
@@ -482,6 +557,16 @@ ngx_http_opensandbox_cookie_guard(ngx_http_request_t *r)
 
         while (p < last && (*p == ' ' || *p == '\t' || *p == '=')) {
             p++;
+        }
+
+        n = sizeof(NGX_HTTP_OPENSANDBOX_PAGE_COOKIE) - 1;
+
+        if ((size_t) (last - p) >= n &&
+            ngx_strncasecmp(p, (u_char *) NGX_HTTP_OPENSANDBOX_PAGE_COOKIE,
+                            n) == 0)
+        {
+            h->hash = 0;
+            continue;
         }
 
         for (n = 0; n < 2; n++) {

@@ -134,6 +134,10 @@ ngx_http_opensandbox_pass(ngx_http_request_t         *r,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
+        if (ngx_http_opensandbox_follow_offer(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
         rc = ngx_http_opensandbox_link_open(r, ctx);
 
         if (rc != NGX_DECLINED) {

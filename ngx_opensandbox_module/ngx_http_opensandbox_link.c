@@ -92,7 +92,9 @@ ngx_http_opensandbox_link_open(ngx_http_request_t         *r,
     ngx_uint_t                       is_signed, strict;
     ngx_http_opensandbox_loc_conf_t *olcf;
 
-    if (ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI) {
+    if (ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI ||
+        !ngx_http_opensandbox_navigation(r))
+    {
         return NGX_DECLINED;
     }
 
@@ -104,14 +106,10 @@ ngx_http_opensandbox_link_open(ngx_http_request_t         *r,
     if (ctx->keep && is_signed && (ctx->cookie.len || ctx->cookied)) {
         prefix = &ctx->route.prefix;
 
-    } else if (ctx->bare) {
+    } else if (ctx->bare || ctx->followed) {
         prefix = &ctx->prefix;
 
     } else {
-        return NGX_DECLINED;
-    }
-
-    if (!ngx_http_opensandbox_navigation(r)) {
         return NGX_DECLINED;
     }
 
@@ -133,7 +131,10 @@ ngx_http_opensandbox_link_open(ngx_http_request_t         *r,
                           p);
 
     if (prefix == &ctx->prefix) {
-        return ngx_http_opensandbox_link_send(r, NGX_HTTP_PERMANENT_REDIRECT,
+        return ngx_http_opensandbox_link_send(r,
+                                              ctx->followed
+                                                  ? NGX_HTTP_TEMPORARY_REDIRECT
+                                                  : NGX_HTTP_PERMANENT_REDIRECT,
                                               "Location", &value);
     }
 

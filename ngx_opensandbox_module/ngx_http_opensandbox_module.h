@@ -31,6 +31,10 @@
 #define NGX_HTTP_OPENSANDBOX_COOKIE_NONE   3
 
 
+/* what the name of a cookie that tells a page's sandbox begins with */
+#define NGX_HTTP_OPENSANDBOX_PAGE_COOKIE "opensandbox-page-"
+
+
 /* what became of a request, in the order of the table in _reply.c */
 typedef enum {
     NGX_HTTP_OPENSANDBOX_OK = 0,
@@ -158,6 +162,7 @@ typedef struct ngx_http_opensandbox_loc_conf_s {
     ngx_array_t              *trusted;    /* ngx_cidr_t, NULL without */
     ngx_uint_t                api_endpoints;
     ngx_flag_t                keep_prefix;
+    ngx_flag_t                follow_referer;
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 
@@ -231,6 +236,7 @@ struct ngx_http_opensandbox_ctx_s {
 
     /* the value of a Set-Cookie header that the answer is to have */
     ngx_str_t                     cookie;
+    ngx_str_t                     page;  /* the same of another one */
     ngx_http_opensandbox_relay_t *relay; /* of a tunnel, once it carries */
 
     /* of the location that an error page or a redirect has left, or of the
@@ -262,6 +268,9 @@ struct ngx_http_opensandbox_ctx_s {
 
     /* the route's URI ends with its prefix, but for a query */
     unsigned bare : 1;
+
+    /* the page that asks tells the route */
+    unsigned followed : 1;
 
     /* the sandbox gets the prefix, too */
     unsigned keep : 1;
@@ -530,6 +539,10 @@ ngx_http_opensandbox_cookie_offer(ngx_http_request_t         *r,
 ngx_int_t
 ngx_http_opensandbox_cookie_cut(ngx_http_request_t *r);
 
+/* How many cookies tell a page's sandbox, and the "{id}-{port}" of one. */
+ngx_uint_t
+ngx_http_opensandbox_cookie_page(ngx_http_request_t *r, ngx_str_t *name);
+
 /* Drops what a sandbox's answer does to the cookie. */
 void
 ngx_http_opensandbox_cookie_guard(ngx_http_request_t *r);
@@ -557,7 +570,8 @@ ngx_http_opensandbox_link_follow(ngx_http_request_t         *r,
 /*
  * Sends a browser that opens "{prefix}" to "{prefix}/", where the page's own
  * relative links lead to the sandbox; and where the prefix is kept, from a
- * signed address to the program's own, to which the cookie admits.
+ * signed address to the program's own, to which the cookie admits; and from a
+ * path outside of the prefix to the one below it.
  * NGX_DECLINED if there is no need.
  */
 ngx_int_t
@@ -591,10 +605,32 @@ ngx_http_opensandbox_navigation(ngx_http_request_t *r);
 ngx_uint_t
 ngx_http_opensandbox_opens(ngx_http_request_t *r);
 
+/* Whether a URL is of the host that the client asked for; and its path. */
+ngx_uint_t
+ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
+                               ngx_str_t *path);
+
 /* Why a page that asks may not use the cookie; NULL if it may. */
 const char *
 ngx_http_opensandbox_foreign(ngx_http_request_t         *r,
                              ngx_http_opensandbox_ctx_t *ctx);
+
+
+/* _follow.c: what pages in uri mode ask for outside of their prefix */
+
+/*
+ * Makes the route that the asking page tells.  NGX_OK; NGX_DECLINED, maybe with
+ * ctx->reason set; or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_opensandbox_follow(ngx_http_request_t              *r,
+                            ngx_http_opensandbox_loc_conf_t *olcf,
+                            ngx_http_opensandbox_ctx_t      *ctx);
+
+/* Makes ctx->page, where a browser opens a page; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_opensandbox_follow_offer(ngx_http_request_t         *r,
+                                  ngx_http_opensandbox_ctx_t *ctx);
 
 
 /* _balancer.c: upstream { opensandbox; } */

@@ -14,9 +14,6 @@
 static ngx_uint_t
 ngx_http_opensandbox_is(ngx_table_elt_t *h, const char *value);
 static ngx_uint_t
-ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
-                               ngx_str_t *path);
-static ngx_uint_t
 ngx_http_opensandbox_other_sandbox(ngx_http_request_t         *r,
                                    ngx_http_opensandbox_ctx_t *ctx,
                                    ngx_str_t                  *referer);
@@ -136,9 +133,7 @@ ngx_http_opensandbox_is(ngx_table_elt_t *h, const char *value)
 }
 
 
-/* Whether a URL is of the host that the client asked for; and its path. */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
                                ngx_str_t *path)
 {

@@ -216,6 +216,16 @@ ngx_http_opensandbox_header_filter(ngx_http_request_t *r)
         ctx->cookie.len = 0;
     }
 
+    if (ctx->page.len) {
+
+        if (ngx_http_opensandbox_add_header(r, "Set-Cookie", &ctx->page) !=
+            NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ctx->page.len = 0;
+    }
+
     return ngx_http_next_header_filter(r);
 }
 

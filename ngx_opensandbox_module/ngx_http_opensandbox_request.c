@@ -71,6 +71,17 @@ ngx_http_opensandbox_read_route(ngx_http_request_t              *r,
         rc = ngx_http_opensandbox_read_uri(r, olcf, ctx);
     }
 
+    /* what makes no attempt at a route may be a page's; any path is one here */
+
+    if (ctx->reason == NULL &&
+        (rc == NGX_DECLINED ||
+         (rc == NGX_ERROR && ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_URI &&
+          olcf->prefix.len == 0)) &&
+        ngx_http_opensandbox_follow(r, olcf, ctx) == NGX_OK)
+    {
+        rc = NGX_OK;
+    }
+
     if (rc != NGX_OK) {
         ctx->status = NGX_HTTP_OPENSANDBOX_BAD_ROUTE;
         ctx->reason = ctx->reason ? ctx->reason : ctx->route.error;
@@ -283,6 +294,7 @@ ngx_http_opensandbox_keep_prefix(ngx_http_request_t         *r,
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (ctx->mode != NGX_HTTP_OPENSANDBOX_MODE_URI || ctx->keep ||
+        ctx->followed ||
         !(ctx->record->keeps ? ctx->record->keep : olcf->keep_prefix))
     {
         return NGX_OK;
