@@ -112,6 +112,7 @@ ngx_http_opensandbox_signed(ngx_http_request_t         *r,
     ctx->reason = ngx_http_opensandbox_verify(
         omcf, ctx, form, &ctx->route.expires, &ctx->route.signature);
     if (ctx->reason) {
+        ctx->advice = NGX_HTTP_OPENSANDBOX_LINK_ADVICE;
         return NGX_HTTP_OPENSANDBOX_UNAUTHORIZED;
     }
 

@@ -73,7 +73,8 @@ ngx_http_opensandbox_cookie_admit(ngx_http_request_t         *r,
     if (olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_OFF ||
         ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER)
     {
-        return "no credential";
+        ngx_http_opensandbox_no_credential(r, ctx);
+        return ctx->reason;
     }
 
     /* the request's own, which it has lost on its way to another location */
@@ -88,7 +89,13 @@ ngx_http_opensandbox_cookie_admit(ngx_http_request_t         *r,
     }
 
     if (!ctx->cookied && ngx_http_opensandbox_cookie_find(r, ctx, &n) < 0) {
-        return n ? "no cookie is valid here" : "no credential";
+        if (n == 0) {
+            ngx_http_opensandbox_no_credential(r, ctx);
+            return ctx->reason;
+        }
+
+        ctx->advice = NGX_HTTP_OPENSANDBOX_LINK_ADVICE;
+        return "no cookie is valid here";
     }
 
     ctx->cookied = 1;

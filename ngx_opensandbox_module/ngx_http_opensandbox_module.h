@@ -34,6 +34,10 @@
 /* what the name of a cookie that tells a page's sandbox begins with */
 #define NGX_HTTP_OPENSANDBOX_PAGE_COOKIE "opensandbox-page-"
 
+/* for whoever had a link, which is of no use any more */
+#define NGX_HTTP_OPENSANDBOX_LINK_ADVICE \
+    "Ask whoever gave you this link for a new one."
+
 
 /* what became of a request, in the order of the table in _reply.c */
 typedef enum {
@@ -198,6 +202,7 @@ struct ngx_http_opensandbox_ctx_s {
     ngx_uint_t                    mode;
     ngx_http_opensandbox_status_e status;
     const char                   *reason;
+    const char                   *advice; /* NULL: the status' own */
 
     /* what the route was read for, by a location, from a URI */
     ngx_http_opensandbox_loc_conf_t *location;
@@ -525,7 +530,10 @@ ngx_http_opensandbox_equal(ngx_str_t *one, ngx_str_t *two);
 
 /* _cookie.c: what a signed route leaves in a browser */
 
-/* Whether a cookie admits to the route's sandbox: NULL, or what is wrong. */
+/*
+ * Whether a cookie admits to the route's sandbox: NULL, or what is wrong, and
+ * ctx->advice with it.
+ */
 const char *
 ngx_http_opensandbox_cookie_admit(ngx_http_request_t         *r,
                                   ngx_http_opensandbox_ctx_t *ctx);
@@ -609,6 +617,11 @@ ngx_http_opensandbox_opens(ngx_http_request_t *r);
 ngx_uint_t
 ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
                                ngx_str_t *path);
+
+/* Sets why a request without any credential has none, and what to do. */
+void
+ngx_http_opensandbox_no_credential(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx);
 
 /* Why a page that asks may not use the cookie; NULL if it may. */
 const char *

@@ -14,6 +14,10 @@
 static ngx_uint_t
 ngx_http_opensandbox_is(ngx_table_elt_t *h, const char *value);
 static ngx_uint_t
+ngx_http_opensandbox_framed(ngx_http_request_t *r);
+static ngx_uint_t
+ngx_http_opensandbox_signed_page(ngx_http_request_t *r);
+static ngx_uint_t
 ngx_http_opensandbox_other_sandbox(ngx_http_request_t         *r,
                                    ngx_http_opensandbox_ctx_t *ctx,
                                    ngx_str_t                  *referer);
@@ -130,6 +134,113 @@ ngx_http_opensandbox_is(ngx_table_elt_t *h, const char *value)
 {
     return h->value.len == ngx_strlen(value) &&
            ngx_strncmp(h->value.data, value, h->value.len) == 0;
+}
+
+
+void
+ngx_http_opensandbox_no_credential(ngx_http_request_t         *r,
+                                   ngx_http_opensandbox_ctx_t *ctx)
+{
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    ctx->reason = "no credential";
+
+    if (ctx->mode == NGX_HTTP_OPENSANDBOX_MODE_HEADER) {
+        return;
+    }
+
+    if (olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_OFF) {
+
+        if (ngx_http_opensandbox_signed_page(r)) {
+            ctx->reason = "the page was opened by a signed link, the cookie of "
+                          "which is off here (opensandbox_access_cookie)";
+        }
+
+        return;
+    }
+
+    if (ngx_http_opensandbox_framed(r)) {
+        ctx->advice = "Open the link in a window of its own.";
+        ctx->reason =
+            olcf->cookie == NGX_HTTP_OPENSANDBOX_COOKIE_NONE
+                ? "no cookie of a signed link came from a frame of another "
+                  "site: the browser keeps none there"
+                : "no cookie of a signed link comes from a frame of another "
+                  "site: that needs \"opensandbox_access_cookie none\"";
+        return;
+    }
+
+    if (ngx_http_opensandbox_signed_page(r)) {
+        ctx->advice = "Open the link in a window of its own, and let the "
+                      "browser keep its cookie.";
+        ctx->reason = "the page was opened by a signed link, but its cookie "
+                      "did not come with this request: in a frame of another "
+                      "site it needs \"opensandbox_access_cookie none\"";
+    }
+}
+
+
+/*
+ * Whether the request is of a frame in a page of another site: Chromium tells
+ * for each request there if cookies were at hand (Storage Access Headers),
+ * others for the frame itself alone (Fetch Metadata).
+ */
+
+static ngx_uint_t
+ngx_http_opensandbox_framed(ngx_http_request_t *r)
+{
+    ngx_uint_t       i, n;
+    ngx_table_elt_t *site, *dest;
+
+    static ngx_str_t   access = ngx_string("sec-fetch-storage-access");
+    static ngx_str_t   fetch_dest = ngx_string("sec-fetch-dest");
+    static const char *frames[] = {"iframe", "frame", "embed", "object",
+                                   "fencedframe"};
+
+    if (ngx_http_opensandbox_header(r, &access, &n)) {
+        return 1;
+    }
+
+    site = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_fetch_site, &n);
+    dest = ngx_http_opensandbox_header(r, &fetch_dest, &n);
+
+    if (site == NULL || dest == NULL ||
+        !ngx_http_opensandbox_is(site, "cross-site"))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < 5; i++) {
+        if (ngx_http_opensandbox_is(dest, frames[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Whether a page asks whose own address is a signed route in uri mode. */
+
+static ngx_uint_t
+ngx_http_opensandbox_signed_page(ngx_http_request_t *r)
+{
+    ngx_str_t                        path;
+    ngx_uint_t                       n;
+    ngx_table_elt_t                 *referer;
+    ngx_http_opensandbox_route_t     route;
+    ngx_http_opensandbox_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+    referer = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_referer, &n);
+
+    return referer &&
+           ngx_http_opensandbox_same_host(r, &referer->value, &path) &&
+           ngx_http_opensandbox_route_uri(&route, &path, &olcf->prefix) ==
+               NGX_OK &&
+           route.signature.len;
 }
 
 

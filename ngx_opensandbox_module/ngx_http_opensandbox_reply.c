@@ -54,8 +54,10 @@ static ngx_http_opensandbox_answer_t ngx_http_opensandbox_answers[] = {
      "Check the address: it must hold the id of a sandbox and a port.", 0},
 
     {ngx_string("unauthorized"), 401,
-     "sandbox %V, port %ui, needs an access token or a signed link",
-     "Ask whoever gave you this link for a new one.", 0},
+     "sandbox %V, port %ui, needs an access token",
+     "Send the token in the header OpenSandbox-Secure-Access, or ask whoever "
+     "runs this sandbox for access.",
+     0},
 
     {ngx_string("not_exposed"), 403, "sandbox %V does not expose port %ui",
      "Check the port, or have it exposed in the sandbox's record.", 0},
@@ -509,7 +511,7 @@ ngx_http_opensandbox_reply_body(ngx_http_request_t         *r,
             answer->status, &answer->name, answer->status);
         p = (u_char *) ngx_escape_html(p, message, ngx_strlen(message));
         p = ngx_slprintf(p, last, ".</p>\n<p>%s</p>\n</body></html>\n",
-                         answer->advice);
+                         ctx->advice ? ctx->advice : answer->advice);
 
     } else {
         p = ngx_slprintf(b->last, last, "{\"code\":\"%V\",\"message\":\"",
