@@ -101,12 +101,16 @@ ngx_http_opensandbox_link_open(ngx_http_request_t         *r,
     is_signed = (ctx->prefix.len != ctx->route.prefix.len);
     rest = is_signed ? ctx->route.signed_rest : ctx->route.rest;
 
-    /* the cookie comes with the answer, or has come with the request */
+    /*
+     * The cookie comes with the answer, or has come with the request.  A
+     * program that keeps its prefix has its own mind about the slash: Next.js
+     * redirects to where there is none.
+     */
 
     if (ctx->keep && is_signed && (ctx->cookie.len || ctx->cookied)) {
         prefix = &ctx->route.prefix;
 
-    } else if (ctx->bare || ctx->followed) {
+    } else if ((ctx->bare && !ctx->keep) || ctx->followed) {
         prefix = &ctx->prefix;
 
     } else {
@@ -126,9 +130,10 @@ ngx_http_opensandbox_link_open(ngx_http_request_t         *r,
     }
 
     value.data = p;
-    value.len = (size_t) (ngx_sprintf(p, "%s%V%s%V", strict ? "0; url=" : "",
-                                      prefix, ctx->bare ? "/" : "", &rest) -
-                          p);
+    value.len =
+        (size_t) (ngx_sprintf(p, "%s%V%s%V", strict ? "0; url=" : "", prefix,
+                              ctx->bare && !ctx->keep ? "/" : "", &rest) -
+                  p);
 
     if (prefix == &ctx->prefix) {
         return ngx_http_opensandbox_link_send(r,
