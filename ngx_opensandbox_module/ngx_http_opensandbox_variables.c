@@ -42,9 +42,11 @@ enum {
     NGX_HTTP_OPENSANDBOX_CLIENT_PORT
 };
 
+
 /*
- * What depends on the route is never cached: it is unknown before the location
- * is chosen, a redirect may choose another, and subrequests have theirs.
+ * What depends on the route, or on whom the location trusts, is never cached:
+ * it is unknown before the location is chosen, a redirect may choose another,
+ * and subrequests have theirs.
  */
 
 static ngx_http_variable_t ngx_http_opensandbox_vars[] = {
@@ -72,15 +74,15 @@ static ngx_http_variable_t ngx_http_opensandbox_vars[] = {
 
     {ngx_string("opensandbox_client_scheme"), NULL,
      ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_SCHEME,
-     0, 0},
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("opensandbox_client_host"), NULL,
-     ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_HOST, 0,
-     0},
+     ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_HOST,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("opensandbox_client_port"), NULL,
-     ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_PORT, 0,
-     0},
+     ngx_http_opensandbox_client_variable, NGX_HTTP_OPENSANDBOX_CLIENT_PORT,
+     NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     {ngx_string("opensandbox_upgrade"), NULL,
      ngx_http_opensandbox_upgrade_variable, 0, 0, 0},

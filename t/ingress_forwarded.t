@@ -7,7 +7,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 29;
+use Test::More tests => 30;
 use Harness;
 use Ingress;
 
@@ -122,6 +122,12 @@ is(seen($a, 'X-Real-IP') . seen($a, 'X-Forwarded-Proto'), '192.0.2.1https',
 reload($g, @http, server('192.0.2.1', $real));
 $a = get($g->{port}, "$base/", @front, 'X-Real-IP: 192.0.2.1');
 is(seen($a, 'X-Forwarded-Proto'), 'http', 'whom it names is not');
+
+# What was asked before the location was known
+reload($g, @http, server => 'set $early $opensandbox_client_scheme; location / { '
+    . 'opensandbox_trust_forwarded 127.0.0.1; opensandbox any; include %CONF%/opensandbox-proxy.conf; }');
+is(seen(get($g->{port}, "$base/", @front), 'X-Forwarded-Proto'), 'https',
+    'a location trusts for itself, whatever was asked before it was chosen');
 
 like(config_error(@http, server('10.0.0.0/33')),
     qr{invalid peer "10.0.0.0/33".*nginx.conf:\d+}, 'a range that is none is named');
