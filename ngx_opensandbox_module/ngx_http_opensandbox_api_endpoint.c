@@ -153,7 +153,7 @@ ngx_http_opensandbox_link_public(ngx_http_opensandbox_call_t *call,
 
     mode = 0;
 
-    if (ngx_http_arg(call->request, (u_char *) "mode", 4, &value) == NGX_OK) {
+    if (ngx_http_opensandbox_api_arg(call->request, "mode", &value) == NGX_OK) {
         mode = ngx_http_opensandbox_mode_value(&value);
 
         if (mode == 0 || mode == NGX_HTTP_OPENSANDBOX_MODE_ANY) {
