@@ -32,7 +32,6 @@ ngx_int_t
 ngx_http_opensandbox_api_page(ngx_http_request_t *r)
 {
     ngx_int_t                rc;
-    ngx_str_t                type;
     ngx_http_complex_value_t body;
 
     static ngx_str_t html = ngx_string("text/html");
@@ -63,7 +62,6 @@ ngx_http_opensandbox_api_page(ngx_http_request_t *r)
     ngx_memzero(&body, sizeof(ngx_http_complex_value_t));
 
     body.value = ngx_http_opensandbox_page;
-    type = html;
 
-    return ngx_http_send_response(r, NGX_HTTP_OK, &type, &body);
+    return ngx_http_send_response(r, NGX_HTTP_OK, &html, &body);
 }

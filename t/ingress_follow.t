@@ -7,12 +7,18 @@
 
 use strict;
 use warnings;
-use Test::More tests => 44;
+use Test::More tests => 45;
 use Harness;
 use Ingress;
 
 my $a = echo('a');
 my $b = echo('b');
+my $sets = backend(sub {
+	my ($s) = @_;
+	Ingress::read_head($s);
+	print $s "HTTP/1.1 204 No Content\r\nConnection: close\r\n"
+	    . "Set-Cookie: OpenSandbox-Page-b-80=1; Path=/\r\nSet-Cookie: own=1\r\n\r\n";
+});
 my $ws = backend(sub { websocket($_[0], Ingress::read_head($_[0])) });
 my $location = '{ opensandbox %s; include %%CONF%%/opensandbox-proxy.conf; %s }';
 my @http = (http => <<"EOT");
@@ -104,6 +110,8 @@ is(exchange($port, "GET /websockify HTTP/1.1\r\nHost: gw.test\r\n"
     . "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     . "Cookie: opensandbox-page-a-$ws=1\r\n\r\n")->{status}, 101,
     'a WebSocket, which has no referer, finds its way');
+is_deeply(get($port, "/sandboxes/a/port/$sets/")->{headers}{'set-cookie'}, ['own=1'],
+    'a sandbox cannot set one');
 reload($g, @http, server('any'));
 is(get($port, '/x', $cookie)->{status}, 400, 'nothing of this without the directive');
 is(get($port, "$page/", 'Accept: text/html')->{headers}{'set-cookie'}, undef, 'nor a cookie');
