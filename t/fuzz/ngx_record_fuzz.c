@@ -93,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_text(record, &record->id);
 		check_text(record, &record->token);
 		check_text(record, &record->host);
+		check_text(record, &record->headers);
 		assert(record->lean <= record->size);
 		check_places(record);
 		check_shown(pool, record, partial);
