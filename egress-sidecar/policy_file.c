@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy_file.h"
 
+#include "log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -55,6 +57,17 @@ static void keep_mode(int fd, const char *path)
 	(void)!fchown(fd, st.st_uid, st.st_gid);
 }
 
+/* A folder that cannot be opened or synced is known before anything is
+ * renamed in it. */
+static int open_folder(struct policy_file *file)
+{
+	char copy[sizeof(file->path)];
+
+	memcpy(copy, file->path, strlen(file->path) + 1);
+	file->folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return file->folder < 0 || fsync(file->folder) < 0 ? -errno : 0;
+}
+
 /* text in a temporary file beside its place, on the disk. */
 static int write_beside(struct policy_file *file)
 {
@@ -74,7 +87,7 @@ static int write_beside(struct policy_file *file)
 		err = -errno;
 	if (close(fd) < 0 && !err)
 		err = -errno;
-	return err;
+	return err ? err : open_folder(file);
 }
 
 /* Is there a file to write into where nothing can be put beside it? */
@@ -103,21 +116,6 @@ int policy_file_prepare(struct policy_file *file, const char *path,
 		return 0;
 	if (err)
 		policy_file_abandon(file);
-	return err;
-}
-
-/* The rename must outlive a power cut too. */
-static int sync_folder(const char *path)
-{
-	char copy[4096];
-	int fd, err;
-
-	memcpy(copy, path, strlen(path) + 1);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = fsync(fd) < 0 ? -errno : 0;
-	close(fd);
 	return err;
 }
 
@@ -154,6 +152,16 @@ static int write_in_place(const struct policy_file *file)
 	return err;
 }
 
+/* The rename is to outlive a power cut too. */
+static void sync_renamed(const struct policy_file *file)
+{
+	if (fsync(file->folder) < 0)
+		log_event(LOG_WARN, NULL,
+			  "a file's folder cannot be synced: after a power cut "
+			  "the old file may be there",
+			  "sfile", file->path, "serror", strerror(errno), NULL);
+}
+
 int policy_file_commit(struct policy_file *file)
 {
 	int err;
@@ -167,7 +175,7 @@ int policy_file_commit(struct policy_file *file)
 		err = write_in_place(file);
 	} else if (!err) {
 		file->temporary[0] = '\0';
-		err = sync_folder(file->path);
+		sync_renamed(file);
 	}
 	policy_file_abandon(file);
 	return err;
@@ -177,6 +185,8 @@ void policy_file_abandon(struct policy_file *file)
 {
 	if (file->temporary[0])
 		unlink(file->temporary);
+	if (file->folder >= 0)
+		close(file->folder);
 	free(file->text);
 	*file = (struct policy_file)POLICY_FILE_NONE;
 }

@@ -14,18 +14,19 @@
 struct policy_file {
 	char path[4096];      /* "": there is none */
 	char temporary[4112]; /* in the same folder; "": only text */
+	int folder;           /* open for syncing it; -1: none */
 	char *text;           /* owned */
 	size_t len;           /* bytes of text */
 };
 
-#define POLICY_FILE_NONE                    \
-	{                                   \
-		.path = "", .temporary = "" \
+#define POLICY_FILE_NONE                                  \
+	{                                                 \
+		.path = "", .temporary = "", .folder = -1 \
 	}
 
 /*
  * Write text and a newline to a temporary file in path's folder, or that of
- * the file that path is a link to, and sync it. It gets the mode and owner of
+ * the file that path is a link to, and sync both. It gets the mode and owner of
  * the file that it is to replace, and without one is its owner's alone. 0 or
  * -errno (-ENOSPC, -EROFS, -EACCES, ...); on error nothing is left.
  */
@@ -33,9 +34,12 @@ int policy_file_prepare(struct policy_file *file, const char *path,
 			const char *text, size_t len);
 
 /* Rename it into its place and sync the folder. 0 or -errno; on error the old
- * file is whole and the temporary one gone. A file that is a mount point, or
- * whose folder takes none beside it, is written over instead: the one case in
- * which a power cut may leave half of it. Does nothing where there is none. */
+ * file is whole and the temporary one gone. Once renamed it is what the next
+ * start reads, so that a folder which cannot be synced then is no error: it is
+ * logged that a power cut may bring back the old file. A file that is a mount
+ * point, or whose folder takes none beside it, is written over instead: the one
+ * case in which a power cut may leave half of it. Does nothing where there is
+ * none. */
 int policy_file_commit(struct policy_file *file);
 void policy_file_abandon(struct policy_file *file);
 
