@@ -330,6 +330,7 @@ static int renew_open(struct sandbox *s)
 static void on_refused(uv_poll_t *poll, int status, int events)
 {
 	struct sandbox *s = poll->data;
+	const char *fault;
 
 	(void)events;
 	if (status != 0)
@@ -337,6 +338,10 @@ static void on_refused(uv_poll_t *poll, int status, int events)
 	(void)filter_log_read(s->filter, refused_packet, s);
 	(void)sandbox_lost(s);
 	on_renew(s->renew);
+	fault = filter_fault(s->filter);
+	if (fault)
+		log_event(LOG_WARN, NULL, fault, "ssandbox_id",
+			  s->place.id[0] ? s->place.id : NULL, NULL);
 }
 
 static void free_handle(uv_handle_t *handle)

@@ -71,11 +71,27 @@ for my $how (qw(join sidecar)) {
 	is(stop($pid), 0, "$how: it ends well");
 }
 
+# A device with more queues than the sidecar has sockets left for.
+my $pid = sidecar($w, name => 'wide', env => \%rules);
+run('ip', '-n', $w->{sandbox}, 'link', 'add', 'late0', 'numtxqueues', '12',
+    'numrxqueues', '12', 'type', 'veth', 'peer', 'name', 'late1', 'netns',
+    $w->{host});
+run('ip', '-n', $w->{sandbox}, 'link', 'set', 'late0', 'up');
+ok(wait_for(sub { read_file("$dir/wide.log")
+	=~ /AF_XDP: a device that came later has more queues/ }),
+    'one that comes later, with more queues than are held, is told of');
+is(stop($pid), 0, 'it ends well');
+$pid = sidecar($w, name => 'wide-next', env => \%rules);
+is(xdp('late0'), 'EBUSY', 'the next start holds it');
+unlike(read_file("$dir/wide-next.log"), qr/AF_XDP/, 'whole');
+run('ip', '-n', $w->{sandbox}, 'link', 'del', 'late0');
+is(stop($pid), 0, 'it ends well');
+
 # A socket from before us.
 my $first = hostile_start($w, ROOT, 'first', 'xdp', 'eth0', $own, EVIL, 7, 300);
 ok(wait_for(sub { read_file("$dir/first.log") =~ /sent/ }),
     'a stranger is there first') or diag read_file("$dir/first.log");
-my $pid = sidecar($w, name => 'second', env => \%rules);
+$pid = sidecar($w, name => 'second', env => \%rules);
 like(read_file("$dir/second.log"), qr/AF_XDP: a socket that is not ours/,
     'the sidecar says so');
 stop($first);
@@ -103,4 +119,4 @@ is((capture(@curl, '-X', 'DELETE', 'http://agent/v1/sandboxes/sb'))[1], '204',
 ok(wait_for(sub { xdp('eth0') eq 'sent' }), 'it may use them again');
 is(stop($agent), 0, 'the agent ends well');
 
-done_testing(39);
+done_testing(44);

@@ -18,8 +18,13 @@
 #include <unistd.h>
 
 #define XDP_NOT_HELD                                                         \
-	"AF_XDP cannot be kept from the sandbox (it takes CAP_NET_RAW, and " \
-	"RLIMIT_MEMLOCK): with CAP_NET_RAW it can send frames past the policy"
+	"AF_XDP cannot be kept from the sandbox (it takes CAP_NET_RAW, "     \
+	"RLIMIT_MEMLOCK, and a unit that permits AF_XDP): with CAP_NET_RAW " \
+	"it can send frames past the policy"
+#define XDP_NOT_ALL                                                            \
+	"AF_XDP: a device that came later has more queues than are held: "     \
+	"with CAP_NET_RAW the sandbox can send frames past the policy; start " \
+	"the sidecar again, or give the device fewer queues"
 #define XDP_BUSY                                                         \
 	"AF_XDP: a socket that is not ours is bound to a device of the " \
 	"sandbox's: its frames pass by the policy"
@@ -209,6 +214,14 @@ const char *filter_missing(const struct filter *filter, size_t i)
 	return i < MISSING_MAX ? filter->missing[i] : NULL;
 }
 
+const char *filter_fault(struct filter *filter)
+{
+	const char *fault = filter->fault;
+
+	filter->fault = NULL;
+	return fault;
+}
+
 /* The first ruleset of this process replaces whatever tables are there; later
  * ones keep the chains at the hooks, so that no packet is lost. The table of
  * egress hooks changes with the devices alone. */
@@ -292,6 +305,20 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	return 0;
 }
 
+/* What it says is for filter_fault(). */
+static void follow_xdp(struct filter *filter, const struct links *links)
+{
+	int ret = xdp_hold(filter->xdp, filter->settings.netns, links->at,
+			   links->n_devices);
+
+	if (ret == -EBUSY)
+		filter->fault = XDP_BUSY;
+	else if (ret == -EPERM || ret == -E2BIG)
+		filter->fault = XDP_NOT_ALL;
+	else if (ret < 0)
+		filter->fault = XDP_NOT_HELD;
+}
+
 static int follow_links(struct filter *filter)
 {
 	struct ruleset r = {.settings = &filter->settings};
@@ -303,8 +330,7 @@ static int follow_links(struct filter *filter)
 		return 0;
 	ret = links_read(&links, &filter->route);
 	if (ret == 0 && filter->xdp)
-		(void)xdp_hold(filter->xdp, filter->settings.netns, links.at,
-			       links.n_devices);
+		follow_xdp(filter, &links);
 	if (ret < 0)
 		return ret;
 	if (links_same(&links, &filter->links)) {

@@ -116,6 +116,10 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
  * after the last. */
 const char *filter_missing(const struct filter *filter, size_t i);
 
+/* What filter_log_read() found that cannot be kept from the sandbox, a constant
+ * line, once; NULL: nothing since. */
+const char *filter_fault(struct filter *filter);
+
 /*
  * Put the policy in force: one batch replaces every rule, range and learned
  * address, taken from the table by lease_table_judge(), and raises the

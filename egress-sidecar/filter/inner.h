@@ -48,6 +48,7 @@ struct filter {
 	bool has_fib, has_egress;
 	struct xdp_holds *xdp, *own_xdp; /* NULL: not held */
 	const char *missing[MISSING_MAX + 1];
+	const char *fault; /* since filter_fault(), NULL: none */
 	struct filter_peer peers[FILTER_PEERS_MAX]; /* of filter_let_out() */
 	size_t n_peers;
 	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */

@@ -7,6 +7,7 @@
 #include <linux/if_xdp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,8 @@ enum {
 
 struct held {
 	unsigned device; /* index, 0: a spare */
+	uint32_t queue;
+	bool last; /* the device has no other beyond */
 	int fd;
 };
 
@@ -40,18 +43,30 @@ struct area {
 	size_t size;
 };
 
-static int add(struct xdp_holds *holds, unsigned device, int fd)
+static int add(struct xdp_holds *holds, unsigned device, uint32_t queue, int fd)
 {
 	if (holds->n == QUEUES_MAX)
 		return -E2BIG;
-	holds->at[holds->n++] = (struct held){device, fd};
+	holds->at[holds->n++] =
+		(struct held){.device = device, .queue = queue, .fd = fd};
 	return 0;
 }
 
+static struct held *held_queue(struct xdp_holds *holds, unsigned device,
+			       uint32_t queue)
+{
+	for (size_t i = 0; i < holds->n; i++)
+		if (holds->at[i].device == device &&
+		    holds->at[i].queue == queue)
+			return &holds->at[i];
+	return NULL;
+}
+
+/* Every queue of it. */
 static bool holds_device(const struct xdp_holds *holds, unsigned device)
 {
 	for (size_t i = 0; i < holds->n; i++)
-		if (holds->at[i].device == device)
+		if (holds->at[i].device == device && holds->at[i].last)
 			return true;
 	return false;
 }
@@ -119,7 +134,7 @@ int xdp_new(struct xdp_holds **out, int netns, size_t spares)
 
 		if (fd < 0)
 			break;
-		(void)add(holds, 0, fd);
+		(void)add(holds, 0, 0, fd);
 	}
 	area_unmap(&area);
 	return 0;
@@ -181,18 +196,26 @@ static int hold_device(struct xdp_holds *holds, int netns, unsigned device,
 		       const struct area *area)
 {
 	int err = 0, busy = 0;
+	struct held *before;
 
 	for (uint32_t queue = 0; !err; queue++) {
-		int fd = take_socket(holds, netns, area);
+		struct held *held = held_queue(holds, device, queue);
+		int fd;
 
+		if (held)
+			continue;
+		fd = take_socket(holds, netns, area);
 		if (fd < 0)
 			return fd;
 		err = bind_patiently(fd, device, queue);
 		if (!err)
-			err = add(holds, device, fd);
+			err = add(holds, device, queue, fd);
+		before = held_queue(holds, device, queue ? queue - 1 : 0);
+		if (err == -EINVAL && before && !busy)
+			before->last = true;
 		if (err == -EINVAL || err == -ENETDOWN) {
 			/* Still good for another device. */
-			if (!holds->maker || add(holds, 0, fd) < 0)
+			if (!holds->maker || add(holds, 0, 0, fd) < 0)
 				close(fd);
 		} else if (err) {
 			close(fd);
@@ -222,6 +245,20 @@ static void let_go_of_others(struct xdp_holds *holds,
 	}
 }
 
+/* Where that cannot be read, it has. */
+static bool kernel_has_xdp(void)
+{
+	FILE *file = fopen("/proc/net/protocols", "re");
+	char line[256];
+	bool found = !file;
+
+	while (!found && fgets(line, sizeof(line), file))
+		found = strncmp(line, "XDP ", 4) == 0;
+	if (file)
+		(void)fclose(file);
+	return found;
+}
+
 int xdp_hold(struct xdp_holds *holds, int netns, const struct link *devices,
 	     size_t n)
 {
@@ -241,5 +278,7 @@ int xdp_hold(struct xdp_holds *holds, int netns, const struct link *devices,
 		ret = ret ? ret : err;
 	}
 	area_unmap(&area);
-	return ret == -EAFNOSUPPORT ? 0 : ret;
+	/* Nobody has it, or we alone may not: a unit's RestrictAddressFamilies
+	 * answers the same. */
+	return ret == -EAFNOSUPPORT && !kernel_has_xdp() ? 0 : ret;
 }
