@@ -338,8 +338,7 @@ static void on_refused(uv_poll_t *poll, int status, int events)
 	(void)filter_log_read(s->filter, refused_packet, s);
 	(void)sandbox_lost(s);
 	on_renew(s->renew);
-	fault = filter_fault(s->filter);
-	if (fault)
+	while ((fault = filter_fault(s->filter)))
 		log_event(LOG_WARN, NULL, fault, "ssandbox_id",
 			  s->place.id[0] ? s->place.id : NULL, NULL);
 }

@@ -118,6 +118,21 @@ static void reply_guarded(struct reply *reply, unsigned status,
 		reply_json(reply, status, guarded_json(g, true));
 }
 
+static void reply_put(struct reply *reply, unsigned status,
+		      const struct guarded *g, bool packet)
+{
+	static const char warning[] =
+		"a packet socket is bound to a device, as gVisor's network "
+		"stack and packet captures do: its frames are not judged but "
+		"dropped, so that a sandbox without another network has none";
+	json_t *json = guarded_json(g, true);
+
+	if (packet)
+		json_object_set_new(json, "warnings",
+				    json_pack("[s]", warning));
+	reply_json(reply, status, json);
+}
+
 /* One namespace has one policy: that of whoever came first. Whoever asks for
  * another one is told so; a default gives way. */
 static bool may_join(const struct guarded *there,
@@ -175,15 +190,46 @@ static void put_there(struct guarded *there, const struct guards_wish *wish,
 	rules_free(wish->rules);
 }
 
+/* A virtual machine whose frames are redirected would have no network, or one
+ * without rules where the kernel lacks the egress hook. What the sandbox itself
+ * may do at any time, such as a socket of packet(7), is no reason to leave it
+ * open: it is told. */
+static bool may_guard(int netns, struct filter_bypass *found,
+		      struct reply *reply)
+{
+	int err = filter_bypass(netns, found);
+
+	if (err)
+		reply_fault(reply, 500, "internal", NULL,
+			    "the namespace's devices: %s", strerror(-err));
+	else if (found->redirected[0])
+		reply_fault(reply, 422, "unsupported", "netns",
+			    "tc redirects the frames of %s (mirred, as Kata's "
+			    "tcfilter and Firecracker's CNI plugin do) past "
+			    "the packet filter: give the machine a routed tap",
+			    found->redirected);
+	return !err && !found->redirected[0];
+}
+
 static void put_new(struct agent *agent, const struct guards_wish *wish,
 		    int netns, struct guarded *old, struct reply *reply)
 {
+	struct filter_bypass found;
 	struct guarded *g = NULL;
 	char message[256];
-	unsigned status = old ? 200 : 201;
-	int err = guards_put(&g, &agent->guards, wish, netns, old, message);
+	int err;
 
-	reply_guarded(reply, status, g, err, message);
+	if (!may_guard(netns, &found, reply)) {
+		close(netns);
+		rules_free(wish->rules);
+		return;
+	}
+	err = guards_put(&g, &agent->guards, wish, netns, old, message);
+	if (err) {
+		reply_guarded(reply, 500, g, err, message);
+		return;
+	}
+	reply_put(reply, old ? 200 : 201, g, found.packet);
 }
 
 static void put_at(struct agent *agent, struct agent_record *record,

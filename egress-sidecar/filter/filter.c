@@ -17,18 +17,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define XDP_NOT_HELD                                                         \
-	"AF_XDP cannot be kept from the sandbox (it takes CAP_NET_RAW, "     \
-	"RLIMIT_MEMLOCK, and a unit that permits AF_XDP): with CAP_NET_RAW " \
-	"it can send frames past the policy"
-#define XDP_NOT_ALL                                                            \
-	"AF_XDP: a device that came later has more queues than are held: "     \
-	"with CAP_NET_RAW the sandbox can send frames past the policy; start " \
-	"the sidecar again, or give the device fewer queues"
-#define XDP_BUSY                                                         \
-	"AF_XDP: a socket that is not ours is bound to a device of the " \
-	"sandbox's: its frames pass by the policy"
-
 enum {
 	APPLY_TRIES = 3,
 	XDP_SPARES = 8 /* queues of devices that come later */
@@ -109,38 +97,6 @@ int filter_hold_xdp(struct xdp_holds **out, int netns)
 	return 0;
 }
 
-/* Hold the queues of AF_XDP. What that does not do is said once. */
-static int open_xdp(struct filter *filter)
-{
-	const struct filter_settings *s = &filter->settings;
-	struct links links;
-	int ret;
-
-	if (s->dns_only || s->audit)
-		return 0;
-	if (s->without & FILTER_XDP) {
-		probe_miss(filter, XDP_NOT_HELD);
-		return 0;
-	}
-	filter->xdp = s->xdp;
-	if (!filter->xdp) {
-		ret = xdp_new(&filter->own_xdp, s->netns, 0);
-		if (ret < 0)
-			return ret;
-		filter->xdp = filter->own_xdp;
-	}
-	ret = links_read(&links, &filter->route);
-	if (ret < 0)
-		return ret;
-	ret = xdp_hold(filter->xdp, s->netns, links.at, links.n_devices);
-	links_free(&links);
-	if (ret == -EBUSY)
-		probe_miss(filter, XDP_BUSY);
-	else if (ret < 0)
-		probe_miss(filter, XDP_NOT_HELD);
-	return 0;
-}
-
 int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why)
 {
@@ -197,7 +153,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	if (ret < 0)
 		goto cleanup;
 	*why = "the devices of the sandbox's network namespace";
-	ret = open_xdp(filter);
+	ret = devices_open(filter);
 	if (ret < 0)
 		goto cleanup;
 	*why = NULL;
@@ -212,14 +168,6 @@ cleanup:
 const char *filter_missing(const struct filter *filter, size_t i)
 {
 	return i < MISSING_MAX ? filter->missing[i] : NULL;
-}
-
-const char *filter_fault(struct filter *filter)
-{
-	const char *fault = filter->fault;
-
-	filter->fault = NULL;
-	return fault;
 }
 
 /* The first ruleset of this process replaces whatever tables are there; later
@@ -305,20 +253,6 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	return 0;
 }
 
-/* What it says is for filter_fault(). */
-static void follow_xdp(struct filter *filter, const struct links *links)
-{
-	int ret = xdp_hold(filter->xdp, filter->settings.netns, links->at,
-			   links->n_devices);
-
-	if (ret == -EBUSY)
-		filter->fault = XDP_BUSY;
-	else if (ret == -EPERM || ret == -E2BIG)
-		filter->fault = XDP_NOT_ALL;
-	else if (ret < 0)
-		filter->fault = XDP_NOT_HELD;
-}
-
 static int follow_links(struct filter *filter)
 {
 	struct ruleset r = {.settings = &filter->settings};
@@ -329,8 +263,8 @@ static int follow_links(struct filter *filter)
 	if (!filter->applied || filter->settings.dns_only)
 		return 0;
 	ret = links_read(&links, &filter->route);
-	if (ret == 0 && filter->xdp)
-		follow_xdp(filter, &links);
+	if (ret == 0)
+		devices_follow(filter, &links);
 	if (ret < 0)
 		return ret;
 	if (links_same(&links, &filter->links)) {

@@ -112,6 +112,13 @@ int filter_true_peer(const struct filter_peer *to, struct filter_peer *peer);
 int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why);
 
+/* What passes by the namespace's IP hooks (-1: ours). */
+struct filter_bypass {
+	char redirected[16]; /* a device whose frames tc redirects, "": none */
+	bool packet;         /* a packet(7) socket of IP is bound to a device */
+};
+int filter_bypass(int netns, struct filter_bypass *found);
+
 /* A line for each kernel feature that is missing and what that costs; NULL
  * after the last. */
 const char *filter_missing(const struct filter *filter, size_t i);

@@ -10,7 +10,8 @@
 #include "xdp.h"
 
 enum {
-	MISSING_MAX = 8
+	MISSING_MAX = 8,
+	FAULTS_MAX = 4
 };
 
 /* How far the look through open connections is. */
@@ -48,7 +49,8 @@ struct filter {
 	bool has_fib, has_egress;
 	struct xdp_holds *xdp, *own_xdp; /* NULL: not held */
 	const char *missing[MISSING_MAX + 1];
-	const char *fault; /* since filter_fault(), NULL: none */
+	const char *faults[FAULTS_MAX + 1];         /* since filter_fault() */
+	bool bypassed;                              /* and that was said */
 	struct filter_peer peers[FILTER_PEERS_MAX]; /* of filter_let_out() */
 	size_t n_peers;
 	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
@@ -92,6 +94,11 @@ void takeover_forget_generations(struct channel *c);
 /* Forget where port 53 was sent: what comes again from the same source port
  * is sent anew. Best effort. */
 void takeover_forget_redirected(struct channel *c);
+
+/* What the devices let pass by us: at the start for filter_missing(), later for
+ * filter_fault(). 0 or -errno. */
+int devices_open(struct filter *filter);
+void devices_follow(struct filter *filter, const struct links *links);
 
 /* Note what is missing; line is a constant. */
 void probe_miss(struct filter *filter, const char *line);
