@@ -66,9 +66,12 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 			false, NULL);
 	if (r->settings->dns_only)
 		return;
-	if (r->has_fib)
+	if (r->has_fib) {
 		batch_add_chain(b, "prerouting", "filter", NF_INET_PRE_ROUTING,
 				PRIORITY_SOURCE, false, NULL);
+		batch_add_chain(b, RULESET_GUESTS, "nat", NF_INET_PRE_ROUTING,
+				PRIORITY_DNS, false, NULL);
+	}
 	batch_add_chain(b, "input", "filter", NF_INET_LOCAL_IN,
 			NF_IP_PRI_FILTER, true, NULL);
 	batch_add_chain(b, "forward", "filter", NF_INET_FORWARD,
@@ -240,6 +243,32 @@ static void write_redirection(struct batch *b, const struct filter_settings *s)
 		rule_destination_port(b, PORT_DNS);
 		rule_set_ct_mark(b, RULESET_MARK_REDIRECTED);
 		rule_redirect(b, s->dns_port);
+	}
+}
+
+/*
+ * A machine behind a routed tap, or a container inside, asks a resolver beyond
+ * us: what comes from one device and leaves by another. What is for an address
+ * of the namespace's own is for a server there. IPv4 alone: the kernel takes
+ * no packet to ::1 from a device.
+ */
+static void write_guests(struct batch *b, const struct filter_settings *s)
+{
+	uint32_t unicast = RTN_UNICAST, none = 0;
+
+	skip_exempt(b, RULESET_GUESTS, s, NFPROTO_IPV4, false);
+	for (size_t i = 0; i < COUNT(with_ports); i++) {
+		rule_begin(b, RULESET_GUESTS);
+		rule_nfproto(b, NFPROTO_IPV4);
+		rule_l4proto(b, with_ports[i]);
+		rule_destination_port(b, PORT_DNS);
+		rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
+		rule_load_fib(b, NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF,
+			      NFT_FIB_RESULT_OIF, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
+		rule_set_ct_mark(b, RULESET_MARK_GUESTS);
+		rule_dnat_loopback4(b, s->dns_port);
 	}
 }
 
@@ -464,6 +493,9 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "loopback");
 	accept_marked(b, "output", r->generation, IP_CT_DIR_ORIGINAL);
 	accept_marked(b, "output", r->inbound_mark, IP_CT_DIR_REPLY);
+	if (r->has_fib)
+		accept_marked(b, "output", RULESET_MARK_GUESTS,
+			      IP_CT_DIR_REPLY);
 	accept_redirected(b, "output", r->settings);
 	write_hole(b, r->settings);
 	write_own_connections(b, r->settings);
@@ -611,6 +643,9 @@ static void write_input(struct batch *b, const struct ruleset *r)
 	rule_accept(b);
 	accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
+	if (r->has_fib)
+		accept_marked(b, "input", RULESET_MARK_GUESTS,
+			      IP_CT_DIR_ORIGINAL);
 	if (s->mark)
 		accept_marked(b, "input", RULESET_MARK_OURS, IP_CT_DIR_REPLY);
 	write_input_services(b, s);
@@ -632,8 +667,8 @@ static void write_input(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "refuse_in");
 }
 
-/* For containers inside the sandbox. Their port 53 is refused like any other
- * resolver's: our listeners are on loopback, out of their reach. */
+/* For containers inside the sandbox and machines behind it. Port 53 does not
+ * come here, but for IPv6, where it is refused. */
 static void write_forward(struct batch *b, const struct ruleset *r)
 {
 	refuse_detours(b, "forward", r->settings);
@@ -658,8 +693,19 @@ static void write_forward(struct batch *b, const struct ruleset *r)
  * with a source that is not behind the device that it came from. */
 static void write_prerouting(struct batch *b)
 {
+	static const uint8_t loopback4[] = {127, 0, 0, 0},
+			     first[] = {255, 0, 0, 0};
 	uint32_t unicast = RTN_UNICAST, none = 0;
 
+	/* Where a device may lead to loopback, for the DNS of those behind it,
+	 * nothing else may take that road. */
+	rule_begin(b, "prerouting");
+	rule_meta_is_not(b, NFT_META_IIF, LOOPBACK_INDEX);
+	load_destination(b, NFPROTO_IPV4, 0);
+	rule_mask(b, 0, first, sizeof(first));
+	rule_compare(b, 0, NFT_CMP_EQ, loopback4, sizeof(loopback4));
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
 	rule_begin(b, "prerouting");
 	rule_ct_state(b, NFT_STATE_NEW);
 	rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
@@ -680,6 +726,8 @@ void chains_write_enforcement(struct batch *b, const struct ruleset *r)
 	write_postrouting(b);
 	write_input(b, r);
 	write_forward(b, r);
-	if (r->has_fib)
+	if (r->has_fib) {
 		write_prerouting(b);
+		write_guests(b, r->settings);
+	}
 }

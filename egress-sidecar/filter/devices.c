@@ -4,6 +4,7 @@
  * is done about it: the queues of AF_XDP are held, the rest is told of.
  */
 #include "bypass.h"
+#include "guests.h"
 #include "inner.h"
 
 #include <errno.h>
@@ -25,6 +26,10 @@
 	"tc redirects a device's frames past the packet filter (mirred, as " \
 	"virtual machines have it): they cannot be judged, and what the "    \
 	"egress hook sees of them is dropped; give the machine a routed tap"
+
+#define GUESTS                                                                 \
+	"DNS of machines behind a routed tap is not answered: route_localnet " \
+	"cannot be set for their device (/proc/sys)"
 
 /* Hold the queues of AF_XDP. What that does not do is said once. */
 static int open_xdp(struct filter *filter, const struct links *links)
@@ -96,6 +101,12 @@ static void follow_bypass(struct filter *filter, const struct links *links)
 	filter->bypassed = bypassed;
 }
 
+/* Is there anything to be redirected? */
+static bool has_guests(const struct filter *filter)
+{
+	return filter->has_fib && !filter->settings.dns_only;
+}
+
 int devices_open(struct filter *filter)
 {
 	struct links links;
@@ -107,6 +118,9 @@ int devices_open(struct filter *filter)
 	filter->bypassed = bypass_redirected(&filter->route, &links) != NULL;
 	if (filter->bypassed)
 		probe_miss(filter, BYPASSED);
+	if (has_guests(filter) &&
+	    guests_allow(filter->settings.netns, &links) < 0)
+		probe_miss(filter, GUESTS);
 	links_free(&links);
 	return ret;
 }
@@ -116,4 +130,7 @@ void devices_follow(struct filter *filter, const struct links *links)
 	if (filter->xdp)
 		follow_xdp(filter, links);
 	follow_bypass(filter, links);
+	/* Who has dropped its privileges cannot enter again. */
+	if (has_guests(filter))
+		(void)guests_allow(filter->settings.netns, links);
 }

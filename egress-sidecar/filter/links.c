@@ -218,7 +218,8 @@ void links_free(struct links *links)
 int links_follow(struct channel *route)
 {
 	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
-				     RTNLGRP_IPV6_IFADDR, RTNLGRP_TC};
+				     RTNLGRP_IPV6_IFADDR, RTNLGRP_TC,
+				     RTNLGRP_IPV4_NETCONF};
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		if (setsockopt(route->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Conntrack marks. Generations have the top bit clear; connections that were
- * let in have it set, and so have those of DNS that was redirected to us and
- * of connections that we opened ourselves. None is 0, which a connection has
- * that nobody judged. Pure.
+ * let in have it set, and so have those of DNS that was redirected to us, here
+ * or on its way through, and of connections that we opened ourselves. None is
+ * 0, which a connection has that nobody judged. Pure.
  */
 #ifndef EGRESS_FILTER_MARKS_H
 #define EGRESS_FILTER_MARKS_H
@@ -14,6 +14,7 @@
 #define RULESET_MARK_INBOUND    0x80000000U /* this bit */
 #define RULESET_MARK_REDIRECTED 0x80000001U
 #define RULESET_MARK_OURS       0x80000002U /* of filter_let_out() */
+#define RULESET_MARK_GUESTS     0x80000003U /* DNS of machines behind us */
 
 /* The mark of connections that settings with this hash let in: never one of the
  * above, never a generation. */

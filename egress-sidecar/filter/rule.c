@@ -358,6 +358,24 @@ void rule_redirect(struct batch *b, uint16_t port)
 	rule_end(b);
 }
 
+void rule_dnat_loopback4(struct batch *b, uint16_t port)
+{
+	const uint32_t self = htonl(INADDR_LOOPBACK);
+	uint16_t wire = htons(port);
+	struct nftnl_expr *e;
+
+	rule_load_data(b, 0, &self, sizeof(self));
+	rule_load_data(b, 1, &wire, sizeof(wire));
+	e = expression(b, "nat");
+	if (e) {
+		nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_TYPE, NFT_NAT_DNAT);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_FAMILY, NFPROTO_IPV4);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_ADDR_MIN, reg(0));
+		nftnl_expr_set_u32(e, NFTNL_EXPR_NAT_REG_PROTO_MIN, reg(1));
+	}
+	rule_end(b);
+}
+
 void rule_count(struct batch *b, const char *counter)
 {
 	struct nftnl_expr *e = expression(b, "objref");

@@ -67,6 +67,8 @@ void rule_set_ct_mark(struct batch *b, uint32_t mark);
 void rule_set_meta_mark(struct batch *b, uint32_t mark);
 void rule_notrack(struct batch *b);
 void rule_redirect(struct batch *b, uint16_t port);
+/* Send it to port of 127.0.0.1. */
+void rule_dnat_loopback4(struct batch *b, uint16_t port);
 void rule_count(struct batch *b, const char *counter);
 void rule_limit(struct batch *b, uint32_t per_second, uint32_t burst);
 void rule_log(struct batch *b, uint16_t group, const char *prefix,

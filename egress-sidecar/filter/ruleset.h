@@ -13,6 +13,7 @@
 #define RULESET_TABLE   "opensandbox"
 #define RULESET_REFUSED "refused" /* counter of refused packets */
 #define RULESET_DNS     "dns"     /* chain of the redirection */
+#define RULESET_GUESTS  "guests"  /* the same for what is forwarded */
 
 /* Sets of learned addresses, by what their keys are. */
 enum learned_set {

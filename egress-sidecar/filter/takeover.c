@@ -271,6 +271,7 @@ void takeover_forget_generations(struct channel *c)
 void takeover_forget_redirected(struct channel *c)
 {
 	forget(c, RULESET_MARK_REDIRECTED, UINT32_MAX);
+	forget(c, RULESET_MARK_GUESTS, UINT32_MAX);
 }
 
 /* A connection of port 53, as conntrack names it. */

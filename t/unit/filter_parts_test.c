@@ -96,6 +96,7 @@ static void test_marks(void **state)
 		assert_int_not_equal(inbound, RULESET_MARK_INBOUND);
 		assert_int_not_equal(inbound, RULESET_MARK_REDIRECTED);
 		assert_int_not_equal(inbound, RULESET_MARK_OURS);
+		assert_int_not_equal(inbound, RULESET_MARK_GUESTS);
 		for (int k = 0; k < 5; k++) {
 			uint32_t before = generation;
 
