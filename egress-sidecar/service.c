@@ -461,7 +461,8 @@ static int shared_start(struct worker *w)
 	err = way_start(w);
 	if (!err && settings->webhook_url[0])
 		err = webhook_open(&w->shared.webhook, &w->outlets,
-				   settings->webhook_url);
+				   settings->webhook_url,
+				   settings->run == RUN_AGENT);
 	if (err)
 		log_fatal("OPENSANDBOX_EGRESS_DENY_WEBHOOK: %s",
 			  strerror(-err));

@@ -7,12 +7,15 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum {
 	QUEUE_MAX = 1024,
+	SHARE_MAX = QUEUE_MAX / 16, /* of one sandbox among several */
+	SHARES = 4096,
 	TIMEOUT_MS = 5000,
 	RETRIES = 3,
 	RETRY_FIRST_MS = 1000,
@@ -22,6 +25,7 @@ enum {
 
 struct denial {
 	struct denial *next;
+	uint16_t *share; /* that it is counted in */
 	char *body;
 };
 
@@ -33,6 +37,9 @@ struct webhook {
 	uv_timer_t retry;
 	char *url;
 	struct denial *first, **last;
+	/* Denials in the queue, by the hash of their sandbox: two that meet
+	 * have one share. */
+	uint16_t shares[SHARES], share_max;
 	unsigned tries;         /* of the first */
 	uint64_t complained_ms; /* 0: never */
 };
@@ -47,6 +54,7 @@ static void denial_drop_first(struct webhook *w)
 	if (!w->first)
 		w->last = &w->first;
 	w->outlet.counts.queued--;
+	--*d->share;
 	w->tries = 0;
 	free(d->body);
 	free(d);
@@ -123,7 +131,8 @@ static void webhook_next(struct webhook *w)
 	uv_timer_start(&w->retry, on_retry, RETRY_FIRST_MS, 0);
 }
 
-int webhook_open(struct webhook **out, struct outlets *outlets, const char *url)
+int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
+		 bool shared)
 {
 	struct webhook *w = calloc(1, sizeof(*w));
 	int err = w ? 0 : -ENOMEM;
@@ -131,6 +140,7 @@ int webhook_open(struct webhook **out, struct outlets *outlets, const char *url)
 	if (!err) {
 		w->outlets = outlets;
 		w->last = &w->first;
+		w->share_max = shared ? SHARE_MAX : QUEUE_MAX;
 		w->url = strdup(url);
 		err = w->url ? fetcher_open(&w->fetcher, outlets->loop,
 					    outlets->way)
@@ -185,12 +195,22 @@ static char *denial_body(const char *hostname, const char *sandbox_id)
 	return body;
 }
 
+static uint16_t *share_of(struct webhook *w, const char *sandbox_id)
+{
+	uint32_t h = 2166136261U; /* FNV-1a */
+
+	for (; *sandbox_id; sandbox_id++)
+		h = (h ^ (uint8_t)*sandbox_id) * 16777619U;
+	return &w->shares[h % SHARES];
+}
+
 void webhook_send(struct webhook *w, const char *hostname,
 		  const char *sandbox_id)
 {
+	uint16_t *share = share_of(w, sandbox_id);
 	struct denial *d = NULL;
 
-	if (w->outlet.counts.queued < QUEUE_MAX)
+	if (w->outlet.counts.queued < QUEUE_MAX && *share < w->share_max)
 		d = calloc(1, sizeof(*d));
 	if (d)
 		d->body = denial_body(hostname, sandbox_id);
@@ -199,6 +219,8 @@ void webhook_send(struct webhook *w, const char *hostname,
 		free(d);
 		return;
 	}
+	d->share = share;
+	++*share;
 	*w->last = d;
 	w->last = &d->next;
 	/* One that waits for its retry goes on waiting. */

@@ -9,14 +9,18 @@
 
 #include "outlets.h"
 
+#include <stdbool.h>
+
 struct webhook;
 
-/* outlets is borrowed. 0 or -errno. */
-int webhook_open(struct webhook **out, struct outlets *outlets,
-		 const char *url);
+/* outlets is borrowed. shared: several sandboxes use it, none of which may fill
+ * the queue. 0 or -errno. */
+int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
+		 bool shared);
 void webhook_close(struct webhook *webhook);
 
-/* Queue one denial; dropped and counted when the queue is full. */
+/* Queue one denial; dropped and counted when the queue, or the sandbox's share
+ * of it, is full. */
 void webhook_send(struct webhook *webhook, const char *hostname,
 		  const char *sandbox_id);
 
