@@ -40,6 +40,12 @@ const char *sandbox_mode(const struct sandbox *s)
 	return policy_rules(s->policy)->n_rules ? "enforcing" : "deny_all";
 }
 
+const char *sandbox_lost(struct sandbox *s)
+{
+	(void)s;
+	return NULL;
+}
+
 int sandbox_replace(struct sandbox *s, struct rules *rules, char *message)
 {
 	struct policy *policy;
