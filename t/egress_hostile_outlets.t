@@ -97,10 +97,12 @@ for my $name (sort keys %place) {
 	    "$name: a thousand marks");
 	like(hostile($w, RAW, 'tcp', $address, $port, $mark), $word,
 	    "$name: our own mark is nothing to another user");
-	is(hostile($w, ROOT, 'tcp', $address, $port, $_), 'ECONNREFUSED',
-	    "$name: nor is $_ one")
-	    for grep { $_ ne $mark } run_in($w->{sandbox}, 'nft', '-n', 'list',
-	    'ruleset') =~ /mark (?:set )?(0x[0-9a-f]+)/g;
+	my %other = map { $_ => 1 } grep { $_ ne $mark } run_in($w->{sandbox},
+	    'nft', '-n', 'list', 'ruleset') =~ /mark (?:set )?(0x[0-9a-f]+)/g;
+	cmp_ok(scalar keys %other, '>', 1, 'there are other marks');
+	my @of_use = grep { hostile($w, ROOT, 'tcp', $address, $port, $_) ne
+	    'ECONNREFUSED' } sort keys %other;
+	is("@of_use", '', "$name: none of them is one");
 }
 # Whoever knows the mark as well gets no further than those ports.
 isnt(hostile($w, ROOT, 'tcp', HOOK, 8080, $mark), 'ECONNREFUSED',
@@ -118,11 +120,12 @@ my @used = run_in($w->{sandbox}, 'conntrack', '-L', '-p', 'tcp', '-d', HOOK)
     =~ /sport=(\d+) dport=(?:8080|4318)/g;
 cmp_ok(scalar @used, '>', 0, 'our connections have source ports');
 my $before = received('hook');
-unlike(hostile($w, ROOT, 'hold', HOOK, 8080, 1, $_), qr/connected/,
-    "source port $_ is of no use") for @used[0 .. ($#used < 4 ? $#used : 4)];
+my @slipped = grep { hostile($w, ROOT, 'hold', HOOK, 8080, 1, $_) =~
+    /connected/ } @used[0 .. ($#used < 4 ? $#used : 4)];
+is("@slipped", '', 'none of which is of use');
 
 is(lookup('evil.test'), 'NXDOMAIN', 'another denied name');
 ok(wait_for(sub { received('hook') > $before }), 'the webhook is told of it');
 is(leaked($w), 0, 'no frame left for anywhere else');
 is(stop($pid), 0, 'it ends well');
-done_testing(115);
+done_testing(53);

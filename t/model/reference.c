@@ -76,6 +76,25 @@ const struct model_rule *model_first_name(const struct model *m,
 	return NULL;
 }
 
+bool model_exists(const struct model *m, const char *name)
+{
+	const struct model_rule *first = model_first_name(m, name);
+	size_t len = strlen(name), end;
+
+	if (first && !strcmp(first->target, name))
+		return false;
+	for (size_t i = 0; i < m->n; i++) {
+		const struct model_rule *r = &m->rule[i];
+
+		end = strlen(r->target);
+		if (r->allow && !r->is_address && end > len &&
+		    r->target[end - len - 1] == '.' &&
+		    !strcmp(r->target + end - len, name))
+			return true;
+	}
+	return false;
+}
+
 bool model_allows(const struct model *m, const struct model_rule *r)
 {
 	return r ? r->allow : m->allow;

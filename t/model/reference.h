@@ -57,6 +57,10 @@ const struct model_rule *model_first(const struct model *m, const char *name,
 const struct model_rule *model_first_name(const struct model *m,
 					  const char *name);
 
+/* Is a name that is denied above one that a rule allows, and denied by no rule
+ * of its very own? Then it exists, without records. */
+bool model_exists(const struct model *m, const char *name);
+
 /* What the rule, or the default, says. */
 bool model_allows(const struct model *m, const struct model_rule *r);
 

@@ -190,8 +190,9 @@ static int sandbox_socket(const struct world *w, int family, int type,
 	return s;
 }
 
-/* Ask for an address of the name; the answer's code. */
-static int look_up(struct world *w, const char *text, uint16_t type)
+/* Ask for an address of the name; the answer's code, and how many records. */
+static int look_up(struct world *w, const char *text, uint16_t type,
+		   int *records)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
 				 .sin_port = htons(53),
@@ -217,6 +218,7 @@ static int look_up(struct world *w, const char *text, uint16_t type)
 	    recv(wait.fd, message, sizeof(message), 0) < 12)
 		die("looking up %s", text);
 	rcode = message[3] & 15;
+	*records = message[6] << 8 | message[7];
 	close(wait.fd);
 	w->lookups++;
 	return rcode;
@@ -237,11 +239,14 @@ static void look_all_up(struct world *w, const struct model *m)
 {
 	for (size_t i = 0; i < NAMES; i++) {
 		const struct known *k = &w->known[i];
-		bool denied =
-			look_up(w, k->name, k->a.family == AF_INET ? 1 : 28) ==
-			DNS_RCODE_NXDOMAIN;
+		bool allowed = model_allows(m, model_first_name(m, k->name));
+		bool exists = allowed || model_exists(m, k->name);
+		int records, rcode = look_up(w, k->name,
+					     k->a.family == AF_INET ? 1 : 28,
+					     &records);
 
-		if (denied == model_allows(m, model_first_name(m, k->name)))
+		if ((rcode == DNS_RCODE_NXDOMAIN) == exists ||
+		    (!allowed && records))
 			complain(w, m, k->name);
 	}
 }
