@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "query.h"
-#include "../log.h"
+#include "log/log.h"
 
 #include <assert.h>
 #include <errno.h>
