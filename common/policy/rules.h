@@ -20,6 +20,9 @@ enum policy_action {
 	POLICY_ALLOW,
 };
 
+/* "allow" or "deny". */
+const char *policy_action_name(enum policy_action action);
+
 enum target_kind {
 	TARGET_NAME,  /* example.com: that name alone */
 	TARGET_BELOW, /* *.example.com: any depth below, not itself */

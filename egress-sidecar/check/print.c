@@ -4,11 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *action_name(enum policy_action action)
-{
-	return action == POLICY_ALLOW ? "allow" : "deny";
-}
-
 static const char *protocol_name(uint8_t protocol)
 {
 	return protocol == IPPROTO_TCP ? "tcp" : "udp";
@@ -81,12 +76,12 @@ static void print_rules(const struct policy *policy)
 
 		source_text(source, sizeof(source), &d);
 		printf("%6u  %-18s %-5s  ", rank, source,
-		       action_name(d.action));
+		       policy_action_name(d.action));
 		print_target(d.rule);
 		printf("\n");
 	}
 	printf("%6s  %-18s %-5s  everything else\n", "-", "default",
-	       action_name(policy_default(policy)));
+	       policy_action_name(policy_default(policy)));
 }
 
 static void print_table(const struct port_table *table)
@@ -94,9 +89,9 @@ static void print_table(const struct port_table *table)
 	for (size_t i = 0; i < table->n_spans; i++) {
 		printf("%s", i ? "," : "");
 		check_print_span(&table->spans[i].span);
-		printf(" %s", action_name(table->spans[i].action));
+		printf(" %s", policy_action_name(table->spans[i].action));
 	}
-	printf(", else %s", action_name(table->otherwise));
+	printf(", else %s", policy_action_name(table->otherwise));
 }
 
 static void print_ranges(const struct policy *policy)
@@ -117,7 +112,7 @@ static void print_ranges(const struct policy *policy)
 		printf("\n");
 	}
 	printf("        everything else %s\n",
-	       action_name(policy_default(policy)));
+	       policy_action_name(policy_default(policy)));
 }
 
 void check_print_decision(const struct decision *d)
@@ -125,11 +120,11 @@ void check_print_decision(const struct decision *d)
 	char source[32];
 
 	if (!d->rule) {
-		printf("%s, by default\n", action_name(d->action));
+		printf("%s, by default\n", policy_action_name(d->action));
 		return;
 	}
 	source_text(source, sizeof(source), d);
-	printf("%s, by %s (", action_name(d->action), source);
+	printf("%s, by %s (", policy_action_name(d->action), source);
 	print_target(d->rule);
 	printf(")\n");
 }
