@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream.h"
 
+#include "host/outward.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -85,28 +87,6 @@ int resolvers_ask(struct resolvers *resolvers, const void *asker,
 			    out);
 }
 
-static void on_hurry(uv_idle_t *handle)
-{
-	(void)handle;
-}
-
-static void on_flush(uv_check_t *handle)
-{
-	struct resolvers *r = handle->data;
-
-	uv_check_stop(handle);
-	uv_idle_stop(&r->hurry);
-	upstream_udp_flush(r);
-}
-
-void resolvers_hurry(struct resolvers *r)
-{
-	if (uv_is_active((uv_handle_t *)&r->hurry))
-		return;
-	uv_idle_start(&r->hurry, on_hurry);
-	uv_check_start(&r->flush, on_flush);
-}
-
 static int fill_address(struct resolver *to, const struct resolver_address *a)
 {
 	if (a->a.family == AF_INET) {
@@ -135,8 +115,12 @@ static int fill_address(struct resolver *to, const struct resolver_address *a)
  * marked. */
 static int try_socket(const struct resolvers *r, const char **why)
 {
-	struct resolver any = {.address.ss_family = AF_INET};
-	int fd = r->settings.mark ? upstream_socket(r, &any, SOCK_DGRAM) : -1;
+	const struct sockaddr_in any = {.sin_family = AF_INET};
+	int fd = r->settings.mark
+			 ? outward_socket(r->settings.mark,
+					  (const struct sockaddr *)&any,
+					  SOCK_DGRAM, 0)
+			 : -1;
 
 	if (!r->settings.mark)
 		return 0;
@@ -176,6 +160,7 @@ int resolvers_open(struct resolvers **out, uv_loop_t *loop,
 		return -ENOMEM;
 	r->loop = loop;
 	r->settings = *settings;
+	r->events = &upstream_events;
 	TAILQ_INIT(&r->pending);
 	TAILQ_INIT(&r->unsent);
 	for (size_t i = 0; i < settings->n; i++) {
@@ -195,15 +180,9 @@ failed:
 	return err;
 }
 
-void resolvers_handle_closed(struct resolvers *r)
-{
-	if (--r->handles == 0)
-		free(r);
-}
-
 static void on_handle_closed(uv_handle_t *handle)
 {
-	resolvers_handle_closed(handle->data);
+	attempts_carrier_closed(handle->data);
 }
 
 void resolvers_close(struct resolvers *resolvers)

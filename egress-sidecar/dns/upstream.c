@@ -5,16 +5,12 @@
  */
 #include "upstream.h"
 
-#include "host/outward.h"
 #include "log/log.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum {
 	TICK_MS = 25,
@@ -31,117 +27,16 @@ enum {
 	PROBE_TIMEOUT_MS = 2000
 };
 
-uint16_t upstream_random16(struct resolvers *r)
-{
-	uint16_t value;
-
-	if (r->random_left < sizeof(value)) {
-		/* Not interrupted up to 256 bytes, getrandom(2). */
-		if (getrandom(r->random, sizeof(r->random), 0) !=
-		    sizeof(r->random))
-			abort();
-		r->random_left = sizeof(r->random);
-	}
-	r->random_left -= sizeof(value);
-	memcpy(&value, r->random + r->random_left, sizeof(value));
-	return value;
-}
-
-static struct attempt **bucket_of(struct resolvers *r, uint16_t id)
-{
-	return &r->bucket[id % ATTEMPT_BUCKETS];
-}
-
-void upstream_enter(struct resolvers *r, struct attempt *a)
-{
-	struct attempt *other;
-
-	do {
-		a->id = upstream_random16(r);
-		other = *bucket_of(r, a->id);
-		while (other &&
-		       (other->id != a->id || other->socket != a->socket ||
-			other->link != a->link))
-			other = other->next;
-	} while (other);
-	a->next = *bucket_of(r, a->id);
-	*bucket_of(r, a->id) = a;
-	a->live = true;
-	a->question->n_live++;
-}
-
 /* The attempt is over, whatever came of it. */
 static void attempt_end(struct resolvers *r, struct attempt *a)
 {
-	struct attempt **at = bucket_of(r, a->id);
-
 	if (!a->live)
 		return;
-	while (*at != a)
-		at = &(*at)->next;
-	*at = a->next;
-	a->live = false;
-	a->question->n_live--;
+	attempts_leave(r, a);
 	if (a->socket)
 		upstream_udp_release(a);
 	else
 		upstream_tcp_release(a);
-}
-
-/* Does the message repeat our question (RFC 5452, 9.1)? Ours is in lower
- * case; label lengths are below 'A' and fold to themselves. */
-static bool same_question(const struct resolver_question *q,
-			  const uint8_t *message, size_t len)
-{
-	uint8_t name[DOMAIN_NAME_MAX];
-	size_t name_len = q->question_end - DNS_HEADER - 4U;
-
-	if (len < q->question_end || !(message[2] & FLAG2_QR) ||
-	    wire_get16(message + 4) != 1)
-		return false;
-	domain_octets_fold(name, message + DNS_HEADER, name_len);
-	return memcmp(name, q->message + DNS_HEADER, name_len) == 0 &&
-	       memcmp(message + DNS_HEADER + name_len,
-		      q->message + DNS_HEADER + name_len, 4) == 0;
-}
-
-struct attempt *upstream_match(struct resolvers *r,
-			       const struct udp_socket *socket,
-			       const struct tcp_link *link,
-			       const uint8_t *message, size_t len)
-{
-	struct attempt *a = NULL;
-	uint16_t id;
-
-	if (len >= DNS_HEADER) {
-		id = wire_get16(message);
-		for (a = *bucket_of(r, id); a; a = a->next)
-			if (a->id == id && a->socket == socket &&
-			    a->link == link &&
-			    same_question(a->question, message, len))
-				break;
-	}
-	if (!a)
-		r->counts.spoofed++;
-	return a;
-}
-
-int upstream_socket(const struct resolvers *r, const struct resolver *to,
-		    int type)
-{
-	int fd = socket(to->address.ss_family,
-			type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = outward_prepare(fd, r->settings.mark,
-			      (const struct sockaddr *)&to->address);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
 }
 
 /* The attempts that are remembered. */
@@ -405,7 +300,8 @@ static void go_on_after(struct resolvers *r, struct resolver_question *q)
 		pause_asking(r, q);
 }
 
-void upstream_failed(struct attempt *a)
+/* Its carrier failed: go on with the next resolver, if there is one. */
+static void failed(struct attempt *a)
 {
 	struct resolver_question *q = a->question;
 	struct resolvers *r = q->resolvers;
@@ -420,15 +316,15 @@ void upstream_failed(struct attempt *a)
 		go_on_after(r, q);
 }
 
-void upstream_carrier_failed(struct resolvers *r,
-			     const struct udp_socket *socket,
-			     const struct tcp_link *link)
+/* Every live attempt on this carrier failed. */
+static void carrier_failed(struct resolvers *r, const struct udp_socket *socket,
+			   const struct tcp_link *link)
 {
 	struct resolver_question *q = r->oldest;
 
 	while (q) {
 		struct resolver_question *newer = q->newer;
-		struct attempt *failed = NULL;
+		struct attempt *last = NULL;
 
 		/* All that wait on it end; the last of them goes on. */
 		for (size_t i = 0; i < n_known(q); i++) {
@@ -436,12 +332,12 @@ void upstream_carrier_failed(struct resolvers *r,
 
 			if (!a->live || a->socket != socket || a->link != link)
 				continue;
-			if (failed)
-				attempt_end(r, failed);
-			failed = a;
+			if (last)
+				attempt_end(r, last);
+			last = a;
 		}
-		if (failed)
-			upstream_failed(failed);
+		if (last)
+			failed(last);
 		q = newer;
 	}
 }
@@ -478,7 +374,8 @@ static bool is_without_edns(const uint8_t *message)
 	return rcode == RCODE_FORMERR || rcode == RCODE_NOTIMP;
 }
 
-void upstream_answered(struct attempt *a, const uint8_t *message, size_t len)
+/* Deliver, or go on over TCP or elsewhere. */
+static void answered(struct attempt *a, const uint8_t *message, size_t len)
 {
 	struct resolver_question *q = a->question;
 	struct resolvers *r = q->resolvers;
@@ -552,6 +449,12 @@ static void on_tick(uv_timer_t *timer)
 		q = newer;
 	}
 }
+
+const struct attempt_events upstream_events = {
+	.answered = answered,
+	.failed = failed,
+	.carrier_failed = carrier_failed,
+};
 
 int upstream_ask(struct resolvers *r, const void *asker,
 		 const uint8_t *question, size_t len, int only,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files behind resolvers.h share: resolvers.c keeps the list and its
- * health, upstream.c leads questions from resolver to resolver, upstream_udp.c
- * and upstream_tcp.c carry single attempts. Nobody else includes this.
+ * What the files behind resolvers.h share, in the order in which they call each
+ * other: resolvers.c keeps the list and its health, upstream.c leads questions
+ * from resolver to resolver, upstream_udp.c and upstream_tcp.c carry single
+ * attempts, attempts.c finds the one that an answer belongs to. Nobody else
+ * includes this.
  */
 #ifndef EGRESS_DNS_UPSTREAM_H
 #define EGRESS_DNS_UPSTREAM_H
@@ -45,6 +47,16 @@ struct attempt {
 	TAILQ_ENTRY(attempt) in_list;
 };
 TAILQ_HEAD(attempt_list, attempt);
+
+/* What becomes of attempts, told by their carriers. */
+struct attempt_events {
+	void (*answered)(struct attempt *a, const uint8_t *message, size_t len);
+	void (*failed)(struct attempt *a);
+	/* Every live attempt on it failed; one of the two is NULL. */
+	void (*carrier_failed)(struct resolvers *r,
+			       const struct udp_socket *socket,
+			       const struct tcp_link *link);
+};
 
 struct resolver_question {
 	struct resolver_question *newer, *older;
@@ -93,6 +105,7 @@ struct resolvers {
 	uv_loop_t *loop;
 	struct resolvers_settings settings;
 	struct resolver resolver[RESOLVERS_MAX];
+	const struct attempt_events *events;
 	struct resolver_question *oldest, *newest;
 	size_t n_questions;
 	struct resolver_question *spare; /* through ->older */
@@ -126,40 +139,14 @@ void upstream_start_over(struct resolvers *r);
 /* Call every question back with RESOLVER_CANCELED; forget the spare ones. */
 void upstream_end_all(struct resolvers *r);
 
-/* Unpredictable 16 bits. */
-uint16_t upstream_random16(struct resolvers *r);
-/* An id that is not in use on the attempt's carrier; enters the attempt. */
-void upstream_enter(struct resolvers *r, struct attempt *a);
-/* The live attempt that message answers (id, carrier, question section), or
- * NULL, and then it was counted as spoofed. */
-struct attempt *upstream_match(struct resolvers *r,
-			       const struct udp_socket *socket,
-			       const struct tcp_link *link,
-			       const uint8_t *message, size_t len);
-/* The attempt was answered: deliver, or go on over TCP or elsewhere. */
-void upstream_answered(struct attempt *a, const uint8_t *message, size_t len);
-/* The carrier failed: go on with the next resolver, if there is one. */
-void upstream_failed(struct attempt *a);
-/* Every live attempt on this carrier failed. */
-void upstream_carrier_failed(struct resolvers *r,
-			     const struct udp_socket *socket,
-			     const struct tcp_link *link);
 /* The resolver asks us what we ask it: have done with it, and say so. */
 void upstream_loops(struct resolvers *r, size_t resolver);
-/* A socket towards a resolver, to be connected; -errno. */
-int upstream_socket(const struct resolvers *r, const struct resolver *to,
-		    int type);
-
-/* resolvers.c */
-
-/* Have upstream_udp_flush() called in this turn of the loop. */
-void resolvers_hurry(struct resolvers *r);
-/* A handle of the room was closed. */
-void resolvers_handle_closed(struct resolvers *r);
+/* For resolvers->events. */
+extern const struct attempt_events upstream_events;
 
 /* upstream_udp.c */
+/* Leaves at the end of this turn of the loop. 0 or -errno. */
 int upstream_udp_send(struct resolvers *r, struct attempt *a);
-void upstream_udp_flush(struct resolvers *r);
 /* The attempt no longer needs its socket. */
 void upstream_udp_release(struct attempt *a);
 void upstream_udp_close(struct resolver *of);
@@ -170,5 +157,21 @@ int upstream_tcp_send(struct resolvers *r, struct attempt *a);
 bool upstream_tcp_served(const struct tcp_link *link);
 void upstream_tcp_release(struct attempt *a);
 void upstream_tcp_close(struct resolver *of);
+
+/* attempts.c */
+
+/* Unpredictable 16 bits. */
+uint16_t attempts_random16(struct resolvers *r);
+/* Give it an id that is not in use on its carrier; it is live from here on. */
+void attempts_enter(struct resolvers *r, struct attempt *a);
+void attempts_leave(struct resolvers *r, struct attempt *a);
+/* The live attempt that message answers (id, carrier, question section), or
+ * NULL, and then it was counted as spoofed. */
+struct attempt *attempts_match(struct resolvers *r,
+			       const struct udp_socket *socket,
+			       const struct tcp_link *link,
+			       const uint8_t *message, size_t len);
+/* A handle was closed; the last one frees the resolvers. */
+void attempts_carrier_closed(struct resolvers *r);
 
 #endif

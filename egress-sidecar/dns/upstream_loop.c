@@ -26,7 +26,7 @@ static void on_looked(void *arg, enum resolver_result result,
 void resolvers_look_for_loops(struct resolvers *r)
 {
 	for (size_t i = 0; i < LOOP_TOKEN; i++)
-		r->loop_token[i] = hex[upstream_random16(r) % 16];
+		r->loop_token[i] = hex[attempts_random16(r) % 16];
 	for (size_t i = 0; i < r->settings.n; i++) {
 		struct question q = {.type = TYPE_A, .class = CLASS_IN};
 		uint8_t message[QUESTION_UPSTREAM_MAX];

@@ -7,6 +7,8 @@
  */
 #include "upstream.h"
 
+#include "host/outward.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -44,7 +46,7 @@ static void on_closed(uv_handle_t *handle)
 	struct resolvers *r = l->resolvers;
 
 	free(l);
-	resolvers_handle_closed(r);
+	attempts_carrier_closed(r);
 }
 
 static void link_close(struct tcp_link *l)
@@ -65,7 +67,7 @@ static void link_failed(struct tcp_link *l)
 	if (l->answered && l->live)
 		l->to->per_link = l->answered;
 	link_close(l);
-	upstream_carrier_failed(r, NULL, l);
+	r->events->carrier_failed(r, NULL, l);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *out)
@@ -96,10 +98,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 
 		if (l->filled - at - 2 < len)
 			break;
-		a = upstream_match(l->resolvers, NULL, l, message, len);
+		a = attempts_match(l->resolvers, NULL, l, message, len);
 		l->answered += a != NULL;
 		if (a)
-			upstream_answered(a, message, len);
+			l->resolvers->events->answered(a, message, len);
 		at += 2 + len;
 	}
 	memmove(l->buffer, l->buffer + at, l->filled - at);
@@ -133,7 +135,8 @@ static struct tcp_link *link_open(struct resolvers *r, struct resolver *to,
 	l->to = to;
 	l->asker = asker;
 	l->heard_ms = uv_now(r->loop);
-	fd = upstream_socket(r, to, SOCK_STREAM);
+	fd = outward_socket(r->settings.mark, (struct sockaddr *)&to->address,
+			    SOCK_STREAM | SOCK_NONBLOCK, 0);
 	*err = fd < 0 ? fd : uv_tcp_init(r->loop, &l->tcp);
 	if (*err) {
 		if (fd >= 0)
@@ -215,7 +218,7 @@ int upstream_tcp_send(struct resolvers *r, struct attempt *a)
 	a->socket = NULL;
 	a->link = link;
 	a->link->live++;
-	upstream_enter(r, a);
+	attempts_enter(r, a);
 	wire_put16(w->bytes, q->len);
 	memcpy(w->bytes + 2, q->message, q->len);
 	wire_put16(w->bytes + 2, a->id);

@@ -7,6 +7,8 @@
  */
 #include "upstream.h"
 
+#include "host/outward.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +39,7 @@ static void on_closed(uv_handle_t *handle)
 
 	close(s->fd);
 	free(s);
-	resolvers_handle_closed(r);
+	attempts_carrier_closed(r);
 }
 
 static void socket_close(struct udp_socket *s)
@@ -73,9 +75,9 @@ static void read_batch(struct udp_socket *s, uint8_t (*buffer)[READ_SIZE],
 			r->counts.spoofed++;
 			continue;
 		}
-		a = upstream_match(r, s, NULL, buffer[i], message[i].msg_len);
+		a = attempts_match(r, s, NULL, buffer[i], message[i].msg_len);
 		if (a)
-			upstream_answered(a, buffer[i], message[i].msg_len);
+			r->events->answered(a, buffer[i], message[i].msg_len);
 	}
 }
 
@@ -102,7 +104,8 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 			continue;
 		if (n < 0 && errno != EAGAIN)
 			/* ICMP said that nobody is there. */
-			upstream_carrier_failed(s->resolvers, s, NULL);
+			s->resolvers->events->carrier_failed(s->resolvers, s,
+							     NULL);
 		if (n <= 0)
 			break;
 		read_batch(s, buffer, message, (size_t)n);
@@ -122,7 +125,9 @@ static struct udp_socket *socket_open(struct resolvers *r, struct resolver *to,
 	s->resolvers = r;
 	s->to = to;
 	s->opened_ms = uv_now(r->loop);
-	s->fd = upstream_socket(r, to, SOCK_DGRAM);
+	s->fd = outward_socket(r->settings.mark,
+			       (struct sockaddr *)&to->address,
+			       SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	if (s->fd < 0) {
 		*err = s->fd;
 		goto failed;
@@ -160,7 +165,7 @@ static struct udp_socket *socket_for(struct resolvers *r, struct resolver *to,
 		return to->current;
 	to->current_asker = asker;
 	to->current_uses = 1;
-	slot = &to->socket[upstream_random16(r) % UDP_SOCKETS];
+	slot = &to->socket[attempts_random16(r) % UDP_SOCKETS];
 	if (*slot &&
 	    ((*slot)->uses >= UDP_SOCKET_USES ||
 	     uv_now(r->loop) - (*slot)->opened_ms >= UDP_SOCKET_AGE_MS))
@@ -171,25 +176,6 @@ static struct udp_socket *socket_for(struct resolvers *r, struct resolver *to,
 	for (size_t i = 0; i < UDP_SOCKETS && !*slot; i++)
 		slot = &to->socket[i];
 	return to->current = *slot;
-}
-
-int upstream_udp_send(struct resolvers *r, struct attempt *a)
-{
-	int err = 0;
-	struct udp_socket *s = socket_for(r, &r->resolver[a->resolver],
-					  a->question->asker, &err);
-
-	if (!s)
-		return err;
-	s->live++;
-	s->uses++;
-	a->socket = s;
-	a->link = NULL;
-	upstream_enter(r, a);
-	TAILQ_INSERT_TAIL(&r->pending, a, in_list);
-	a->list = &r->pending;
-	resolvers_hurry(r);
-	return 0;
 }
 
 /* Send a run of pending attempts of one socket. Those that could not be sent
@@ -237,16 +223,52 @@ static void flush_run(struct resolvers *r)
 		socket_retire(s);
 }
 
-void upstream_udp_flush(struct resolvers *r)
+static void on_flush(uv_check_t *handle)
 {
+	struct resolvers *r = handle->data;
 	struct attempt *a;
 
+	uv_check_stop(handle);
+	uv_idle_stop(&r->hurry);
 	while (!TAILQ_EMPTY(&r->pending))
 		flush_run(r);
 	for (size_t i = 0; i < r->settings.n; i++)
 		r->resolver[i].current = NULL;
 	while ((a = TAILQ_FIRST(&r->unsent)))
-		upstream_failed(a);
+		r->events->failed(a);
+}
+
+static void on_hurry(uv_idle_t *handle)
+{
+	(void)handle;
+}
+
+/* Have on_flush() called in this turn of the loop. */
+static void flush_soon(struct resolvers *r)
+{
+	if (uv_is_active((uv_handle_t *)&r->hurry))
+		return;
+	uv_idle_start(&r->hurry, on_hurry);
+	uv_check_start(&r->flush, on_flush);
+}
+
+int upstream_udp_send(struct resolvers *r, struct attempt *a)
+{
+	int err = 0;
+	struct udp_socket *s = socket_for(r, &r->resolver[a->resolver],
+					  a->question->asker, &err);
+
+	if (!s)
+		return err;
+	s->live++;
+	s->uses++;
+	a->socket = s;
+	a->link = NULL;
+	attempts_enter(r, a);
+	TAILQ_INSERT_TAIL(&r->pending, a, in_list);
+	a->list = &r->pending;
+	flush_soon(r);
+	return 0;
 }
 
 void upstream_udp_release(struct attempt *a)

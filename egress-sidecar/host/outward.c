@@ -54,7 +54,7 @@ static bool is_own(const struct sockaddr *peer)
 	return own;
 }
 
-int outward_prepare(int fd, uint32_t mark, const struct sockaddr *peer)
+static int prepare(int fd, uint32_t mark, const struct sockaddr *peer)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
@@ -76,4 +76,18 @@ int outward_prepare(int fd, uint32_t mark, const struct sockaddr *peer)
 					&program, sizeof(program)) < 0)
 		return -errno;
 	return 0;
+}
+
+int outward_socket(uint32_t mark, const struct sockaddr *peer, int type,
+		   int protocol)
+{
+	int fd = socket(peer->sa_family, type | SOCK_CLOEXEC, protocol);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = prepare(fd, mark, peer);
+	if (err)
+		close(fd);
+	return err ? err : fd;
 }

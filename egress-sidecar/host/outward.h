@@ -12,11 +12,13 @@
 #include <sys/socket.h>
 
 /*
- * Before fd is connected to peer: set its mark (SO_MARK, socket(7)), and drop
- * what arrives over loopback (a classic socket filter on the device's index),
- * unless peer is an address of the namespace, which is nowhere else to be met.
- * mark 0: nothing is done. 0 or -errno.
+ * A socket that is to be connected to peer, closed on exec; type and protocol
+ * as socket(2) has them. It is marked (SO_MARK, socket(7)) and drops what
+ * arrives over loopback (a classic socket filter on the device's index), unless
+ * peer is an address of the namespace, which is nowhere else to be met. mark 0:
+ * neither is done. The caller's to close, or -errno.
  */
-int outward_prepare(int fd, uint32_t mark, const struct sockaddr *peer);
+int outward_socket(uint32_t mark, const struct sockaddr *peer, int type,
+		   int protocol);
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
 	PLACES_MAX = 4, /* webhook, policy, collector */
@@ -59,15 +58,7 @@ void way_close(struct way *way)
 int way_socket(const struct way *way, int type, int protocol,
 	       const struct sockaddr *peer)
 {
-	int fd = socket(peer->sa_family, type | SOCK_CLOEXEC, protocol);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = outward_prepare(fd, way->settings.mark, peer);
-	if (err)
-		close(fd);
-	return err ? err : fd;
+	return outward_socket(way->settings.mark, peer, type, protocol);
 }
 
 /* Host and port of a URL, brackets taken off. 0 or -EINVAL. */
