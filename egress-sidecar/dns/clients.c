@@ -16,26 +16,7 @@ enum {
 	CLIENT_HELD_MAX = 16 * 1024,   /* bytes for it; the same */
 	CLIENT_KERNEL_MAX = 64 * 1024, /* bytes of its socket's buffer */
 	CLIENT_IDLE_MS = 10000,        /* without progress */
-	CLIENT_BUFFER = 4096,          /* bytes; no question is near as long */
 	LISTEN_BACKLOG = 64
-};
-
-struct tcp_client {
-	LIST_ENTRY(tcp_client) in_list;
-	uv_tcp_t tcp;
-	uv_timer_t idle;
-	struct front *front;
-	struct origin origin;
-	struct client_queries queries;
-	unsigned n_queries;
-	size_t held;    /* bytes of its answers that have not left */
-	size_t waiting; /* of them, in the stream when the timer was started */
-	unsigned handles;
-	bool closing;
-	bool ended; /* it will send nothing more */
-	bool paused;
-	size_t filled;
-	uint8_t buffer[CLIENT_BUFFER];
 };
 
 struct client_write {
@@ -109,28 +90,12 @@ static bool is_full(const struct tcp_client *c)
 static void resume(struct tcp_client *c);
 static void maybe_leave(struct tcp_client *c);
 
-bool client_hold(struct tcp_client *client, struct front *front, size_t bytes)
-{
-	if (!share_take(&front->bytes, bytes))
-		return false;
-	if (client)
-		client->held += bytes;
-	return true;
-}
-
-void client_let_go(struct tcp_client *client, struct front *front, size_t bytes)
-{
-	share_give_back(&front->bytes, bytes);
-	if (client)
-		client->held -= bytes;
-}
-
 static void on_written(uv_write_t *request, int status)
 {
 	struct tcp_client *c = request->handle->data;
 	struct client_write *w = request->data;
 
-	client_let_go(c, c->front, w->size);
+	query_let_go(c, c->front, w->size);
 	free(w);
 	if (status != 0) {
 		client_close(c);
@@ -165,7 +130,7 @@ void client_send(struct tcp_client *client, uint8_t *bytes, size_t len)
 	if ((size_t)done == total)
 		return;
 	total -= (size_t)done;
-	w = client_hold(client, client->front, total)
+	w = query_hold(client, client->front, total)
 		    ? malloc(sizeof(*w) + total)
 		    : NULL;
 	if (!w) {
@@ -177,7 +142,7 @@ void client_send(struct tcp_client *client, uint8_t *bytes, size_t len)
 	w->write.data = w;
 	buffer = uv_buf_init((char *)w->bytes, (unsigned)total);
 	if (uv_write(&w->write, stream, &buffer, 1, on_written) != 0) {
-		client_let_go(client, client->front, total);
+		query_let_go(client, client->front, total);
 		free(w);
 		client_close(client);
 		return;
@@ -244,8 +209,8 @@ static void read_questions(struct tcp_client *c)
 		if (c->filled - at - 2 < len)
 			break;
 		restart_idle(c);
-		reply = query_begin(c->front, &c->origin, c->buffer + at + 2,
-				    len, out + 2);
+		reply = judge_question(c->front, &c->origin, c->buffer + at + 2,
+				       len, out + 2);
 		if (reply)
 			client_send(c, out + 2, reply);
 		at += 2 + len;
@@ -271,18 +236,8 @@ static void resume(struct tcp_client *c)
 		uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
-void client_asked(struct tcp_client *client, struct query *query)
+void client_answered(struct tcp_client *c)
 {
-	LIST_INSERT_HEAD(&client->queries, query, of_client);
-	client->n_queries++;
-}
-
-void client_answered(struct query *query)
-{
-	struct tcp_client *c = query->origin.client;
-
-	LIST_REMOVE(query, of_client);
-	c->n_queries--;
 	resume(c);
 	maybe_leave(c);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The listeners over UDP, and the end of each turn of the loop: what was
- * learned in it is committed in one batch, then the replies leave.
+ * A front's life, and its listeners over UDP.
  */
 #include "outbox.h"
 #include "query.h"
@@ -61,8 +60,8 @@ static void batch_answer(struct front *front, struct batch *b, size_t n)
 		size_t len;
 
 		from->peer_len = b->message[i].msg_hdr.msg_namelen;
-		len = query_begin(front, from, b->buffer[i],
-				  b->message[i].msg_len, b->buffer[i]);
+		len = judge_question(front, from, b->buffer[i],
+				     b->message[i].msg_len, b->buffer[i]);
 		if (len)
 			outbox_add(&box, from->fd, &from->peer.any,
 				   from->peer_len, b->buffer[i], len);
@@ -116,112 +115,6 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 		if (n < FRONT_BATCH)
 			break;
 	}
-}
-
-static void report(struct front *front, const struct query *query,
-		   uint64_t now_ns)
-{
-	if (query->denied)
-		return;
-	front->owner.answered(
-		front->owner.arg, &query->question.name, query->question.type,
-		query->addresses, query->n_admitted,
-		query->n_refused ? query->addresses + query->n_admitted : NULL,
-		query->n_refused, query->error,
-		(now_ns - query->started_ns) / 1000, &query->origin.peer.any);
-}
-
-static void send_replies(struct front *front, struct query_list *replies)
-{
-	struct outbox box;
-	struct query *query;
-
-	outbox_init(&box);
-	for (query = TAILQ_FIRST(replies); query;
-	     query = TAILQ_NEXT(query, in_list)) {
-		const struct origin *to = &query->origin;
-
-		if (!query->reply)
-			continue;
-		if (to->client)
-			client_send(to->client, query->reply, query->reply_len);
-		else if (to->fd >= 0)
-			outbox_add(&box, to->fd, &to->peer.any, to->peer_len,
-				   query->reply, query->reply_len);
-	}
-	outbox_send(&box);
-	front->counts.dropped += box.lost;
-}
-
-static void on_flush(uv_check_t *handle)
-{
-	struct front *front = handle->data;
-	struct query_list replies;
-	struct query *query;
-	uint64_t now;
-
-	uv_check_stop(handle);
-	uv_idle_stop(&front->hurry);
-	/* Making room for a TCP client's next question may queue new ones. */
-	TAILQ_INIT(&replies);
-	TAILQ_CONCAT(&replies, &front->replies, in_list);
-	if (front->learned) {
-		front->learned = false;
-		if (front->owner.commit(front->owner.arg) != 0) {
-			query = TAILQ_FIRST(&replies);
-			for (; query; query = TAILQ_NEXT(query, in_list))
-				query_uncommitted(front, query);
-		}
-	}
-	send_replies(front, &replies);
-	now = uv_hrtime();
-	while ((query = TAILQ_FIRST(&replies))) {
-		TAILQ_REMOVE(&replies, query, in_list);
-		report(front, query, now);
-		query_free(front, query);
-	}
-}
-
-static void on_hurry(uv_idle_t *handle)
-{
-	(void)handle;
-}
-
-void front_hurry(struct front *front)
-{
-	if (uv_is_active((uv_handle_t *)&front->hurry))
-		return;
-	uv_idle_start(&front->hurry, on_hurry);
-	uv_check_start(&front->flush, on_flush);
-}
-
-/* Making room for TCP clients' questions takes those that are read already, so
- * that this ends. */
-void front_settle(struct front *front)
-{
-	while (uv_is_active((uv_handle_t *)&front->flush))
-		on_flush(&front->flush);
-}
-
-void front_handle_closed(struct front *front)
-{
-	struct front_settings *s = &front->settings;
-
-	if (--front->handles > 0)
-		return;
-	if (!s->keep_sockets) {
-		if (s->udp4 >= 0)
-			close(s->udp4);
-		if (s->udp6 >= 0)
-			close(s->udp6);
-		if (s->tcp4 >= 0)
-			close(s->tcp4);
-		if (s->tcp6 >= 0)
-			close(s->tcp6);
-	}
-	cache_free(front->cache);
-	follow_free(front->follow);
-	free(front);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -308,10 +201,7 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 		free(front);
 		return err;
 	}
-	uv_check_init(loop, &front->flush);
-	uv_idle_init(loop, &front->hurry);
-	front->flush.data = front->hurry.data = front;
-	front->handles = 2;
+	flush_open(front);
 	err = listen_all(front);
 	if (err) {
 		/* The caller keeps its sockets. */
@@ -336,6 +226,7 @@ void front_close(struct front *front)
 		return;
 	front->closing = true;
 	clients_close(front);
+	pending_end_all(front);
 	query_end_all(front);
 	close_handle((uv_handle_t *)&front->udp4);
 	close_handle((uv_handle_t *)&front->udp6);

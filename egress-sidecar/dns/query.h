@@ -25,7 +25,8 @@ enum {
 	QUERY_ROOM = 512,            /* bytes: any refusal, most answers */
 	FRONT_QUESTIONS_MAX = 16384, /* of all fronts, at resolvers */
 	FRONT_BYTES_MAX = 64 << 20,  /* of all fronts, large replies */
-	FRONT_CLIENTS_MAX = 256      /* TCP connections */
+	FRONT_CLIENTS_MAX = 256,     /* TCP connections */
+	CLIENT_BUFFER = 4096         /* bytes; no question is near as long */
 };
 
 struct tcp_client;
@@ -80,6 +81,25 @@ struct lookup {
 LIST_HEAD(lookup_list, lookup);
 LIST_HEAD(client_list, tcp_client);
 
+/* A client over TCP. */
+struct tcp_client {
+	LIST_ENTRY(tcp_client) in_list;
+	uv_tcp_t tcp;
+	uv_timer_t idle;
+	struct front *front;
+	struct origin origin;
+	struct client_queries queries;
+	unsigned n_queries;
+	size_t held;    /* bytes of its answers that have not left */
+	size_t waiting; /* of them, in the stream when the timer was started */
+	unsigned handles;
+	bool closing;
+	bool ended; /* it will send nothing more */
+	bool paused;
+	size_t filled;
+	uint8_t buffer[CLIENT_BUFFER];
+};
+
 /* How fast questions come over UDP. */
 struct front_pace {
 	uint64_t ms;        /* the millisecond that is counted */
@@ -114,48 +134,119 @@ struct front {
 	uv_poll_t udp4, udp6;
 	uv_tcp_t tcp4, tcp6;
 	uv_check_t flush;
+	uv_check_cb on_flush;
 	uv_idle_t hurry; /* keeps the loop from sleeping on replies */
 	unsigned handles;
 	bool closing;
 	struct front_counts counts;
 };
 
+/* Each of the files below calls those after it, none those before. */
+
+/* clients.c: TCP (RFC 7766) */
+
+/* Listen on a bound socket. 0 or -errno. */
+int clients_listen(struct front *front, uv_tcp_t *tcp, int fd);
+void clients_close(struct front *front);
+
+/* Send a message; bytes has two free bytes before it. */
+void client_send(struct tcp_client *client, uint8_t *bytes, size_t len);
+/* It has one question less under way: make use of the room. */
+void client_answered(struct tcp_client *client);
+
+/* flush.c: the end of the loop's iteration */
+
+void flush_open(struct front *front);
+
+/* judge.c */
+
 /*
  * A question arrived. Returns the bytes of a refusal to be sent at once, which
  * is in out (QUESTION_REFUSAL_MAX bytes; may be message itself), or 0: it is
  * not to be answered, or its answer will come through front->replies.
  */
-size_t query_begin(struct front *front, const struct origin *origin,
-		   const uint8_t *message, size_t len, uint8_t *out);
+size_t judge_question(struct front *front, const struct origin *origin,
+		      const uint8_t *message, size_t len, uint8_t *out);
 
+/* pending.c: questions that resolvers have to answer */
+
+/* Look a name up in the policy; first has room for the name that led to it. */
+void pending_look_up(struct front *front, const struct policy *policy,
+		     const struct domain_name *name, uint16_t type,
+		     struct name_match *match, struct domain_name *first);
+/* Wait for a resolver, along with those who ask the same. */
+void pending_wait(struct front *front, struct query *query,
+		  const struct cache_key *key, const struct decision *decision);
+/* A hot answer ends soon: ask anew while it is still given. */
+void pending_refresh(struct front *front, const struct question *q,
+		     const struct cache_key *key);
+/* Forget all that is under way. */
+void pending_end_all(struct front *front);
+
+/* admit.c */
+
+enum answer_path {
+	PATH_FRESH,
+	PATH_SHARED,
+	PATH_CACHED
+};
+
+/* An answer is there: judge the name by the policy of now, in which match was
+ * looked up, then queue the reply. age_s: since it was fresh. */
+void admit_answer(struct front *front, struct query *query,
+		  const struct answer *answer, uint32_t age_s,
+		  enum answer_path path, const struct policy *policy,
+		  const struct name_match *match);
+
+/* reply.c */
+
+/* Text made of pieces; what does not fit is left out. */
+struct reply_text {
+	size_t len;
+	char s[EDE_TEXT_MAX + 1];
+};
+/* "denied by policy: rule 3 (*.example.com)"; NULL: nobody would read it. */
+const char *reply_denial_text(struct reply_text *t, const struct question *q,
+			      const struct decision *d);
+/* A resolver that asks label by label (RFC 9156) takes NXDOMAIN for an end. */
+unsigned reply_denial_rcode(const struct policy *policy,
+			    const struct name_match *match);
+/* The reply is one without records. It stays NULL without memory: no reply at
+ * all. */
+void reply_refuse(struct front *front, struct query *query, unsigned rcode,
+		  int ede, const char *text);
+/* The reply is that there is none, and why (a constant). */
+void reply_fail(struct front *front, struct query *query, int ede,
+		const char *why);
+/* A question that was let through, until its rule was revoked; queued. */
+void reply_deny(struct front *front, struct query *query,
+		const struct policy *policy, const struct name_match *match);
+/* Addresses could not be committed: a reply that holds any becomes
+ * SERVFAIL. */
+void reply_uncommitted(struct front *front, struct query *query);
+/* Have the reply sent at the end of the loop's iteration. */
+void reply_queue(struct front *front, struct query *query);
+
+/* query.c: a query's memory */
+
+/* NULL without memory. */
+struct query *query_new(struct front *front, const struct origin *origin,
+			const struct question *q);
 /* Its reply has left, or its client has. */
 void query_free(struct front *front, struct query *query);
-
-/* The replies' addresses could not be committed: those that hold any become
- * SERVFAIL. */
-void query_uncommitted(struct front *front, struct query *query);
-
-/* Forget all that is under way. */
+void query_end_list(struct front *front, struct query_list *list);
+/* Free the replies and the spare queries. */
 void query_end_all(struct front *front);
-
-/* front.c: have the replies sent in this turn of the loop. */
-void front_hurry(struct front *front);
-void front_handle_closed(struct front *front);
-
-/* clients.c: TCP (RFC 7766). */
-
-/* Listen on a bound socket. 0 or -errno. */
-int clients_listen(struct front *front, uv_tcp_t *tcp, int fd);
-/* Send a message; bytes has two free bytes before it. */
-void client_send(struct tcp_client *client, uint8_t *bytes, size_t len);
+/* Room for a reply of so many bytes; a large one is counted. False: there is
+ * none. */
+bool query_room(struct front *front, struct query *query, size_t n_addresses,
+		size_t reply_max);
 /* Count bytes against the front's share, and the client's (NULL: UDP). False:
  * that would be more than the share. */
-bool client_hold(struct tcp_client *client, struct front *front, size_t bytes);
-void client_let_go(struct tcp_client *client, struct front *front,
-		   size_t bytes);
-/* The client has one question more, or one less, under way. */
-void client_asked(struct tcp_client *client, struct query *query);
-void client_answered(struct query *query);
-void clients_close(struct front *front);
+bool query_hold(struct tcp_client *client, struct front *front, size_t bytes);
+void query_let_go(struct tcp_client *client, struct front *front, size_t bytes);
+
+/* front_handles.c: a handle was closed; the last one frees the front. */
+void front_handle_closed(struct front *front);
 
 #endif
