@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "host/policy_file.h"
+#include "option_values.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,93 +15,16 @@
 
 #define ENV(name) "OPENSANDBOX_EGRESS_" name
 
-static int expected(char *why, const char *what)
-{
-	snprintf(why, OPTION_WHY_MAX, "%s", what);
-	return -EINVAL;
-}
-
-/* A copy into a field of fixed size. */
-static int text_into(char *field, size_t size, const char *value, char *why)
-{
-	if (strlen(value) >= size)
-		return expected(why, "shorter text");
-	memcpy(field, value, strlen(value) + 1);
-	return 0;
-}
-
-static int number(const char *value, unsigned long max, unsigned long *out)
-{
-	char *end;
-
-	if (value[0] < '0' || value[0] > '9')
-		return -EINVAL;
-	errno = 0;
-	*out = strtoul(value, &end, 10);
-	return errno || *end || *out > max ? -EINVAL : 0;
-}
-
-static int truth(const char *value, bool *out)
-{
-	static const char *const yes[] = {"1", "true", "yes", "y", "on"};
-	static const char *const no[] = {"0", "false", "no", "n", "off", ""};
-
-	for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++) {
-		if (strcasecmp(value, yes[i]) == 0) {
-			*out = true;
-			return 0;
-		}
-	}
-	for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++) {
-		if (strcasecmp(value, no[i]) == 0) {
-			*out = false;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static char *trimmed(char *text)
-{
-	size_t len;
-
-	text += strspn(text, " \t");
-	len = strlen(text);
-	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
-		len--;
-	text[len] = '\0';
-	return text;
-}
-
-/* A comma-separated list, blanks trimmed, in place of the *n items that were
- * there; add puts one more. */
-static int list_read(struct settings *s, size_t *n, const char *value,
-		     char *why,
-		     int (*add)(struct settings *s, const char *item,
-				char *why))
-{
-	char *copy = strdup(value), *rest = copy, *item;
-	int err = copy ? 0 : expected(why, "memory");
-
-	*n = 0;
-	while (!err && (item = strsep(&rest, ","))) {
-		item = trimmed(item);
-		if (item[0])
-			err = add(s, item, why);
-	}
-	free(copy);
-	return err;
-}
-
 static int add_resolver(struct settings *s, const char *item, char *why)
 {
 	struct resolvers_settings *r = &s->resolvers;
 
 	if (r->n == RESOLVERS_MAX)
-		return expected(why, "at most 16 resolvers");
+		return option_expected(why, "at most 16 resolvers");
 	if (resolver_from_text(&r->address[r->n], item))
-		return expected(why, "literal IP addresses, optionally with a "
-				     "port (no host names)");
+		return option_expected(
+			why, "literal IP addresses, optionally with a "
+			     "port (no host names)");
 	r->n++;
 	return 0;
 }
@@ -108,9 +32,9 @@ static int add_resolver(struct settings *s, const char *item, char *why)
 static int add_exempt(struct settings *s, const char *item, char *why)
 {
 	if (s->n_exempt == FILTER_RESOLVERS_MAX)
-		return expected(why, "at most 16 addresses");
+		return option_expected(why, "at most 16 addresses");
 	if (address_from_text(&s->exempt[s->n_exempt], item))
-		return expected(why, "literal IP addresses");
+		return option_expected(why, "literal IP addresses");
 	s->n_exempt++;
 	return 0;
 }
@@ -121,7 +45,7 @@ static int add_range(struct address_range *ranges, size_t *n, size_t max,
 	const char *reason = "";
 
 	if (*n == max)
-		return expected(why, "fewer addresses");
+		return option_expected(why, "fewer addresses");
 	if (address_range_from_text(&ranges[*n], item, &reason)) {
 		snprintf(why, OPTION_WHY_MAX, "addresses or prefixes (%s)",
 			 reason);
@@ -164,12 +88,13 @@ static int add_attr(struct settings *s, const char *item, char *why)
 	size_t len = eq ? (size_t)(eq - item) : 0;
 
 	if (!eq || len == 0)
-		return expected(why, "key=value pairs");
+		return option_expected(why, "key=value pairs");
 	if (s->n_attrs == SETTINGS_ATTRS_MAX ||
 	    len >= sizeof(s->attrs[0].key) ||
 	    strlen(eq + 1) >= sizeof(s->attrs[0].value))
-		return expected(why, "at most 32 pairs, keys under 64 and "
-				     "values under 256 bytes");
+		return option_expected(why,
+				       "at most 32 pairs, keys under 64 and "
+				       "values under 256 bytes");
 	memcpy(s->attrs[s->n_attrs].key, item, len);
 	s->attrs[s->n_attrs].key[len] = '\0';
 	memcpy(s->attrs[s->n_attrs].value, eq + 1, strlen(eq + 1) + 1);
@@ -186,16 +111,17 @@ static int read_mode(struct settings *s, const char *value, char *why)
 		 strcasecmp(value, "nft+dns") == 0)
 		s->nft = true;
 	else
-		return expected(why, "dns+nft (DNS and packets; what holds "
-				     "without the option) or dns (DNS alone); "
-				     "there is no other mode");
+		return option_expected(
+			why, "dns+nft (DNS and packets; what holds "
+			     "without the option) or dns (DNS alone); "
+			     "there is no other mode");
 	return 0;
 }
 
 static int read_compat(struct settings *s, const char *value, char *why)
 {
 	if (value[0] && strcasecmp(value, "opensandbox"))
-		return expected(why, "opensandbox");
+		return option_expected(why, "opensandbox");
 	s->compat = value[0] != '\0';
 	return 0;
 }
@@ -204,13 +130,13 @@ static int read_rules(struct settings *s, const char *value, char *why)
 {
 	free(s->rules);
 	s->rules = strdup(value);
-	return s->rules ? 0 : expected(why, "memory");
+	return s->rules ? 0 : option_expected(why, "memory");
 }
 
 static int read_policy_file(struct settings *s, const char *value, char *why)
 {
-	return text_into(s->policy_file, sizeof(s->policy_file) - 16, value,
-			 why);
+	return option_text(s->policy_file, sizeof(s->policy_file) - 16, value,
+			   why);
 }
 
 static int http_url(const char *value)
@@ -221,23 +147,24 @@ static int http_url(const char *value)
 static int read_policy_url(struct settings *s, const char *value, char *why)
 {
 	if (value[0] && http_url(value))
-		return expected(why, "an http:// or https:// URL");
-	return text_into(s->policy_url, sizeof(s->policy_url), value, why);
+		return option_expected(why, "an http:// or https:// URL");
+	return option_text(s->policy_url, sizeof(s->policy_url), value, why);
 }
 
 static int read_policy_token(struct settings *s, const char *value, char *why)
 {
 	free(s->policy_token);
 	s->policy_token = value[0] ? strdup(value) : NULL;
-	return value[0] && !s->policy_token ? expected(why, "memory") : 0;
+	return value[0] && !s->policy_token ? option_expected(why, "memory")
+					    : 0;
 }
 
 static int read_max_rules(struct settings *s, const char *value, char *why)
 {
 	unsigned long n;
 
-	if (number(value, INT_MAX, &n))
-		return expected(why, "a number of rules, 0 for no cap");
+	if (option_number(value, INT_MAX, &n))
+		return option_expected(why, "a number of rules, 0 for no cap");
 	s->max_rules = n;
 	return 0;
 }
@@ -249,20 +176,21 @@ static int read_http_addr(struct settings *s, const char *value, char *why)
 	struct address a;
 	unsigned long port;
 
-	if (!colon || number(colon + 1, 65535, &port))
-		return expected(why, "[address]:port");
+	if (!colon || option_number(colon + 1, 65535, &port))
+		return option_expected(why, "[address]:port");
 	if (len > 2 && value[0] == '[' && colon[-1] == ']') {
 		value++;
 		len -= 2;
 	}
 	if (len >= sizeof(s->http_host))
-		return expected(why, "[address]:port");
+		return option_expected(why, "[address]:port");
 	memcpy(s->http_host, value, len);
 	s->http_host[len] = '\0';
 	if (strcmp(s->http_host, "localhost") == 0)
 		memcpy(s->http_host, "127.0.0.1", sizeof("127.0.0.1"));
 	if (len && address_from_text(&a, s->http_host))
-		return expected(why, "a literal address before the port");
+		return option_expected(why,
+				       "a literal address before the port");
 	s->http_port = (uint16_t)port;
 	return 0;
 }
@@ -271,7 +199,7 @@ static int read_token(struct settings *s, const char *value, char *why)
 {
 	free(s->token);
 	s->token = value[0] ? strdup(value) : NULL;
-	return value[0] && !s->token ? expected(why, "memory") : 0;
+	return value[0] && !s->token ? option_expected(why, "memory") : 0;
 }
 
 static int read_token_file(struct settings *s, const char *value, char *why)
@@ -287,22 +215,22 @@ static int read_token_file(struct settings *s, const char *value, char *why)
 	}
 	text[strcspn(text, "\r\n")] = '\0';
 	err = text[0] ? read_token(s, text, why)
-		      : expected(why, "a file that holds a token");
+		      : option_expected(why, "a file that holds a token");
 	free(text);
 	return err;
 }
 
 static int read_upstream(struct settings *s, const char *value, char *why)
 {
-	return list_read(s, &s->resolvers.n, value, why, add_resolver);
+	return option_list(s, &s->resolvers.n, value, why, add_resolver);
 }
 
 static int read_timeout(struct settings *s, const char *value, char *why)
 {
 	unsigned long n;
 
-	if (number(value, 120, &n) || n == 0)
-		return expected(why, "seconds, 1 to 120");
+	if (option_number(value, 120, &n) || n == 0)
+		return option_expected(why, "seconds, 1 to 120");
 	s->resolvers.timeout_ms = (uint32_t)n * 1000;
 	return 0;
 }
@@ -317,16 +245,16 @@ static int read_probe(struct settings *s, const char *value, char *why)
 		snprintf(why, OPTION_WHY_MAX, "a name (%s)", reason);
 		return -EINVAL;
 	}
-	return text_into(s->resolvers.probe_name,
-			 sizeof(s->resolvers.probe_name), value, why);
+	return option_text(s->resolvers.probe_name,
+			   sizeof(s->resolvers.probe_name), value, why);
 }
 
 static int read_probe_interval(struct settings *s, const char *value, char *why)
 {
 	unsigned long n;
 
-	if (number(value, 86400, &n))
-		return expected(why, "seconds, 0 for no probe");
+	if (option_number(value, 86400, &n))
+		return option_expected(why, "seconds, 0 for no probe");
 	s->resolvers.probe_interval_ms = (uint32_t)n * 1000;
 	return 0;
 }
@@ -334,7 +262,7 @@ static int read_probe_interval(struct settings *s, const char *value, char *why)
 static int read_private(struct settings *s, const char *value, char *why)
 {
 	if (strcmp(value, "allow") && strcmp(value, "deny") && value[0])
-		return expected(why, "allow or deny");
+		return option_expected(why, "allow or deny");
 	s->private_ok = strcmp(value, "allow") == 0;
 	s->private_given = true;
 	return 0;
@@ -342,12 +270,14 @@ static int read_private(struct settings *s, const char *value, char *why)
 
 static int read_nat64(struct settings *s, const char *value, char *why)
 {
-	return list_read(s, &s->n_nat64, value, why, add_nat64);
+	return option_list(s, &s->n_nat64, value, why, add_nat64);
 }
 
 static int read_follow(struct settings *s, const char *value, char *why)
 {
-	return truth(value, &s->follow) ? expected(why, "true or false") : 0;
+	return option_bool(value, &s->follow)
+		       ? option_expected(why, "true or false")
+		       : 0;
 }
 
 static int read_lease(uint32_t *to, unsigned long least, const char *value,
@@ -355,7 +285,7 @@ static int read_lease(uint32_t *to, unsigned long least, const char *value,
 {
 	unsigned long n;
 
-	if (number(value, LEASE_BOUND_S, &n) || n < least) {
+	if (option_number(value, LEASE_BOUND_S, &n) || n < least) {
 		snprintf(why, OPTION_WHY_MAX, "seconds, %lu to %d", least,
 			 LEASE_BOUND_S);
 		return -EINVAL;
@@ -376,18 +306,19 @@ static int read_lease_max(struct settings *s, const char *value, char *why)
 
 static int read_exempt(struct settings *s, const char *value, char *why)
 {
-	return list_read(s, &s->n_exempt, value, why, add_exempt);
+	return option_list(s, &s->n_exempt, value, why, add_exempt);
 }
 
 static int read_block_doh(struct settings *s, const char *value, char *why)
 {
-	return truth(value, &s->block_doh_443) ? expected(why, "true or false")
-					       : 0;
+	return option_bool(value, &s->block_doh_443)
+		       ? option_expected(why, "true or false")
+		       : 0;
 }
 
 static int read_doh(struct settings *s, const char *value, char *why)
 {
-	return list_read(s, &s->n_doh, value, why, add_doh);
+	return option_list(s, &s->n_doh, value, why, add_doh);
 }
 
 static int read_inbound(struct settings *s, const char *value, char *why)
@@ -396,47 +327,47 @@ static int read_inbound(struct settings *s, const char *value, char *why)
 		strncmp(value, INBOUND_ONLY, strlen(INBOUND_ONLY)) == 0;
 	if (s->inbound_only)
 		value += strlen(INBOUND_ONLY);
-	return list_read(s, &s->n_inbound, value, why, add_inbound);
+	return option_list(s, &s->n_inbound, value, why, add_inbound);
 }
 
 static int read_webhook(struct settings *s, const char *value, char *why)
 {
 	if (value[0] && http_url(value))
-		return expected(why, "an http:// or https:// URL");
-	return text_into(s->webhook_url, sizeof(s->webhook_url), value, why);
+		return option_expected(why, "an http:// or https:// URL");
+	return option_text(s->webhook_url, sizeof(s->webhook_url), value, why);
 }
 
 static int read_sandbox_id(struct settings *s, const char *value, char *why)
 {
-	return text_into(s->sandbox_id, sizeof(s->sandbox_id), value, why);
+	return option_text(s->sandbox_id, sizeof(s->sandbox_id), value, why);
 }
 
 static int read_log_level(struct settings *s, const char *value, char *why)
 {
 	return log_level_from_text(&s->log_level, value)
-		       ? expected(why, "debug, info, warn or error")
+		       ? option_expected(why, "debug, info, warn or error")
 		       : 0;
 }
 
 static int read_attrs(struct settings *s, const char *value, char *why)
 {
-	return list_read(s, &s->n_attrs, value, why, add_attr);
+	return option_list(s, &s->n_attrs, value, why, add_attr);
 }
 
 static int read_netns(struct settings *s, const char *value, char *why)
 {
 	if (s->run != RUN_AGENT)
 		s->run = RUN_JOIN;
-	return value[0] ? text_into(s->netns, sizeof(s->netns), value, why)
-			: expected(why, "a name or a path");
+	return value[0] ? option_text(s->netns, sizeof(s->netns), value, why)
+			: option_expected(why, "a name or a path");
 }
 
 static int read_pid(struct settings *s, const char *value, char *why)
 {
 	unsigned long n;
 
-	if (number(value, INT_MAX, &n) || n == 0)
-		return expected(why, "the number of a process");
+	if (option_number(value, INT_MAX, &n) || n == 0)
+		return option_expected(why, "the number of a process");
 	if (s->run != RUN_AGENT)
 		s->run = RUN_JOIN;
 	s->pid = (pid_t)n;
@@ -447,8 +378,8 @@ static int read_agent(struct settings *s, const char *value, char *why)
 {
 	bool agent;
 
-	if (truth(value[0] ? value : "1", &agent))
-		return expected(why, "true or false");
+	if (option_bool(value[0] ? value : "1", &agent))
+		return option_expected(why, "true or false");
 	if (agent)
 		s->run = RUN_AGENT;
 	return 0;
@@ -457,29 +388,30 @@ static int read_agent(struct settings *s, const char *value, char *why)
 static int read_agent_socket(struct settings *s, const char *value, char *why)
 {
 	if (value[0] != '/')
-		return expected(why, "an absolute path");
-	return text_into(s->agent_socket, sizeof(s->agent_socket), value, why);
+		return option_expected(why, "an absolute path");
+	return option_text(s->agent_socket, sizeof(s->agent_socket), value,
+			   why);
 }
 
 static int read_agent_state(struct settings *s, const char *value, char *why)
 {
 	if (value[0] != '/')
-		return expected(why, "an absolute path");
-	return text_into(s->agent_state, sizeof(s->agent_state) - 128, value,
-			 why);
+		return option_expected(why, "an absolute path");
+	return option_text(s->agent_state, sizeof(s->agent_state) - 128, value,
+			   why);
 }
 
 static int read_audit(struct settings *s, const char *value, char *why)
 {
-	if (truth(value[0] ? value : "1", &s->audit))
-		return expected(why, "true or false");
+	if (option_bool(value[0] ? value : "1", &s->audit))
+		return option_expected(why, "true or false");
 	return 0;
 }
 
 static int read_deny_action(struct settings *s, const char *value, char *why)
 {
 	if (strcmp(value, "reject") && strcmp(value, "drop"))
-		return expected(why, "reject or drop");
+		return option_expected(why, "reject or drop");
 	s->drop = strcmp(value, "drop") == 0;
 	return 0;
 }
@@ -502,7 +434,8 @@ static int add_without(struct settings *s, const char *word, char *why)
 			return 0;
 		}
 	}
-	return expected(why, "egress-hook, route-lookup, packet-log or xdp");
+	return option_expected(why,
+			       "egress-hook, route-lookup, packet-log or xdp");
 }
 
 static int read_without(struct settings *s, const char *value, char *why)
@@ -510,12 +443,13 @@ static int read_without(struct settings *s, const char *value, char *why)
 	size_t n;
 
 	s->without = 0;
-	return list_read(s, &n, value, why, add_without);
+	return option_list(s, &n, value, why, add_without);
 }
 
 static int read_always_dir(struct settings *s, const char *value, char *why)
 {
-	return text_into(s->always_dir, sizeof(s->always_dir) - 64, value, why);
+	return option_text(s->always_dir, sizeof(s->always_dir) - 64, value,
+			   why);
 }
 
 const struct option_entry option_table[] = {

@@ -3,9 +3,7 @@
 
 #include "agent/agent.h"
 #include "api/http.h"
-#include "filter/xdp.h"
-#include "host/netns.h"
-#include "host/policy_file.h"
+#include "first_policy.h"
 #include "host/privileges.h"
 #include "host/resolv_conf.h"
 #include "host/watch.h"
@@ -22,13 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-	PORT_WAIT_MS = 1000, /* for a worker whose supervisor was killed */
-	PORT_STEP_MS = 10,
 	FLUSH_MS = 2000 /* for the last metrics, while the rest goes on */
 };
 
@@ -54,173 +48,6 @@ struct worker {
 	struct watch *watch;
 	struct resolv_conf_watch *resolv_conf;
 };
-
-/* Sockets */
-
-static int netns_of(const struct settings *settings)
-{
-	int fd = -1;
-
-	if (settings->netns[0])
-		fd = netns_open(settings->netns);
-	else if (settings->pid)
-		fd = netns_open_pid(settings->pid);
-	else
-		return -1;
-	if (fd >= 0)
-		return fd;
-	if (settings->netns[0])
-		log_fatal("--netns: \"%s\": %s", settings->netns,
-			  fd == -EINVAL ? "not a network namespace"
-					: strerror(-fd));
-	else
-		log_fatal("--pid: %d: %s", (int)settings->pid, strerror(-fd));
-	return fd;
-}
-
-static int own_socket(const struct settings *settings)
-{
-	return settings->run == RUN_AGENT ? agent_listen(settings->agent_socket)
-					  : http_listen(settings);
-}
-
-/* A worker whose supervisor was killed is about to be gone as well. */
-static int own_socket_wait(const struct settings *settings)
-{
-	const struct timespec step = {.tv_nsec = PORT_STEP_MS * 1000000L};
-	int fd = own_socket(settings);
-
-	for (int ms = 0; ms < PORT_WAIT_MS && fd == -EADDRINUSE;
-	     ms += PORT_STEP_MS) {
-		nanosleep(&step, NULL);
-		fd = own_socket(settings);
-	}
-	return fd;
-}
-
-static int agent_socket_open(struct service_sockets *s,
-			     const struct settings *settings)
-{
-	s->http = own_socket_wait(settings);
-	if (s->http >= 0)
-		return 0;
-	log_fatal("OPENSANDBOX_EGRESS_AGENT_SOCKET: %s: %s",
-		  settings->agent_socket, strerror(-s->http));
-	return s->http;
-}
-
-/* Without them a worker's end would let a sandbox have AF_XDP. */
-static int xdp_sockets_open(struct service_sockets *s,
-			    const struct settings *settings)
-{
-	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-	int err;
-
-	if (!settings->nft || settings->audit || settings->without & FILTER_XDP)
-		return 0;
-	(void)setrlimit(RLIMIT_MEMLOCK, &all);
-	err = filter_hold_xdp(&s->xdp, s->netns);
-	if (err) {
-		log_fatal("%s", strerror(-err));
-		service_sockets_close(s);
-	}
-	return err;
-}
-
-int service_sockets_open(struct service_sockets *s,
-			 const struct settings *settings)
-{
-	uint16_t dns_port;
-	int err;
-
-	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1, NULL};
-	if (settings->run == RUN_AGENT)
-		return agent_socket_open(s, settings);
-	if (settings->run == RUN_JOIN) {
-		s->netns = netns_of(settings);
-		if (s->netns < 0)
-			return s->netns;
-	}
-	s->http = own_socket_wait(settings);
-	if (s->http < 0) {
-		err = s->http;
-		log_fatal("OPENSANDBOX_EGRESS_HTTP_ADDR: %s:%u: %s",
-			  settings->http_host, settings->http_port,
-			  strerror(-err));
-		service_sockets_close(s);
-		return err;
-	}
-	/* What cannot be read now is for the filter to complain of. */
-	(void)filter_dns_port(s->netns, &dns_port);
-	err = listeners_open(&s->listeners, s->netns, dns_port, PORT_WAIT_MS);
-	if (err) {
-		log_fatal("DNS listeners in the sandbox's namespace: %s%s",
-			  strerror(-err),
-			  err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
-		service_sockets_close(s);
-		return err;
-	}
-	return xdp_sockets_open(s, settings);
-}
-
-void service_sockets_close(struct service_sockets *s)
-{
-	listeners_close(&s->listeners);
-	xdp_free(s->xdp);
-	s->xdp = NULL;
-	if (s->http >= 0)
-		close(s->http);
-	if (s->netns >= 0)
-		close(s->netns);
-	s->http = s->netns = -1;
-}
-
-/* The policy to start with */
-
-static int rules_read(struct rules **rules, const char *where, const char *text,
-		      size_t len, const struct settings *settings)
-{
-	struct policy_error fault = {.index = -1};
-	int err =
-		rules_from_text(rules, text, len, settings->max_rules, &fault);
-
-	if (err)
-		log_fatal("%s: %s", where,
-			  fault.message[0] ? fault.message : strerror(-err));
-	return err;
-}
-
-/* The policy file if there is something in it, else the environment's or the
- * command line's rules, else nothing: deny all. */
-static int first_rules(struct rules **rules, const struct settings *settings)
-{
-	const char *path = settings->policy_file;
-	char *text;
-	size_t len;
-	int err;
-
-	*rules = NULL;
-	if (path[0]) {
-		err = policy_file_read(path, POLICY_BODY_MAX, &text, &len);
-		if (!err) {
-			bool blank = text[strspn(text, " \t\r\n")] == '\0';
-
-			if (!blank)
-				err = rules_read(rules, path, text, len,
-						 settings);
-			free(text);
-			if (!blank)
-				return err;
-		} else if (err != -ENOENT) {
-			log_fatal("%s: %s", path, strerror(-err));
-			return err;
-		}
-	}
-	if (!settings->rules)
-		return 0;
-	return rules_read(rules, settings->rules_from, settings->rules,
-			  strlen(settings->rules), settings);
-}
 
 /* Always-files */
 
@@ -609,7 +436,7 @@ int service_run(void *arg, int ready)
 	log_unknown_variables();
 	w.settings = *w.service->settings;
 	resolvers_from_file(&w);
-	if (first_rules(&rules, w.service->settings))
+	if (first_policy(&rules, w.service->settings))
 		return EXIT_STARTUP;
 	uv_loop_init(&w.loop);
 	if (worker_start(&w, rules))
