@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DNS in the chains: the sandbox's questions are led to us, ours to the
+ * resolvers.
+ */
+#include "chains_inner.h"
+
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+/* Any resolver that can go untracked? Not one on loopback, which may itself be
+ * behind a translation (Docker's), nor one that the sandbox asks as well. */
+static bool any_untracked(const struct filter_settings *s)
+{
+	for (size_t i = 0; i < s->n_resolvers; i++) {
+		if (!chain_is_loopback(&s->resolvers[i].a) &&
+		    !chain_is_exempt(s, &s->resolvers[i].a))
+			return true;
+	}
+	return false;
+}
+
+static void skip_exempt(struct batch *b, const char *chain,
+			const struct filter_settings *s, uint8_t family,
+			bool source)
+{
+	if (!s->n_exempt)
+		return;
+	rule_begin(b, chain);
+	if (source)
+		chain_load_source(b, family, 0);
+	else
+		chain_load_destination(b, family, 0);
+	rule_lookup(b, chain_is_v6(family) ? "exempt6" : "exempt4", 0);
+	rule_return(b);
+}
+
+/*
+ * Our queries leave no trace in conntrack: a packet of the sandbox with the
+ * ports of one of them would else belong to its entry, and the redirection,
+ * which sees only the first packet of a connection, would miss it.
+ */
+static void write_untracked(struct batch *b, const struct filter_settings *s)
+{
+	if (!any_untracked(s))
+		return;
+	rule_begin(b, "raw_output");
+	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
+	rule_return(b);
+	rule_begin(b, "raw_prerouting");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_return(b);
+	for (size_t f = 0; f < COUNT(chain_families); f++) {
+		skip_exempt(b, "raw_output", s, chain_families[f], false);
+		skip_exempt(b, "raw_prerouting", s, chain_families[f], true);
+		for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
+			rule_begin(b, "raw_output");
+			chain_is_ours(b, s);
+			rule_l4proto(b, chain_with_ports[i]);
+			chain_is_resolver(b, chain_families[f], false);
+			rule_notrack(b);
+			rule_begin(b, "raw_prerouting");
+			rule_l4proto(b, chain_with_ports[i]);
+			chain_is_resolver(b, chain_families[f], true);
+			rule_notrack(b);
+		}
+	}
+}
+
+/* A question of ours that is led to whoever answers for a resolver (a service's
+ * load balancer chooses one each time): it is tracked, under our own mark. */
+void chain_write_rewritten(struct batch *b, const char *chain,
+			   const struct filter_settings *s)
+{
+	for (size_t k = 0; k < s->n_rewritten; k++) {
+		for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
+			rule_begin(b, chain);
+			chain_is_ours(b, s);
+			rule_l4proto(b, chain_with_ports[i]);
+			rule_destination_port(b, s->rewritten[k]);
+			if (strcmp(chain, "output") == 0)
+				rule_set_ct_mark(b, RULESET_MARK_OURS);
+			rule_accept(b);
+		}
+	}
+}
+
+/* DNS to any address is ours to answer. */
+static void write_redirection(struct batch *b, const struct filter_settings *s)
+{
+	chain_write_rewritten(b, RULESET_DNS, s);
+	for (size_t f = 0; f < COUNT(chain_families); f++) {
+		for (size_t i = 0;
+		     s->n_resolvers && i < COUNT(chain_with_ports); i++) {
+			rule_begin(b, RULESET_DNS);
+			chain_is_ours(b, s);
+			rule_l4proto(b, chain_with_ports[i]);
+			chain_is_resolver(b, chain_families[f], false);
+			rule_return(b);
+		}
+		skip_exempt(b, RULESET_DNS, s, chain_families[f], false);
+	}
+	for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
+		rule_begin(b, RULESET_DNS);
+		rule_l4proto(b, chain_with_ports[i]);
+		rule_destination_port(b, PORT_DNS);
+		rule_set_ct_mark(b, RULESET_MARK_REDIRECTED);
+		rule_redirect(b, s->dns_port);
+	}
+}
+
+/*
+ * A machine behind a routed tap, or a container inside, asks a resolver beyond
+ * us: what comes from one device and leaves by another. What is for an address
+ * of the namespace's own is for a server there. IPv4 alone: the kernel takes
+ * no packet to ::1 from a device.
+ */
+void chain_write_guests(struct batch *b, const struct filter_settings *s)
+{
+	uint32_t unicast = RTN_UNICAST, none = 0;
+
+	skip_exempt(b, RULESET_GUESTS, s, NFPROTO_IPV4, false);
+	for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
+		rule_begin(b, RULESET_GUESTS);
+		rule_nfproto(b, NFPROTO_IPV4);
+		rule_l4proto(b, chain_with_ports[i]);
+		rule_destination_port(b, PORT_DNS);
+		rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
+		rule_load_fib(b, NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF,
+			      NFT_FIB_RESULT_OIF, 0);
+		rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
+		rule_set_ct_mark(b, RULESET_MARK_GUESTS);
+		rule_dnat_loopback4(b, s->dns_port);
+	}
+}
+
+/* A connection that a conntrack helper expects (FTP's data) begins with the
+ * mark of the one that spoke of it; it is judged for itself. Chains of type nat
+ * see the first packet alone, so that the others cost nothing. */
+static void write_expected(struct batch *b)
+{
+	rule_begin(b, RULESET_DNS);
+	rule_ct_status(b, IPS_EXPECTED);
+	rule_set_ct_mark(b, 0);
+	rule_end(b);
+}
+
+void chains_write_dns(struct batch *b, const struct ruleset *r)
+{
+	const struct filter_settings *s = r->settings;
+
+	write_untracked(b, s);
+	write_expected(b);
+	write_redirection(b, s);
+	if (!s->n_resolvers)
+		return;
+	/* The mark has done its work; who captures packets (SO_RCVMARK) need
+	 * not learn it. */
+	rule_begin(b, "postrouting");
+	rule_meta_is(b, NFT_META_MARK, s->mark);
+	rule_set_meta_mark(b, 0);
+	rule_end(b);
+}

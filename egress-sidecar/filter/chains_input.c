@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What comes to the sandbox. */
+#include "chains_inner.h"
+
+#include "neighbours.h"
+
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+enum {
+	TCP_FLAGS_OFFSET = 13,
+	TCP_FLAGS = 0x17, /* FIN, SYN, RST, ACK */
+	TCP_SYN = 0x02
+};
+
+/* A TCP connection that conntrack first sees midway: the sandbox may have
+ * opened it while nothing judged it, and its peer only spoke first. */
+static void refuse_midway(struct batch *b, const char *chain)
+{
+	static const uint8_t mask[] = {TCP_FLAGS}, syn[] = {TCP_SYN};
+
+	rule_begin(b, chain);
+	rule_ct_state(b, NFT_STATE_NEW);
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1,
+			  0);
+	rule_mask(b, 0, mask, sizeof(mask));
+	rule_compare(b, 0, NFT_CMP_NEQ, syn, sizeof(syn));
+	rule_goto(b, "refuse_in");
+}
+
+void chain_admit_inbound(struct batch *b, const char *chain)
+{
+	for (size_t f = 0; f < COUNT(chain_families); f++) {
+		rule_begin(b, chain);
+		if (strcmp(chain, "forward") == 0)
+			rule_ct_status(b, IPS_DST_NAT);
+		chain_load_source(b, chain_families[f], 0);
+		rule_lookup(b,
+			    chain_is_v6(chain_families[f]) ? "inbound6"
+							   : "inbound4",
+			    0);
+		rule_goto(b, "admit_in");
+	}
+}
+
+/* Replies of the resolvers, which are untracked, neighbour discovery, and the
+ * answers of a DHCP server. */
+static void write_input_services(struct batch *b,
+				 const struct filter_settings *s)
+{
+	static const struct {
+		uint8_t family;
+		uint16_t from, to;
+	} dhcp[] = {{NFPROTO_IPV4, 67, 68}, {NFPROTO_IPV6, 547, 546}};
+
+	for (size_t f = 0; s->n_resolvers && f < COUNT(chain_families); f++) {
+		for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
+			rule_begin(b, "input");
+			rule_l4proto(b, chain_with_ports[i]);
+			chain_is_resolver(b, chain_families[f], true);
+			rule_accept(b);
+		}
+	}
+	neighbours_write_in(b, "input");
+	for (size_t i = 0; i < COUNT(dhcp); i++) {
+		rule_begin(b, "input");
+		rule_nfproto(b, dhcp[i].family);
+		rule_l4proto(b, IPPROTO_UDP);
+		rule_source_port(b, dhcp[i].from);
+		rule_destination_port(b, dhcp[i].to);
+		rule_accept(b);
+	}
+}
+
+static void from_loopback(struct batch *b, uint8_t protocol, uint16_t port)
+{
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_l4proto(b, protocol);
+	rule_destination_port(b, port);
+	rule_jump(b, "own");
+}
+
+/*
+ * The API tells by a client's address who is outside. With a raw socket the
+ * sandbox can send in anybody's name over loopback, and read the answers where
+ * they leave, if the name is of an allowed address: nobody else's name is good
+ * there, not in a connection that is marked either. Nor do we answer DNS to
+ * somebody who did not ask.
+ */
+static void write_input_own(struct batch *b, const struct ruleset *r)
+{
+	uint32_t local = RTN_LOCAL;
+
+	if (!r->has_fib)
+		return;
+	if (r->settings->api_port)
+		from_loopback(b, IPPROTO_TCP, r->settings->api_port);
+	for (size_t i = 0; i < COUNT(chain_with_ports); i++)
+		from_loopback(b, chain_with_ports[i], r->settings->dns_port);
+	rule_begin(b, "own");
+	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &local, sizeof(local));
+	rule_return(b);
+	/* Link-local ones have no route without their device. */
+	rule_begin(b, "own");
+	chain_load_source(b, NFPROTO_IPV6, 0);
+	rule_lookup(b, "own6", 0);
+	rule_return(b);
+	rule_begin(b, "own");
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
+void chain_write_input(struct batch *b, const struct ruleset *r)
+{
+	const struct filter_settings *s = r->settings;
+
+	chain_refuse_detours(b, "input", s);
+	write_input_own(b, r);
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_accept(b);
+	chain_accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
+	chain_accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
+	if (r->has_fib)
+		chain_accept_marked(b, "input", RULESET_MARK_GUESTS,
+				    IP_CT_DIR_ORIGINAL);
+	if (s->mark)
+		chain_accept_marked(b, "input", RULESET_MARK_OURS,
+				    IP_CT_DIR_REPLY);
+	write_input_services(b, s);
+	chain_drop_invalid(b, "input", s->audit);
+	/* Data of a peer that may have been revoked. */
+	rule_begin(b, "input");
+	rule_ct_direction(b, IP_CT_DIR_REPLY);
+	rule_goto(b, "judge");
+	if (s->api_port) {
+		rule_begin(b, "input");
+		rule_l4proto(b, IPPROTO_TCP);
+		rule_destination_port(b, s->api_port);
+		rule_goto(b, "admit_in");
+	}
+	if (r->gap)
+		refuse_midway(b, "input");
+	chain_admit_inbound(b, "input");
+	rule_begin(b, "input");
+	rule_goto(b, "refuse_in");
+}
