@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sandbox, for the files that make it up: sandbox.c calls the others. Nobody
+ * outside this folder includes it.
+ */
+#ifndef EGRESS_SANDBOX_INNER_H
+#define EGRESS_SANDBOX_INNER_H
+
+#include "journal.h"
+#include "sandbox.h"
+
+#include <time.h>
+
+enum {
+	MESSAGE_SIZE = 256
+};
+
+/* An address on its way into the kernel, with room for what it points to. */
+struct pending {
+	struct lease_element element;
+	struct admitted_ports ports;
+	struct domain_name name;
+};
+
+struct sandbox {
+	const struct sandbox_shared *shared;
+	const struct always_rules *always;
+	struct sandbox_place place;
+	struct policy *policy;
+	struct lease_table *leases;
+	struct filter *filter;
+	struct front *front;
+	struct resolvers *own_resolvers; /* NULL: the process's */
+	struct journal journal;
+	uv_poll_t *refused; /* packets that the kernel refused */
+	uv_timer_t *revoke; /* due when a new policy was answered */
+	uv_timer_t *renew;  /* of leases that open connections use */
+	struct pending *pending;
+	size_t n_pending, pending_size;
+	uint64_t swept_ms;
+	uv_timer_t *mender; /* active while the kernel is not as it should be */
+	bool lost;          /* it was told in the log that it is not */
+	uint64_t mended_ms, mending_ms; /* when it last was, and how long that
+					   took */
+	struct sandbox_counts counts;
+};
+
+/* Since boot, sleep included: what leases are counted in. */
+static inline uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Write message (MESSAGE_SIZE bytes); returns err. */
+int sandbox_fail(char *message, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* mend.c */
+
+int mend_open(struct sandbox *s);
+/* Apply the policy again, and go on trying. */
+void mend_start(struct sandbox *s);
+/* The kernel has taken the policy. */
+void mend_done(struct sandbox *s);
+
+/* owner.c */
+
+void owner_fill(struct front_owner *owner, struct sandbox *s);
+/* Is the log silenced for the name? */
+bool owner_log_skips(const struct sandbox *s, const struct domain_name *name);
+
+/* kernel_events.c: each opens a handle of the sandbox. 0 or -errno. */
+
+int renew_open(struct sandbox *s);
+int refused_open(struct sandbox *s);
+int revoke_open(struct sandbox *s);
+void revoke_soon(struct sandbox *s);
+
+/* filter_start.c */
+
+/* Open and apply the filter. 0, or -errno with message. */
+int sandbox_filter_start(struct sandbox *s, uint16_t dns_port, char *message);
+/* The resolvers of the settings; returns how many. */
+size_t sandbox_resolver_peers(const struct sandbox *s, struct filter_peer *out);
+
+#endif
