@@ -10,15 +10,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define COUNTER(name, prometheus, unit, help, field)           \
-	{                                                      \
-		name, prometheus, unit, help, METER_COUNTER,   \
-			offsetof(struct sandbox_counts, field) \
+#define COUNTER(name, prometheus, unit, help, field)                  \
+	{                                                             \
+		name, prometheus, unit, help, METER_COUNTER,          \
+			offsetof(struct sandbox_counts, field), false \
 	}
-#define GAUGE(name, prometheus, unit, help, field)             \
-	{                                                      \
-		name, prometheus, unit, help, METER_GAUGE,     \
-			offsetof(struct sandbox_counts, field) \
+#define GAUGE(name, prometheus, unit, help, field)                    \
+	{                                                             \
+		name, prometheus, unit, help, METER_GAUGE,            \
+			offsetof(struct sandbox_counts, field), false \
 	}
 
 const struct meter sandbox_meters[] = {
@@ -87,6 +87,31 @@ const struct meter sandbox_meters[] = {
 	{.name = NULL},
 };
 
+const struct meter process_meters[] = {
+	{"egress.log.dropped_lines", "egress_log_dropped_lines_total", "{line}",
+	 "Log lines that standard output did not take.", METER_COUNTER,
+	 offsetof(struct process_counts, log_dropped), false},
+	{"egress.process.memory.usage_bytes",
+	 "egress_process_memory_usage_bytes", "By",
+	 "Memory charged to our control group.", METER_GAUGE,
+	 offsetof(struct process_counts, cgroup_bytes), false},
+	{"egress.process.memory.resident_bytes",
+	 "process_resident_memory_bytes", "By", "Resident memory.", METER_GAUGE,
+	 offsetof(struct process_counts, resident_bytes), false},
+	{"egress.process.cpu.time", "egress_process_cpu_time_seconds_total",
+	 "s", "Processor time, user and system.", METER_COUNTER,
+	 offsetof(struct process_counts, cpu_us), true},
+	{.name = NULL},
+};
+
+uint64_t meter_value(const struct meter *meter, const void *counts)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)counts + meter->offset, sizeof(value));
+	return value;
+}
+
 /* The first number of a small file. */
 static bool read_number(const char *path, unsigned skip, uint64_t *out)
 {
@@ -125,13 +150,16 @@ void process_counts(struct process_counts *c)
 	struct rusage usage;
 	uint64_t pages;
 
-	*c = (struct process_counts){.log_dropped = log_dropped()};
-	c->has_resident = read_number("/proc/self/statm", 1, &pages);
-	if (c->has_resident)
+	*c = (struct process_counts){
+		.log_dropped = log_dropped(),
+		.resident_bytes = METER_ABSENT,
+		.cgroup_bytes = METER_ABSENT,
+		.cpu_us = METER_ABSENT,
+	};
+	if (read_number("/proc/self/statm", 1, &pages))
 		c->resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	c->has_cgroup = cgroup_bytes(&c->cgroup_bytes);
-	c->has_cpu = getrusage(RUSAGE_SELF, &usage) == 0;
-	if (c->has_cpu)
+	(void)cgroup_bytes(&c->cgroup_bytes);
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
 		c->cpu_us = ((uint64_t)usage.ru_utime.tv_sec +
 			     (uint64_t)usage.ru_stime.tv_sec) *
 				    1000000 +

@@ -27,6 +27,7 @@ struct meter {
 	const char *help;
 	enum meter_kind kind;
 	size_t offset; /* of a uint64_t in the struct it measures */
+	bool seconds;  /* that number is of microseconds */
 };
 
 /* Of each sandbox: offsets into struct sandbox_counts. Ends with a NULL
@@ -38,14 +39,21 @@ extern const struct meter sandbox_meters[];
 #define METER_QUERY_PROMETHEUS "egress_dns_query_duration_seconds"
 #define METER_QUERY_HELP       "Time that resolvers took to answer allowed queries."
 
-/* Of the process. What could not be read is left out: absent, not zero. */
+/* Of the process. What could not be read is METER_ABSENT: it is left out, not
+ * zero. */
+#define METER_ABSENT UINT64_MAX
 struct process_counts {
 	uint64_t log_dropped;
 	uint64_t resident_bytes;
 	uint64_t cgroup_bytes; /* charged to our control group */
 	uint64_t cpu_us;       /* user and system time of ours */
-	bool has_resident, has_cgroup, has_cpu;
 };
 void process_counts(struct process_counts *counts);
+
+/* Offsets into struct process_counts. Ends with a NULL name. */
+extern const struct meter process_meters[];
+
+/* What the meter says in the struct that it measures. */
+uint64_t meter_value(const struct meter *meter, const void *counts);
 
 #endif

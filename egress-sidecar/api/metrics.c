@@ -93,18 +93,19 @@ static void put_name(FILE *f, const char *name, const char *label_text)
 		fprintf(f, "%s ", name);
 }
 
-static void put_meter(FILE *f, const struct meter *m,
-		      const struct sample *samples, size_t n)
+static void put_meter_head(FILE *f, const struct meter *m)
 {
 	put_head(f, m->prometheus,
 		 m->kind == METER_COUNTER ? "counter" : "gauge", m->help);
-	for (size_t i = 0; i < n; i++) {
-		uint64_t value;
+}
 
-		memcpy(&value, (const char *)&samples[i].counts + m->offset,
-		       sizeof(value));
+static void put_meter(FILE *f, const struct meter *m,
+		      const struct sample *samples, size_t n)
+{
+	put_meter_head(f, m);
+	for (size_t i = 0; i < n; i++) {
 		put_name(f, m->prometheus, samples[i].labels);
-		fprintf(f, "%" PRIu64 "\n", value);
+		fprintf(f, "%" PRIu64 "\n", meter_value(m, &samples[i].counts));
 	}
 }
 
@@ -139,38 +140,22 @@ static void put_query_times(FILE *f, const struct sample *samples, size_t n)
 	}
 }
 
-static void put_process_number(FILE *f, const char *name, const char *type,
-			       const char *help, const char *label_text,
-			       uint64_t value)
-{
-	put_head(f, name, type, help);
-	put_name(f, name, label_text);
-	fprintf(f, "%" PRIu64 "\n", value);
-}
-
 static void put_process(FILE *f, const char *label_text)
 {
 	struct process_counts c;
 
 	process_counts(&c);
-	put_process_number(f, "egress_log_dropped_lines_total", "counter",
-			   "Log lines that standard output did not take.",
-			   label_text, c.log_dropped);
-	if (c.has_cgroup)
-		put_process_number(f, "egress_process_memory_usage_bytes",
-				   "gauge",
-				   "Memory charged to our control group.",
-				   label_text, c.cgroup_bytes);
-	if (c.has_resident)
-		put_process_number(f, "process_resident_memory_bytes", "gauge",
-				   "Resident memory.", label_text,
-				   c.resident_bytes);
-	if (c.has_cpu) {
-		put_head(f, "egress_process_cpu_time_seconds_total", "counter",
-			 "Processor time, user and system.");
-		put_name(f, "egress_process_cpu_time_seconds_total",
-			 label_text);
-		fprintf(f, "%.6f\n", (double)c.cpu_us / 1e6);
+	for (const struct meter *m = process_meters; m->name; m++) {
+		uint64_t value = meter_value(m, &c);
+
+		if (value == METER_ABSENT)
+			continue;
+		put_meter_head(f, m);
+		put_name(f, m->prometheus, label_text);
+		if (m->seconds)
+			fprintf(f, "%.6f\n", (double)value / 1e6);
+		else
+			fprintf(f, "%" PRIu64 "\n", value);
 	}
 }
 

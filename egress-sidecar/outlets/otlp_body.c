@@ -80,11 +80,8 @@ static json_t *meter_metric(const struct meter *m,
 
 	for (size_t i = 0; i < n; i++) {
 		json_t *p = point(json_incref(attrs[i]), times);
-		uint64_t value;
-
-		memcpy(&value, (const char *)&counts[i] + m->offset,
-		       sizeof(value));
-		json_object_set_new(p, "asInt", number64(value));
+		json_object_set_new(p, "asInt",
+				    number64(meter_value(m, &counts[i])));
 		json_array_append_new(points, p);
 	}
 	return metric(m->name, m->unit, m->help, m->kind, points);
@@ -131,41 +128,21 @@ static void add_process(json_t *metrics, const struct process_counts *c,
 			const struct settings *settings,
 			const struct times *times)
 {
-	const struct {
-		const char *name, *unit, *help;
-		enum meter_kind kind;
-		bool has, seconds;
-		uint64_t value;
-	} all[] = {
-		{"egress.log.dropped_lines", "{line}",
-		 "Log lines that standard output did not take.", METER_COUNTER,
-		 true, false, c->log_dropped},
-		{"egress.process.memory.usage_bytes", "By",
-		 "Memory charged to our control group.", METER_GAUGE,
-		 c->has_cgroup, false, c->cgroup_bytes},
-		{"egress.process.memory.resident_bytes", "By",
-		 "Resident memory.", METER_GAUGE, c->has_resident, false,
-		 c->resident_bytes},
-		{"egress.process.cpu.time", "s",
-		 "Processor time, user and system.", METER_COUNTER, c->has_cpu,
-		 true, c->cpu_us},
-	};
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+	for (const struct meter *m = process_meters; m->name; m++) {
+		uint64_t value = meter_value(m, c);
 		json_t *p;
 
-		if (!all[i].has)
+		if (value == METER_ABSENT)
 			continue;
 		p = point(attributes(settings->sandbox_id, settings), times);
-		if (all[i].seconds)
-			json_object_set_new(
-				p, "asDouble",
-				json_real((double)all[i].value / 1e6));
+		if (m->seconds)
+			json_object_set_new(p, "asDouble",
+					    json_real((double)value / 1e6));
 		else
-			json_object_set_new(p, "asInt", number64(all[i].value));
-		json_array_append_new(metrics, metric(all[i].name, all[i].unit,
-						      all[i].help, all[i].kind,
-						      json_pack("[o]", p)));
+			json_object_set_new(p, "asInt", number64(value));
+		json_array_append_new(metrics,
+				      metric(m->name, m->unit, m->help, m->kind,
+					     json_pack("[o]", p)));
 	}
 }
 
