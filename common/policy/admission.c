@@ -93,19 +93,34 @@ static bool holds(const struct rule *rule, uint8_t protocol, uint32_t port,
 	return false;
 }
 
-/* The first rule of the walk that holds for the port, or NULL. */
-static const struct rule *first_match(struct walk walk, uint8_t protocol,
-				      uint32_t port, uint32_t *last)
+/* The rank of the walk's first rule that holds for the port, or RANK_NONE. */
+static uint32_t first_match(struct walk walk, uint8_t protocol, uint32_t port,
+			    uint32_t *last)
 {
 	uint32_t rank;
 
-	while ((rank = walk_next(&walk)) != RANK_NONE) {
-		const struct rule *rule = walk.ranked[rank].rule;
+	while ((rank = walk_next(&walk)) != RANK_NONE)
+		if (holds(walk.ranked[rank].rule, protocol, port, last))
+			break;
+	return rank;
+}
 
-		if (holds(rule, protocol, port, last))
-			return rule;
-	}
-	return NULL;
+void policy_match_name_port(const struct policy *policy,
+			    const struct domain_name *name, uint8_t protocol,
+			    uint16_t port, struct decision *out)
+{
+	struct walk walk = {.ranked = policy->ranked, .plain = RANK_NONE};
+	uint32_t last = UINT16_MAX;
+	struct name_match match;
+
+	policy_look_up(policy, name, &match);
+	walk_name(&walk, policy, &match);
+	policy_decide(policy, first_match(walk, protocol, port, &last), out);
+}
+
+static bool allows(const struct policy *policy, uint32_t rank)
+{
+	return policy->ranked[rank].rule->action == POLICY_ALLOW;
 }
 
 static struct verdict judge(const struct policy *policy,
@@ -113,13 +128,14 @@ static struct verdict judge(const struct policy *policy,
 			    uint8_t protocol, uint32_t port)
 {
 	struct verdict verdict = {.last = UINT16_MAX};
-	const struct rule *rule;
+	uint32_t rank;
 
-	rule = first_match(*both, protocol, port, &verdict.last);
-	verdict.by_rules =
-		(rule ? rule->action : policy->default_action) == POLICY_ALLOW;
-	rule = first_match(*address, protocol, port, &verdict.last);
-	verdict.by_range = rule && rule->action == POLICY_ALLOW;
+	rank = first_match(*both, protocol, port, &verdict.last);
+	verdict.by_rules = rank == RANK_NONE
+				   ? policy->default_action == POLICY_ALLOW
+				   : allows(policy, rank);
+	rank = first_match(*address, protocol, port, &verdict.last);
+	verdict.by_range = rank != RANK_NONE && allows(policy, rank);
 	return verdict;
 }
 
@@ -139,11 +155,6 @@ static void add_span(struct admitted_ports *ports, uint8_t protocol,
 	end->first = (uint16_t)first;
 	end->last = (uint16_t)last;
 	ports->n++;
-}
-
-static bool allows(const struct policy *policy, uint32_t rank)
-{
-	return policy->ranked[rank].rule->action == POLICY_ALLOW;
 }
 
 /* No rule lists ports: the first rule for the name or the address decides, and

@@ -130,6 +130,10 @@ int port_table_intern(struct flat *flat, const struct ranked *ranked,
 		      const uint32_t *ranks, size_t n,
 		      enum policy_action otherwise, uint32_t *table);
 
+/* The decision of the rule of this rank; RANK_NONE: the default action. */
+void policy_decide(const struct policy *policy, uint32_t rank,
+		   struct decision *out);
+
 /* Does a limited rule hold for the port? */
 bool rule_holds_port(const struct rule *rule, uint8_t protocol, uint16_t port);
 

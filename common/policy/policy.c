@@ -168,7 +168,7 @@ const struct rules *policy_rules(const struct policy *policy)
 	return policy->source[SOURCE_POLICY];
 }
 
-static void decide(const struct policy *policy, uint32_t rank,
+void policy_decide(const struct policy *policy, uint32_t rank,
 		   struct decision *out)
 {
 	static const char *const sources[SOURCES] = {
@@ -199,7 +199,7 @@ bool policy_ranked(const struct policy *policy, uint32_t rank,
 {
 	if (rank >= policy->n_ranked)
 		return false;
-	decide(policy, rank, out);
+	policy_decide(policy, rank, out);
 	return true;
 }
 
@@ -215,7 +215,7 @@ void policy_look_up(const struct policy *policy, const struct domain_name *name,
 		if (out->rank[i] < first)
 			first = out->rank[i];
 	}
-	decide(policy, first, &out->decision);
+	policy_decide(policy, first, &out->decision);
 }
 
 void policy_match_name(const struct policy *policy,
@@ -237,11 +237,11 @@ void policy_match_address(const struct policy *policy, const struct address *a,
 
 		if (rule_holds_port(policy->ranked[rank].rule, protocol,
 				    port)) {
-			decide(policy, rank, out);
+			policy_decide(policy, rank, out);
 			return;
 		}
 	}
-	decide(policy, segment ? segment->plain : RANK_NONE, out);
+	policy_decide(policy, segment ? segment->plain : RANK_NONE, out);
 }
 
 enum policy_action policy_default(const struct policy *policy)

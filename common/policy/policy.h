@@ -87,6 +87,13 @@ const struct rules *policy_rules(const struct policy *policy);
 void policy_match_name(const struct policy *policy,
 		       const struct domain_name *name, struct decision *out);
 
+/* The first rule that matches the name and, where it lists ports, the port.
+ * Address rules have a say as well, but which addresses the name leads to is
+ * not known here: policy_admission(). */
+void policy_match_name_port(const struct policy *policy,
+			    const struct domain_name *name, uint8_t protocol,
+			    uint16_t port, struct decision *out);
+
 /*
  * All that one look-up of a name finds, for whatever hangs on it: the caller
  * hashes a name once. Holds as long as the policy.

@@ -124,61 +124,6 @@ static const char *misread(const char *text, const char *why)
 	return why;
 }
 
-static bool name_is_below(const struct domain_name *name,
-			  const struct domain_name *parent)
-{
-	uint8_t at[DOMAIN_LABELS_MAX];
-	size_t n = domain_name_labels(name, at);
-
-	for (size_t i = 1; i < n; i++)
-		if (name->len - at[i] == parent->len &&
-		    memcmp(name->wire + at[i], parent->wire, parent->len) == 0)
-			return true;
-	return false;
-}
-
-static bool rule_has_name(const struct rule *rule,
-			  const struct domain_name *name)
-{
-	switch (rule->kind) {
-	case TARGET_NAME:
-		return domain_name_equal(rule->name, name);
-	case TARGET_BELOW:
-		return name_is_below(name, rule->name);
-	case TARGET_ANY:
-		return true;
-	case TARGET_RANGE:
-		break;
-	}
-	return false;
-}
-
-static bool rule_has_port(const struct rule *rule, uint8_t protocol,
-			  uint16_t port)
-{
-	for (size_t i = 0; i < rule->n_ports; i++)
-		if (rule->ports[i].protocol == protocol &&
-		    rule->ports[i].first <= port && port <= rule->ports[i].last)
-			return true;
-	return rule->n_ports == 0;
-}
-
-/* The first rule for the name and the port; addresses have a say as well,
- * but which they are is not known. */
-static void match_name_port(const struct policy *policy,
-			    const struct domain_name *name, uint8_t protocol,
-			    uint16_t port, struct decision *d)
-{
-	for (uint32_t rank = 0; policy_ranked(policy, rank, d); rank++)
-		if (rule_has_name(d->rule, name) &&
-		    rule_has_port(d->rule, protocol, port))
-			return;
-	*d = (struct decision){.action = policy_default(policy),
-			       .rank = UINT32_MAX,
-			       .source = "default",
-			       .index = -1};
-}
-
 /* The name in the first len characters of text; a message where there is
  * none. */
 static const char *read_name(struct domain_name *name, const char *text,
@@ -220,8 +165,9 @@ static int query_name(const struct policy *policy, const char *text)
 		check_print_decision(&d);
 		return STATUS_VALID;
 	}
-	match_name_port(policy, &name, IPPROTO_TCP, (uint16_t)port, &d);
-	match_name_port(policy, &name, IPPROTO_UDP, (uint16_t)port, &udp);
+	policy_match_name_port(policy, &name, IPPROTO_TCP, (uint16_t)port, &d);
+	policy_match_name_port(policy, &name, IPPROTO_UDP, (uint16_t)port,
+			       &udp);
 	print_both(text, &d, &udp);
 	return STATUS_VALID;
 }
