@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch.h"
 
-#include "outlets/way.h"
-
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -12,14 +10,13 @@
 enum {
 	HEADERS_MAX = 64 * 1024, /* bytes of an answer's header lines */
 	CONNECT_MS = 5000,
-	CONNECTIONS_KEPT = 2,
 };
 
 struct fetcher {
 	CURLM *multi;
 	uv_loop_t *loop;
 	uv_timer_t timer;
-	struct way *way;
+	const struct fetch_path *path; /* NULL: none needed */
 };
 
 struct fetch {
@@ -27,7 +24,7 @@ struct fetch {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct curl_slist *resolved;
-	struct way_ask *ask; /* not begun yet: the way is being found */
+	void *asked; /* not begun yet: the path is being found */
 	char *answer;
 	size_t len, max, header_len;
 	bool too_long;
@@ -46,7 +43,8 @@ struct watched {
 
 static void fetch_free(struct fetch *f)
 {
-	way_cancel(f->ask);
+	if (f->asked)
+		f->fetcher->path->cancel(f->asked);
 	curl_multi_remove_handle(f->fetcher->multi, f->easy);
 	curl_easy_cleanup(f->easy);
 	curl_slist_free_all(f->headers);
@@ -164,14 +162,15 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 	return uv_poll_start(&w->poll, events, on_ready) ? -1 : 0;
 }
 
-int fetcher_open(struct fetcher **out, uv_loop_t *loop, struct way *way)
+int fetcher_open(struct fetcher **out, uv_loop_t *loop,
+		 const struct fetch_path *path)
 {
 	struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
 
 	if (!fetcher)
 		return -ENOMEM;
 	fetcher->loop = loop;
-	fetcher->way = way;
+	fetcher->path = path;
 	/* Here, for those who fetch alone: TLS and all take megabytes. Further
 	 * calls only count. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
@@ -187,8 +186,6 @@ int fetcher_open(struct fetcher **out, uv_loop_t *loop, struct way *way)
 	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, set_timeout);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
-	curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS,
-			  (long)CONNECTIONS_KEPT);
 	*out = fetcher;
 	return 0;
 }
@@ -291,24 +288,26 @@ static bool fetch_headers(struct fetch *f, const struct fetch_request *request)
 	return f->headers != NULL;
 }
 
-/* Out of the sandbox's own namespace */
+/* By a path of its own */
 
 static curl_socket_t open_socket(void *arg, curlsocktype purpose,
 				 struct curl_sockaddr *address)
 {
-	int fd = way_socket(arg, address->socktype, address->protocol,
-			    &address->addr);
+	const struct fetch_path *path = arg;
+	int fd = path->socket(path->arg, address->socktype, address->protocol,
+			      &address->addr);
 
 	(void)purpose;
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 /* A proxy's address would be known to nobody but libcurl. */
-static void way_options(struct fetch *f)
+static void path_options(struct fetch *f)
 {
 	curl_easy_setopt(f->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(f->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(f->easy, CURLOPT_OPENSOCKETDATA, f->fetcher->way);
+	curl_easy_setopt(f->easy, CURLOPT_OPENSOCKETDATA,
+			 (void *)f->fetcher->path);
 }
 
 /* entry NULL: nothing needs to be resolved. */
@@ -323,12 +322,12 @@ static int begin(struct fetch *f, const char *entry)
 	return curl_multi_add_handle(f->fetcher->multi, f->easy) ? -EIO : 0;
 }
 
-static void on_way(void *arg, const char *entry, const char *error)
+static void on_path(void *arg, const char *entry, const char *error)
 {
 	struct fetch *f = arg;
 	struct fetch_result result = {.body = "", .error = error};
 
-	f->ask = NULL;
+	f->asked = NULL;
 	if (!error && begin(f, entry))
 		result.error = "cannot start a request";
 	if (!result.error)
@@ -337,13 +336,14 @@ static void on_way(void *arg, const char *entry, const char *error)
 	fetch_free(f);
 }
 
-static int begin_outside(struct fetch *f, const char *url)
+static int begin_by_path(struct fetch *f, const char *url)
 {
+	const struct fetch_path *path = f->fetcher->path;
 	char *entry;
 	int ret;
 
-	way_options(f);
-	ret = way_find(f->fetcher->way, url, &entry, on_way, f, &f->ask);
+	path_options(f);
+	ret = path->find(path->arg, url, &entry, on_path, f, &f->asked);
 	if (ret != 1)
 		return ret;
 	ret = begin(f, entry);
@@ -374,7 +374,7 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		return -ENOMEM;
 	}
 	fetch_options(f, request);
-	err = fetcher->way ? begin_outside(f, request->url) : begin(f, NULL);
+	err = fetcher->path ? begin_by_path(f, request->url) : begin(f, NULL);
 	if (err) {
 		fetch_free(f);
 		return err;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP requests of our own, by libcurl inside our loop: what the webhook, the
- * policy pull and the metrics push have in common.
+ * HTTP requests of our own, by libcurl inside our loop.
  */
-#ifndef EGRESS_CONTROL_FETCH_H
-#define EGRESS_CONTROL_FETCH_H
+#ifndef COMMON_FETCH_H
+#define COMMON_FETCH_H
 
 #include <stddef.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 struct fetcher;
-struct way;
 struct fetch;
 
 enum {
@@ -34,9 +33,29 @@ struct fetch_result {
 	const char *etag; /* NULL: none */
 };
 
-/* way: how we get out of the sandbox's own namespace, NULL: we are not in it.
- * Borrowed. 0 or -errno. */
-int fetcher_open(struct fetcher **out, uv_loop_t *loop, struct way *way);
+/* How peers are reached where plain sockets do not reach them. */
+struct fetch_path {
+	void *arg;
+	/*
+	 * See to it that url's host can be reached. 1: it can, and *entry is
+	 * what CURLOPT_RESOLVE needs ("HOST:PORT:ADDRESS,..."), to be freed, or
+	 * NULL where that needs nothing. 0: done is called once with the entry
+	 * (valid during the call), or with an error, unless *asked is
+	 * cancelled. -errno.
+	 */
+	int (*find)(void *arg, const char *url, char **entry,
+		    void (*done)(void *arg, const char *entry,
+				 const char *error),
+		    void *done_arg, void **asked);
+	void (*cancel)(void *asked);
+	/* A socket towards peer, or -errno. */
+	int (*socket)(void *arg, int type, int protocol,
+		      const struct sockaddr *peer);
+};
+
+/* path NULL: peers are reached as ever. Borrowed. 0 or -errno. */
+int fetcher_open(struct fetcher **out, uv_loop_t *loop,
+		 const struct fetch_path *path);
 /* Its requests must have ended or been cancelled. */
 void fetcher_close(struct fetcher *fetcher);
 

@@ -7,9 +7,9 @@
 #include "host/privileges.h"
 #include "host/resolv_conf.h"
 #include "host/watch.h"
+#include "outlets/egress_path.h"
 #include "outlets/otlp.h"
 #include "outlets/pull.h"
-#include "outlets/way.h"
 #include "outlets/webhook.h"
 #include "sandbox/sandbox.h"
 #include "supervisor.h"
@@ -35,6 +35,7 @@ struct worker {
 	struct always_rules *always;
 	struct sandbox_shared shared;
 	struct outlets outlets;
+	struct egress_path *path; /* NULL: we are not in a sandbox */
 	bool stopping;
 	struct filter_kernel kernel;
 	struct front_pools pools;
@@ -133,7 +134,8 @@ static void worker_stop(struct worker *w)
 	agent_close(w->agent);
 	sandbox_close(w->sandbox, learn);
 	webhook_close(w->shared.webhook);
-	way_close(w->outlets.way);
+	outlets_close(&w->outlets);
+	egress_path_close(w->path);
 	resolvers_close(w->shared.resolvers);
 	for (size_t i = 0; i < 3; i++)
 		uv_close((uv_handle_t *)&w->signals[i], NULL);
@@ -248,20 +250,24 @@ static int let_out(void *arg, const struct filter_peer *peers, size_t n)
 	return w->sandbox ? sandbox_let_out(w->sandbox, peers, n) : -EAGAIN;
 }
 
-/* In the sandbox's own namespace we need a way out of it. */
-static int way_start(struct worker *w)
+/* In the sandbox's own namespace our requests need a path out of it. */
+static int path_start(struct worker *w)
 {
 	const struct settings *settings = w->service->settings;
-	const struct way_settings way = {
+	const struct egress_path_settings path = {
 		.loop = &w->loop,
 		.resolvers = w->shared.resolvers,
 		.mark = settings->resolvers.mark,
 		.let_out = let_out,
 		.arg = w,
 	};
+	int err = settings->run == RUN_SIDECAR
+			  ? egress_path_open(&w->path, &path)
+			  : 0;
 
-	return settings->run == RUN_SIDECAR ? way_open(&w->outlets.way, &way)
-					    : 0;
+	if (w->path)
+		w->outlets.path = egress_path_fetch(w->path);
+	return err;
 }
 
 static int shared_start(struct worker *w)
@@ -285,7 +291,7 @@ static int shared_start(struct worker *w)
 			  strerror(-err));
 		return err;
 	}
-	err = way_start(w);
+	err = path_start(w);
 	if (!err && settings->webhook_url[0])
 		err = webhook_open(&w->shared.webhook, &w->outlets,
 				   settings->webhook_url,
@@ -429,7 +435,8 @@ int service_run(void *arg, int ready)
 	struct rules *rules;
 	int err;
 
-	/* Who must release the namespace does so in this case too. */
+	/* The supervisor's death kills a worker, whose rules stay; one that
+	 * learns is ended by it instead, and releases the namespace. */
 	if (w.service->settings->learn)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	log_common(w.service->settings);

@@ -21,7 +21,6 @@ enum {
 
 struct otlp {
 	uv_timer_t timer;
-	struct fetcher *fetcher;
 	struct fetch *fetch; /* under way */
 	const struct sandbox_list *list;
 	const struct settings *settings;
@@ -106,7 +105,7 @@ static void push(struct otlp *o)
 	for (size_t i = 0; i < o->n_headers; i++)
 		request.headers[i + 1] = o->headers[i];
 	o->outlet.counts.queued = 1;
-	if (fetch_start(o->fetcher, &request, on_done, o, &o->fetch)) {
+	if (fetch_start(o->outlets->fetcher, &request, on_done, o, &o->fetch)) {
 		o->fetch = NULL;
 		o->outlet.counts.queued = 0;
 		o->outlet.counts.failed++;
@@ -308,7 +307,7 @@ int otlp_open(struct otlp **out, struct outlets *outlets,
 	if (why)
 		log_event(LOG_WARN, NULL, "metrics are not pushed", "serror",
 			  why, NULL);
-	err = why ? 0 : fetcher_open(&o->fetcher, outlets->loop, outlets->way);
+	err = why ? 0 : outlets_fetcher_open(outlets);
 	if (why || err) {
 		otlp_free(o);
 		return err;
@@ -333,6 +332,5 @@ void otlp_close(struct otlp *o)
 		return;
 	outlet_remove(o->outlets, &o->outlet);
 	fetch_cancel(o->fetch);
-	fetcher_close(o->fetcher);
 	uv_close((uv_handle_t *)&o->timer, on_closed);
 }

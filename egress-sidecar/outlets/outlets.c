@@ -1,12 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "outlets.h"
 
+#include "http/fetch.h"
+
 #include <time.h>
 
 void outlets_init(struct outlets *outlets, uv_loop_t *loop)
 {
 	*outlets = (struct outlets){.loop = loop};
 	TAILQ_INIT(&outlets->list);
+}
+
+int outlets_fetcher_open(struct outlets *outlets)
+{
+	return outlets->fetcher ? 0
+				: fetcher_open(&outlets->fetcher, outlets->loop,
+					       outlets->path);
+}
+
+void outlets_close(struct outlets *outlets)
+{
+	fetcher_close(outlets->fetcher);
+	outlets->fetcher = NULL;
 }
 
 void outlet_add(struct outlets *outlets, struct outlet *outlet,

@@ -10,7 +10,8 @@
 #include <sys/queue.h>
 #include <uv.h>
 
-struct way;
+struct fetch_path;
+struct fetcher;
 
 struct outlet_counts {
 	uint64_t sent;      /* requests that were answered as wished */
@@ -29,12 +30,17 @@ struct outlet {
 
 struct outlets {
 	uv_loop_t *loop;
-	struct way *way; /* out of the sandbox's own namespace, NULL: we are
-			    not in it */
+	const struct fetch_path *path; /* out of the sandbox's own namespace,
+					  borrowed; NULL: we are not in it */
+	struct fetcher *fetcher;       /* of them all, NULL: none yet */
 	TAILQ_HEAD(outlet_list, outlet) list;
 };
 
 void outlets_init(struct outlets *outlets, uv_loop_t *loop);
+/* Have a fetcher. 0 or -errno. */
+int outlets_fetcher_open(struct outlets *outlets);
+/* Every outlet is closed. */
+void outlets_close(struct outlets *outlets);
 void outlet_add(struct outlets *outlets, struct outlet *outlet,
 		const char *kind, const char *sandbox_id);
 void outlet_remove(struct outlets *outlets, struct outlet *outlet);

@@ -24,7 +24,6 @@ struct pull {
 	struct outlets *outlets;
 	struct outlet outlet;
 	struct sandbox *sandbox;
-	struct fetcher *fetcher;
 	struct fetch *fetch;
 	uv_timer_t timer;
 	char *url;
@@ -192,7 +191,7 @@ static void pull_ask(struct pull *p)
 		request.headers[n++] = match;
 		request.headers[n++] = prefer;
 	}
-	if (fetch_start(p->fetcher, &request, on_done, p, &p->fetch))
+	if (fetch_start(p->outlets->fetcher, &request, on_done, p, &p->fetch))
 		failed(p, "cannot start a request", 0);
 }
 
@@ -224,7 +223,7 @@ int pull_open(struct pull **out, struct outlets *outlets,
 		err = -ENOMEM;
 	}
 	if (!err)
-		err = fetcher_open(&p->fetcher, outlets->loop, outlets->way);
+		err = outlets_fetcher_open(outlets);
 	if (err) {
 		pull_free(p);
 		return err;
@@ -249,6 +248,5 @@ void pull_close(struct pull *p)
 	outlet_remove(p->outlets, &p->outlet);
 	if (p->fetch)
 		fetch_cancel(p->fetch);
-	fetcher_close(p->fetcher);
 	uv_close((uv_handle_t *)&p->timer, on_closed);
 }

@@ -32,7 +32,6 @@ struct denial {
 struct webhook {
 	struct outlets *outlets;
 	struct outlet outlet;
-	struct fetcher *fetcher;
 	struct fetch *fetch; /* under way */
 	uv_timer_t retry;
 	char *url;
@@ -120,7 +119,8 @@ static void webhook_next(struct webhook *w)
 		return;
 	request.body = w->first->body;
 	w->tries++;
-	if (fetch_start(w->fetcher, &request, on_done, w, &w->fetch) == 0)
+	if (fetch_start(w->outlets->fetcher, &request, on_done, w, &w->fetch) ==
+	    0)
 		return;
 	if (w->tries <= RETRIES) {
 		retry_later(w);
@@ -142,9 +142,7 @@ int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
 		w->last = &w->first;
 		w->share_max = shared ? SHARE_MAX : QUEUE_MAX;
 		w->url = strdup(url);
-		err = w->url ? fetcher_open(&w->fetcher, outlets->loop,
-					    outlets->way)
-			     : -ENOMEM;
+		err = w->url ? outlets_fetcher_open(outlets) : -ENOMEM;
 	}
 	if (err) {
 		free(w ? w->url : NULL);
@@ -170,7 +168,6 @@ void webhook_close(struct webhook *w)
 	outlet_remove(w->outlets, &w->outlet);
 	if (w->fetch)
 		fetch_cancel(w->fetch);
-	fetcher_close(w->fetcher);
 	while (w->first)
 		denial_drop_first(w);
 	free(w->url);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "way.h"
+#include "egress_path.h"
 
 #include "host/outward.h"
+#include "lookup.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -25,41 +26,20 @@ struct place {
 	uint64_t until_ms; /* 0: not looked up yet */
 };
 
-struct way {
-	struct way_settings settings;
+struct egress_path {
+	struct egress_path_settings settings;
+	struct fetch_path fetch;
 	struct place places[PLACES_MAX];
 	size_t n;
 };
 
-struct way_ask {
-	struct way *way;
+struct path_ask {
+	struct egress_path *path;
 	struct place *place;
 	struct lookup *lookup;
 	void (*done)(void *arg, const char *entry, const char *error);
 	void *arg;
 };
-
-int way_open(struct way **out, const struct way_settings *settings)
-{
-	struct way *way = calloc(1, sizeof(*way));
-
-	if (!way)
-		return -ENOMEM;
-	way->settings = *settings;
-	*out = way;
-	return 0;
-}
-
-void way_close(struct way *way)
-{
-	free(way);
-}
-
-int way_socket(const struct way *way, int type, int protocol,
-	       const struct sockaddr *peer)
-{
-	return outward_socket(way->settings.mark, peer, type, protocol);
-}
 
 /* Host and port of a URL, brackets taken off. 0 or -EINVAL. */
 static int read_url(const char *url, struct place *to)
@@ -87,26 +67,27 @@ static int read_url(const char *url, struct place *to)
 	return err;
 }
 
-static struct place *place_of(struct way *way, const struct place *wanted)
+static struct place *place_of(struct egress_path *path,
+			      const struct place *wanted)
 {
-	for (size_t i = 0; i < way->n; i++)
-		if (way->places[i].port == wanted->port &&
-		    strcasecmp(way->places[i].host, wanted->host) == 0)
-			return &way->places[i];
-	if (way->n == PLACES_MAX)
+	for (size_t i = 0; i < path->n; i++)
+		if (path->places[i].port == wanted->port &&
+		    strcasecmp(path->places[i].host, wanted->host) == 0)
+			return &path->places[i];
+	if (path->n == PLACES_MAX)
 		return NULL;
-	way->places[way->n] = *wanted;
-	return &way->places[way->n++];
+	path->places[path->n] = *wanted;
+	return &path->places[path->n++];
 }
 
 /* Tell the packet filter of every place. Loopback needs nobody's leave. */
-static int let_out(struct way *way)
+static int let_out(struct egress_path *path)
 {
 	struct filter_peer peers[PLACES_MAX * LOOKUP_ADDRESSES_MAX];
 	size_t n = 0;
 
-	for (size_t i = 0; i < way->n; i++) {
-		const struct place *place = &way->places[i];
+	for (size_t i = 0; i < path->n; i++) {
+		const struct place *place = &path->places[i];
 
 		for (size_t k = 0; k < place->found.n; k++) {
 			if (address_kind(&place->found.a[k]) ==
@@ -116,10 +97,10 @@ static int let_out(struct way *way)
 			peers[n++].port = place->port;
 		}
 	}
-	return way->settings.let_out(way->settings.arg, peers, n);
+	return path->settings.let_out(path->settings.arg, peers, n);
 }
 
-static void keep(struct way *way, struct place *place,
+static void keep(struct egress_path *path, struct place *place,
 		 const struct lookup_result *found)
 {
 	uint32_t ttl = found->ttl_s;
@@ -127,7 +108,7 @@ static void keep(struct way *way, struct place *place,
 	ttl = ttl < KEEP_MIN_S ? KEEP_MIN_S : ttl;
 	ttl = ttl > KEEP_MAX_S ? KEEP_MAX_S : ttl;
 	place->found = *found;
-	place->until_ms = uv_now(way->settings.loop) + (uint64_t)ttl * 1000;
+	place->until_ms = uv_now(path->settings.loop) + (uint64_t)ttl * 1000;
 }
 
 static void entry_write(const struct place *place, char entry[ENTRY_MAX])
@@ -148,14 +129,14 @@ static void entry_write(const struct place *place, char entry[ENTRY_MAX])
 
 static void on_found(void *arg, const struct lookup_result *found)
 {
-	struct way_ask *ask = arg;
-	struct way *way = ask->way;
+	struct path_ask *ask = arg;
+	struct egress_path *path = ask->path;
 	char entry[ENTRY_MAX];
 	const char *error = NULL;
 
 	if (found->n) {
-		keep(way, ask->place, found);
-		if (let_out(way))
+		keep(path, ask->place, found);
+		if (let_out(path))
 			error = "the packet filter does not let it out";
 		entry_write(ask->place, entry);
 	} else {
@@ -166,7 +147,8 @@ static void on_found(void *arg, const struct lookup_result *found)
 }
 
 /* It is known where it is. */
-static int ready(struct way *way, const struct place *place, char **entry)
+static int ready(struct egress_path *path, const struct place *place,
+		 char **entry)
 {
 	char text[ENTRY_MAX];
 
@@ -174,63 +156,101 @@ static int ready(struct way *way, const struct place *place, char **entry)
 	*entry = strdup(text);
 	if (!*entry)
 		return -ENOMEM;
-	return let_out(way) ? -EIO : 1;
+	return let_out(path) ? -EIO : 1;
 }
 
-static int find(struct way *way, struct place *place, char **entry,
-		struct way_ask *ask)
+static int find(struct egress_path *path, struct place *place, char **entry,
+		struct path_ask *ask)
 {
 	struct lookup_result found = {.ttl_s = KEEP_MAX_S, .n = 1};
 	int ret;
 
 	if (address_from_text(&found.a[0], place->host) == 0) {
-		keep(way, place, &found);
-		return let_out(way) ? -EIO : 1;
+		keep(path, place, &found);
+		return let_out(path) ? -EIO : 1;
 	}
 	/* libcurl takes it for loopback, RFC 6761. */
 	if (strcasecmp(place->host, "localhost") == 0)
 		return 1;
-	if (place->until_ms > uv_now(way->settings.loop))
-		return ready(way, place, entry);
-	ret = lookup_start(&ask->lookup, way->settings.resolvers, place->host,
+	if (place->until_ms > uv_now(path->settings.loop))
+		return ready(path, place, entry);
+	ret = lookup_start(&ask->lookup, path->settings.resolvers, place->host,
 			   &found, on_found, ask);
 	if (ret == 1) {
-		keep(way, place, &found);
-		return ready(way, place, entry);
+		keep(path, place, &found);
+		return ready(path, place, entry);
 	}
 	return ret;
 }
 
-int way_find(struct way *way, const char *url, char **entry,
-	     void (*done)(void *arg, const char *entry, const char *error),
-	     void *arg, struct way_ask **out)
+static int find_path(void *arg, const char *url, char **entry,
+		     void (*done)(void *arg, const char *entry,
+				  const char *error),
+		     void *done_arg, void **asked)
 {
-	struct way_ask *ask = calloc(1, sizeof(*ask));
+	struct egress_path *path = arg;
+	struct path_ask *ask = calloc(1, sizeof(*ask));
 	struct place wanted = {.port = 0};
 	int ret = ask ? read_url(url, &wanted) : -ENOMEM;
 
 	*entry = NULL;
 	if (!ret) {
-		*ask = (struct way_ask){
-			.way = way,
-			.place = place_of(way, &wanted),
+		*ask = (struct path_ask){
+			.path = path,
+			.place = place_of(path, &wanted),
 			.done = done,
-			.arg = arg,
+			.arg = done_arg,
 		};
-		ret = ask->place ? find(way, ask->place, entry, ask) : -E2BIG;
+		ret = ask->place ? find(path, ask->place, entry, ask) : -E2BIG;
 	}
 	if (ret) {
 		free(ask);
 		return ret;
 	}
-	*out = ask;
+	*asked = ask;
 	return 0;
 }
 
-void way_cancel(struct way_ask *ask)
+static void cancel(void *asked)
 {
-	if (!ask)
-		return;
+	struct path_ask *ask = asked;
+
 	lookup_cancel(ask->lookup);
 	free(ask);
+}
+
+static int make_socket(void *arg, int type, int protocol,
+		       const struct sockaddr *peer)
+{
+	const struct egress_path *path = arg;
+
+	return outward_socket(path->settings.mark, peer, type, protocol);
+}
+
+int egress_path_open(struct egress_path **out,
+		     const struct egress_path_settings *settings)
+{
+	struct egress_path *path = calloc(1, sizeof(*path));
+
+	if (!path)
+		return -ENOMEM;
+	path->settings = *settings;
+	path->fetch = (struct fetch_path){
+		.arg = path,
+		.find = find_path,
+		.cancel = cancel,
+		.socket = make_socket,
+	};
+	*out = path;
+	return 0;
+}
+
+void egress_path_close(struct egress_path *path)
+{
+	free(path);
+}
+
+const struct fetch_path *egress_path_fetch(const struct egress_path *path)
+{
+	return &path->fetch;
 }
