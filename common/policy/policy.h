@@ -68,8 +68,8 @@ struct admitted_ports {
 	size_t n;
 };
 
-/* Compile; takes its own references of nothing: rules and always are copied
- * or referenced so that the caller may free them. always may be NULL.
+/* Compile; the policy holds rules, and the lists of always, by references of
+ * its own, so that the caller may free both. always may be NULL.
  * 0, -ENOMEM, or -E2BIG where rules of many ports overlap in more ways than
  * the kernel should be asked to hold. The caller holds one reference. */
 int policy_compile(struct policy **out, const struct rules *rules,

@@ -54,7 +54,7 @@ bool resolvers_same(const struct resolvers_settings *a,
  * under way are asked anew. */
 void resolvers_replace(struct resolvers *resolvers,
 		       const struct resolvers_settings *settings);
-/* Pending questions are called back with -ECANCELED. */
+/* Pending questions are called back with RESOLVER_CANCELED. */
 void resolvers_close(struct resolvers *resolvers);
 
 /* Why a question failed, for EDE: all timed out or unreachable (22), or a

@@ -15,9 +15,10 @@ const char *privileges_missing(const struct settings *settings);
  * Keep CAP_NET_ADMIN (netfilter, SO_MARK), in agent mode CAP_SYS_ADMIN
  * (setns(2)), CAP_SYS_PTRACE and CAP_NET_RAW (AF_XDP), for a policy file
  * CAP_DAC_OVERRIDE and CAP_CHOWN, for an agent's folder the former, as far as
- * the process has them; drop every other from all sets and the bounding set,
- * set no_new_privs, and forbid system calls that nothing here makes: running
- * programs, tracing, mounting, loading code into the kernel (seccomp(2)). 0 or
+ * the process has them. Drop every other from all sets, and from the bounding
+ * set where CAP_SETPCAP allows that; set no_new_privs; and have calls fail with
+ * EPERM that nothing here makes (seccomp(2)): running programs, tracing, making
+ * namespaces, mounting, loading code into the kernel, keys, clocks, swap. 0 or
  * -errno.
  */
 int privileges_drop(const struct settings *settings);
