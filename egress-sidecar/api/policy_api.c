@@ -2,7 +2,7 @@
 #include "policy_api.h"
 
 #include "life/settings.h"
-#include "log/log.h"
+#include "log/events.h"
 #include "metrics.h"
 
 #include <errno.h>
@@ -52,8 +52,8 @@ static void reply_unread(struct reply *reply, const struct sandbox *sandbox,
 			 const char *what, int err,
 			 const struct policy_error *fault)
 {
-	log_event(LOG_WARN, "egress.update_failed", "policy refused", "serror",
-		  fault->message[0] ? fault->message : strerror(-err),
+	log_event(LOG_WARN, EVENT_NAME(UPDATE_FAILED), "policy refused",
+		  "serror", fault->message[0] ? fault->message : strerror(-err),
 		  "ssandbox_id",
 		  sandbox_id(sandbox)[0] ? sandbox_id(sandbox) : NULL, NULL);
 	if (err == -E2BIG)

@@ -5,7 +5,7 @@
  */
 #include "query.h"
 
-#include "log/log.h"
+#include "log/events.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -196,7 +196,7 @@ static bool over_limit(struct front *front, const struct question *q,
 		return false;
 	n = limit_report(&front->limit, now);
 	if (n)
-		log_event(LOG_WARN, "egress.dns_limit",
+		log_event(EVENT(DNS_LIMIT),
 			  "too many new names a second below a wildcard",
 			  "starget", decision->rule->target, "irefused",
 			  (long long)n, NULL);

@@ -3,6 +3,8 @@
 
 #include "host/protocol.h"
 
+#include "log/events.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <search.h>
@@ -249,10 +251,10 @@ static int take_event(struct traffic *t, const json_t *line, const char *event)
 	const char *direction = text_of(line, "direction");
 
 	t->suppressed += (uint64_t)json_integer_value(held);
-	t->loaded |= strcmp(event, "egress.loaded") == 0;
-	if (strcmp(event, "egress.outbound") == 0)
+	t->loaded |= strcmp(event, EVENT_NAME(LOADED)) == 0;
+	if (strcmp(event, EVENT_NAME(OUTBOUND)) == 0)
 		return host ? take_lookup(t, line, host) : 0;
-	if (strcmp(event, "egress.denied") != 0)
+	if (strcmp(event, EVENT_NAME(DENIED)) != 0)
 		return 0;
 	if (!ip)
 		return host ? take_lookup(t, line, host) : 0;

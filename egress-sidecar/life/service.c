@@ -14,6 +14,8 @@
 #include "sandbox/sandbox.h"
 #include "supervisor.h"
 
+#include "log/events.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -88,9 +90,8 @@ static void always_reload(void *arg)
 		always_load(&always, w->service->settings->always_dir, &fault);
 
 	if (err) {
-		log_event(LOG_ERROR, "egress.update_failed",
-			  "always-files not read again", "serror",
-			  fault.message, NULL);
+		log_event(EVENT(UPDATE_FAILED), "always-files not read again",
+			  "serror", fault.message, NULL);
 		return;
 	}
 	if (always_put(w, always)) {

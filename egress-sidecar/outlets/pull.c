@@ -2,7 +2,7 @@
 #include "pull.h"
 
 #include "http/fetch.h"
-#include "log/log.h"
+#include "log/events.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -103,7 +103,7 @@ static void refused(struct pull *p, const struct fetch_result *result,
 
 	p->outlet.counts.failed++;
 	if (h != p->refused)
-		log_event(LOG_ERROR, "egress.update_failed",
+		log_event(EVENT(UPDATE_FAILED),
 			  "policy URL gave no policy; the last one stays",
 			  "surl", p->url, "serror", message, "setag",
 			  result->etag, "ssandbox_id", sandbox_id(p->sandbox),

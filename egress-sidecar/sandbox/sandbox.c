@@ -5,6 +5,8 @@
 #include "host/policy_file.h"
 #include "life/settings.h"
 
+#include "log/events.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +117,7 @@ int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
 		sandbox_close(s, false);
 		return err;
 	}
-	journal_policy(&s->journal, "egress.loaded", s->policy, NULL);
+	journal_policy(&s->journal, EVENT_NAME(LOADED), s->policy, NULL);
 	*out = s;
 	return 0;
 }
@@ -238,13 +240,13 @@ static int sandbox_put(struct sandbox *s, const struct rules *rules,
 	if (err) {
 		policy_unref(policy);
 		s->counts.policy_update_failures++;
-		journal_policy(&s->journal, "egress.update_failed", s->policy,
-			       message);
+		journal_policy(&s->journal, EVENT_NAME(UPDATE_FAILED),
+			       s->policy, message);
 		return err;
 	}
 	sandbox_swap(s, policy);
 	s->always = always;
-	journal_policy(&s->journal, "egress.updated", s->policy, NULL);
+	journal_policy(&s->journal, EVENT_NAME(UPDATED), s->policy, NULL);
 	return 0;
 }
 
