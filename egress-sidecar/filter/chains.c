@@ -5,6 +5,79 @@
  * good for one direction of packets at each hook, since with a raw socket the
  * sandbox can send packets of either direction from any address: a forged
  * source must not make the reply direction a way out.
+ *
+ * As nft lists them, IPv4 alone; OURS, GENERATION, INBOUND, GUESTS and
+ * REDIRECTED are conntrack marks, MARK is that of our own sockets:
+ *
+ *   chain raw_output { type filter hook output priority raw; policy accept;
+ *     oif "lo" return
+ *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 notrack
+ *   }
+ *   chain raw_prerouting { type filter hook prerouting priority raw; ...
+ *     iif "lo" return
+ *     ip saddr . udp sport @resolvers4 notrack
+ *   }
+ *   chain dns { type nat hook output priority -105; policy accept;
+ *     ct status expected ct mark set 0
+ *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 return
+ *     udp dport 53 ct mark set REDIRECTED redirect to :15353
+ *   }
+ *   chain guests { type nat hook prerouting priority dstnat - 5; ...
+ *     udp dport 53 fib daddr type unicast fib daddr . iif oif 0
+ *       ct mark set GUESTS dnat ip to 127.0.0.1:15353
+ *   }
+ *   chain prerouting { type filter hook prerouting priority mangle; ...
+ *     iif != "lo" ip daddr 127.0.0.0/8 counter name "refused" drop
+ *     ct state new fib daddr type unicast fib saddr . iif oif 0
+ *       counter name "refused" drop
+ *   }
+ *   chain output { type filter hook output priority filter; policy drop;
+ *     ip hdrlength != 5 jump options
+ *     oif "lo" goto loopback
+ *     ct mark GENERATION ct direction original accept
+ *     ct mark INBOUND ct direction reply accept
+ *     ct mark GUESTS ct direction reply accept
+ *     ct status dnat ct reply proto-src 15353 ip daddr 127.0.0.1 accept
+ *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 accept
+ *     meta mark MARK meta skuid 0 ct mark OURS ct direction original accept
+ *     meta mark MARK meta skuid 0 ip daddr . tcp dport @peers4
+ *       ct state established,new ct mark set OURS accept
+ *     meta l4proto ipv6-icmp jump neighbours
+ *     ct state invalid,untracked counter name "refused" drop
+ *     ct direction reply counter name "refused" drop
+ *     fib saddr type != local counter name "refused" drop
+ *     goto judge
+ *   }
+ *   chain postrouting { type filter hook postrouting priority last - 1; ...
+ *     meta mark MARK meta mark set 0
+ *     ct mark REDIRECTED oif != "lo" counter name "refused" drop
+ *   }
+ *   chain input { type filter hook input priority filter; policy drop;
+ *     ip hdrlength != 5 jump options
+ *     iif "lo" tcp dport 18080 jump own
+ *     iif "lo" udp dport 15353 jump own
+ *     iif "lo" accept
+ *     ct mark GENERATION ct direction reply accept
+ *     ct mark INBOUND ct direction original accept
+ *     ct mark GUESTS ct direction original accept
+ *     ct mark OURS ct direction reply accept
+ *     ip saddr . udp sport @resolvers4 accept
+ *     udp sport 67 udp dport 68 accept
+ *     ct state invalid,untracked counter name "refused" drop
+ *     ct direction reply goto judge
+ *     tcp dport 18080 goto admit_in
+ *     ip saddr @inbound4 goto admit_in
+ *     goto refuse_in
+ *   }
+ *   chain forward { type filter hook forward priority filter; policy drop;
+ *     ip hdrlength != 5 jump options
+ *     iif "lo" counter name "refused" drop
+ *     ct mark GENERATION accept
+ *     ct mark INBOUND accept
+ *     ct state invalid,untracked counter name "refused" drop
+ *     ct status dnat ip saddr @inbound4 goto admit_in
+ *     goto judge
+ *   }
  */
 #include "chains_inner.h"
 

@@ -3,6 +3,39 @@
  * The sets, and the chains that judge a connection. The peer of a connection
  * is what conntrack expects its replies from: the address on the wire, after
  * every translation, and the same for packets of both directions.
+ *
+ * As nft lists it, for one name and two ranges, IPv4 alone:
+ *
+ *   table inet opensandbox {
+ *     counter refused { packets 0 bytes 0 }
+ *     set learned4       { type ipv4_addr; flags timeout; }
+ *     set learned4_ports { type ipv4_addr . mark; flags timeout; }
+ *     map ranges4 { type ipv4_addr : verdict; flags interval
+ *                   elements = { 10.0.0.0/8 : goto refuse,
+ *                                203.0.113.0/24 : goto ports_0 } }
+ *     chain judge {
+ *       ct status ! dnat ct reply ip saddr 127.0.0.0/8 goto refuse
+ *       meta l4proto tcp ct reply proto-src 53 goto refuse    # and 853, UDP
+ *       ct reply ip saddr @learned4 goto admit
+ *       meta nfproto ipv4 jump named4                # names of some ports
+ *       ct reply ip saddr vmap @ranges4
+ *       goto refuse                                  # or admit: the default
+ *     }
+ *     chain ports_0 {
+ *       meta l4proto tcp ct reply proto-src 443-443 goto admit
+ *       goto refuse
+ *     }
+ *     chain admit    { ct mark set GENERATION accept }
+ *     chain admit_in { ct mark set INBOUND accept }
+ *     chain refuse {
+ *       counter name "refused"
+ *       limit rate 50/second burst 100 packets log prefix "refused" group 1853
+ *       iif != 0 drop
+ *       meta l4proto tcp reject with tcp reset
+ *       reject with icmpx admin-prohibited
+ *     }
+ *     chain refuse_in { counter name "refused"; limit ... log ...; drop }
+ *   }
  */
 #include "ruleset.h"
 
