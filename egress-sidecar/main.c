@@ -7,7 +7,7 @@
 #include "agent/hook.h"
 #include "check/check.h"
 #include "learn/learn.h"
-#include "life/guard.h"
+#include "life/run.h"
 #include "life/supervisor.h"
 
 #include <string.h>
@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 	status = settings_read(&settings, argc, argv);
 	if (status)
 		return status > 0 ? EXIT_OK : EXIT_USAGE;
-	status = guard_run(&settings);
+	status = run_until_stopped(&settings);
 	settings_free(&settings);
 	return status;
 }

@@ -3,9 +3,9 @@
 
 #include "api/policy_api.h"
 #include "api/server.h"
-#include "guards.h"
 #include "host/netns.h"
 #include "life/settings.h"
+#include "registry.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ enum {
 };
 
 struct agent {
-	struct guards guards;
+	struct registry registry;
 	struct server *server;
 };
 
@@ -66,7 +66,7 @@ static json_t *counts_json(struct sandbox *sandbox)
 	return json;
 }
 
-static json_t *guarded_json(const struct guarded *g, bool whole)
+static json_t *entry_json(const struct registry_entry *g, bool whole)
 {
 	const struct rules *rules = policy_rules(sandbox_policy(g->sandbox));
 	json_t *json = agent_place_json(&g->record.place);
@@ -110,22 +110,23 @@ static void reply_place(struct reply *reply, const struct agent_place *place,
 }
 
 static void reply_guarded(struct reply *reply, unsigned status,
-			  const struct guarded *g, int err, const char *message)
+			  const struct registry_entry *g, int err,
+			  const char *message)
 {
 	if (err)
 		reply_fault(reply, 500, "internal", NULL, "%s", message);
 	else
-		reply_json(reply, status, guarded_json(g, true));
+		reply_json(reply, status, entry_json(g, true));
 }
 
 static void reply_put(struct reply *reply, unsigned status,
-		      const struct guarded *g, bool packet)
+		      const struct registry_entry *g, bool packet)
 {
 	static const char warning[] =
 		"a packet socket is bound to a device, as gVisor's network "
 		"stack and packet captures do: its frames are not judged but "
 		"dropped, so that a sandbox without another network has none";
-	json_t *json = guarded_json(g, true);
+	json_t *json = entry_json(g, true);
 
 	if (packet)
 		json_object_set_new(json, "warnings",
@@ -135,15 +136,15 @@ static void reply_put(struct reply *reply, unsigned status,
 
 /* One namespace has one policy: that of whoever came first. Whoever asks for
  * another one is told so; a default gives way. */
-static bool may_join(const struct guarded *there,
-		     const struct guards_wish *wish, bool is_default,
+static bool may_join(const struct registry_entry *there,
+		     const struct registry_request *wish, bool is_default,
 		     struct reply *reply)
 {
 	const char *id = wish->record->id;
 	const char *url = wish->record->place.policy_url;
 
 	if (strcmp(there->record.id, id) != 0 &&
-	    guards_find(there->owner, id)) {
+	    registry_find(there->owner, id)) {
 		reply_fault(reply, 409, "conflict", NULL,
 			    "the namespace is that of sandbox %s, and %s is "
 			    "guarded in another one",
@@ -164,8 +165,9 @@ static bool may_join(const struct guarded *there,
 }
 
 /* Where the namespace is guarded already. */
-static void put_there(struct guarded *there, const struct guards_wish *wish,
-		      bool is_default, struct reply *reply)
+static void put_there(struct registry_entry *there,
+		      const struct registry_request *wish, bool is_default,
+		      struct reply *reply)
 {
 	bool same = strcmp(there->record.id, wish->record->id) == 0;
 	char message[256];
@@ -179,11 +181,11 @@ static void put_there(struct guarded *there, const struct guards_wish *wish,
 		   (same &&
 		    !attachments_others(&there->attachments, wish->record->id,
 					wish->name))) {
-		err = guards_replace(there, wish, message);
+		err = registry_replace(there, wish, message);
 		reply_guarded(reply, 200, there, err, message);
 		return;
 	} else if (may_join(there, wish, is_default, reply)) {
-		err = guards_join(there, wish, message);
+		err = registry_join(there, wish, message);
 		reply_guarded(reply, 200, there, err, message);
 		return;
 	}
@@ -211,11 +213,11 @@ static bool may_guard(int netns, struct filter_bypass *found,
 	return !err && !found->redirected[0];
 }
 
-static void put_new(struct agent *agent, const struct guards_wish *wish,
-		    int netns, struct guarded *old, struct reply *reply)
+static void put_new(struct agent *agent, const struct registry_request *wish,
+		    int netns, struct registry_entry *old, struct reply *reply)
 {
 	struct filter_bypass found;
-	struct guarded *g = NULL;
+	struct registry_entry *g = NULL;
 	char message[256];
 	int err;
 
@@ -224,7 +226,7 @@ static void put_new(struct agent *agent, const struct guards_wish *wish,
 		rules_free(wish->rules);
 		return;
 	}
-	err = guards_put(&g, &agent->guards, wish, netns, old, message);
+	err = registry_put(&g, &agent->registry, wish, netns, old, message);
 	if (err) {
 		reply_guarded(reply, 500, g, err, message);
 		return;
@@ -233,16 +235,17 @@ static void put_new(struct agent *agent, const struct guards_wish *wish,
 }
 
 static void put_at(struct agent *agent, struct agent_record *record,
-		   const struct guards_wish *wish, bool is_default,
+		   const struct registry_request *wish, bool is_default,
 		   struct reply *reply)
 {
-	struct guarded *old = guards_find(&agent->guards, record->id),
-		       *there = NULL;
-	int netns = guards_netns(&record->place), err = netns < 0 ? netns : 0;
+	struct registry_entry *old = registry_find(&agent->registry,
+						   record->id),
+			      *there = NULL;
+	int netns = registry_netns(&record->place), err = netns < 0 ? netns : 0;
 
 	if (!err) {
 		err = netns_identity(netns, record->identity);
-		there = guards_of(&agent->guards, record->identity);
+		there = registry_of(&agent->registry, record->identity);
 	}
 	if (err) {
 		reply_place(reply, &record->place, err);
@@ -254,7 +257,7 @@ static void put_at(struct agent *agent, struct agent_record *record,
 		close(netns);
 		put_there(there, wish, is_default, reply);
 		return;
-	} else if (!old && agent->guards.list.n == SANDBOXES_MAX) {
+	} else if (!old && agent->registry.list.n == SANDBOXES_MAX) {
 		reply_fault(reply, 507, "full", NULL, "%d sandboxes already",
 			    SANDBOXES_MAX);
 	} else {
@@ -271,13 +274,13 @@ static void put(struct agent *agent, const char *id,
 {
 	struct agent_request asked;
 	struct agent_record record = {0};
-	struct guards_wish wish = {&record, asked.attachment, NULL};
+	struct registry_request wish = {&record, asked.attachment, NULL};
 	struct agent_fault fault;
 	int err;
 
 	err = agent_request_read(
 		&asked, &wish.rules, request->body, request->len,
-		agent->guards.shared->settings->max_rules, &fault);
+		agent->registry.shared->settings->max_rules, &fault);
 	if (err == -E2BIG) {
 		reply_fault(reply, 413, "too_large", fault.field, "%s",
 			    fault.message);
@@ -298,13 +301,14 @@ static void put(struct agent *agent, const char *id,
 
 /* An attachment is detached, and its namespace stays closed. Without one it is
  * by hand: the namespace is set free. */
-static void release(struct agent *agent, const char *id, struct guarded *g,
+static void release(struct agent *agent, const char *id,
+		    struct registry_entry *g,
 		    const struct server_request *request, struct reply *reply)
 {
 	const char *name = server_argument(request, "attachment");
 
 	if (name)
-		g = guards_attached(&agent->guards, id, name);
+		g = registry_attached(&agent->registry, id, name);
 	if (name && !g) {
 		reply_fault(reply, 404, "not_found", "attachment",
 			    "%s has no attachment %.127s", id, name);
@@ -318,9 +322,9 @@ static void release(struct agent *agent, const char *id, struct guarded *g,
 		return;
 	}
 	if (name)
-		guards_detach(g, id, name);
+		registry_detach(g, id, name);
 	else
-		guards_release(g);
+		registry_release(g);
 	*reply = (struct reply){.status = 204};
 }
 
@@ -332,7 +336,7 @@ static void list(const struct agent *agent,
 	json_t *json, *array;
 	char *end = NULL;
 	unsigned long limit = LIST_MAX;
-	size_t i = after ? guards_after(&agent->guards, after) : 0;
+	size_t i = after ? registry_after(&agent->registry, after) : 0;
 
 	if (limit_text)
 		limit = strtoul(limit_text, &end, 10);
@@ -343,14 +347,14 @@ static void list(const struct agent *agent,
 		return;
 	}
 	array = json_array();
-	for (; i < agent->guards.list.n && limit > 0; i++, limit--)
+	for (; i < agent->registry.list.n && limit > 0; i++, limit--)
 		json_array_append_new(array,
-				      guarded_json(agent->guards.at[i], false));
+				      entry_json(agent->registry.at[i], false));
 	json = json_pack("{so}", "sandboxes", array);
-	if (i < agent->guards.list.n)
+	if (i < agent->registry.list.n)
 		json_object_set_new(
 			json, "next",
-			json_string(agent->guards.at[i - 1]->record.id));
+			json_string(agent->registry.at[i - 1]->record.id));
 	reply_json(reply, 200, json);
 }
 
@@ -365,11 +369,11 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 		       const struct server_request *request,
 		       struct reply *reply)
 {
-	struct guarded *g = guards_find(&agent->guards, id);
+	struct registry_entry *g = registry_find(&agent->registry, id);
 	bool policy = strcmp(below, "/policy") == 0;
 
 	if (!g)
-		g = guards_alias(&agent->guards, id);
+		g = registry_alias(&agent->registry, id);
 	if (below[0] && !policy)
 		reply_fault(reply, 404, "not_found", NULL, "no such resource");
 	else if (request->too_large)
@@ -383,10 +387,10 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	else if (!g)
 		reply_fault(reply, 404, "not_found", NULL, "no sandbox %s", id);
 	else if (policy)
-		policy_api(g->sandbox, agent->guards.shared->settings,
+		policy_api(g->sandbox, agent->registry.shared->settings,
 			   request->method, request->body, request->len, reply);
 	else if (reading(request))
-		reply_json(reply, 200, guarded_json(g, true));
+		reply_json(reply, 200, entry_json(g, true));
 	else
 		release(agent, id, g, request, reply);
 }
@@ -400,12 +404,12 @@ static void answer(void *arg, const struct server_request *request,
 	size_t len;
 
 	if (strcmp(path, "/healthz") == 0) {
-		reply_health(reply, request->method, &agent->guards.list);
+		reply_health(reply, request->method, &agent->registry.list);
 		return;
 	}
 	if (strcmp(path, "/metrics") == 0) {
-		reply_metrics(reply, request->method, &agent->guards.list,
-			      agent->guards.shared);
+		reply_metrics(reply, request->method, &agent->registry.list,
+			      agent->registry.shared);
 		return;
 	}
 	if (strcmp(path, COLLECTION) == 0) {
@@ -495,7 +499,7 @@ int agent_open(struct agent **out, int listen_fd,
 
 	if (!agent)
 		return -ENOMEM;
-	err = guards_open(&agent->guards, shared);
+	err = registry_open(&agent->registry, shared);
 	if (!err)
 		err = server_open(&agent->server, shared->loop, &server);
 	if (err) {
@@ -512,11 +516,11 @@ void agent_close(struct agent *agent)
 	if (!agent)
 		return;
 	server_close(agent->server);
-	guards_close(&agent->guards);
+	registry_close(&agent->registry);
 	free(agent);
 }
 
 const struct sandbox_list *agent_sandboxes(const struct agent *agent)
 {
-	return &agent->guards.list;
+	return &agent->registry.list;
 }

@@ -23,12 +23,12 @@ bool attachments_others(const struct attachments *list, const char *id,
 
 static void attachment_free(struct attachment *a)
 {
-	presence_remove(a->presence);
+	liveness_remove(a->alive);
 	free(a->netns);
 	free(a);
 }
 
-static int attachment_new(struct attachment **out, struct presences *presences,
+static int attachment_new(struct attachment **out, struct liveness *liveness,
 			  const struct agent_place *place,
 			  const uint64_t identity[2])
 {
@@ -43,7 +43,7 @@ static int attachment_new(struct attachment **out, struct presences *presences,
 		err = a->netns ? 0 : -ENOMEM;
 	}
 	if (!err)
-		err = presence_add(&a->presence, presences, place, identity, a);
+		err = liveness_add(&a->alive, liveness, place, identity, a);
 	if (err)
 		attachment_free(a);
 	else
@@ -51,7 +51,7 @@ static int attachment_new(struct attachment **out, struct presences *presences,
 	return err;
 }
 
-int attachments_put(struct attachments *list, struct presences *presences,
+int attachments_put(struct attachments *list, struct liveness *liveness,
 		    const char *id, const char *name,
 		    const struct agent_place *place, const uint64_t identity[2],
 		    void *of, bool *added)
@@ -64,7 +64,7 @@ int attachments_put(struct attachments *list, struct presences *presences,
 		link = &old->next;
 	if (!old && list->n == ATTACHMENTS_MAX)
 		return -E2BIG;
-	err = attachment_new(&a, presences, place, identity);
+	err = attachment_new(&a, liveness, place, identity);
 	if (err)
 		return err;
 	memcpy(a->id, id, strlen(id) + 1);

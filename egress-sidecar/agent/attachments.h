@@ -9,7 +9,7 @@
 #ifndef EGRESS_CONTROL_ATTACHMENTS_H
 #define EGRESS_CONTROL_ATTACHMENTS_H
 
-#include "presence.h"
+#include "liveness.h"
 
 #include <stddef.h>
 
@@ -19,7 +19,7 @@ enum {
 
 struct attachment {
 	struct attachment *next;
-	struct presence *presence;
+	struct liveness_watch *alive;
 	void *of; /* whose it is */
 	char id[AGENT_ID_MAX + 1];
 	char name[AGENT_ATTACHMENT_MAX + 1]; /* "": by hand */
@@ -41,12 +41,12 @@ bool attachments_others(const struct attachments *list, const char *id,
 
 /*
  * Attach (id, name) at place, in the namespace of this identity, or note its
- * new place where it is attached already. The presence tells of its end with
+ * new place where it is attached already. Liveness tells of its end with
  * the attachment for what. *added (may be NULL): it was not there. 0, -E2BIG
- * where there are ATTACHMENTS_MAX, or an error of presence_add(), and then
+ * where there are ATTACHMENTS_MAX, or an error of liveness_add(), and then
  * the list is as it was.
  */
-int attachments_put(struct attachments *list, struct presences *presences,
+int attachments_put(struct attachments *list, struct liveness *liveness,
 		    const char *id, const char *name,
 		    const struct agent_place *place, const uint64_t identity[2],
 		    void *of, bool *added);

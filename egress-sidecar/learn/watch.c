@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch.h"
 
-#include "life/guard.h"
+#include "life/run.h"
 #include "life/supervisor.h"
 
 #include <errno.h>
@@ -141,7 +141,7 @@ child(struct settings *settings, int log, const sigset_t *usual)
 	sigprocmask(SIG_SETMASK, usual, NULL);
 	if (dup2(log, STDOUT_FILENO) < 0)
 		exit(EXIT_STARTUP);
-	exit(guard_run(settings));
+	exit(run_until_stopped(settings));
 }
 
 static int watching_start(struct watching *w, struct settings *settings)

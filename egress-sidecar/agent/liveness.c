@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "presence.h"
+#include "liveness.h"
 
 #include "host/watch.h"
 
@@ -19,33 +19,33 @@ enum {
 /* A folder with names of namespaces in it, and who is named there. */
 struct folder {
 	struct folder *next, **link;
-	struct presences *owner;
+	struct liveness *owner;
 	struct watch *watch;
-	struct presence *first;
+	struct liveness_watch *first;
 	char path[PATH_SIZE];
 };
 
-struct presences {
+struct liveness {
 	uv_loop_t *loop;
 	void (*gone)(void *arg, void *what);
 	void *arg;
 	struct folder *folders;
 };
 
-struct presence {
-	struct presences *owner;
+struct liveness_watch {
+	struct liveness *owner;
 	void *what;
 	uint64_t identity[2];
 	char path[PATH_SIZE]; /* of the namespace */
 	/* Named in a folder ... */
 	struct folder *folder;
-	struct presence *next, **link;
+	struct liveness_watch *next, **link;
 	/* ... or of a process. */
 	uv_poll_t poll;
 	int pidfd;
 };
 
-static bool is_there(const struct presence *p)
+static bool is_there(const struct liveness_watch *p)
 {
 	struct stat st;
 
@@ -59,10 +59,10 @@ static bool is_there(const struct presence *p)
 static void on_folder(void *arg)
 {
 	struct folder *folder = arg;
-	struct presences *owner = folder->owner;
-	struct presence *p = folder->first, *next;
+	struct liveness *owner = folder->owner;
+	struct liveness_watch *p = folder->first, *next;
 
-	/* The folder goes with the last of its presences. */
+	/* The folder goes with the last of its liveness. */
 	for (; p; p = next) {
 		next = p->next;
 		if (!is_there(p))
@@ -81,7 +81,7 @@ static void folder_drop(struct folder *folder)
 	free(folder);
 }
 
-static int folder_get(struct folder **out, struct presences *owner,
+static int folder_get(struct folder **out, struct liveness *owner,
 		      const char *path, size_t len)
 {
 	struct folder *folder = owner->folders;
@@ -113,7 +113,7 @@ static int folder_get(struct folder **out, struct presences *owner,
 	return 0;
 }
 
-static int watch_name(struct presence *p)
+static int watch_name(struct liveness_watch *p)
 {
 	const char *slash = strrchr(p->path, '/');
 	size_t len = slash == p->path ? 1 : (size_t)(slash - p->path);
@@ -136,7 +136,7 @@ static int watch_name(struct presence *p)
 
 static void on_exit_of(uv_poll_t *poll, int status, int events)
 {
-	struct presence *p = poll->data;
+	struct liveness_watch *p = poll->data;
 
 	(void)status;
 	(void)events;
@@ -146,13 +146,13 @@ static void on_exit_of(uv_poll_t *poll, int status, int events)
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct presence *p = handle->data;
+	struct liveness_watch *p = handle->data;
 
 	close(p->pidfd);
 	free(p);
 }
 
-static int watch_process(struct presence *p, pid_t pid)
+static int watch_process(struct liveness_watch *p, pid_t pid)
 {
 	int err;
 
@@ -186,36 +186,36 @@ static pid_t process_of(const char *path)
 	return 0;
 }
 
-int presences_open(struct presences **out, uv_loop_t *loop,
-		   void (*gone)(void *arg, void *what), void *arg)
+int liveness_open(struct liveness **out, uv_loop_t *loop,
+		  void (*gone)(void *arg, void *what), void *arg)
 {
-	struct presences *presences = calloc(1, sizeof(*presences));
+	struct liveness *liveness = calloc(1, sizeof(*liveness));
 
-	if (!presences)
+	if (!liveness)
 		return -ENOMEM;
-	presences->loop = loop;
-	presences->gone = gone;
-	presences->arg = arg;
-	*out = presences;
+	liveness->loop = loop;
+	liveness->gone = gone;
+	liveness->arg = arg;
+	*out = liveness;
 	return 0;
 }
 
-void presences_close(struct presences *presences)
+void liveness_close(struct liveness *liveness)
 {
-	free(presences);
+	free(liveness);
 }
 
-int presence_add(struct presence **out, struct presences *presences,
+int liveness_add(struct liveness_watch **out, struct liveness *liveness,
 		 const struct agent_place *place, const uint64_t identity[2],
 		 void *what)
 {
-	struct presence *p = calloc(1, sizeof(*p));
+	struct liveness_watch *p = calloc(1, sizeof(*p));
 	pid_t pid = place->pid;
 	int err;
 
 	if (!p)
 		return -ENOMEM;
-	p->owner = presences;
+	p->owner = liveness;
 	p->what = what;
 	p->identity[0] = identity[0];
 	p->identity[1] = identity[1];
@@ -230,13 +230,13 @@ int presence_add(struct presence **out, struct presences *presences,
 		pid = process_of(p->path);
 	err = pid ? watch_process(p, pid) : watch_name(p);
 	if (err)
-		presence_remove(p);
+		liveness_remove(p);
 	else
 		*out = p;
 	return err;
 }
 
-void presence_remove(struct presence *p)
+void liveness_remove(struct liveness_watch *p)
 {
 	if (!p)
 		return;

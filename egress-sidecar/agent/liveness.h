@@ -4,28 +4,28 @@
  * namespace's name is gone or names another one (inotify(7)). Holding a
  * namespace open keeps it from ending, so that nothing else would tell.
  */
-#ifndef EGRESS_CONTROL_PRESENCE_H
-#define EGRESS_CONTROL_PRESENCE_H
+#ifndef EGRESS_LIVENESS_H
+#define EGRESS_LIVENESS_H
 
 #include "request.h"
 
 #include <stdint.h>
 #include <uv.h>
 
-struct presences;
-struct presence;
+struct liveness;
+struct liveness_watch;
 
-/* gone(arg, what) is called once for a presence, which it must remove.
+/* gone(arg, what) is called once for a watch, which it must remove.
  * 0 or -errno. */
-int presences_open(struct presences **out, uv_loop_t *loop,
-		   void (*gone)(void *arg, void *what), void *arg);
-/* Every presence must have been removed. */
-void presences_close(struct presences *presences);
+int liveness_open(struct liveness **out, uv_loop_t *loop,
+		  void (*gone)(void *arg, void *what), void *arg);
+/* Every watch must have been removed. */
+void liveness_close(struct liveness *liveness);
 
 /* identity is the namespace's. 0; -ESRCH: it has gone already; -errno. */
-int presence_add(struct presence **out, struct presences *presences,
+int liveness_add(struct liveness_watch **out, struct liveness *liveness,
 		 const struct agent_place *place, const uint64_t identity[2],
 		 void *what);
-void presence_remove(struct presence *presence);
+void liveness_remove(struct liveness_watch *alive);
 
 #endif

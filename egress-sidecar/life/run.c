@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guard.h"
+#include "run.h"
 
 #include "host/privileges.h"
 #include "service.h"
@@ -42,7 +42,7 @@ static void signals_hold(const struct settings *settings)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-int guard_run(struct settings *settings)
+int run_until_stopped(struct settings *settings)
 {
 	struct service_sockets sockets;
 	struct service service = {settings, &sockets};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guards.h"
+#include "registry.h"
 
 #include "host/netns.h"
 #include "life/settings.h"
@@ -20,14 +20,15 @@ enum {
 /* The sorted list */
 
 /* Where id is, or would be. */
-static size_t place_of(const struct guards *guards, const char *id, bool *found)
+static size_t place_of(const struct registry *registry, const char *id,
+		       bool *found)
 {
-	size_t low = 0, high = guards->list.n;
+	size_t low = 0, high = registry->list.n;
 
 	*found = false;
 	while (low < high && !*found) {
 		size_t middle = low + (high - low) / 2;
-		int order = strcmp(id, guards->at[middle]->record.id);
+		int order = strcmp(id, registry->at[middle]->record.id);
 
 		if (order > 0) {
 			low = middle + 1;
@@ -39,119 +40,121 @@ static size_t place_of(const struct guards *guards, const char *id, bool *found)
 	return *found ? high : low;
 }
 
-struct guarded *guards_find(const struct guards *guards, const char *id)
+struct registry_entry *registry_find(const struct registry *registry,
+				     const char *id)
 {
 	bool found;
-	size_t i = place_of(guards, id, &found);
+	size_t i = place_of(registry, id, &found);
 
-	return found ? guards->at[i] : NULL;
+	return found ? registry->at[i] : NULL;
 }
 
-size_t guards_after(const struct guards *guards, const char *id)
+size_t registry_after(const struct registry *registry, const char *id)
 {
 	bool found;
-	size_t i = place_of(guards, id, &found);
+	size_t i = place_of(registry, id, &found);
 
 	return found ? i + 1 : i;
 }
 
-static int list_reserve(struct guards *guards)
+static int list_reserve(struct registry *registry)
 {
-	size_t size = guards->size ? guards->size * 2 : 64;
-	struct guarded **at;
+	size_t size = registry->size ? registry->size * 2 : 64;
+	struct registry_entry **at;
 	struct sandbox **sandboxes;
 
-	if (guards->list.n < guards->size)
+	if (registry->list.n < registry->size)
 		return 0;
-	at = reallocarray(guards->at, size, sizeof(struct guarded *));
+	at = reallocarray(registry->at, size, sizeof(struct registry_entry *));
 	if (!at)
 		return -ENOMEM;
-	guards->at = at;
+	registry->at = at;
 	sandboxes =
-		reallocarray(guards->list.at, size, sizeof(struct sandbox *));
+		reallocarray(registry->list.at, size, sizeof(struct sandbox *));
 	if (!sandboxes)
 		return -ENOMEM;
-	guards->list.at = sandboxes;
-	guards->size = size;
+	registry->list.at = sandboxes;
+	registry->size = size;
 	return 0;
 }
 
 /* Room has been made by list_reserve(). */
-static void list_add(struct guards *guards, struct guarded *g)
+static void list_add(struct registry *registry, struct registry_entry *g)
 {
 	bool found;
-	size_t i = place_of(guards, g->record.id, &found);
-	size_t after = guards->list.n - i;
+	size_t i = place_of(registry, g->record.id, &found);
+	size_t after = registry->list.n - i;
 
-	memmove(&guards->at[i + 1], &guards->at[i],
-		after * sizeof(*guards->at));
-	memmove(&guards->list.at[i + 1], &guards->list.at[i],
-		after * sizeof(*guards->list.at));
-	guards->at[i] = g;
-	guards->list.at[i] = g->sandbox;
-	guards->list.n++;
+	memmove(&registry->at[i + 1], &registry->at[i],
+		after * sizeof(*registry->at));
+	memmove(&registry->list.at[i + 1], &registry->list.at[i],
+		after * sizeof(*registry->list.at));
+	registry->at[i] = g;
+	registry->list.at[i] = g->sandbox;
+	registry->list.n++;
 }
 
-static void list_remove(struct guards *guards, const char *id)
+static void list_remove(struct registry *registry, const char *id)
 {
 	bool found;
-	size_t i = place_of(guards, id, &found);
+	size_t i = place_of(registry, id, &found);
 	size_t after;
 
 	if (!found)
 		return;
-	guards->list.n--;
-	after = guards->list.n - i;
-	memmove(&guards->at[i], &guards->at[i + 1],
-		after * sizeof(*guards->at));
-	memmove(&guards->list.at[i], &guards->list.at[i + 1],
-		after * sizeof(*guards->list.at));
+	registry->list.n--;
+	after = registry->list.n - i;
+	memmove(&registry->at[i], &registry->at[i + 1],
+		after * sizeof(*registry->at));
+	memmove(&registry->list.at[i], &registry->list.at[i + 1],
+		after * sizeof(*registry->list.at));
 }
 
 /* Who is attached */
 
-struct guarded *guards_of(const struct guards *guards,
-			  const uint64_t identity[2])
+struct registry_entry *registry_of(const struct registry *registry,
+				   const uint64_t identity[2])
 {
-	for (size_t i = 0; i < guards->list.n; i++)
-		if (memcmp(guards->at[i]->record.identity, identity,
-			   sizeof(guards->at[i]->record.identity)) == 0)
-			return guards->at[i];
+	for (size_t i = 0; i < registry->list.n; i++)
+		if (memcmp(registry->at[i]->record.identity, identity,
+			   sizeof(registry->at[i]->record.identity)) == 0)
+			return registry->at[i];
 	return NULL;
 }
 
-struct guarded *guards_attached(const struct guards *guards, const char *id,
-				const char *name)
+struct registry_entry *registry_attached(const struct registry *registry,
+					 const char *id, const char *name)
 {
-	struct guarded *g = guards_find(guards, id);
+	struct registry_entry *g = registry_find(registry, id);
 
 	if (g && attachments_find(&g->attachments, id, name))
 		return g;
-	for (size_t i = 0; i < guards->list.n; i++)
-		if (attachments_find(&guards->at[i]->attachments, id, name))
-			return guards->at[i];
+	for (size_t i = 0; i < registry->list.n; i++)
+		if (attachments_find(&registry->at[i]->attachments, id, name))
+			return registry->at[i];
 	return NULL;
 }
 
-struct guarded *guards_alias(const struct guards *guards, const char *id)
+struct registry_entry *registry_alias(const struct registry *registry,
+				      const char *id)
 {
-	for (size_t i = 0; i < guards->list.n; i++)
+	for (size_t i = 0; i < registry->list.n; i++)
 		for (const struct attachment *a =
-			     guards->at[i]->attachments.first;
+			     registry->at[i]->attachments.first;
 		     a; a = a->next)
 			if (strcmp(a->id, id) == 0)
-				return guards->at[i];
+				return registry->at[i];
 	return NULL;
 }
 
-int guards_netns(const struct agent_place *place)
+int registry_netns(const struct agent_place *place)
 {
 	return place->netns[0] ? netns_open(place->netns)
 			       : netns_open_pid(place->pid);
 }
 
 /* The place and attachments of a sandbox whose policy stays. */
-static int save_place(const struct guarded *g)
+static int save_place(const struct registry_entry *g)
 {
 	json_t *attachments = attachments_json(&g->attachments);
 	int err = agent_state_place(g->owner->shared->settings->agent_state,
@@ -161,14 +164,14 @@ static int save_place(const struct guarded *g)
 	return err;
 }
 
-static int fail_state(const struct guards *guards, char *message, int err)
+static int fail_state(const struct registry *registry, char *message, int err)
 {
 	snprintf(message, MESSAGE_SIZE, "%.150s: %s",
-		 guards->shared->settings->agent_state, strerror(-err));
+		 registry->shared->settings->agent_state, strerror(-err));
 	return err;
 }
 
-static void guarded_free(struct guarded *g, bool release)
+static void entry_free(struct registry_entry *g, bool release)
 {
 	pull_close(g->pull);
 	attachments_clear(&g->attachments);
@@ -177,7 +180,7 @@ static void guarded_free(struct guarded *g, bool release)
 }
 
 /* No more in the list, nor on the disk. */
-static void forget(struct guarded *g)
+static void forget(struct registry_entry *g)
 {
 	agent_state_forget(g->owner->shared->settings->agent_state,
 			   g->record.id);
@@ -185,7 +188,7 @@ static void forget(struct guarded *g)
 }
 
 /* Whatever may still live in the namespace stays closed in. */
-static void attachment_drop(struct guarded *g, struct attachment *a)
+static void attachment_drop(struct registry_entry *g, struct attachment *a)
 {
 	int err;
 
@@ -194,7 +197,7 @@ static void attachment_drop(struct guarded *g, struct attachment *a)
 		log_event(LOG_INFO, NULL, "sandbox has gone", "ssandbox_id",
 			  g->record.id, NULL);
 		forget(g);
-		guarded_free(g, false);
+		entry_free(g, false);
 		return;
 	}
 	attachment_place(g->attachments.first, &g->record.place);
@@ -216,7 +219,7 @@ static void on_gone(void *arg, void *what)
 
 /* Guarding */
 
-static int follow_url(struct guarded *g)
+static int follow_url(struct registry_entry *g)
 {
 	const struct sandbox_shared *shared = g->owner->shared;
 
@@ -228,7 +231,7 @@ static int follow_url(struct guarded *g)
 			 shared->settings->max_rules);
 }
 
-static int use_resolvers(struct guarded *g, char *message)
+static int use_resolvers(struct registry_entry *g, char *message)
 {
 	const struct agent_place *place = &g->record.place;
 	int err = sandbox_use_resolvers(g->sandbox, place->resolvers,
@@ -241,27 +244,27 @@ static int use_resolvers(struct guarded *g, char *message)
 }
 
 /* Whom nobody is attached to yet; not in the list. */
-static struct guarded *guarded_new(struct guards *guards,
-				   const struct agent_record *record)
+static struct registry_entry *entry_new(struct registry *registry,
+					const struct agent_record *record)
 {
-	struct guarded *g = calloc(1, sizeof(*g));
+	struct registry_entry *g = calloc(1, sizeof(*g));
 
-	if (g && list_reserve(guards)) {
+	if (g && list_reserve(registry)) {
 		free(g);
 		return NULL;
 	}
 	if (g) {
-		g->owner = guards;
+		g->owner = registry;
 		g->record = *record;
 	}
 	return g;
 }
 
-static int attach(struct guarded *g, const char *id, const char *name,
+static int attach(struct registry_entry *g, const char *id, const char *name,
 		  const struct agent_place *place, bool *added, char *message)
 {
-	int err = attachments_put(&g->attachments, g->owner->presences, id,
-				  name, place, g->record.identity, g, added);
+	int err = attachments_put(&g->attachments, g->owner->liveness, id, name,
+				  place, g->record.identity, g, added);
 
 	if (err == -E2BIG)
 		snprintf(message, MESSAGE_SIZE,
@@ -276,7 +279,7 @@ static int attach(struct guarded *g, const char *id, const char *name,
 /* Close the namespace of a sandbox that somebody is attached to. Takes netns
  * and rules over in every case, and g on error, when the kernel keeps what it
  * took. */
-static int guard(struct guarded *g, int netns, struct rules *rules,
+static int guard(struct registry_entry *g, int netns, struct rules *rules,
 		 char *message)
 {
 	struct sandbox_place place = {.netns = netns};
@@ -298,12 +301,12 @@ static int guard(struct guarded *g, int netns, struct rules *rules,
 				 strerror(-err));
 	}
 	if (err)
-		guarded_free(g, false);
+		entry_free(g, false);
 	return err;
 }
 
-int guards_replace(struct guarded *g, const struct guards_wish *wish,
-		   char *message)
+int registry_replace(struct registry_entry *g,
+		     const struct registry_request *wish, char *message)
 {
 	const struct agent_record before = g->record;
 	char unsaid[MESSAGE_SIZE];
@@ -351,8 +354,8 @@ int guards_replace(struct guarded *g, const struct guards_wish *wish,
 	return err;
 }
 
-int guards_join(struct guarded *g, const struct guards_wish *wish,
-		char *message)
+int registry_join(struct registry_entry *g, const struct registry_request *wish,
+		  char *message)
 {
 	const char *id = wish->record->id;
 	bool added;
@@ -374,11 +377,12 @@ int guards_join(struct guarded *g, const struct guards_wish *wish,
 }
 
 /* An attachment that was elsewhere before is not there any more. */
-static void move_attachment(struct guards *guards, const struct guarded *to,
-			    const char *id, const char *name)
+static void move_attachment(struct registry *registry,
+			    const struct registry_entry *to, const char *id,
+			    const char *name)
 {
-	for (size_t i = guards->list.n; i-- > 0;) {
-		struct guarded *g = guards->at[i];
+	for (size_t i = registry->list.n; i-- > 0;) {
+		struct registry_entry *g = registry->at[i];
 		struct attachment *a =
 			attachments_find(&g->attachments, id, name);
 
@@ -387,13 +391,13 @@ static void move_attachment(struct guards *guards, const struct guarded *to,
 	}
 }
 
-int guards_put(struct guarded **out, struct guards *guards,
-	       const struct guards_wish *wish, int netns, struct guarded *old,
-	       char *message)
+int registry_put(struct registry_entry **out, struct registry *registry,
+		 const struct registry_request *wish, int netns,
+		 struct registry_entry *old, char *message)
 {
-	const char *folder = guards->shared->settings->agent_state;
+	const char *folder = registry->shared->settings->agent_state;
 	const struct agent_record *record = wish->record;
-	struct guarded *g = guarded_new(guards, record);
+	struct registry_entry *g = entry_new(registry, record);
 	struct agent_change change;
 	json_t *attachments;
 	int err;
@@ -408,13 +412,13 @@ int guards_put(struct guarded **out, struct guards *guards,
 					  wish->rules);
 		json_decref(attachments);
 		if (err)
-			fail_state(guards, message, err);
+			fail_state(registry, message, err);
 	}
 	if (err) {
 		close(netns);
 		rules_free(wish->rules);
 		if (g)
-			guarded_free(g, false);
+			entry_free(g, false);
 		return err;
 	}
 	err = guard(g, netns, wish->rules, message);
@@ -424,8 +428,8 @@ int guards_put(struct guarded **out, struct guards *guards,
 	}
 	err = agent_state_commit(&change);
 	if (err) {
-		guarded_free(g, false);
-		return fail_state(guards, message, err);
+		entry_free(g, false);
+		return fail_state(registry, message, err);
 	}
 	if (old) {
 		bool free_it =
@@ -437,31 +441,31 @@ int guards_put(struct guarded **out, struct guards *guards,
 				  "sandbox has moved; the rules in the "
 				  "namespace where it was stay",
 				  "ssandbox_id", record->id, NULL);
-		list_remove(guards, record->id);
-		guarded_free(old, free_it);
+		list_remove(registry, record->id);
+		entry_free(old, free_it);
 	}
-	list_add(guards, g);
-	move_attachment(guards, g, record->id, wish->name);
+	list_add(registry, g);
+	move_attachment(registry, g, record->id, wish->name);
 	*out = g;
 	return 0;
 }
 
-void guards_detach(struct guarded *g, const char *id, const char *name)
+void registry_detach(struct registry_entry *g, const char *id, const char *name)
 {
 	attachment_drop(g, attachments_find(&g->attachments, id, name));
 }
 
-void guards_release(struct guarded *g)
+void registry_release(struct registry_entry *g)
 {
 	forget(g);
-	guarded_free(g, true);
+	entry_free(g, true);
 }
 
 /* Finding them again */
 
 /* Those that an agent before us knew and that are still there. -ESRCH: none
  * is; another error where that is not known. */
-static int attach_again(struct guarded *g, const json_t *attachments)
+static int attach_again(struct registry_entry *g, const json_t *attachments)
 {
 	char id[AGENT_ID_MAX + 1], name[AGENT_ATTACHMENT_MAX + 1];
 	struct agent_place place;
@@ -488,14 +492,14 @@ static int attach_again(struct guarded *g, const json_t *attachments)
 }
 
 /* The namespace of a sandbox, by what is left of those attached to it. */
-static int netns_again(struct guarded *g, const json_t *attachments)
+static int netns_again(struct registry_entry *g, const json_t *attachments)
 {
 	uint64_t identity[2];
 	int netns = attach_again(g, attachments);
 
 	if (netns < 0)
 		return netns;
-	netns = guards_netns(&g->record.place);
+	netns = registry_netns(&g->record.place);
 	if (netns < 0)
 		return netns;
 	if (netns_identity(netns, identity) == 0 &&
@@ -510,8 +514,8 @@ static void restore(void *arg, const struct agent_record *record,
 		    const json_t *attachments, struct rules *rules,
 		    const char *why)
 {
-	struct guards *guards = arg;
-	struct guarded *g = guarded_new(guards, record);
+	struct registry *registry = arg;
+	struct registry_entry *g = entry_new(registry, record);
 	char message[MESSAGE_SIZE];
 	int netns = g ? netns_again(g, attachments) : -ENOMEM;
 
@@ -522,9 +526,9 @@ static void restore(void *arg, const struct agent_record *record,
 	if (netns == -ESRCH || netns == -ENOENT || netns == -EINVAL) {
 		log_event(LOG_INFO, NULL, "sandbox has gone", "ssandbox_id",
 			  record->id, NULL);
-		agent_state_forget(guards->shared->settings->agent_state,
+		agent_state_forget(registry->shared->settings->agent_state,
 				   record->id);
-		guarded_free(g, false);
+		entry_free(g, false);
 		rules_free(rules);
 		return;
 	}
@@ -532,12 +536,12 @@ static void restore(void *arg, const struct agent_record *record,
 		snprintf(message, sizeof(message), "%s", strerror(-netns));
 		rules_free(rules);
 		if (g)
-			guarded_free(g, false);
+			entry_free(g, false);
 	} else if (!g->record.asked && rules) {
 		g->record.asked = rules_hash(rules);
 	}
 	if (netns >= 0 && guard(g, netns, rules, message) == 0) {
-		list_add(guards, g);
+		list_add(registry, g);
 		return;
 	}
 	log_event(LOG_ERROR, NULL, "a sandbox is not served; its rules stay",
@@ -558,27 +562,29 @@ static void limits_raise(void)
 	(void)setrlimit(RLIMIT_MEMLOCK, &all);
 }
 
-int guards_open(struct guards *guards, const struct sandbox_shared *shared)
+int registry_open(struct registry *registry,
+		  const struct sandbox_shared *shared)
 {
 	const struct settings *settings = shared->settings;
 	int err;
 
-	*guards = (struct guards){.shared = shared};
+	*registry = (struct registry){.shared = shared};
 	limits_raise();
-	err = presences_open(&guards->presences, shared->loop, on_gone, guards);
+	err = liveness_open(&registry->liveness, shared->loop, on_gone,
+			    registry);
 	if (!err)
 		err = agent_state_open(settings->agent_state);
 	return err ? err
 		   : agent_state_each(settings->agent_state,
-				      settings->max_rules, restore, guards);
+				      settings->max_rules, restore, registry);
 }
 
-void guards_close(struct guards *guards)
+void registry_close(struct registry *registry)
 {
-	for (size_t i = 0; i < guards->list.n; i++)
-		guarded_free(guards->at[i], false);
-	presences_close(guards->presences);
-	free(guards->at);
-	free(guards->list.at);
-	*guards = (struct guards){0};
+	for (size_t i = 0; i < registry->list.n; i++)
+		entry_free(registry->at[i], false);
+	liveness_close(registry->liveness);
+	free(registry->at);
+	free(registry->list.at);
+	*registry = (struct registry){0};
 }
