@@ -20,7 +20,7 @@ enum {
 struct folder {
 	struct folder *next, **link;
 	struct liveness *owner;
-	struct watch *watch;
+	struct folder_watch *watch;
 	struct liveness_watch *first;
 	char path[PATH_SIZE];
 };
@@ -74,7 +74,7 @@ static void folder_drop(struct folder *folder)
 {
 	if (folder->first)
 		return;
-	watch_close(folder->watch);
+	folder_watch_close(folder->watch);
 	*folder->link = folder->next;
 	if (folder->next)
 		folder->next->link = folder->link;
@@ -98,8 +98,8 @@ static int folder_get(struct folder **out, struct liveness *owner,
 		return -ENOMEM;
 	memcpy(folder->path, path, len);
 	folder->owner = owner;
-	err = watch_open(&folder->watch, owner->loop, folder->path, on_folder,
-			 folder);
+	err = folder_watch_open(&folder->watch, owner->loop, folder->path,
+				on_folder, folder);
 	if (err) {
 		free(folder);
 		return err;

@@ -20,7 +20,7 @@ struct verdicts {
 	const struct name_match *match; /* of the question's name */
 	bool keep[ANSWER_ADDRESSES_MAX];
 	size_t n_kept;
-	bool full; /* an address could not be learned for want of room */
+	bool full; /* an address could not be admitted for want of room */
 	struct admitted_ports ports; /* of the address judged last */
 };
 
@@ -36,7 +36,7 @@ static enum admission judge(const struct front *front, const struct address *a,
 			    &v->ports);
 }
 
-/* Which addresses the client would be told, without learning any. */
+/* Which addresses the client would be told, without admitting any. */
 static void preview(const struct front *front, const struct answer *answer,
 		    struct verdicts *v)
 {
@@ -51,12 +51,12 @@ static void preview(const struct front *front, const struct answer *answer,
 	}
 }
 
-/* Judge the addresses and have the admitted ones learned; fills the query's
+/* Judge the addresses and have them admitted; fills the query's
  * list of them. cut: v->keep says which of them the client is told at all.
  * Returns the TTL that it may be told, seconds. */
-static uint32_t learn(struct front *front, struct query *query,
-		      const struct answer *answer, uint32_t age_s, bool cut,
-		      struct verdicts *v)
+static uint32_t admit_addresses(struct front *front, struct query *query,
+				const struct answer *answer, uint32_t age_s,
+				bool cut, struct verdicts *v)
 {
 	struct front_owner *owner = &front->owner;
 	struct address *admitted = (struct address *)query->block;
@@ -79,7 +79,7 @@ static uint32_t learn(struct front *front, struct query *query,
 		verdict = judge(front, &a, v);
 		v->keep[i] = is_admitted(verdict);
 		if (v->keep[i])
-			err = owner->learn(owner->arg, v->match->name, &a,
+			err = owner->admit(owner->arg, v->match->name, &a,
 					   verdict == ADMIT_PORTS ? &v->ports
 								  : NULL,
 					   &ttl);
@@ -103,7 +103,7 @@ static uint32_t learn(struct front *front, struct query *query,
 	assert(admitted == refused);
 	query->n_admitted = (size_t)(admitted - query->addresses);
 	query->n_refused = n - query->n_admitted;
-	front->learned |= query->n_admitted > 0;
+	front->uncommitted |= query->n_admitted > 0;
 	front->counts.refused_addresses += query->n_refused;
 	return least;
 }
@@ -122,7 +122,7 @@ static void set_fate(struct answer_fate *fate, const struct answer *answer,
 	}
 }
 
-/* Write the reply to an allowed question, its addresses learned first: those
+/* Write the reply to an allowed question, its addresses admitted first: those
  * that the client is told, even if it has to ask for more over TCP. */
 static void write_reply(struct front *front, struct query *query,
 			const struct answer *answer,
@@ -151,7 +151,7 @@ static void write_reply(struct front *front, struct query *query,
 			   "too many bytes of answers under way");
 		return;
 	}
-	ttl = learn(front, query, answer, age_s, fate.truncated, &v);
+	ttl = admit_addresses(front, query, answer, age_s, fate.truncated, &v);
 	if (v.full && !v.n_kept) {
 		reply_fail(front, query, EDE_OTHER,
 			   "no room for more addresses, and these names hold "

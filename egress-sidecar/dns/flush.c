@@ -50,12 +50,12 @@ static void on_flush(uv_check_t *handle)
 	uint64_t now;
 
 	uv_check_stop(handle);
-	uv_idle_stop(&front->hurry);
+	uv_idle_stop(&front->idle);
 	/* Making room for a TCP client's next question may queue new ones. */
 	TAILQ_INIT(&replies);
 	TAILQ_CONCAT(&replies, &front->replies, in_list);
-	if (front->learned) {
-		front->learned = false;
+	if (front->uncommitted) {
+		front->uncommitted = false;
 		if (front->owner.commit(front->owner.arg) != 0) {
 			query = TAILQ_FIRST(&replies);
 			for (; query; query = TAILQ_NEXT(query, in_list))
@@ -85,8 +85,8 @@ void front_settle(struct front *front)
 void flush_open(struct front *front)
 {
 	uv_check_init(front->loop, &front->flush);
-	uv_idle_init(front->loop, &front->hurry);
-	front->flush.data = front->hurry.data = front;
+	uv_idle_init(front->loop, &front->idle);
+	front->flush.data = front->idle.data = front;
 	front->handles += 2;
 	front->on_flush = on_flush;
 }

@@ -71,8 +71,8 @@ static void batch_answer(struct front *front, struct batch *b, size_t n)
 }
 
 /*
- * Where questions come one close upon the other, a turn that begins with the
- * first of them finds a few and costs as much as one with many, and so does
+ * Where questions come one close upon the other, an iteration that begins with
+ * the first of them finds a few and costs as much as one with many, and so does
  * the client's that it wakes: wait for some more. Not where resolvers' answers
  * come meanwhile.
  */
@@ -87,9 +87,10 @@ static void gather(struct front *front)
 		pace->ms = now;
 		pace->n = 0;
 	}
-	if (pace->crowded && pace->last_turn < FRONT_BATCH && !front->n_queries)
+	if (pace->crowded && pace->last_iteration < FRONT_BATCH &&
+	    !front->n_queries)
 		nanosleep(&pause, NULL);
-	pace->last_turn = 0;
+	pace->last_iteration = 0;
 }
 
 static void on_readable(uv_poll_t *handle, int status, int events)
@@ -110,7 +111,7 @@ static void on_readable(uv_poll_t *handle, int status, int events)
 			break;
 		front->read_ns = uv_hrtime();
 		front->pace.n += (unsigned)n;
-		front->pace.last_turn += (unsigned)n;
+		front->pace.last_iteration += (unsigned)n;
 		batch_answer(front, &b, (size_t)n);
 		if (n < FRONT_BATCH)
 			break;
@@ -185,11 +186,11 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 	if (!front->settings.queries_max)
 		front->settings.queries_max = FRONT_QUERIES_DEFAULT;
 	take_part(front);
-	for (size_t i = 0; i < FRONT_LOOKUP_BUCKETS; i++)
-		LIST_INIT(&front->lookups[i]);
+	for (size_t i = 0; i < FRONT_PENDING_BUCKETS; i++)
+		LIST_INIT(&front->pending[i]);
 	TAILQ_INIT(&front->replies);
 	TAILQ_INIT(&front->spare);
-	LIST_INIT(&front->spare_lookups);
+	LIST_INIT(&front->spare_pending);
 	LIST_INIT(&front->clients);
 	limit_start(&front->limit, settings->names_per_second, uv_now(loop));
 	(void)prctl(PR_SET_TIMERSLACK, GATHER_SLACK_NS);
@@ -233,7 +234,7 @@ void front_close(struct front *front)
 	close_handle((uv_handle_t *)&front->tcp4);
 	close_handle((uv_handle_t *)&front->tcp6);
 	close_handle((uv_handle_t *)&front->flush);
-	close_handle((uv_handle_t *)&front->hurry);
+	close_handle((uv_handle_t *)&front->idle);
 }
 
 void front_set_resolvers(struct front *front, struct resolvers *resolvers)

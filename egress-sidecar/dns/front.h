@@ -24,15 +24,15 @@ struct front_owner {
 	 * all. name and ports are borrowed for the call. 0, or -errno: the
 	 * address cannot be admitted (cut it).
 	 */
-	int (*learn)(void *arg, const struct domain_name *name,
+	int (*admit)(void *arg, const struct domain_name *name,
 		     const struct address *a,
 		     const struct admitted_ports *ports, uint32_t *ttl_s);
 	/* Is a open because name led to it? NULL: nobody knows. */
 	bool (*leased)(void *arg, const struct domain_name *name,
 		       const struct address *a);
 	/* Commit what was queued, in one batch. 0: the kernel has it, answers
-	 * may leave; -errno: none of them may (SERVFAIL). Called once a turn
-	 * of the loop at the most, and only after learn(). */
+	 * may leave; -errno: none of them may (SERVFAIL). Called once an
+	 * iteration of the loop at the most, and only after admit(). */
 	int (*commit)(void *arg);
 	/* A name was denied (logs, webhook, counters). */
 	void (*denied)(void *arg, const struct domain_name *name, uint16_t type,
@@ -83,7 +83,8 @@ void front_close(struct front *front);
 void front_set_resolvers(struct front *front, struct resolvers *resolvers);
 
 /* A new policy is about to come: commit and give now what was judged in this
- * turn of the loop, so that nothing of the old one is learned after it. */
+ * iteration of the loop, so that nothing of the old one is admitted after it.
+ */
 void front_settle(struct front *front);
 
 /* The policy changed: forget cached answers that it may no longer give. */

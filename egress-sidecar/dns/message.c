@@ -35,7 +35,7 @@ static ldns_rr *without_hints(const ldns_rr *rr)
 }
 
 /* Signatures last, what was asked for before them. */
-static int turn_of(const ldns_rr *rr, ldns_rr_type asked)
+static int pass_of(const ldns_rr *rr, ldns_rr_type asked)
 {
 	ldns_rr_type type = ldns_rr_get_type(rr);
 
@@ -49,13 +49,13 @@ static int copy_answers(ldns_pkt *to, const ldns_pkt *from, ldns_rr_type asked,
 {
 	const ldns_rr_list *list = ldns_pkt_answer(from);
 
-	for (int turn = 0; turn < 3; turn++)
+	for (int pass = 0; pass < 3; pass++)
 		for (size_t i = 0; i < ldns_rr_list_rr_count(list); i++) {
 			const ldns_rr *rr = ldns_rr_list_rr(list, i);
 			unsigned type = ldns_rr_get_type(rr);
 			ldns_rr *copy;
 
-			if (!keep[i] || turn_of(rr, asked) != turn)
+			if (!keep[i] || pass_of(rr, asked) != pass)
 				continue;
 			if (type == TYPE_SVCB || type == TYPE_HTTPS) {
 				copy = without_hints(rr);

@@ -19,21 +19,21 @@ void pending_look_up(struct front *front, const struct policy *policy,
 		       front->owner.leased, front->owner.arg, match, first);
 }
 
-static struct lookup_list *bucket_of(struct front *front,
-				     const struct cache_key *key)
+static struct pending_list *bucket_of(struct front *front,
+				      const struct cache_key *key)
 {
-	return &front->lookups[key->hash % FRONT_LOOKUP_BUCKETS];
+	return &front->pending[key->hash % FRONT_PENDING_BUCKETS];
 }
 
-static struct lookup *lookup_find(struct front *front,
-				  const struct cache_key *key)
+static struct pending *pending_find(struct front *front,
+				    const struct cache_key *key)
 {
-	struct lookup *lookup;
+	struct pending *pending;
 
-	LIST_FOREACH (lookup, bucket_of(front, key), in_bucket)
-		if (cache_key_equal(&lookup->key, key))
+	LIST_FOREACH (pending, bucket_of(front, key), in_bucket)
+		if (cache_key_equal(&pending->key, key))
 			break;
-	return lookup;
+	return pending;
 }
 
 static const char *result_text(enum resolver_result result)
@@ -60,14 +60,14 @@ static const char *read_error_text(int err)
 	return "the answer is malformed";
 }
 
-static void lookup_free(struct front *front, struct lookup *lookup)
+static void pending_free(struct front *front, struct pending *pending)
 {
-	if (front->n_spare_lookups == FRONT_SPARE) {
-		free(lookup);
+	if (front->n_spare_pending == FRONT_SPARE) {
+		free(pending);
 		return;
 	}
-	LIST_INSERT_HEAD(&front->spare_lookups, lookup, in_bucket);
-	front->n_spare_lookups++;
+	LIST_INSERT_HEAD(&front->spare_pending, pending, in_bucket);
+	front->n_spare_pending++;
 }
 
 static void fail(struct front *front, struct query *query, int ede,
@@ -80,8 +80,8 @@ static void fail(struct front *front, struct query *query, int ede,
 static void on_asked(void *arg, enum resolver_result result,
 		     const uint8_t *message, size_t len)
 {
-	struct lookup *lookup = arg;
-	struct front *front = lookup->front;
+	struct pending *pending = arg;
+	struct front *front = pending->front;
 	const struct policy *policy = front->owner.policy(front->owner.arg);
 	enum answer_path path = PATH_FRESH;
 	struct answer *answer = NULL;
@@ -91,11 +91,12 @@ static void on_asked(void *arg, enum resolver_result result,
 	const char *why = NULL;
 	int ede = EDE_NETWORK_ERROR;
 
-	LIST_REMOVE(lookup, in_bucket);
+	LIST_REMOVE(pending, in_bucket);
 	share_give_back(&front->questions, 1);
 	if (result == RESOLVER_ANSWERED) {
-		int err = answer_read(&answer, &lookup->name, lookup->key.type,
-				      lookup->key.dnssec_ok, message, len);
+		int err =
+			answer_read(&answer, &pending->name, pending->key.type,
+				    pending->key.dnssec_ok, message, len);
 
 		if (err)
 			why = read_error_text(err);
@@ -105,13 +106,13 @@ static void on_asked(void *arg, enum resolver_result result,
 			ede = EDE_NO_REACHABLE_AUTHORITY;
 	}
 	if (answer)
-		pending_look_up(front, policy, &lookup->name, lookup->key.type,
-				&match, &first);
+		pending_look_up(front, policy, &pending->name,
+				pending->key.type, &match, &first);
 	if (answer && match.decision.action == POLICY_ALLOW)
 		follow_note(front->follow, policy, match.name, answer,
 			    uv_now(front->loop));
-	while ((query = TAILQ_FIRST(&lookup->waiting))) {
-		TAILQ_REMOVE(&lookup->waiting, query, in_list);
+	while ((query = TAILQ_FIRST(&pending->waiting))) {
+		TAILQ_REMOVE(&pending->waiting, query, in_list);
 		if (answer)
 			admit_answer(front, query, answer, 0, path, policy,
 				     &match);
@@ -121,56 +122,56 @@ static void on_asked(void *arg, enum resolver_result result,
 	}
 	if (answer && (answer->rcode == RCODE_NOERROR ||
 		       answer->rcode == RCODE_NXDOMAIN)) {
-		cache_put(front->cache, &lookup->key, answer,
+		cache_put(front->cache, &pending->key, answer,
 			  uv_now(front->loop));
 	} else {
-		cache_refresh_failed(front->cache, &lookup->key);
+		cache_refresh_failed(front->cache, &pending->key);
 		free(answer);
 	}
-	lookup_free(front, lookup);
+	pending_free(front, pending);
 }
 
-static struct lookup *lookup_new(struct front *front)
+static struct pending *pending_new(struct front *front)
 {
-	struct lookup *lookup = LIST_FIRST(&front->spare_lookups);
+	struct pending *pending = LIST_FIRST(&front->spare_pending);
 
-	if (!lookup)
-		return malloc(sizeof(*lookup));
-	LIST_REMOVE(lookup, in_bucket);
-	front->n_spare_lookups--;
-	return lookup;
+	if (!pending)
+		return malloc(sizeof(*pending));
+	LIST_REMOVE(pending, in_bucket);
+	front->n_spare_pending--;
+	return pending;
 }
 
 /* Ask a resolver, on behalf of nobody yet. 0, -ENOMEM, -EAGAIN. */
-static int lookup_start(struct front *front, const struct question *q,
-			const struct cache_key *key, struct lookup **out)
+static int pending_start(struct front *front, const struct question *q,
+			 const struct cache_key *key, struct pending **out)
 {
 	uint8_t message[QUESTION_UPSTREAM_MAX];
 	size_t len = question_upstream(q, message);
-	struct lookup *lookup;
+	struct pending *pending;
 	int err;
 
 	if (!share_take(&front->questions, 1))
 		return -EAGAIN;
-	lookup = lookup_new(front);
-	if (!lookup) {
+	pending = pending_new(front);
+	if (!pending) {
 		share_give_back(&front->questions, 1);
 		return -ENOMEM;
 	}
-	lookup->front = front;
-	lookup->name = q->name;
-	lookup->key = *key;
-	lookup->key.name = &lookup->name;
-	TAILQ_INIT(&lookup->waiting);
+	pending->front = front;
+	pending->name = q->name;
+	pending->key = *key;
+	pending->key.name = &pending->name;
+	TAILQ_INIT(&pending->waiting);
 	err = resolvers_ask(front->resolvers, front, message, len, on_asked,
-			    lookup, &lookup->asked);
+			    pending, &pending->asked);
 	if (err) {
 		share_give_back(&front->questions, 1);
-		lookup_free(front, lookup);
+		pending_free(front, pending);
 		return err;
 	}
-	LIST_INSERT_HEAD(bucket_of(front, key), lookup, in_bucket);
-	*out = lookup;
+	LIST_INSERT_HEAD(bucket_of(front, key), pending, in_bucket);
+	*out = pending;
 	return 0;
 }
 
@@ -178,10 +179,10 @@ static int lookup_start(struct front *front, const struct question *q,
 void pending_refresh(struct front *front, const struct question *q,
 		     const struct cache_key *key)
 {
-	struct lookup *lookup;
+	struct pending *pending;
 
-	if (!lookup_find(front, key) &&
-	    lookup_start(front, q, key, &lookup) != 0)
+	if (!pending_find(front, key) &&
+	    pending_start(front, q, key, &pending) != 0)
 		cache_refresh_failed(front->cache, key);
 }
 
@@ -208,9 +209,9 @@ void pending_wait(struct front *front, struct query *query,
 		  const struct cache_key *key, const struct decision *decision)
 {
 	const struct question *q = &query->question;
-	struct lookup *lookup = lookup_find(front, key);
+	struct pending *pending = pending_find(front, key);
 
-	if (!lookup && over_limit(front, q, decision)) {
+	if (!pending && over_limit(front, q, decision)) {
 		front->counts.failed++;
 		query->error = "too many new names a second below a wildcard";
 		reply_refuse(front, query, RCODE_REFUSED, EDE_OTHER,
@@ -218,28 +219,28 @@ void pending_wait(struct front *front, struct query *query,
 		reply_queue(front, query);
 		return;
 	}
-	if (!lookup && lookup_start(front, q, key, &lookup) != 0) {
+	if (!pending && pending_start(front, q, key, &pending) != 0) {
 		fail(front, query, EDE_OTHER, "too many questions under way");
 		return;
 	}
-	TAILQ_INSERT_TAIL(&lookup->waiting, query, in_list);
+	TAILQ_INSERT_TAIL(&pending->waiting, query, in_list);
 }
 
 void pending_end_all(struct front *front)
 {
-	struct lookup *lookup;
+	struct pending *pending;
 
-	for (size_t i = 0; i < FRONT_LOOKUP_BUCKETS; i++)
-		while ((lookup = LIST_FIRST(&front->lookups[i]))) {
-			LIST_REMOVE(lookup, in_bucket);
+	for (size_t i = 0; i < FRONT_PENDING_BUCKETS; i++)
+		while ((pending = LIST_FIRST(&front->pending[i]))) {
+			LIST_REMOVE(pending, in_bucket);
 			share_give_back(&front->questions, 1);
-			resolvers_cancel(lookup->asked);
-			query_end_list(front, &lookup->waiting);
-			free(lookup);
+			resolvers_cancel(pending->asked);
+			query_end_list(front, &pending->waiting);
+			free(pending);
 		}
-	while ((lookup = LIST_FIRST(&front->spare_lookups))) {
-		LIST_REMOVE(lookup, in_bucket);
-		free(lookup);
+	while ((pending = LIST_FIRST(&front->spare_pending))) {
+		LIST_REMOVE(pending, in_bucket);
+		free(pending);
 	}
-	front->n_spare_lookups = 0;
+	front->n_spare_pending = 0;
 }

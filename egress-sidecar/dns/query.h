@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One question's life, from its arrival to the turn of the loop in which its
- * answer leaves, and what the files behind front.h share. Nobody else includes
- * this.
+ * One question's life, from its arrival to the iteration of the loop in which
+ * its answer leaves, and what the files behind front.h share. Nobody else
+ * includes this.
  */
 #ifndef EGRESS_DNS_QUERY_H
 #define EGRESS_DNS_QUERY_H
@@ -17,9 +17,9 @@
 
 enum {
 	FRONT_BATCH = 32,          /* datagrams a system call */
-	FRONT_ROUNDS = 4,          /* batches a turn of the loop */
+	FRONT_ROUNDS = 4,          /* batches an iteration of the loop */
 	FRONT_DATAGRAM_MAX = 1232, /* bytes of a question over UDP */
-	FRONT_LOOKUP_BUCKETS = 256,
+	FRONT_PENDING_BUCKETS = 256,
 	FRONT_SPARE = FRONT_BATCH * FRONT_ROUNDS, /* queries kept for reuse */
 	FRONT_QUERIES_DEFAULT = 4096,
 	QUERY_ROOM = 512,            /* bytes: any refusal, most answers */
@@ -45,7 +45,7 @@ struct origin {
 	socklen_t peer_len;
 };
 
-/* A question that could not be refused on the spot. Waits with its lookup,
+/* A question that could not be refused on the spot. Waits with its pending,
  * then among the front's replies. */
 struct query {
 	TAILQ_ENTRY(query) in_list;
@@ -70,15 +70,15 @@ TAILQ_HEAD(query_list, query);
 LIST_HEAD(client_queries, query);
 
 /* A question that a resolver has to answer, for all who wait for it. */
-struct lookup {
-	LIST_ENTRY(lookup) in_bucket;
+struct pending {
+	LIST_ENTRY(pending) in_bucket;
 	struct front *front;
 	struct resolver_question *asked;
 	struct query_list waiting; /* none: a cached answer is refreshed */
 	struct domain_name name;
 	struct cache_key key; /* borrows name */
 };
-LIST_HEAD(lookup_list, lookup);
+LIST_HEAD(pending_list, pending);
 LIST_HEAD(client_list, tcp_client);
 
 /* A client over TCP. */
@@ -102,10 +102,10 @@ struct tcp_client {
 
 /* How fast questions come over UDP. */
 struct front_pace {
-	uint64_t ms;        /* the millisecond that is counted */
-	unsigned n;         /* questions in it so far */
-	unsigned last_turn; /* in the last turn of the loop */
-	bool crowded;       /* many in the one before */
+	uint64_t ms;             /* the millisecond that is counted */
+	unsigned n;              /* questions in it so far */
+	unsigned last_iteration; /* in the last iteration of the loop */
+	bool crowded;            /* many in the one before */
 };
 
 struct front {
@@ -116,16 +116,16 @@ struct front {
 	struct cache *cache;
 	struct follow *follow; /* NULL: targets are not followed */
 	struct limit limit;
-	struct lookup_list lookups[FRONT_LOOKUP_BUCKETS];
-	struct lookup_list spare_lookups;
-	size_t n_spare_lookups;
+	struct pending_list pending[FRONT_PENDING_BUCKETS];
+	struct pending_list spare_pending;
+	size_t n_spare_pending;
 	size_t n_queries;
 	struct front_pools own_pools; /* where none are given */
-	struct share questions;       /* lookups: of the process's */
+	struct share questions;       /* pending: of the process's */
 	struct share bytes;           /* of replies: of the process's */
 	uint64_t read_ns;             /* when the questions at hand were read */
-	struct query_list replies;    /* leave at the end of this turn */
-	bool learned;                 /* since the last commit */
+	struct query_list replies;    /* leave at the end of this iteration */
+	bool uncommitted;             /* admitted since the last commit */
 	struct query_list spare;
 	size_t n_spare;
 	struct front_pace pace;
@@ -135,7 +135,7 @@ struct front {
 	uv_tcp_t tcp4, tcp6;
 	uv_check_t flush;
 	uv_check_cb on_flush;
-	uv_idle_t hurry; /* keeps the loop from sleeping on replies */
+	uv_idle_t idle; /* keeps the loop from sleeping on replies */
 	unsigned handles;
 	bool closing;
 	struct front_counts counts;

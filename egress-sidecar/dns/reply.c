@@ -59,7 +59,7 @@ unsigned reply_denial_rcode(const struct policy *policy,
 						      : RCODE_NXDOMAIN;
 }
 
-static void on_hurry(uv_idle_t *handle)
+static void on_idle(uv_idle_t *handle)
 {
 	(void)handle;
 }
@@ -67,9 +67,9 @@ static void on_hurry(uv_idle_t *handle)
 /* The loop must not sleep on replies. */
 static void flush_soon(struct front *front)
 {
-	if (uv_is_active((uv_handle_t *)&front->hurry))
+	if (uv_is_active((uv_handle_t *)&front->idle))
 		return;
-	uv_idle_start(&front->hurry, on_hurry);
+	uv_idle_start(&front->idle, on_idle);
 	uv_check_start(&front->flush, front->on_flush);
 }
 

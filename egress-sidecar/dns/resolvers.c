@@ -138,8 +138,8 @@ static void open_handles(struct resolvers *r)
 	uv_timer_init(r->loop, &r->tick);
 	uv_timer_init(r->loop, &r->probe);
 	uv_check_init(r->loop, &r->flush);
-	uv_idle_init(r->loop, &r->hurry);
-	r->tick.data = r->probe.data = r->flush.data = r->hurry.data = r;
+	uv_idle_init(r->loop, &r->idle);
+	r->tick.data = r->probe.data = r->flush.data = r->idle.data = r;
 	r->handles = 4;
 	/* Waiting for traffic alone keeps no loop running. */
 	uv_unref((uv_handle_t *)&r->probe);
@@ -198,7 +198,7 @@ void resolvers_close(struct resolvers *resolvers)
 	uv_close((uv_handle_t *)&r->tick, on_handle_closed);
 	uv_close((uv_handle_t *)&r->probe, on_handle_closed);
 	uv_close((uv_handle_t *)&r->flush, on_handle_closed);
-	uv_close((uv_handle_t *)&r->hurry, on_handle_closed);
+	uv_close((uv_handle_t *)&r->idle, on_handle_closed);
 }
 
 bool resolvers_same(const struct resolvers_settings *a,

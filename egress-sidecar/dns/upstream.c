@@ -90,7 +90,7 @@ static void question_end(struct resolver_question *q,
 	done(arg, result, message, len);
 }
 
-/* How long to wait for this resolver before another gets its turn: twice as
+/* How long to wait for this resolver before another is tried: twice as
  * long with each, once all of them had one. */
 static uint32_t wait_of(const struct resolvers *r, const struct resolver *to,
 			unsigned n_attempts)

@@ -65,7 +65,7 @@ struct resolver_question {
 	void *arg;
 	const void *asker;
 	uint64_t deadline_ms; /* of the whole */
-	uint64_t retry_ms;    /* when the next resolver gets its turn */
+	uint64_t retry_ms;    /* when the next resolver is tried */
 	struct attempt attempt[ATTEMPTS_MAX]; /* the last ones */
 	uint16_t n_attempts;                  /* in all */
 	uint8_t tried[RESOLVERS_MAX];         /* of them, by resolver */
@@ -83,7 +83,7 @@ struct resolver {
 	socklen_t address_len;
 	struct udp_socket *socket[UDP_SOCKETS];
 	struct udp_socket
-		*current; /* of this turn of the loop, for one asker */
+		*current; /* of this iteration of the loop, for one asker */
 	const void *current_asker;
 	unsigned current_uses;
 	LIST_HEAD(, tcp_link) links;
@@ -111,7 +111,8 @@ struct resolvers {
 	struct resolver_question *spare; /* through ->older */
 	size_t n_spare;
 	struct attempt *bucket[ATTEMPT_BUCKETS];
-	struct attempt_list pending; /* to be sent at the end of this turn */
+	struct attempt_list
+		pending; /* to be sent at the end of this iteration */
 	struct attempt_list unsent;  /* that could not be */
 	char loop_token[LOOP_TOKEN]; /* of the name that looks for loops */
 	uint8_t random[RANDOM_POOL];
@@ -119,8 +120,8 @@ struct resolvers {
 	uv_timer_t tick;  /* runs while questions are under way */
 	uv_timer_t probe; /* runs while there is traffic, or one is down */
 	uv_check_t flush;
-	uv_idle_t hurry; /* keeps the loop from sleeping on pending ones */
-	bool traffic;    /* since the last probe */
+	uv_idle_t idle; /* keeps the loop from sleeping on pending ones */
+	bool traffic;   /* since the last probe */
 	bool closing;
 	unsigned handles; /* that the loop still has to close */
 	struct resolvers_counts counts;
@@ -145,7 +146,7 @@ void upstream_loops(struct resolvers *r, size_t resolver);
 extern const struct attempt_events upstream_events;
 
 /* upstream_udp.c */
-/* Leaves at the end of this turn of the loop. 0 or -errno. */
+/* Leaves at the end of this iteration of the loop. 0 or -errno. */
 int upstream_udp_send(struct resolvers *r, struct attempt *a);
 /* The attempt no longer needs its socket. */
 void upstream_udp_release(struct attempt *a);

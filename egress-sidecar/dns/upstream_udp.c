@@ -3,7 +3,8 @@
  * Attempts over UDP. Each resolver has many connected sockets at a time, so
  * that the kernel drops what comes from elsewhere; each socket serves a while,
  * then another takes its place on another port of the kernel's random choice
- * (RFC 5452, 9.2). What is asked in one turn of the loop leaves in one batch.
+ * (RFC 5452, 9.2). What is asked in one iteration of the loop leaves in one
+ * batch.
  */
 #include "upstream.h"
 
@@ -154,7 +155,7 @@ failed:
 	return NULL;
 }
 
-/* The socket for this turn of the loop: one of many, at random. */
+/* The socket for this iteration of the loop: one of many, at random. */
 static struct udp_socket *socket_for(struct resolvers *r, struct resolver *to,
 				     const void *asker, int *err)
 {
@@ -229,7 +230,7 @@ static void on_flush(uv_check_t *handle)
 	struct attempt *a;
 
 	uv_check_stop(handle);
-	uv_idle_stop(&r->hurry);
+	uv_idle_stop(&r->idle);
 	while (!TAILQ_EMPTY(&r->pending))
 		flush_run(r);
 	for (size_t i = 0; i < r->settings.n; i++)
@@ -238,17 +239,17 @@ static void on_flush(uv_check_t *handle)
 		r->events->failed(a);
 }
 
-static void on_hurry(uv_idle_t *handle)
+static void on_idle(uv_idle_t *handle)
 {
 	(void)handle;
 }
 
-/* Have on_flush() called in this turn of the loop. */
+/* Have on_flush() called in this iteration of the loop. */
 static void flush_soon(struct resolvers *r)
 {
-	if (uv_is_active((uv_handle_t *)&r->hurry))
+	if (uv_is_active((uv_handle_t *)&r->idle))
 		return;
-	uv_idle_start(&r->hurry, on_hurry);
+	uv_idle_start(&r->idle, on_idle);
 	uv_check_start(&r->flush, on_flush);
 }
 

@@ -14,7 +14,8 @@ enum {
 	PORT_TRIES = 64,
 	STEP_MS = 10, /* between two looks at a port that is taken */
 	TCP_BACKLOG = 256,
-	UDP_BUFFER = 1 << 20, /* bytes; rides out bursts between two turns */
+	UDP_BUFFER =
+		1 << 20, /* bytes; rides out bursts between two iterations */
 };
 
 static socklen_t loopback(struct sockaddr_storage *ss, int family,

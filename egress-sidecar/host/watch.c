@@ -11,7 +11,7 @@ enum {
 	SETTLE_MS = 200
 }; /* editors write in several steps */
 
-struct watch {
+struct folder_watch {
 	uv_fs_event_t event;
 	uv_timer_t settle;
 	int open_handles;
@@ -38,7 +38,7 @@ static void on_event(uv_fs_event_t *event, const char *file, int events,
 		     int status);
 
 /* Watch the folder, or as much of its path as there is. */
-static int watch_arm(struct watch *w)
+static int watch_arm(struct folder_watch *w)
 {
 	int err;
 
@@ -52,7 +52,7 @@ static int watch_arm(struct watch *w)
 
 static void on_settled(uv_timer_t *timer)
 {
-	struct watch *w = timer->data;
+	struct folder_watch *w = timer->data;
 
 	/* A folder that came, went or was renamed is another inode now. */
 	uv_fs_event_stop(&w->event);
@@ -63,7 +63,7 @@ static void on_settled(uv_timer_t *timer)
 static void on_event(uv_fs_event_t *event, const char *file, int events,
 		     int status)
 {
-	struct watch *w = event->data;
+	struct folder_watch *w = event->data;
 	size_t len = strlen(w->watched);
 	const char *next;
 
@@ -79,10 +79,10 @@ static void on_event(uv_fs_event_t *event, const char *file, int events,
 		uv_timer_start(&w->settle, on_settled, SETTLE_MS, 0);
 }
 
-int watch_open(struct watch **out, uv_loop_t *loop, const char *folder,
-	       void (*changed)(void *arg), void *arg)
+int folder_watch_open(struct folder_watch **out, uv_loop_t *loop,
+		      const char *folder, void (*changed)(void *arg), void *arg)
 {
-	struct watch *w = calloc(1, sizeof(*w));
+	struct folder_watch *w = calloc(1, sizeof(*w));
 	int err;
 
 	if (!w)
@@ -97,7 +97,7 @@ int watch_open(struct watch **out, uv_loop_t *loop, const char *folder,
 	w->settle.data = w;
 	err = watch_arm(w);
 	if (err)
-		watch_close(w);
+		folder_watch_close(w);
 	else
 		*out = w;
 	return err;
@@ -105,13 +105,13 @@ int watch_open(struct watch **out, uv_loop_t *loop, const char *folder,
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct watch *w = handle->data;
+	struct folder_watch *w = handle->data;
 
 	if (--w->open_handles == 0)
 		free(w);
 }
 
-void watch_close(struct watch *w)
+void folder_watch_close(struct folder_watch *w)
 {
 	if (!w)
 		return;

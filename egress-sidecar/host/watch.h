@@ -8,15 +8,16 @@
 
 #include <uv.h>
 
-struct watch;
+struct folder_watch;
 
 /*
  * Call changed(arg) within a second of a change to a file in folder, once for
  * a burst of changes. While the folder is missing its nearest parent that
  * exists is watched. 0 or -errno.
  */
-int watch_open(struct watch **out, uv_loop_t *loop, const char *folder,
-	       void (*changed)(void *arg), void *arg);
-void watch_close(struct watch *watch);
+int folder_watch_open(struct folder_watch **out, uv_loop_t *loop,
+		      const char *folder, void (*changed)(void *arg),
+		      void *arg);
+void folder_watch_close(struct folder_watch *watch);
 
 #endif

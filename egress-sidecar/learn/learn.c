@@ -126,7 +126,7 @@ static int check_free(const struct settings *s)
 	return -EBUSY;
 }
 
-static int watch(struct learning *l)
+static int watch_live(struct learning *l)
 {
 	struct settings *s = &l->options.settings;
 	int status;
@@ -217,7 +217,7 @@ static int learn(struct learning *l)
 		return EXIT_USAGE;
 	if (check_output(&l->options) || traffic_init(&l->traffic, id))
 		return EXIT_STARTUP;
-	status = l->options.from_log ? read_log(l) : watch(l);
+	status = l->options.from_log ? read_log(l) : watch_live(l);
 	return status == EXIT_OK ? conclude(l) : status;
 }
 

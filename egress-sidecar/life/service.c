@@ -48,7 +48,7 @@ struct worker {
 	struct http *http;
 	struct pull *pull;
 	struct otlp *otlp;
-	struct watch *watch;
+	struct folder_watch *watch;
 	struct resolv_conf_watch *resolv_conf;
 };
 
@@ -127,7 +127,7 @@ static void worker_stop(struct worker *w)
 		  learn ? "stopping; the namespace is released"
 			: "stopping; the rules stay",
 		  NULL);
-	watch_close(w->watch);
+	folder_watch_close(w->watch);
 	resolv_conf_watch_close(w->resolv_conf);
 	otlp_close(w->otlp);
 	pull_close(w->pull);
@@ -422,9 +422,9 @@ static int worker_start(struct worker *w, struct rules *rules)
 	if (!err)
 		err = otlp_open(&w->otlp, &w->outlets, w->list,
 				w->service->settings);
-	if (!err &&
-	    watch_open(&w->watch, &w->loop, w->service->settings->always_dir,
-		       always_reload, w))
+	if (!err && folder_watch_open(&w->watch, &w->loop,
+				      w->service->settings->always_dir,
+				      always_reload, w))
 		log_event(LOG_WARN, NULL,
 			  "always-files are not watched; send SIGHUP", NULL);
 	return err;

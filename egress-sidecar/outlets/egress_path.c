@@ -100,8 +100,8 @@ static int let_out(struct egress_path *path)
 	return path->settings.let_out(path->settings.arg, peers, n);
 }
 
-static void keep(struct egress_path *path, struct place *place,
-		 const struct lookup_result *found)
+static void remember(struct egress_path *path, struct place *place,
+		     const struct lookup_result *found)
 {
 	uint32_t ttl = found->ttl_s;
 
@@ -135,7 +135,7 @@ static void on_found(void *arg, const struct lookup_result *found)
 	const char *error = NULL;
 
 	if (found->n) {
-		keep(path, ask->place, found);
+		remember(path, ask->place, found);
 		if (let_out(path))
 			error = "the packet filter does not let it out";
 		entry_write(ask->place, entry);
@@ -166,7 +166,7 @@ static int find(struct egress_path *path, struct place *place, char **entry,
 	int ret;
 
 	if (address_from_text(&found.a[0], place->host) == 0) {
-		keep(path, place, &found);
+		remember(path, place, &found);
 		return let_out(path) ? -EIO : 1;
 	}
 	/* libcurl takes it for loopback, RFC 6761. */
@@ -177,7 +177,7 @@ static int find(struct egress_path *path, struct place *place, char **entry,
 	ret = lookup_start(&ask->lookup, path->settings.resolvers, place->host,
 			   &found, on_found, ask);
 	if (ret == 1) {
-		keep(path, place, &found);
+		remember(path, place, &found);
 		return ready(path, place, entry);
 	}
 	return ret;

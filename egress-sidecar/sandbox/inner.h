@@ -16,7 +16,7 @@ enum {
 };
 
 /* An address on its way into the kernel, with room for what it points to. */
-struct pending {
+struct pending_lease {
 	struct lease_element element;
 	struct admitted_ports ports;
 	struct domain_name name;
@@ -35,7 +35,7 @@ struct sandbox {
 	uv_poll_t *refused; /* packets that the kernel refused */
 	uv_timer_t *revoke; /* due when a new policy was answered */
 	uv_timer_t *renew;  /* of leases that open connections use */
-	struct pending *pending;
+	struct pending_lease *pending;
 	size_t n_pending, pending_size;
 	uint64_t swept_ms;
 	uv_timer_t *mender; /* active while the kernel is not as it should be */

@@ -29,7 +29,7 @@ static const struct policy *on_policy(void *arg)
 static int pending_add(struct sandbox *s, const struct lease_element *element,
 		       const struct admitted_ports *ports)
 {
-	struct pending *p;
+	struct pending_lease *p;
 
 	if (s->n_pending == s->pending_size) {
 		size_t size = s->pending_size ? s->pending_size * 2
@@ -50,7 +50,7 @@ static int pending_add(struct sandbox *s, const struct lease_element *element,
 	return 0;
 }
 
-static int on_learn(void *arg, const struct domain_name *name,
+static int on_admit(void *arg, const struct domain_name *name,
 		    const struct address *a, const struct admitted_ports *ports,
 		    uint32_t *ttl_s)
 {
@@ -172,7 +172,7 @@ void owner_fill(struct front_owner *owner, struct sandbox *s)
 		.arg = s,
 		.policy = on_policy,
 		.private_ok = s->shared->settings->private_ok,
-		.learn = on_learn,
+		.admit = on_admit,
 		.leased = on_leased,
 		.commit = on_commit,
 		.denied = on_denied,

@@ -264,7 +264,7 @@ static void open_front(void)
 		.policy = on_policy,
 		.private_ok = it.private_ok,
 		.leased = on_leased,
-		.learn = on_learn,
+		.admit = on_learn,
 		.commit = on_commit,
 		.denied = on_denied,
 		.answered = on_answered,
