@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules of limited ports that hold for the same addresses, as disjoint spans.
+ * The kernel's chain would find the first match among the rules as they are
+ * written, too, but one after the other for every connection: 1,000 rules for
+ * overlapping ranges of ports are one rule of the chain after the sweep.
+ */
 #include "compiled.h"
 
 #include <errno.h>
