@@ -93,15 +93,19 @@ is(ask($d, "flood other.test 2 $full"), 'ok 32767 learned, No space left on'
     . ' device', 'for half of all');
 
 # Nor does want of memory stop a narrowing: what was learned goes.
-my $size = (read_file("/proc/$d->{pid}/status") =~ /VmSize:\s+(\d+)/)[0];
-run('prlimit', "--pid=$d->{pid}", '--as=' . ($size + 512) * 1024 . ':');
-apply($d, 'narrowed without memory', $narrow);
-is(opens($good, 80), 'ECONNREFUSED', 'it counts');
-is(elements('learned4') + elements('learned4_ports'), 0, 'nothing is learned');
-run('prlimit', "--pid=$d->{pid}", '--as=unlimited:');
-is(ask($d, "learn n0.wild.test $good 3000"), 'ok learned',
-    'but may be, anew');
-is(opens($good, 8000), 'open', 'and is let in');
+SKIP: {
+	skip 'a sanitizer ends where memory does', 5
+	    if build_dir() =~ m{/san$};
+	my $size = (read_file("/proc/$d->{pid}/status") =~ /VmSize:\s+(\d+)/)[0];
+	run('prlimit', "--pid=$d->{pid}", '--as=' . ($size + 512) * 1024 . ':');
+	apply($d, 'narrowed without memory', $narrow);
+	is(opens($good, 80), 'ECONNREFUSED', 'it counts');
+	is(elements('learned4') + elements('learned4_ports'), 0, 'nothing is learned');
+	run('prlimit', "--pid=$d->{pid}", '--as=unlimited:');
+	is(ask($d, "learn n0.wild.test $good 3000"), 'ok learned',
+	    'but may be, anew');
+	is(opens($good, 8000), 'open', 'and is let in');
+}
 is(ask($d, 'remove'), 'ok removed', 'removed');
 quit_drive($d);
 
