@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "query.h"
 #include "../log.h"
+#include "hosts.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -223,6 +224,13 @@ static void preview(const struct front *front, const struct answer *answer,
 	}
 }
 
+/* The policy itself opens what its hosts give a name, and no longer than it
+ * stands: a lease would outlive it. */
+static bool needs_lease(const struct verdicts *v, const struct address *a)
+{
+	return !hosts_give(policy_rules(v->policy)->hosts, v->match->name, a);
+}
+
 /* Judge the addresses and have the admitted ones learned; fills the query's
  * list of them. cut: v->keep says which of them the client is told at all.
  * Returns the TTL that it may be told, seconds. */
@@ -250,7 +258,7 @@ static uint32_t learn(struct front *front, struct query *query,
 		answer_address(answer, i, &a);
 		verdict = judge(front, &a, v);
 		v->keep[i] = is_admitted(verdict);
-		if (v->keep[i])
+		if (v->keep[i] && needs_lease(v, &a))
 			err = owner->learn(owner->arg, v->match->name, &a,
 					   verdict == ADMIT_PORTS ? &v->ports
 								  : NULL,
@@ -601,6 +609,41 @@ static void wait_for_lookup(struct front *front, struct query *query,
 	TAILQ_INSERT_TAIL(&lookup->waiting, query, in_list);
 }
 
+/* Does the policy answer the question by itself? Records that hold address
+ * hints would contradict it. */
+static const struct host *host_of(const struct policy *policy,
+				  const struct question *q)
+{
+	switch (q->type) {
+	case TYPE_A:
+	case TYPE_AAAA:
+	case TYPE_SVCB:
+	case TYPE_HTTPS:
+		return policy_host(policy, &q->name);
+	default:
+		return NULL;
+	}
+}
+
+/* What a resolver would say of a name that the policy's hosts give. */
+static void give_host(struct front *front, struct query *query,
+		      const struct host *host, const struct policy *policy,
+		      const struct name_match *match)
+{
+	const struct question *q = &query->question;
+	uint8_t message[DNS_HEADER + DOMAIN_NAME_MAX + 4 +
+			POLICY_HOST_ADDRESSES_MAX * HOST_RECORD_MAX];
+	size_t len = host_answer(host, q, message);
+	struct answer *answer;
+
+	if (answer_read(&answer, &q->name, q->type, false, message, len)) {
+		fail(front, query, EDE_OTHER, "out of memory");
+		return;
+	}
+	give(front, query, answer, 0, PATH_CACHED, policy, match);
+	free(answer);
+}
+
 /* A question that the policy lets through (or audit does). */
 static size_t begin_allowed(struct front *front, const struct origin *origin,
 			    const struct question *q,
@@ -609,6 +652,7 @@ static size_t begin_allowed(struct front *front, const struct origin *origin,
 {
 	struct cache_key key = key_of(q, match);
 	const struct answer *answer;
+	const struct host *host;
 	struct query *query = NULL;
 	uint32_t age_s;
 	bool hot;
@@ -619,6 +663,11 @@ static size_t begin_allowed(struct front *front, const struct origin *origin,
 		front->counts.failed++;
 		return question_refuse(q, out, RCODE_SERVFAIL, EDE_OTHER,
 				       "too many questions under way");
+	}
+	host = host_of(policy, q);
+	if (host) {
+		give_host(front, query, host, policy, match);
+		return 0;
 	}
 	answer = cache_get(front->cache, &key, uv_now(front->loop), &age_s,
 			   &hot);

@@ -212,7 +212,8 @@ enum admission policy_admit(const struct policy *policy,
 		return REFUSE_NAME;
 	if (kind != ADDRESS_PUBLIC && kind != ADDRESS_PRIVATE)
 		return REFUSE_KIND;
-	if (kind == ADDRESS_PUBLIC)
+	if (kind == ADDRESS_PUBLIC ||
+	    hosts_give(policy_rules(policy)->hosts, match->name, a))
 		private_ok = true;
 	if (policy->has_ports)
 		return admit_ports(policy, match, a, private_ok, ports);

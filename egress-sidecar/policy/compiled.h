@@ -72,6 +72,16 @@ struct ancestors {
 	bool any; /* is there one at all? */
 };
 
+/*
+ * A rule that allows a name holds, in its rank, for an address that the
+ * policy's hosts give the name. So the kernel lets it in with the ranges of
+ * the address rules: from the moment the policy is applied, and no longer.
+ */
+struct pin {
+	uint32_t rank;
+	struct address_range range; /* of one address */
+};
+
 struct policy {
 	unsigned int references;
 	struct rules *source[SOURCES]; /* NULL: none */
@@ -80,6 +90,8 @@ struct policy {
 	struct ranked *ranked;
 	uint32_t n_ranked;
 	bool has_ports;
+	struct pin *pin;
+	size_t n_pins;
 
 	struct name_index names;
 	struct ancestors ancestors;
@@ -110,7 +122,10 @@ size_t name_index_find(const struct name_index *index,
 int ancestors_make(struct ancestors *set, const struct ranked *ranked,
 		   uint32_t n_ranked);
 
-/* Fill policy->flat from policy->ranked. 0, -ENOMEM, -E2BIG. */
+/* Fill policy->pin; the names are indexed. 0, -ENOMEM, -E2BIG: too many. */
+int pins_make(struct policy *policy);
+
+/* Fill policy->flat from policy->ranked and policy->pin. 0, -ENOMEM, -E2BIG. */
 int flat_make(struct policy *policy);
 void flat_free(struct flat *flat);
 

@@ -132,6 +132,8 @@ int policy_compile(struct policy **out, const struct rules *rules,
 	if (ret == 0)
 		ret = index_log_skip(policy);
 	if (ret == 0)
+		ret = pins_make(policy);
+	if (ret == 0)
 		ret = flat_make(policy);
 	if (ret < 0) {
 		policy_unref(policy);
@@ -157,6 +159,7 @@ void policy_unref(struct policy *policy)
 	free(policy->log_skip_names.slot);
 	free(policy->log_skipped);
 	free(policy->ranked);
+	free(policy->pin);
 	for (int i = 0; i < SOURCES; i++)
 		rules_free(policy->source[i]);
 	rules_free(policy->log_skip);
@@ -166,6 +169,12 @@ void policy_unref(struct policy *policy)
 const struct rules *policy_rules(const struct policy *policy)
 {
 	return policy->source[SOURCE_POLICY];
+}
+
+const struct host *policy_host(const struct policy *policy,
+			       const struct domain_name *name)
+{
+	return hosts_find(policy_rules(policy)->hosts, name);
 }
 
 static void decide(const struct policy *policy, uint32_t rank,

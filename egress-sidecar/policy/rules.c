@@ -35,7 +35,7 @@ static const char *action_name(enum policy_action action)
 }
 
 /* A value for an error message: a string as itself, the rest by its type. */
-static const char *shown(const json_t *json)
+const char *policy_json_shown(const json_t *json)
 {
 	static const char *const types[] = {
 		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
@@ -120,6 +120,7 @@ void rules_free(struct rules *rules)
 	for (size_t i = 0; i < rules->n_rules; i++)
 		rule_clear(&rules->rule[i]);
 	free(rules->rule);
+	hosts_unref(rules->hosts);
 	json_decref(rules->warnings);
 	free(rules);
 }
@@ -302,7 +303,7 @@ static int read_action(struct rule *rule, const json_t *json,
 		return policy_error_set(err, i,
 					"%s.action: \"%.80s\" is not "
 					"\"allow\" or \"deny\"",
-					where, shown(json));
+					where, policy_json_shown(json));
 	if (ret > 0) {
 		rule->action = POLICY_DENY;
 		rules_warn(list, "%s: no action, taken as deny", where);
@@ -340,9 +341,9 @@ static int read_rule(struct rule *rule, json_t *json, struct rules *list,
 		return ret;
 	target = target_or_any(json, list, where);
 	if (!target)
-		return policy_error_set(err, i, "%s.target: not a string: %s",
-					where,
-					shown(json_object_get(json, "target")));
+		return policy_error_set(
+			err, i, "%s.target: not a string: %s", where,
+			policy_json_shown(json_object_get(json, "target")));
 	snprintf(what, sizeof(what), "%s.target: ", where);
 	ret = read_target(rule, list, &text, target, what, &why);
 	if (ret == -EINVAL)
@@ -382,7 +383,7 @@ static int read_egress(struct rules *rules, const json_t *egress,
 		return 0;
 	if (!json_is_array(egress))
 		return policy_error_set(err, -1, "egress: not an array: %.80s",
-					shown(egress));
+					policy_json_shown(egress));
 	if (max_rules && n > max_rules) {
 		policy_error_set(err, -1, "egress: %zu rules, at most %zu", n,
 				 max_rules);
@@ -405,7 +406,8 @@ static int read_egress(struct rules *rules, const json_t *egress,
 static int read_document(struct rules *rules, const json_t *document,
 			 size_t max_rules, struct policy_error *err)
 {
-	static const char *const keys[] = {"defaultAction", "egress", NULL};
+	static const char *const keys[] = {"defaultAction", "egress", "hosts",
+					   NULL};
 	const json_t *action;
 	int ret;
 
@@ -415,7 +417,7 @@ static int read_document(struct rules *rules, const json_t *document,
 	}
 	if (!json_is_object(document))
 		return policy_error_set(err, -1, "not a JSON object: %.80s",
-					shown(document));
+					policy_json_shown(document));
 	rules->given = json_object_size(document) > 0;
 	ret = unknown_keys((json_t *)document, keys, rules, -1, "", err);
 	if (ret < 0)
@@ -427,7 +429,11 @@ static int read_document(struct rules *rules, const json_t *document,
 		return policy_error_set(err, -1,
 					"defaultAction: \"%.80s\" is not "
 					"\"allow\" or \"deny\"",
-					shown(action));
+					policy_json_shown(action));
+	ret = hosts_from_json(&rules->hosts, json_object_get(document, "hosts"),
+			      err);
+	if (ret < 0)
+		return ret;
 	return read_egress(rules, json_object_get(document, "egress"),
 			   max_rules, err);
 }
@@ -493,17 +499,20 @@ int rules_from_text(struct rules **out, const char *text, size_t len,
 
 char *rules_to_text(const struct rules *rules, size_t *egress)
 {
-	static const char head[] = "{\"defaultAction\":\"%s\",\"egress\":[";
+	static const char head[] = "{\"defaultAction\":\"%s\"%s%s,\"egress\":[";
+	const char *hosts = rules->hosts ? rules->hosts->json : "";
 	size_t size = sizeof(head) + sizeof("allow") + sizeof("]}"), n;
 	char *text;
 
 	for (size_t i = 0; i < rules->n_rules; i++)
 		size += strlen(rules->rule[i].json) + 1;
+	size += sizeof(",\"hosts\":") + strlen(hosts);
 	text = malloc(size);
 	if (!text)
 		return NULL;
 	n = (size_t)snprintf(text, size, head,
-			     action_name(rules->default_action));
+			     action_name(rules->default_action),
+			     hosts[0] ? ",\"hosts\":" : "", hosts);
 	if (egress)
 		*egress = n - 1;
 	for (size_t i = 0; i < rules->n_rules; i++) {

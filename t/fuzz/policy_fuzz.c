@@ -7,9 +7,11 @@
  * Counted: egress-sidecar/policy/address.c
  * Counted: egress-sidecar/policy/admission.c
  * Counted: egress-sidecar/policy/flat.c
+ * Counted: egress-sidecar/policy/hosts.c
  * Counted: egress-sidecar/policy/name.c
  * Counted: egress-sidecar/policy/name_index.c
  * Counted: egress-sidecar/policy/patch.c
+ * Counted: egress-sidecar/policy/pins.c
  * Counted: egress-sidecar/policy/policy.c
  * Counted: egress-sidecar/policy/port_table.c
  * Counted: egress-sidecar/policy/ports.c
