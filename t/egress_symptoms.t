@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 32;
+use Test::More tests => 33;
 use Harness;
 use World;
 
@@ -74,7 +74,7 @@ is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', 'http://good.test/'))[0
 like(says($inside, 'nft list set inet opensandbox learned4'),
     qr/\Q${\GOOD}\E timeout \S+ expires \S+ comment "good\.test"/,
     '  and is in the set');
-like(says($host, 'curl -s http://127.0.0.1:18080/metrics'),
+like(says($host, 'curl -s http://127.0.0.1:18080/metrics | grep upstream'),
     qr/upstream_failovers_total [1-9]/, 'a resolver that is away is counted');
 capture('ip', 'netns', 'exec', $w->{internet}, 'curl', '-s', '-m', '1',
     '--interface', GOOD, 'http://10.88.0.5:8080/');
@@ -112,6 +112,14 @@ says($inside, 'nft delete table inet opensandbox');
 is((sees($w, 'curl', '-s', '-m', '3', '-o', '/dev/null', 'http://' . EVIL . '/'))[0],
     0, '  which can be deleted');
 
+mkdir "$dir/etc";
+write_file("$dir/etc/resolv.conf", '');
+$pid = sidecar($w, name => 'alone',
+    under => ['sh', '-c', "mount --bind $dir/etc /etc && exec \"\$@\"", 'sh'],
+    env => { OPENSANDBOX_EGRESS_DNS_UPSTREAM => '' });
+like(says($host, 'curl -s http://127.0.0.1:18080/metrics | grep upstream_healthy'),
+    qr/^\S*upstream_healthy\S* 0$/m, 'no resolver is known');
+stop($pid);
 $pid = sidecar($w, name => 'empty');
 like(says($host, 'curl -s http://127.0.0.1:18080/policy'),
     qr/"mode":"deny_all"/, 'no policy denies all');
