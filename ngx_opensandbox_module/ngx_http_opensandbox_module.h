@@ -618,6 +618,15 @@ ngx_uint_t
 ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
                                ngx_str_t *path);
 
+/*
+ * The route of a page in "uri" mode by its URL, whichever location of the
+ * request's server serves it; NGX_DECLINED if it is no such page, or is not of
+ * the host that the client asked for.
+ */
+ngx_int_t
+ngx_http_opensandbox_page_route(ngx_http_request_t *r, ngx_str_t *url,
+                                ngx_http_opensandbox_route_t *route);
+
 /* Sets why a request without any credential has none, and what to do. */
 void
 ngx_http_opensandbox_no_credential(ngx_http_request_t         *r,

@@ -227,18 +227,14 @@ ngx_http_opensandbox_framed(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_opensandbox_signed_page(ngx_http_request_t *r)
 {
-    ngx_str_t                        path;
-    ngx_uint_t                       n;
-    ngx_table_elt_t                 *referer;
-    ngx_http_opensandbox_route_t     route;
-    ngx_http_opensandbox_loc_conf_t *olcf;
+    ngx_uint_t                   n;
+    ngx_table_elt_t             *referer;
+    ngx_http_opensandbox_route_t route;
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     referer = ngx_http_opensandbox_header(r, &ngx_http_opensandbox_referer, &n);
 
     return referer &&
-           ngx_http_opensandbox_same_host(r, &referer->value, &path) &&
-           ngx_http_opensandbox_route_uri(&route, &path, &olcf->prefix) ==
+           ngx_http_opensandbox_page_route(r, &referer->value, &route) ==
                NGX_OK &&
            route.signature.len;
 }
@@ -275,6 +271,40 @@ ngx_http_opensandbox_same_host(ngx_http_request_t *r, ngx_str_t *url,
 }
 
 
+ngx_int_t
+ngx_http_opensandbox_page_route(ngx_http_request_t *r, ngx_str_t *url,
+                                ngx_http_opensandbox_route_t *route)
+{
+    ngx_str_t                         path;
+    ngx_uint_t                        i;
+    ngx_http_core_srv_conf_t         *cscf;
+    ngx_http_opensandbox_gateway_t   *gateway;
+    ngx_http_opensandbox_main_conf_t *omcf;
+
+    if (!ngx_http_opensandbox_same_host(r, url, &path)) {
+        return NGX_DECLINED;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
+    gateway = omcf->gateways.elts;
+
+    for (i = 0; i < omcf->gateways.nelts; i++) {
+
+        if (gateway[i].server == cscf &&
+            (gateway[i].location->mode & NGX_HTTP_OPENSANDBOX_MODE_URI) &&
+            ngx_http_opensandbox_route_uri(
+                route, &path, &gateway[i].location->prefix) == NGX_OK)
+        {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
 /* Another port of the same sandbox is not another one. */
 
 static ngx_uint_t
@@ -282,15 +312,9 @@ ngx_http_opensandbox_other_sandbox(ngx_http_request_t         *r,
                                    ngx_http_opensandbox_ctx_t *ctx,
                                    ngx_str_t                  *referer)
 {
-    ngx_str_t                        path;
-    ngx_http_opensandbox_route_t     route;
-    ngx_http_opensandbox_loc_conf_t *olcf;
+    ngx_http_opensandbox_route_t route;
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (!ngx_http_opensandbox_same_host(r, referer, &path) ||
-        ngx_http_opensandbox_route_uri(&route, &path, &olcf->prefix) != NGX_OK)
-    {
+    if (ngx_http_opensandbox_page_route(r, referer, &route) != NGX_OK) {
         return 0;
     }
 
