@@ -437,6 +437,10 @@ ngx_http_opensandbox_trust_forwarded(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_uint_t
 ngx_http_opensandbox_forwarded(ngx_http_request_t *r);
 
+/* Whether a host may stand in a Location and in a line of JSON as it is. */
+ngx_uint_t
+ngx_http_opensandbox_valid_host(ngx_str_t *host);
+
 /* Whether the client uses TLS. */
 ngx_uint_t
 ngx_http_opensandbox_client_https(ngx_http_request_t *r);

@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 66;
+use Test::More tests => 70;
 use Harness;
 use Ingress;
 
@@ -65,6 +65,8 @@ mistake("upstream x { opensandbox $_; }", 'invalid parameter "' . (split)[-1], $
     'keepalive=8 idle=4s', 'keepalive';
 mistake('upstream x { opensandbox keepalive_timeout=4s; }', 'needs "keepalive="',
     'how long, but not how many');
+mistake("opensandbox_host $_;", 'invalid host', "a Host header that is $_")
+    for '""', '"a b"', '"a\r\nX: y"', 'a/b';
 mistake('opensandbox_api_token "";', 'api_token" directive is empty', 'no token');
 mistake('opensandbox_zone two:1m;', 'duplicate', 'two zones');
 
