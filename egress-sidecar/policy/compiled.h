@@ -92,6 +92,8 @@ struct policy {
 	bool has_ports;
 	struct pin *pin;
 	size_t n_pins;
+	/* with has_ports; written also where the policy is read */
+	struct port_memo *memo;
 
 	struct name_index names;
 	struct ancestors ancestors;
@@ -144,6 +146,9 @@ void address_from_number(struct address *a, uint8_t family,
 int port_table_intern(struct flat *flat, const struct ranked *ranked,
 		      const uint32_t *ranks, size_t n,
 		      enum policy_action otherwise, uint32_t *table);
+
+/* 0 or -ENOMEM; the caller frees *out. */
+int port_memo_new(struct port_memo **out);
 
 /* Does a limited rule hold for the port? */
 bool rule_holds_port(const struct rule *rule, uint8_t protocol, uint16_t port);

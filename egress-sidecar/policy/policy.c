@@ -135,6 +135,8 @@ int policy_compile(struct policy **out, const struct rules *rules,
 		ret = pins_make(policy);
 	if (ret == 0)
 		ret = flat_make(policy);
+	if (ret == 0 && policy->has_ports)
+		ret = port_memo_new(&policy->memo);
 	if (ret < 0) {
 		policy_unref(policy);
 		return ret;
@@ -154,6 +156,7 @@ void policy_unref(struct policy *policy)
 	if (!policy || --policy->references > 0)
 		return;
 	flat_free(&policy->flat);
+	free(policy->memo);
 	free(policy->names.slot);
 	free(policy->ancestors.slot);
 	free(policy->log_skip_names.slot);
