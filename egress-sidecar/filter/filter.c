@@ -186,12 +186,10 @@ const char *filter_lost(struct filter *filter)
 
 	if (!filter->begun)
 		return NULL;
-	if (what) {
+	if (what)
 		filter->applied = false;
-		filter->gap = true;
-	} else if (!filter->applied) {
+	else if (!filter->applied)
 		what = "what table inet " RULESET_TABLE " holds is not known";
-	}
 	return what;
 }
 

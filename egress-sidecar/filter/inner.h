@@ -42,7 +42,6 @@ struct filter {
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */
 	bool begun;   /* they were; what is there now is not to be learned */
-	bool gap;     /* there was a time without rules since */
 	struct ruleset_shape shape;
 	struct policy *policy; /* that applies, a reference; or NULL */
 	struct links links;

@@ -58,9 +58,6 @@ struct ruleset {
 	uint32_t generation;   /* conntrack mark of what was let out */
 	uint32_t inbound_mark; /* conntrack mark of what was let in */
 	bool has_fib;
-	/* There was a time without rules: a connection that is seen midway
-	 * began then, and who opened it is not known. */
-	bool gap;
 	/* Whose ranges the kernel's maps hold, to be changed to the policy's;
 	 * NULL: the maps are written anew. */
 	const struct policy *ranges_of;
