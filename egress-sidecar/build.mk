@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every .c below egress-sidecar/ is part of the program; all of it but main.c
-# is also an archive, which the unit tests and the fuzzers link.
+# Every .c below egress-sidecar/ and common/ is part of the program; all of it
+# but main.c is also an archive, which the unit tests and the fuzzers link.
 
 SIDECAR      := $(B)/egress-sidecar
 SIDECAR_LIB  := $(B)/libegress.a
-SIDECAR_SRC  := $(sort $(wildcard egress-sidecar/*.c egress-sidecar/*/*.c))
+SIDECAR_SRC  := $(sort $(wildcard egress-sidecar/*.c egress-sidecar/*/*.c \
+                  common/*/*.c))
 SIDECAR_OBJ  := $(SIDECAR_SRC:%.c=$(B)/obj/%.o)
 SIDECAR_LIBS := -lldns -ljansson -lmnl -lnftnl -luv -lmicrohttpd -lcurl \
                 -lcap-ng -lseccomp -lpsl
 
-$(B)/obj/egress-sidecar/%.o: egress-sidecar/%.c
+$(SIDECAR_OBJ): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -c $< -o $@
 

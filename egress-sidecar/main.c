@@ -3,12 +3,12 @@
  * egress-sidecar: a subcommand, or read what is wanted and guard it until
  * asked to end.
  */
-#include "attach/cni.h"
-#include "attach/hook.h"
-#include "check.h"
-#include "guard.h"
+#include "agent/cni.h"
+#include "agent/hook.h"
+#include "check/check.h"
 #include "learn/learn.h"
-#include "supervisor.h"
+#include "life/guard.h"
+#include "life/supervisor.h"
 
 #include <string.h>
 

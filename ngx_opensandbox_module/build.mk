@@ -6,9 +6,9 @@
 
 MODULE       := $(B)/ngx_http_opensandbox_module.so
 MODULE_DIR   := ngx_opensandbox_module
-MODULE_SRC   := $(wildcard $(MODULE_DIR)/*.c)
-MODULE_DEPS  := $(MODULE_SRC) $(wildcard $(MODULE_DIR)/*.h) \
-    $(MODULE_DIR)/symbols.map $(wildcard egress-sidecar/policy/*.[ch])
+MODULE_SRC   := $(sort $(wildcard $(MODULE_DIR)/*.c $(MODULE_DIR)/*/*.c))
+MODULE_DEPS  := $(MODULE_SRC) $(wildcard $(MODULE_DIR)/*.h $(MODULE_DIR)/*/*.h) \
+    $(MODULE_DIR)/symbols.map $(wildcard common/policy/*.[ch])
 NGINX_BIN    := $(NGINX)/usr/sbin/nginx
 NGINX_SRC    := $(NGINX)/usr/share/nginx/src
 NGINX_TREE   := $(B)/nginx
@@ -32,7 +32,7 @@ $(MODULE): $(MODULE_DEPS) $(NGINX_TREE)/objs/Makefile
 .PHONY: FORCE
 FORCE:
 
-ROUTE_CFLAGS := $(filter-out -Iegress-sidecar,$(ALL_CFLAGS)) -I$(MODULE_DIR) \
+ROUTE_CFLAGS := $(filter-out -Iegress-sidecar -Icommon,$(ALL_CFLAGS)) -I$(MODULE_DIR) \
     $(foreach dir,core event os/unix,-isystem $(NGINX_TREE)/src/$(dir)) \
     -isystem $(NGINX_TREE)/objs
 
@@ -45,7 +45,7 @@ $(B)/t/unit/route_test.o: t/unit/route_test.c | $(NGINX_TREE)/objs/Makefile
 	$(CC) $(ROUTE_CFLAGS) -c $< -o $@
 
 $(B)/t/unit/route_test: $(B)/t/unit/route_test.o \
-    $(B)/$(MODULE_DIR)/ngx_http_opensandbox_route.o
+    $(B)/$(MODULE_DIR)/route/route.o
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
 
--include $(B)/$(MODULE_DIR)/ngx_http_opensandbox_route.d
+-include $(B)/$(MODULE_DIR)/route/route.d

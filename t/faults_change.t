@@ -16,7 +16,7 @@ use Harness;
 use Ingress;
 
 my $g;
-my $prefix = 'ngx_http_opensandbox_';
+my $prefix = 'ngx_http_osb_';
 my $runs = 0;
 
 sub entry { return { endpoint => '127.0.0.1', @_ } }

@@ -57,7 +57,7 @@ is("@wrong", '', 'with its argument, variable, meaning and default');
 # The module's tables, against those that a user reads.
 my $docs = read_file("$root/docs/ingress.md");
 my $source = join '', map { read_file($_) }
-    glob "$root/ngx_opensandbox_module/*.c";
+    glob "$root/ngx_opensandbox_module/{,*/}*.c";
 my %contexts = (NGX_HTTP_MAIN_CONF => 'http', NGX_HTTP_SRV_CONF => 'server',
 	NGX_HTTP_LOC_CONF => 'location', NGX_HTTP_UPS_CONF => 'upstream');
 my (@declared, @documented, @bare);
@@ -74,14 +74,14 @@ is_deeply([sort @documented], [sort @declared],
     'every directive is documented with its contexts, and no other');
 is("@bare", '', 'each with a default and a meaning');
 my ($inside) = $readme =~ /^Inside of `opensandbox_sandbox`:(.*?)\n\n/ms;
-my ($lines) = $source =~ /ngx_http_opensandbox_lines\[\] = \{(.*?)\};/s;
+my ($lines) = $source =~ /ngx_http_osb_lines\[\] = \{(.*?)\};/s;
 is_deeply([sort $inside =~ /`(\w+)/g], [sort 'include', $lines =~ /\{"(\w+)"/g],
     'so is what a sandbox block holds');
-my ($vars) = $source =~ /ngx_http_opensandbox_vars\[\] = \{(.*?)\};/s;
+my ($vars) = $source =~ /ngx_http_osb_vars\[\] = \{(.*?)\};/s;
 my ($listed) = $readme =~ /^Variables:(.*?)\n\n/ms;
 is_deeply([sort $listed =~ /`\$(\w+)`/g], [sort $vars =~ /ngx_string\("(\w+)"\)/g],
     'every variable');
-my ($answers) = $source =~ /ngx_http_opensandbox_answers\[\] = \{(.*?)\n\};/s;
+my ($answers) = $source =~ /ngx_http_osb_answers\[\] = \{(.*?)\n\};/s;
 my %told = $answers =~ /\{ngx_string\("(\w+)"\), (\d+),/g;
 delete $told{ok};
 my %status;

@@ -7,7 +7,7 @@
 #ifndef EGRESS_DNS_ANSWER_H
 #define EGRESS_DNS_ANSWER_H
 
-#include "../policy/address.h"
+#include "policy/address.h"
 #include "question.h"
 
 enum {

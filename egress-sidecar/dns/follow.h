@@ -9,8 +9,8 @@
 #ifndef EGRESS_DNS_FOLLOW_H
 #define EGRESS_DNS_FOLLOW_H
 
-#include "../policy/policy.h"
 #include "answer.h"
+#include "policy/policy.h"
 
 enum {
 	FOLLOW_MAX = 1024,    /* targets of one sandbox; the oldest go */

@@ -7,7 +7,7 @@
 #ifndef EGRESS_DNS_FRONT_H
 #define EGRESS_DNS_FRONT_H
 
-#include "../policy/policy.h"
+#include "policy/policy.h"
 #include "resolvers.h"
 #include "share.h"
 
@@ -21,7 +21,8 @@ struct front_owner {
 	/*
 	 * Queue address a, to which name leads, for the kernel. *ttl_s is the
 	 * answer's TTL and becomes what the client may be told. ports NULL:
-	 * all. name and ports are borrowed for the call. 0, or -errno: the address cannot be admitted (cut it).
+	 * all. name and ports are borrowed for the call. 0, or -errno: the
+	 * address cannot be admitted (cut it).
 	 */
 	int (*learn)(void *arg, const struct domain_name *name,
 		     const struct address *a,

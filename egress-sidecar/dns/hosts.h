@@ -5,7 +5,7 @@
 #ifndef EGRESS_DNS_HOSTS_H
 #define EGRESS_DNS_HOSTS_H
 
-#include "../policy/rules.h"
+#include "policy/rules.h"
 #include "question.h"
 
 enum {

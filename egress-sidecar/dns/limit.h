@@ -7,7 +7,7 @@
 #ifndef EGRESS_DNS_LIMIT_H
 #define EGRESS_DNS_LIMIT_H
 
-#include "../policy/rules.h"
+#include "policy/rules.h"
 
 enum {
 	LIMIT_RATE_DEFAULT = 1000, /* short names a second */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "query.h"
-#include "../log.h"
 #include "hosts.h"
+#include "log/log.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -8,8 +8,8 @@
 #ifndef EGRESS_DNS_RESOLVERS_H
 #define EGRESS_DNS_RESOLVERS_H
 
-#include "../policy/address.h"
-#include "../policy/name.h"
+#include "policy/address.h"
+#include "policy/name.h"
 
 #include <uv.h>
 

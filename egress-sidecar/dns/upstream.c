@@ -5,8 +5,8 @@
  */
 #include "upstream.h"
 
-#include "../log.h"
-#include "../outward.h"
+#include "host/outward.h"
+#include "log/log.h"
 
 #include <assert.h>
 #include <errno.h>

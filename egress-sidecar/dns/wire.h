@@ -6,7 +6,7 @@
 #ifndef EGRESS_DNS_WIRE_H
 #define EGRESS_DNS_WIRE_H
 
-#include "../policy/name.h"
+#include "policy/name.h"
 
 #include <stdbool.h>
 #include <stddef.h>

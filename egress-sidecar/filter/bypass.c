@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bypass.h"
 
-#include "../netns.h"
 #include "filter.h"
+#include "host/netns.h"
 #include "links.h"
 #include "netlink.h"
 

@@ -6,8 +6,8 @@
 #ifndef EGRESS_FILTER_ELEMENTS_H
 #define EGRESS_FILTER_ELEMENTS_H
 
-#include "../policy/policy.h"
 #include "batch.h"
+#include "policy/policy.h"
 
 struct elements {
 	struct set_element *e; /* owned */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guests.h"
 
-#include "../netns.h"
+#include "host/netns.h"
 #include "links.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #ifndef EGRESS_FILTER_LEASE_SHARES_H
 #define EGRESS_FILTER_LEASE_SHARES_H
 
-#include "../policy/name.h"
+#include "policy/name.h"
 
 #include <stddef.h>
 

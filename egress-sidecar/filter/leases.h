@@ -11,7 +11,7 @@
 #ifndef EGRESS_FILTER_LEASES_H
 #define EGRESS_FILTER_LEASES_H
 
-#include "../policy/policy.h"
+#include "policy/policy.h"
 
 enum {
 	LEASE_FLOOR_S = 60, /* the shortest lease, whatever the TTL */

@@ -6,7 +6,7 @@
 #ifndef EGRESS_FILTER_LINKS_H
 #define EGRESS_FILTER_LINKS_H
 
-#include "../policy/address.h"
+#include "policy/address.h"
 
 #include <net/if.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlink.h"
 
-#include "../netns.h"
+#include "host/netns.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>

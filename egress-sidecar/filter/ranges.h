@@ -8,8 +8,8 @@
 #ifndef EGRESS_FILTER_RANGES_H
 #define EGRESS_FILTER_RANGES_H
 
-#include "../policy/policy.h"
 #include "batch.h"
+#include "policy/policy.h"
 
 enum {
 	PORTS_CHAIN_NAME = 32

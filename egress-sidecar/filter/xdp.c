@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "xdp.h"
 
-#include "../netns.h"
+#include "host/netns.h"
 
 #include <errno.h>
 #include <linux/if_xdp.h>

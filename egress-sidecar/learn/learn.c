@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "learn.h"
 
-#include "../filter/filter.h"
-#include "../netns.h"
-#include "../policy_file.h"
-#include "../supervisor.h"
+#include "filter/filter.h"
+#include "host/netns.h"
+#include "host/policy_file.h"
+#include "life/supervisor.h"
 #include "options.h"
 #include "output.h"
 #include "suggest.h"

@@ -3,7 +3,7 @@
 #ifndef EGRESS_LEARN_OPTIONS_H
 #define EGRESS_LEARN_OPTIONS_H
 
-#include "../settings.h"
+#include "life/settings.h"
 
 struct learn_options {
 	struct settings settings;

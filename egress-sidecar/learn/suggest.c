@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "suggest.h"
 
-#include "../protocol.h"
+#include "host/protocol.h"
 #include "target.h"
 
 #include <errno.h>

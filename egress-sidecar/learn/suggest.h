@@ -3,8 +3,8 @@
 #ifndef EGRESS_LEARN_SUGGEST_H
 #define EGRESS_LEARN_SUGGEST_H
 
-#include "../policy/policy.h"
-#include "../settings.h"
+#include "life/settings.h"
+#include "policy/policy.h"
 #include "traffic.h"
 
 #include <stdio.h>

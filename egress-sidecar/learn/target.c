@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "target.h"
 
-#include "../policy/rules.h"
+#include "policy/rules.h"
 
 #include <errno.h>
 #include <stdio.h>

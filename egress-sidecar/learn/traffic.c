@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "traffic.h"
 
-#include "../protocol.h"
+#include "host/protocol.h"
 
 #include <errno.h>
 #include <jansson.h>

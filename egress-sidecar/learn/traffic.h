@@ -6,8 +6,8 @@
 #ifndef EGRESS_LEARN_TRAFFIC_H
 #define EGRESS_LEARN_TRAFFIC_H
 
-#include "../policy/address.h"
-#include "../policy/name.h"
+#include "policy/address.h"
+#include "policy/name.h"
 
 #include <stdbool.h>
 #include <stddef.h>

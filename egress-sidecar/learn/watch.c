@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch.h"
 
-#include "../guard.h"
-#include "../supervisor.h"
+#include "life/guard.h"
+#include "life/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
 #ifndef EGRESS_LEARN_WATCH_H
 #define EGRESS_LEARN_WATCH_H
 
-#include "../settings.h"
+#include "life/settings.h"
 #include "traffic.h"
 
 /* Read a log to its end; "-" is standard input. 0 or -errno. */

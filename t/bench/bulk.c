@@ -15,7 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER = 262144 };
+enum {
+	BUFFER = 262144
+};
 
 static char buffer[BUFFER];
 
@@ -27,13 +29,14 @@ static void fail(const char *what)
 
 static int listen_on(int port)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET,
-		.sin_port = htons((in_port_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_port = htons((in_port_t)port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	int on = 1;
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+	if (fd < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
 	    bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, 16))
 		fail("listen");
 	return fd;
@@ -62,7 +65,8 @@ static void say(int fd, long long length)
 	char head[128];
 	int n = snprintf(head, sizeof head,
 			 "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n"
-			 "Connection: close\r\n\r\n", length);
+			 "Connection: close\r\n\r\n",
+			 length);
 
 	if (write(fd, head, (size_t)n) != n)
 		perror("write");
@@ -81,7 +85,8 @@ static void serve(int fd)
 		left = atoll(buffer + 5);
 		say(fd, left);
 		for (; left > 0 && n > 0; left -= n)
-			n = write(fd, buffer, left > BUFFER ? BUFFER : (size_t)left);
+			n = write(fd, buffer,
+				  left > BUFFER ? BUFFER : (size_t)left);
 		return;
 	}
 	body = strcasestr(buffer, "\r\nContent-Length:");

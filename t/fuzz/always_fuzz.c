@@ -2,7 +2,7 @@
 /*
  * An always-file: what is read compiles, what is not is told in a line.
  *
- * Counted: egress-sidecar/policy/always.c
+ * Counted: common/policy/always.c
  */
 #include "policy/policy.h"
 

@@ -16,7 +16,7 @@ TIME       ?= 10
 FUZZERS    ?= $(patsubst t/fuzz/%_fuzz.c,%,$(sort $(wildcard t/fuzz/*_fuzz.c)))
 FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=all \
               -fprofile-instr-generate -fcoverage-mapping
-FUZZ_FLAGS := -Wall -Werror -D_GNU_SOURCE -O1 -g -fPIC -Iegress-sidecar -It -MMD -MP \
+FUZZ_FLAGS := -Wall -Werror -D_GNU_SOURCE -O1 -g -fPIC -Iegress-sidecar -Icommon -It -MMD -MP \
               -fno-omit-frame-pointer $(FUZZ_SAN)
 FUZZ_B     := $(B)/fuzz
 FUZZ_LIB   := $(FUZZ_B)/libegress.a

@@ -4,12 +4,12 @@
  * body of an agent's request are values too. What is refused says what was
  * expected, in one line.
  *
- * Counted: egress-sidecar/options.c
- * Counted: egress-sidecar/control/agent_request.c
+ * Counted: egress-sidecar/life/options.c
+ * Counted: egress-sidecar/agent/request.c
  */
-#include "control/agent_request.h"
-#include "control/otlp.h"
-#include "options.h"
+#include "agent/request.h"
+#include "life/options.h"
+#include "outlets/otlp.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,11 +4,11 @@
  * body that ends with NUL. A reply has a known status and a body; what is not
  * answered 200 leaves the policy alone; what is shown can be read again.
  *
- * Counted: egress-sidecar/control/policy_api.c
- * Counted: egress-sidecar/policy/patch.c
+ * Counted: egress-sidecar/api/policy_api.c
+ * Counted: common/policy/patch.c
  */
-#include "control/policy_api.h"
-#include "settings.h"
+#include "api/policy_api.h"
+#include "life/settings.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -21,7 +21,7 @@ ngx_pool_t *host_pool(void)
 	return pool;
 }
 
-ngx_http_opensandbox_main_conf_t *host_conf(void)
+ngx_http_osb_main_conf_t *host_conf(void)
 {
 	return ngx_http_cycle_get_module_main_conf(host_cycle,
 						   ngx_http_opensandbox_module);

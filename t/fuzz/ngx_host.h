@@ -6,7 +6,7 @@
 #ifndef FUZZ_NGX_HOST_H
 #define FUZZ_NGX_HOST_H
 
-#include "ngx_http_opensandbox_module.h"
+#include "module.h"
 
 #include <assert.h>
 
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 ngx_pool_t *host_pool(void);
 
 /* The module's configuration in this nginx, with a zone and one key. */
-ngx_http_opensandbox_main_conf_t *host_conf(void);
+ngx_http_osb_main_conf_t *host_conf(void);
 
 /* n bytes of the data, or what is left, which goes forward; a copy in the
  * pool, so that reading beyond it shows. */

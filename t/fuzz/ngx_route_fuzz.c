@@ -4,7 +4,7 @@
  * text, is of the form that was promised, and reads the same when it is put
  * together again; what is not read says why.
  *
- * Counted: ngx_opensandbox_module/ngx_http_opensandbox_route.c
+ * Counted: ngx_opensandbox_module/ngx_http_osb_route.c
  */
 #include "ngx_host.h"
 
@@ -19,7 +19,7 @@ enum mode {
 	MODES
 };
 
-static ngx_int_t read_as(enum mode mode, ngx_http_opensandbox_route_t *route,
+static ngx_int_t read_as(enum mode mode, ngx_http_osb_route_t *route,
 			 ngx_str_t *text)
 {
 	static ngx_str_t prefix = ngx_string("/sandboxes");
@@ -28,15 +28,15 @@ static ngx_int_t read_as(enum mode mode, ngx_http_opensandbox_route_t *route,
 
 	switch (mode) {
 	case MODE_PREFIX:
-		return ngx_http_opensandbox_route_uri(route, text, &prefix);
+		return ngx_http_osb_route_uri(route, text, &prefix);
 	case MODE_ROOT:
-		return ngx_http_opensandbox_route_uri(route, text, &none);
+		return ngx_http_osb_route_uri(route, text, &none);
 	case MODE_NAME:
-		return ngx_http_opensandbox_route_name(route, text);
+		return ngx_http_osb_route_name(route, text);
 	case MODE_HOST:
-		return ngx_http_opensandbox_route_host(route, text, &domain, 0);
+		return ngx_http_osb_route_host(route, text, &domain, 0);
 	default:
-		return ngx_http_opensandbox_route_host(route, text, &none, 1);
+		return ngx_http_osb_route_host(route, text, &none, 1);
 	}
 }
 
@@ -63,10 +63,10 @@ static void check_whole(const ngx_str_t *uri, const ngx_str_t *prefix,
 	assert(rest->len == 0 || strchr("/?#", rest->data[0]));
 }
 
-static void check_again(const ngx_http_opensandbox_route_t *route, int uri)
+static void check_again(const ngx_http_osb_route_t *route, int uri)
 {
 	char text[256];
-	ngx_http_opensandbox_route_t again;
+	ngx_http_osb_route_t again;
 	ngx_str_t name = {0, (u_char *)text};
 	int n;
 
@@ -92,7 +92,7 @@ static void check_again(const ngx_http_opensandbox_route_t *route, int uri)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	ngx_http_opensandbox_route_t route;
+	ngx_http_osb_route_t route;
 	ngx_pool_t *pool;
 	ngx_str_t text;
 	enum mode mode;
@@ -107,11 +107,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rc = read_as(mode, &route, &text);
 	if (rc == NGX_OK) {
 		assert(!route.error);
-		assert(ngx_http_opensandbox_valid_id(&route.id));
+		assert(ngx_http_osb_valid_id(&route.id));
 		assert(route.port >= 1 && route.port <= 65535);
 		assert(!route.signature.len == !route.expires.len);
 		assert(!route.signature.len ||
-		       ngx_http_opensandbox_parse_expires(&route.expires) >= 0);
+		       ngx_http_osb_parse_expires(&route.expires) >= 0);
 		check_inside(&route.id, &text);
 		check_inside(&route.expires, &text);
 		check_inside(&route.signature, &text);

@@ -3,20 +3,20 @@
  * Any bytes as a state file. What is taken from it is in the zone as records
  * that can be written as lines, of which the same records come.
  *
- * Counted: ngx_opensandbox_module/ngx_http_opensandbox_state.c
- * Counted: ngx_opensandbox_module/ngx_http_opensandbox_registry.c
+ * Counted: ngx_opensandbox_module/ngx_http_osb_state.c
+ * Counted: ngx_opensandbox_module/ngx_http_osb_registry.c
  */
 #include "ngx_host.h"
 
-#include "ngx_http_opensandbox_state.h"
+#include "state/state.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LISTED_BYTES (4 * NGX_HTTP_OPENSANDBOX_RECORD_MAX)
+#define LISTED_BYTES (4 * NGX_HTTP_OSB_RECORD_MAX)
 
 /* The file that the zone reads from: in memory, under a name. */
-static int state_file(ngx_http_opensandbox_zone_t *zone)
+static int state_file(ngx_http_osb_zone_t *zone)
 {
 	static char name[32];
 	static int fd = -1;
@@ -33,41 +33,38 @@ static int state_file(ngx_http_opensandbox_zone_t *zone)
 }
 
 /* The records as lines, in the order of their ids; deletes them. */
-static json_t *take_out(ngx_http_opensandbox_zone_t *zone)
+static json_t *take_out(ngx_http_osb_zone_t *zone)
 {
 	static u_char buf[LISTED_BYTES];
 	json_t *all = json_array(), *one;
 	ngx_str_t none = ngx_string(""), id;
-	ngx_http_opensandbox_record_t *record;
+	ngx_http_osb_record_t *record;
 
-	while (ngx_http_opensandbox_registry_list(zone, &none, buf, sizeof(buf),
-						  1)) {
-		record = (ngx_http_opensandbox_record_t *)buf;
-		one = ngx_http_opensandbox_record_json(
-			record, NGX_HTTP_OPENSANDBOX_SHOW_SECRETS);
+	while (ngx_http_osb_registry_list(zone, &none, buf, sizeof(buf), 1)) {
+		record = (ngx_http_osb_record_t *)buf;
+		one = ngx_http_osb_record_json(record,
+					       NGX_HTTP_OSB_SHOW_SECRETS);
 		assert(one);
 		json_array_append_new(all, one);
-		id = ngx_http_opensandbox_text(record, &record->id);
-		assert(ngx_http_opensandbox_registry_delete(zone, &id) ==
-		       NGX_OK);
+		id = ngx_http_osb_text(record, &record->id);
+		assert(ngx_http_osb_registry_delete(zone, &id) == NGX_OK);
 	}
 	assert(zone->shared->nrecords == 0);
 	return all;
 }
 
-static json_t *load(ngx_http_opensandbox_zone_t *zone, const void *text,
-		    size_t len)
+static json_t *load(ngx_http_osb_zone_t *zone, const void *text, size_t len)
 {
 	int fd = state_file(zone);
 
 	assert(pwrite(fd, text, len, 0) == (ssize_t)len);
-	ngx_http_opensandbox_state_load(zone, ngx_cycle->log);
+	ngx_http_osb_state_load(zone, ngx_cycle->log);
 	return take_out(zone);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	ngx_http_opensandbox_zone_t *zone = host_conf()->zone;
+	ngx_http_osb_zone_t *zone = host_conf()->zone;
 	json_t *first, *second, *one;
 	size_t i, len = 0, n;
 	char *text;

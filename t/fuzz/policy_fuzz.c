@@ -4,19 +4,19 @@
  * must compile, be shown as it can be read again, and say the same of every
  * edge of a rule by the ranges as by the match.
  *
- * Counted: egress-sidecar/policy/address.c
- * Counted: egress-sidecar/policy/admission.c
- * Counted: egress-sidecar/policy/flat.c
- * Counted: egress-sidecar/policy/hosts.c
- * Counted: egress-sidecar/policy/name.c
- * Counted: egress-sidecar/policy/name_index.c
- * Counted: egress-sidecar/policy/patch.c
- * Counted: egress-sidecar/policy/pins.c
- * Counted: egress-sidecar/policy/policy.c
- * Counted: egress-sidecar/policy/port_table.c
- * Counted: egress-sidecar/policy/ports.c
- * Counted: egress-sidecar/policy/rules.c
- * Counted: egress-sidecar/policy/target.c
+ * Counted: common/policy/address.c
+ * Counted: common/policy/admission.c
+ * Counted: common/policy/flat.c
+ * Counted: common/policy/hosts.c
+ * Counted: common/policy/name.c
+ * Counted: common/policy/name_index.c
+ * Counted: common/policy/patch.c
+ * Counted: common/policy/pins.c
+ * Counted: common/policy/policy.c
+ * Counted: common/policy/port_table.c
+ * Counted: common/policy/ports.c
+ * Counted: common/policy/rules.c
+ * Counted: common/policy/target.c
  */
 #include "model/ranges.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/generate.h"
+#include "generate.h"
 
 #include "policy/rules.h"
 

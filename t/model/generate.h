@@ -6,7 +6,7 @@
 #ifndef MODEL_GENERATE_H
 #define MODEL_GENERATE_H
 
-#include "model/reference.h"
+#include "reference.h"
 
 #include <jansson.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model/ranges.h"
+#include "ranges.h"
 
 #include <assert.h>
 

@@ -12,8 +12,8 @@
  *cable, DEVICE in HOST: each packet leaves if the reference says so, and else
  *	not.
  */
+#include "host/netns.h"
 #include "model/generate.h"
-#include "netns.h"
 #include "policy/name.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "control/agent_request.h"
+#include "agent/request.h"
 
 #include <errno.h>
 #include <setjmp.h>

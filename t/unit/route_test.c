@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ngx_http_opensandbox_route.h"
+#include "route/route.h"
 
 static ngx_str_t
 text(const char *value)
@@ -24,49 +24,49 @@ is(ngx_str_t value, const char *expected)
 }
 
 static ngx_int_t
-uri(ngx_http_opensandbox_route_t *route, const char *value, const char *prefix)
+uri(ngx_http_osb_route_t *route, const char *value, const char *prefix)
 {
     ngx_str_t u = text(value), p = text(prefix);
 
-    return ngx_http_opensandbox_route_uri(route, &u, &p);
+    return ngx_http_osb_route_uri(route, &u, &p);
 }
 
 static ngx_int_t
-name(ngx_http_opensandbox_route_t *route, const char *value)
+name(ngx_http_osb_route_t *route, const char *value)
 {
     ngx_str_t n = text(value);
 
-    return ngx_http_opensandbox_route_name(route, &n);
+    return ngx_http_osb_route_name(route, &n);
 }
 
 static ngx_int_t
-host(ngx_http_opensandbox_route_t *route, const char *value, const char *domain)
+host(ngx_http_osb_route_t *route, const char *value, const char *domain)
 {
     ngx_str_t h = text(value), d = text(domain);
 
-    return ngx_http_opensandbox_route_host(route, &h, &d, 0);
+    return ngx_http_osb_route_host(route, &h, &d, 0);
 }
 
 static ngx_int_t
-dotted(ngx_http_opensandbox_route_t *route, const char *value)
+dotted(ngx_http_osb_route_t *route, const char *value)
 {
     ngx_str_t h = text(value), d = text("");
 
-    return ngx_http_opensandbox_route_host(route, &h, &d, 1);
+    return ngx_http_osb_route_host(route, &h, &d, 1);
 }
 
 static ngx_int_t
-header(ngx_http_opensandbox_route_t *route, const char *value)
+header(ngx_http_osb_route_t *route, const char *value)
 {
     ngx_str_t v = text(value);
 
-    return ngx_http_opensandbox_route_field(route, &v);
+    return ngx_http_osb_route_field(route, &v);
 }
 
 static void
 a_uri_names_id_port_and_rest(void **state)
 {
-    ngx_http_opensandbox_route_t r;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -104,8 +104,8 @@ a_malformed_uri_is_an_error(void **state)
         "/sandboxes?/a/port/80",
     };
 
-    size_t                       i;
-    ngx_http_opensandbox_route_t r;
+    size_t               i;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -124,8 +124,8 @@ a_malformed_uri_is_an_error(void **state)
 static void
 an_id_has_at_most_63_characters(void **state)
 {
-    char                         path[128];
-    ngx_http_opensandbox_route_t r;
+    char                 path[128];
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -142,7 +142,7 @@ an_id_has_at_most_63_characters(void **state)
 static void
 a_uri_may_look_signed(void **state)
 {
-    ngx_http_opensandbox_route_t r;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -186,9 +186,9 @@ a_link_is_of_a_host(void **state)
         "",
     };
 
-    size_t                       i;
-    ngx_str_t                    u;
-    ngx_http_opensandbox_route_t r;
+    size_t               i;
+    ngx_str_t            u;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -196,12 +196,12 @@ a_link_is_of_a_host(void **state)
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         u = text(bad[i]);
-        assert_int_equal(ngx_http_opensandbox_route_link(&r, &u), NGX_DECLINED);
+        assert_int_equal(ngx_http_osb_route_link(&r, &u), NGX_DECLINED);
         assert_int_equal(r.signature.len, 0);
     }
 
     u = text("/.opensandbox/tdkt2o/0123abcdk//x%2f?y");
-    assert_int_equal(ngx_http_opensandbox_route_link(&r, &u), NGX_OK);
+    assert_int_equal(ngx_http_osb_route_link(&r, &u), NGX_OK);
     is(r.id, "a");
     assert_int_equal(r.port, 80);
     is(r.expires, "tdkt2o");
@@ -209,14 +209,14 @@ a_link_is_of_a_host(void **state)
     is(r.rest, "//x%2f?y");
 
     u = text("/.opensandbox/0/abcdefghijklmnopqrstuvwxyzk?y");
-    assert_int_equal(ngx_http_opensandbox_route_link(&r, &u), NGX_OK);
+    assert_int_equal(ngx_http_osb_route_link(&r, &u), NGX_OK);
     is(r.rest, "?y");
 }
 
 static void
 a_name_is_split_from_the_right(void **state)
 {
-    ngx_http_opensandbox_route_t r;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -254,8 +254,8 @@ a_malformed_name_is_an_error(void **state)
         "a-80-01-0123abcdk",
     };
 
-    size_t                       i;
-    ngx_http_opensandbox_route_t r;
+    size_t               i;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -268,7 +268,7 @@ a_malformed_name_is_an_error(void **state)
 static void
 a_host_is_read_from_its_first_label(void **state)
 {
-    ngx_http_opensandbox_route_t r;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -286,7 +286,7 @@ a_host_is_read_from_its_first_label(void **state)
 static void
 an_id_of_a_host_may_hold_dots(void **state)
 {
-    ngx_http_opensandbox_route_t r;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -317,7 +317,7 @@ an_id_of_a_host_may_hold_dots(void **state)
 static void
 a_header_may_be_a_host(void **state)
 {
-    ngx_http_opensandbox_route_t r;
+    ngx_http_osb_route_t r;
 
     (void) state;
 
@@ -344,23 +344,23 @@ an_expiry_is_base_36(void **state)
     (void) state;
 
     t = text("0");
-    assert_int_equal(ngx_http_opensandbox_parse_expires(&t), 0);
+    assert_int_equal(ngx_http_osb_parse_expires(&t), 0);
     t = text("zz");
-    assert_int_equal(ngx_http_opensandbox_parse_expires(&t), 35 * 36 + 35);
+    assert_int_equal(ngx_http_osb_parse_expires(&t), 35 * 36 + 35);
     t = text("1y2p0ij32e8e7");
-    assert_true(ngx_http_opensandbox_parse_expires(&t) == INT64_MAX);
+    assert_true(ngx_http_osb_parse_expires(&t) == INT64_MAX);
     t = text("1y2p0ij32e8e8");
-    assert_true(ngx_http_opensandbox_parse_expires(&t) == INT64_MAX);
+    assert_true(ngx_http_osb_parse_expires(&t) == INT64_MAX);
     t = text("3w5e11264sgsf");
-    assert_true(ngx_http_opensandbox_parse_expires(&t) == INT64_MAX);
+    assert_true(ngx_http_osb_parse_expires(&t) == INT64_MAX);
     t = text("3w5e11264sgsg");
-    assert_int_equal(ngx_http_opensandbox_parse_expires(&t), -1);
+    assert_int_equal(ngx_http_osb_parse_expires(&t), -1);
     t = text("zzzzzzzzzzzzz");
-    assert_int_equal(ngx_http_opensandbox_parse_expires(&t), -1);
+    assert_int_equal(ngx_http_osb_parse_expires(&t), -1);
     t = text("ZZ");
-    assert_int_equal(ngx_http_opensandbox_parse_expires(&t), -1);
+    assert_int_equal(ngx_http_osb_parse_expires(&t), -1);
     t = text("");
-    assert_int_equal(ngx_http_opensandbox_parse_expires(&t), -1);
+    assert_int_equal(ngx_http_osb_parse_expires(&t), -1);
 }
 
 int

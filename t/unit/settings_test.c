@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "options.h"
-#include "settings.h"
+#include "life/options.h"
+#include "life/settings.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch.h"
+
+#include "outlets/way.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	HEADERS_MAX = 64 * 1024, /* bytes of an answer's header lines */
+	CONNECT_MS = 5000,
+	CONNECTIONS_KEPT = 2,
+};
+
+struct fetcher {
+	CURLM *multi;
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	struct way *way;
+};
+
+struct fetch {
+	struct fetcher *fetcher;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct curl_slist *resolved;
+	struct way_ask *ask; /* not begun yet: the way is being found */
+	char *answer;
+	size_t len, max, header_len;
+	bool too_long;
+	char *etag;
+	char error[CURL_ERROR_SIZE];
+	void (*done)(void *arg, const struct fetch_result *result);
+	void *arg;
+};
+
+/* One descriptor that libcurl waits for. */
+struct watched {
+	uv_poll_t poll;
+	struct fetcher *fetcher;
+	curl_socket_t fd;
+};
+
+static void fetch_free(struct fetch *f)
+{
+	way_cancel(f->ask);
+	curl_multi_remove_handle(f->fetcher->multi, f->easy);
+	curl_easy_cleanup(f->easy);
+	curl_slist_free_all(f->headers);
+	curl_slist_free_all(f->resolved);
+	free(f->answer);
+	free(f->etag);
+	free(f);
+}
+
+static void fetch_end(struct fetch *f, CURLcode code)
+{
+	struct fetch_result result = {
+		.body = f->answer ? f->answer : "",
+		.len = f->len,
+		.etag = f->etag,
+	};
+
+	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &result.status);
+	if (code != CURLE_OK)
+		result.error =
+			f->error[0] ? f->error : curl_easy_strerror(code);
+	if (f->too_long)
+		result.error = "the answer is too long";
+	f->done(f->arg, &result);
+	fetch_free(f);
+}
+
+static void reap(struct fetcher *fetcher)
+{
+	struct fetch *f;
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(fetcher->multi, &left))) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &f);
+		fetch_end(f, message->data.result);
+	}
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+	struct fetcher *fetcher = timer->data;
+	int running;
+
+	curl_multi_socket_action(fetcher->multi, CURL_SOCKET_TIMEOUT, 0,
+				 &running);
+	reap(fetcher);
+}
+
+static int set_timeout(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct fetcher *fetcher = arg;
+
+	(void)multi;
+	if (timeout_ms < 0)
+		uv_timer_stop(&fetcher->timer);
+	else
+		uv_timer_start(&fetcher->timer, on_timeout,
+			       (uint64_t)timeout_ms, 0);
+	return 0;
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+	struct watched *w = poll->data;
+	struct fetcher *fetcher = w->fetcher;
+	int flags = 0, running;
+
+	if (status < 0)
+		flags = CURL_CSELECT_ERR;
+	if (events & UV_READABLE)
+		flags |= CURL_CSELECT_IN;
+	if (events & UV_WRITABLE)
+		flags |= CURL_CSELECT_OUT;
+	curl_multi_socket_action(fetcher->multi, w->fd, flags, &running);
+	reap(fetcher);
+}
+
+static void on_watched_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
+			void *socket_arg)
+{
+	struct fetcher *fetcher = arg;
+	struct watched *w = socket_arg;
+	int events = 0;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (w)
+			uv_close((uv_handle_t *)&w->poll, on_watched_closed);
+		curl_multi_assign(fetcher->multi, fd, NULL);
+		return 0;
+	}
+	if (!w) {
+		w = calloc(1, sizeof(*w));
+		if (!w || uv_poll_init(fetcher->loop, &w->poll, fd)) {
+			free(w);
+			return -1;
+		}
+		w->poll.data = w;
+		w->fetcher = fetcher;
+		w->fd = fd;
+		curl_multi_assign(fetcher->multi, fd, w);
+	}
+	if (what & CURL_POLL_IN)
+		events |= UV_READABLE;
+	if (what & CURL_POLL_OUT)
+		events |= UV_WRITABLE;
+	return uv_poll_start(&w->poll, events, on_ready) ? -1 : 0;
+}
+
+int fetcher_open(struct fetcher **out, uv_loop_t *loop, struct way *way)
+{
+	struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
+
+	if (!fetcher)
+		return -ENOMEM;
+	fetcher->loop = loop;
+	fetcher->way = way;
+	/* Here, for those who fetch alone: TLS and all take megabytes. Further
+	 * calls only count. */
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+		fetcher->multi = curl_multi_init();
+	if (!fetcher->multi) {
+		free(fetcher);
+		return -ENOMEM;
+	}
+	uv_timer_init(loop, &fetcher->timer);
+	fetcher->timer.data = fetcher;
+	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION,
+			  watch_socket);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, set_timeout);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
+	curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS,
+			  (long)CONNECTIONS_KEPT);
+	*out = fetcher;
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void fetcher_close(struct fetcher *fetcher)
+{
+	if (!fetcher)
+		return;
+	curl_multi_cleanup(fetcher->multi);
+	uv_close((uv_handle_t *)&fetcher->timer, on_closed);
+}
+
+static size_t on_body(char *data, size_t one, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+	char *answer;
+
+	(void)one;
+	if (n > f->max - f->len) {
+		f->too_long = true;
+		return 0;
+	}
+	answer = realloc(f->answer, f->len + n + 1);
+	if (!answer)
+		return 0;
+	memcpy(answer + f->len, data, n);
+	f->answer = answer;
+	f->len += n;
+	answer[f->len] = '\0';
+	return n;
+}
+
+static size_t on_header(char *data, size_t one, size_t n, void *arg)
+{
+	static const char name[] = "etag:";
+	struct fetch *f = arg;
+	size_t at = sizeof(name) - 1, end = n;
+
+	(void)one;
+	f->header_len += n;
+	if (f->header_len > HEADERS_MAX) {
+		f->too_long = true;
+		return 0;
+	}
+	if (n <= at || strncasecmp(data, name, at) != 0)
+		return n;
+	while (at < end && (data[at] == ' ' || data[at] == '\t'))
+		at++;
+	while (end > at && (data[end - 1] == '\r' || data[end - 1] == '\n' ||
+			    data[end - 1] == ' '))
+		end--;
+	free(f->etag);
+	f->etag = strndup(data + at, end - at);
+	return n;
+}
+
+static void fetch_options(struct fetch *f, const struct fetch_request *request)
+{
+	CURL *easy = f->easy;
+
+	curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, f);
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* A name that is still being looked up when its time is over must not
+	 * hold up the loop until getaddrinfo(3) gives up: we may be the ones
+	 * who have to answer it. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "opensandbox-egress");
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+			 (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, f);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, f);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->error);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
+	if (request->body)
+		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
+}
+
+static bool fetch_headers(struct fetch *f, const struct fetch_request *request)
+{
+	/* Empty: libcurl is not to wait for 100 Continue. */
+	f->headers = curl_slist_append(NULL, "Expect:");
+	for (size_t i = 0; i < FETCH_HEADERS_MAX && request->headers[i]; i++) {
+		if (!f->headers ||
+		    !curl_slist_append(f->headers, request->headers[i]))
+			return false;
+	}
+	return f->headers != NULL;
+}
+
+/* Out of the sandbox's own namespace */
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose,
+				 struct curl_sockaddr *address)
+{
+	int fd = way_socket(arg, address->socktype, address->protocol,
+			    &address->addr);
+
+	(void)purpose;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+/* A proxy's address would be known to nobody but libcurl. */
+static void way_options(struct fetch *f)
+{
+	curl_easy_setopt(f->easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(f->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(f->easy, CURLOPT_OPENSOCKETDATA, f->fetcher->way);
+}
+
+/* entry NULL: nothing needs to be resolved. */
+static int begin(struct fetch *f, const char *entry)
+{
+	if (entry) {
+		f->resolved = curl_slist_append(NULL, entry);
+		if (!f->resolved)
+			return -ENOMEM;
+		curl_easy_setopt(f->easy, CURLOPT_RESOLVE, f->resolved);
+	}
+	return curl_multi_add_handle(f->fetcher->multi, f->easy) ? -EIO : 0;
+}
+
+static void on_way(void *arg, const char *entry, const char *error)
+{
+	struct fetch *f = arg;
+	struct fetch_result result = {.body = "", .error = error};
+
+	f->ask = NULL;
+	if (!error && begin(f, entry))
+		result.error = "cannot start a request";
+	if (!result.error)
+		return;
+	f->done(f->arg, &result);
+	fetch_free(f);
+}
+
+static int begin_outside(struct fetch *f, const char *url)
+{
+	char *entry;
+	int ret;
+
+	way_options(f);
+	ret = way_find(f->fetcher->way, url, &entry, on_way, f, &f->ask);
+	if (ret != 1)
+		return ret;
+	ret = begin(f, entry);
+	free(entry);
+	return ret;
+}
+
+int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
+		void (*done)(void *arg, const struct fetch_result *result),
+		void *arg, struct fetch **out)
+{
+	struct fetch *f = calloc(1, sizeof(*f));
+	int err;
+
+	if (!f)
+		return -ENOMEM;
+	f->fetcher = fetcher;
+	f->max = request->answer_max;
+	f->done = done;
+	f->arg = arg;
+	f->easy = curl_easy_init();
+	if (!f->easy) {
+		free(f);
+		return -ENOMEM;
+	}
+	if (!fetch_headers(f, request)) {
+		fetch_free(f);
+		return -ENOMEM;
+	}
+	fetch_options(f, request);
+	err = fetcher->way ? begin_outside(f, request->url) : begin(f, NULL);
+	if (err) {
+		fetch_free(f);
+		return err;
+	}
+	*out = f;
+	return 0;
+}
+
+void fetch_cancel(struct fetch *f)
+{
+	if (f)
+		fetch_free(f);
+}

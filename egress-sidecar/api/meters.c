@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meters.h"
+
+#include "log/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define COUNTER(name, prometheus, unit, help, field)           \
+	{                                                      \
+		name, prometheus, unit, help, METER_COUNTER,   \
+			offsetof(struct sandbox_counts, field) \
+	}
+#define GAUGE(name, prometheus, unit, help, field)             \
+	{                                                      \
+		name, prometheus, unit, help, METER_GAUGE,     \
+			offsetof(struct sandbox_counts, field) \
+	}
+
+const struct meter sandbox_meters[] = {
+	COUNTER("egress.policy.denied_total", "egress_policy_denied_total",
+		"{query}", "DNS queries that the policy denied.", dns.denied),
+	GAUGE("egress.nftables.rules.count", "egress_nftables_rules_count",
+	      "{element}", "Rules of the policy in force.", rules),
+	COUNTER("egress.nftables.updates.count",
+		"egress_nftables_updates_count_total", "{update}",
+		"Batches that the kernel's packet filter has taken.",
+		filter.commits),
+	COUNTER("egress.dns.queries", "egress_dns_queries_total", "{query}",
+		"DNS queries that came in.", dns.queries),
+	COUNTER("egress.dns.answers.fresh", "egress_dns_answers_fresh_total",
+		"{answer}", "Answers that a resolver gave.",
+		dns.answered_fresh),
+	COUNTER("egress.dns.answers.cached", "egress_dns_answers_cached_total",
+		"{answer}", "Answers from the cache.", dns.answered_cached),
+	COUNTER("egress.dns.answers.shared", "egress_dns_answers_shared_total",
+		"{answer}", "Answers that shared a query already under way.",
+		dns.shared),
+	COUNTER("egress.dns.query.failed_total",
+		"egress_dns_query_failed_total", "{query}",
+		"Allowed queries that no resolver could answer.", dns.failed),
+	COUNTER("egress.dns.malformed", "egress_dns_malformed_total",
+		"{message}", "Messages that were no DNS query.", dns.malformed),
+	COUNTER("egress.dns.dropped", "egress_dns_dropped_total", "{query}",
+		"Queries dropped because too many were under way.",
+		dns.dropped),
+	COUNTER("egress.dns.refused_addresses",
+		"egress_dns_refused_addresses_total", "{address}",
+		"Addresses cut from answers.", dns.refused_addresses),
+	COUNTER("egress.dns.upstream.timeouts",
+		"egress_dns_upstream_timeouts_total", "{query}",
+		"Questions that a resolver left open, over all sandboxes.",
+		resolvers.timed_out),
+	COUNTER("egress.dns.upstream.failovers",
+		"egress_dns_upstream_failovers_total", "{query}",
+		"Questions that went on to the next resolver, over all "
+		"sandboxes.",
+		resolvers.failed_over),
+	COUNTER("egress.dns.upstream.spoofed",
+		"egress_dns_upstream_spoofed_total", "{message}",
+		"Messages from resolvers that answer no open question, over "
+		"all sandboxes.",
+		resolvers.spoofed),
+	GAUGE("egress.dns.upstream.healthy", "egress_dns_upstream_healthy",
+	      "{resolver}",
+	      "Resolvers that are not known to be down, over all sandboxes.",
+	      resolvers.healthy),
+	COUNTER("egress.packets.refused", "egress_packets_refused_total",
+		"{packet}", "Packets that the packet filter refused.",
+		filter.refused_packets),
+	COUNTER("egress.leases.learned", "egress_leases_learned_total",
+		"{address}", "Addresses let in because of an answer.",
+		filter.learned_elements),
+	GAUGE("egress.leases.count", "egress_leases_count", "{address}",
+	      "Addresses known from answers.", leases),
+	COUNTER("egress.policy.updates", "egress_policy_updates_total",
+		"{update}", "Policies put in force after the first.",
+		policy_updates),
+	COUNTER("egress.policy.update_failures",
+		"egress_policy_update_failures_total", "{update}",
+		"Policies that could not be put in force.",
+		policy_update_failures),
+	{.name = NULL},
+};
+
+/* The first number of a small file. */
+static bool read_number(const char *path, unsigned skip, uint64_t *out)
+{
+	char text[128], *at = text, *end;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	for (; skip > 0; skip--) {
+		at = strchr(at, ' ');
+		if (!at)
+			return false;
+		at++;
+	}
+	*out = strtoull(at, &end, 10);
+	return end != at;
+}
+
+/* memory.current of our own group: cgroups(7), version 2, as a container sees
+ * it, then version 1. */
+static bool cgroup_bytes(uint64_t *out)
+{
+	return read_number("/sys/fs/cgroup/memory.current", 0, out) ||
+	       read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes", 0,
+			   out);
+}
+
+void process_counts(struct process_counts *c)
+{
+	struct rusage usage;
+	uint64_t pages;
+
+	*c = (struct process_counts){.log_dropped = log_dropped()};
+	c->has_resident = read_number("/proc/self/statm", 1, &pages);
+	if (c->has_resident)
+		c->resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	c->has_cgroup = cgroup_bytes(&c->cgroup_bytes);
+	c->has_cpu = getrusage(RUSAGE_SELF, &usage) == 0;
+	if (c->has_cpu)
+		c->cpu_us = ((uint64_t)usage.ru_utime.tv_sec +
+			     (uint64_t)usage.ru_stime.tv_sec) *
+				    1000000 +
+			    (uint64_t)usage.ru_utime.tv_usec +
+			    (uint64_t)usage.ru_stime.tv_usec;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "metrics.h"
+
+#include "life/settings.h"
+#include "meters.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Labels and counters of one sandbox. */
+struct sample {
+	char *labels; /* a="b",c="d" without braces; may be empty */
+	struct sandbox_counts counts;
+};
+
+/* A label's name is [a-zA-Z_][a-zA-Z0-9_]*; other characters become '_'. */
+static void put_label_name(FILE *f, const char *name)
+{
+	bool first = true;
+
+	for (; *name; name++, first = false) {
+		bool letter = (*name >= 'a' && *name <= 'z') ||
+			      (*name >= 'A' && *name <= 'Z') || *name == '_';
+		bool digit = *name >= '0' && *name <= '9';
+
+		if (digit && first)
+			putc('_', f);
+		putc(letter || digit ? *name : '_', f);
+	}
+}
+
+static void put_label(FILE *f, const char *separator, const char *name,
+		      const char *value)
+{
+	fputs(separator, f);
+	put_label_name(f, name);
+	fputs("=\"", f);
+	for (; *value; value++) {
+		if (*value == '\n') {
+			fputs("\\n", f);
+			continue;
+		}
+		if (*value == '"' || *value == '\\')
+			putc('\\', f);
+		putc(*value, f);
+	}
+	putc('"', f);
+}
+
+/* outlet NULL: none. NULL when out of memory. */
+static char *labels(const char *outlet, const char *sandbox_id,
+		    const struct settings *settings)
+{
+	const char *separator = "";
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	if (outlet) {
+		put_label(f, separator, "outlet", outlet);
+		separator = ",";
+	}
+	if (sandbox_id[0]) {
+		put_label(f, separator, "sandbox_id", sandbox_id);
+		separator = ",";
+	}
+	for (size_t i = 0; i < settings->n_attrs; i++) {
+		put_label(f, separator, settings->attrs[i].key,
+			  settings->attrs[i].value);
+		separator = ",";
+	}
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static void put_head(FILE *f, const char *name, const char *type,
+		     const char *help)
+{
+	fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_name(FILE *f, const char *name, const char *label_text)
+{
+	if (label_text[0])
+		fprintf(f, "%s{%s} ", name, label_text);
+	else
+		fprintf(f, "%s ", name);
+}
+
+static void put_meter(FILE *f, const struct meter *m,
+		      const struct sample *samples, size_t n)
+{
+	put_head(f, m->prometheus,
+		 m->kind == METER_COUNTER ? "counter" : "gauge", m->help);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)&samples[i].counts + m->offset,
+		       sizeof(value));
+		put_name(f, m->prometheus, samples[i].labels);
+		fprintf(f, "%" PRIu64 "\n", value);
+	}
+}
+
+static void put_bucket(FILE *f, const struct sample *s, const char *bound,
+		       uint64_t count)
+{
+	fprintf(f,
+		METER_QUERY_PROMETHEUS "_bucket{%s%sle=\"%s\"} %" PRIu64 "\n",
+		s->labels, s->labels[0] ? "," : "", bound, count);
+}
+
+static void put_query_times(FILE *f, const struct sample *samples, size_t n)
+{
+	put_head(f, METER_QUERY_PROMETHEUS, "histogram", METER_QUERY_HELP);
+	for (size_t i = 0; i < n; i++) {
+		const struct sandbox_counts *c = &samples[i].counts;
+		uint64_t count = 0;
+		char bound[32];
+
+		for (size_t b = 0; b < 11; b++) {
+			count += c->query_us_bucket[b];
+			snprintf(bound, sizeof(bound), "%g",
+				 sandbox_query_bound_us[b] / 1e6);
+			put_bucket(f, &samples[i], bound, count);
+		}
+		count += c->query_us_bucket[11];
+		put_bucket(f, &samples[i], "+Inf", count);
+		put_name(f, METER_QUERY_PROMETHEUS "_sum", samples[i].labels);
+		fprintf(f, "%.6f\n", (double)c->query_us_sum / 1e6);
+		put_name(f, METER_QUERY_PROMETHEUS "_count", samples[i].labels);
+		fprintf(f, "%" PRIu64 "\n", count);
+	}
+}
+
+static void put_process_number(FILE *f, const char *name, const char *type,
+			       const char *help, const char *label_text,
+			       uint64_t value)
+{
+	put_head(f, name, type, help);
+	put_name(f, name, label_text);
+	fprintf(f, "%" PRIu64 "\n", value);
+}
+
+static void put_process(FILE *f, const char *label_text)
+{
+	struct process_counts c;
+
+	process_counts(&c);
+	put_process_number(f, "egress_log_dropped_lines_total", "counter",
+			   "Log lines that standard output did not take.",
+			   label_text, c.log_dropped);
+	if (c.has_cgroup)
+		put_process_number(f, "egress_process_memory_usage_bytes",
+				   "gauge",
+				   "Memory charged to our control group.",
+				   label_text, c.cgroup_bytes);
+	if (c.has_resident)
+		put_process_number(f, "process_resident_memory_bytes", "gauge",
+				   "Resident memory.", label_text,
+				   c.resident_bytes);
+	if (c.has_cpu) {
+		put_head(f, "egress_process_cpu_time_seconds_total", "counter",
+			 "Processor time, user and system.");
+		put_name(f, "egress_process_cpu_time_seconds_total",
+			 label_text);
+		fprintf(f, "%.6f\n", (double)c.cpu_us / 1e6);
+	}
+}
+
+static const struct {
+	const char *name, *type, *help;
+	size_t offset; /* of a uint64_t in struct outlet_counts */
+} outlet_meters[] = {
+	{"egress_outlet_sent_total", "counter",
+	 "Requests of our own that were answered as wished.",
+	 offsetof(struct outlet_counts, sent)},
+	{"egress_outlet_failed_total", "counter",
+	 "Requests of our own that were not.",
+	 offsetof(struct outlet_counts, failed)},
+	{"egress_outlet_dropped_total", "counter",
+	 "Requests of our own that were never sent.",
+	 offsetof(struct outlet_counts, dropped)},
+	{"egress_outlet_queue_length", "gauge",
+	 "Requests of our own that wait or are under way.",
+	 offsetof(struct outlet_counts, queued)},
+	{"egress_outlet_last_success_timestamp_seconds", "gauge",
+	 "When one was last answered as wished, 0: never.",
+	 offsetof(struct outlet_counts, success_s)},
+};
+
+static bool put_outlets(FILE *f, const struct outlets *outlets,
+			const struct settings *settings)
+{
+	const struct outlet *o;
+
+	if (TAILQ_EMPTY(&outlets->list))
+		return true;
+	for (size_t i = 0; i < sizeof(outlet_meters) / sizeof(*outlet_meters);
+	     i++) {
+		put_head(f, outlet_meters[i].name, outlet_meters[i].type,
+			 outlet_meters[i].help);
+		TAILQ_FOREACH(o, &outlets->list, in_list)
+		{
+			char *text =
+				labels(o->kind,
+				       o->sandbox_id[0] ? o->sandbox_id
+							: settings->sandbox_id,
+				       settings);
+			uint64_t value;
+
+			if (!text)
+				return false;
+			memcpy(&value,
+			       (const char *)&o->counts +
+				       outlet_meters[i].offset,
+			       sizeof(value));
+			put_name(f, outlet_meters[i].name, text);
+			fprintf(f, "%" PRIu64 "\n", value);
+			free(text);
+		}
+	}
+	return true;
+}
+
+static bool samples_take(struct sample *samples,
+			 struct sandbox *const *sandboxes, size_t n,
+			 const struct settings *settings)
+{
+	for (size_t i = 0; i < n; i++) {
+		samples[i].labels =
+			labels(NULL, sandbox_id(sandboxes[i]), settings);
+		if (!samples[i].labels)
+			return false;
+		sandbox_counts(sandboxes[i], &samples[i].counts);
+	}
+	return true;
+}
+
+static char *page(const struct sample *samples, size_t n,
+		  const char *process_labels, const struct settings *settings,
+		  const struct outlets *outlets)
+{
+	bool whole;
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	put_query_times(f, samples, n);
+	for (const struct meter *m = sandbox_meters; m->name; m++)
+		put_meter(f, m, samples, n);
+	put_process(f, process_labels);
+	whole = put_outlets(f, outlets, settings);
+	if (fclose(f) == 0 && whole)
+		return text;
+	free(text);
+	return NULL;
+}
+
+char *metrics_text(const struct sandbox_list *list,
+		   const struct settings *settings,
+		   const struct outlets *outlets)
+{
+	size_t n = list->n;
+	struct sample *samples = calloc(n ? n : 1, sizeof(*samples));
+	char *process_labels = labels(NULL, settings->sandbox_id, settings);
+	char *text = NULL;
+
+	if (samples && process_labels &&
+	    samples_take(samples, list->at, n, settings))
+		text = page(samples, n, process_labels, settings, outlets);
+	for (size_t i = 0; samples && i < n; i++)
+		free(samples[i].labels);
+	free(samples);
+	free(process_labels);
+	return text;
+}

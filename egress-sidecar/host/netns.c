@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netns.h"
+
+#include "log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/nsfs.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NETNS_FOLDER "/run/netns"
+#define NETNS_OWN    "/proc/thread-self/ns/net"
+
+/* ioctl_ns(2): only a file of nsfs answers NS_GET_NSTYPE. */
+static int open_checked(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
+		close(fd);
+		return -EINVAL;
+	}
+	return fd;
+}
+
+int netns_open(const char *name_or_path)
+{
+	char path[PATH_MAX];
+	int len;
+
+	if (name_or_path[0] == '/')
+		return open_checked(name_or_path);
+	if (name_or_path[0] == '\0' || strchr(name_or_path, '/') ||
+	    strcmp(name_or_path, ".") == 0 || strcmp(name_or_path, "..") == 0)
+		return -EINVAL;
+	len = snprintf(path, sizeof(path), "%s/%s", NETNS_FOLDER, name_or_path);
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	return open_checked(path);
+}
+
+int netns_open_pid(pid_t pid)
+{
+	char path[64];
+
+	if (pid <= 0)
+		return -EINVAL;
+	snprintf(path, sizeof(path), "/proc/%ld/ns/net", (long)pid);
+	return open_checked(path);
+}
+
+int netns_identity(int ns, uint64_t identity[2])
+{
+	struct stat st;
+
+	if (fstat(ns, &st) < 0)
+		return -errno;
+	identity[0] = (uint64_t)st.st_dev;
+	identity[1] = (uint64_t)st.st_ino;
+	return 0;
+}
+
+bool netns_is_current(int ns)
+{
+	struct stat theirs, own;
+
+	return fstat(ns, &theirs) == 0 && stat(NETNS_OWN, &own) == 0 &&
+	       theirs.st_dev == own.st_dev && theirs.st_ino == own.st_ino;
+}
+
+int netns_run(int ns, int (*work)(void *arg), void *arg)
+{
+	int own, ret;
+
+	if (ns < 0 || netns_is_current(ns))
+		return work(arg);
+	own = open_checked(NETNS_OWN);
+	if (own < 0)
+		return own;
+	if (setns(ns, CLONE_NEWNET) < 0) {
+		ret = -errno;
+		goto cleanup;
+	}
+	ret = work(arg);
+	if (setns(own, CLONE_NEWNET) < 0) {
+		log_fatal("cannot leave a network namespace: %s",
+			  strerror(errno));
+		abort();
+	}
+cleanup:
+	close(own);
+	return ret;
+}
+
+struct socket_wish {
+	int domain, type, protocol;
+};
+
+static int make_socket(void *arg)
+{
+	const struct socket_wish *wish = arg;
+	int fd = socket(wish->domain, wish->type | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			wish->protocol);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int netns_socket(int ns, int domain, int type, int protocol)
+{
+	struct socket_wish wish = {domain, type, protocol};
+
+	return netns_run(ns, make_socket, &wish);
+}
+
+int netns_loopback_up(int ns)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+	int fd = netns_socket(ns, AF_INET, SOCK_DGRAM, 0);
+	int err = fd < 0 ? fd : 0;
+
+	if (!err && ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+		err = -errno;
+	if (!err && !(request.ifr_flags & IFF_UP)) {
+		request.ifr_flags |= IFF_UP;
+		if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+			err = -errno;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}

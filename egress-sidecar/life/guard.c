@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guard.h"
+
+#include "host/privileges.h"
+#include "service.h"
+#include "supervisor.h"
+
+#include <signal.h>
+#include <sys/random.h>
+
+/* A mark for our own resolver sockets that nobody can know: the packet filter
+ * lets such packets through to the resolvers. In the sandbox's own namespace
+ * only; elsewhere our sockets are nowhere near its filter. */
+static int mark_draw(struct settings *settings)
+{
+	uint32_t mark = 0;
+
+	if (settings->run != RUN_SIDECAR)
+		return 0;
+	while (mark == 0) {
+		if (getrandom(&mark, sizeof(mark), 0) != sizeof(mark)) {
+			log_fatal("no random numbers");
+			return -1;
+		}
+	}
+	settings->resolvers.mark = mark;
+	return 0;
+}
+
+/* Until the worker has its handlers, SIGHUP waits instead of ending anybody;
+ * so does the end of one who is to release the namespace. */
+static void signals_hold(const struct settings *settings)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	if (settings->learn) {
+		sigaddset(&set, SIGTERM);
+		sigaddset(&set, SIGINT);
+	}
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+int guard_run(struct settings *settings)
+{
+	struct service_sockets sockets;
+	struct service service = {settings, &sockets};
+	const char *missing = privileges_missing(settings);
+	int status;
+
+	signals_hold(settings);
+	if (missing) {
+		log_fatal("%s is missing", missing);
+		return EXIT_STARTUP;
+	}
+	if (mark_draw(settings) || service_sockets_open(&sockets, settings))
+		return EXIT_STARTUP;
+	status = supervisor_run(service_run, &service);
+	service_sockets_close(&sockets);
+	return status;
+}

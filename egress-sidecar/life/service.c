@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service.h"
+
+#include "agent/agent.h"
+#include "api/http.h"
+#include "filter/xdp.h"
+#include "host/netns.h"
+#include "host/policy_file.h"
+#include "host/privileges.h"
+#include "host/resolv_conf.h"
+#include "host/watch.h"
+#include "outlets/otlp.h"
+#include "outlets/pull.h"
+#include "outlets/way.h"
+#include "outlets/webhook.h"
+#include "sandbox/sandbox.h"
+#include "supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	PORT_WAIT_MS = 1000, /* for a worker whose supervisor was killed */
+	PORT_STEP_MS = 10,
+	FLUSH_MS = 2000 /* for the last metrics, while the rest goes on */
+};
+
+/* Everything that a worker holds. */
+struct worker {
+	const struct service *service;
+	struct settings settings; /* the service's, with resolvers of now */
+	uv_loop_t loop;
+	uv_signal_t signals[3];
+	struct always_rules *always;
+	struct sandbox_shared shared;
+	struct outlets outlets;
+	bool stopping;
+	struct filter_kernel kernel;
+	struct front_pools pools;
+	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
+	struct sandbox_list only;
+	const struct sandbox_list *list; /* it, or the agent's */
+	struct agent *agent;
+	struct http *http;
+	struct pull *pull;
+	struct otlp *otlp;
+	struct watch *watch;
+	struct resolv_conf_watch *resolv_conf;
+};
+
+/* Sockets */
+
+static int netns_of(const struct settings *settings)
+{
+	int fd = -1;
+
+	if (settings->netns[0])
+		fd = netns_open(settings->netns);
+	else if (settings->pid)
+		fd = netns_open_pid(settings->pid);
+	else
+		return -1;
+	if (fd >= 0)
+		return fd;
+	if (settings->netns[0])
+		log_fatal("--netns: \"%s\": %s", settings->netns,
+			  fd == -EINVAL ? "not a network namespace"
+					: strerror(-fd));
+	else
+		log_fatal("--pid: %d: %s", (int)settings->pid, strerror(-fd));
+	return fd;
+}
+
+static int own_socket(const struct settings *settings)
+{
+	return settings->run == RUN_AGENT ? agent_listen(settings->agent_socket)
+					  : http_listen(settings);
+}
+
+/* A worker whose supervisor was killed is about to be gone as well. */
+static int own_socket_wait(const struct settings *settings)
+{
+	const struct timespec step = {.tv_nsec = PORT_STEP_MS * 1000000L};
+	int fd = own_socket(settings);
+
+	for (int ms = 0; ms < PORT_WAIT_MS && fd == -EADDRINUSE;
+	     ms += PORT_STEP_MS) {
+		nanosleep(&step, NULL);
+		fd = own_socket(settings);
+	}
+	return fd;
+}
+
+static int agent_socket_open(struct service_sockets *s,
+			     const struct settings *settings)
+{
+	s->http = own_socket_wait(settings);
+	if (s->http >= 0)
+		return 0;
+	log_fatal("OPENSANDBOX_EGRESS_AGENT_SOCKET: %s: %s",
+		  settings->agent_socket, strerror(-s->http));
+	return s->http;
+}
+
+/* Without them a worker's end would let a sandbox have AF_XDP. */
+static int xdp_sockets_open(struct service_sockets *s,
+			    const struct settings *settings)
+{
+	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+	int err;
+
+	if (!settings->nft || settings->audit || settings->without & FILTER_XDP)
+		return 0;
+	(void)setrlimit(RLIMIT_MEMLOCK, &all);
+	err = filter_hold_xdp(&s->xdp, s->netns);
+	if (err) {
+		log_fatal("%s", strerror(-err));
+		service_sockets_close(s);
+	}
+	return err;
+}
+
+int service_sockets_open(struct service_sockets *s,
+			 const struct settings *settings)
+{
+	uint16_t dns_port;
+	int err;
+
+	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1, NULL};
+	if (settings->run == RUN_AGENT)
+		return agent_socket_open(s, settings);
+	if (settings->run == RUN_JOIN) {
+		s->netns = netns_of(settings);
+		if (s->netns < 0)
+			return s->netns;
+	}
+	s->http = own_socket_wait(settings);
+	if (s->http < 0) {
+		err = s->http;
+		log_fatal("OPENSANDBOX_EGRESS_HTTP_ADDR: %s:%u: %s",
+			  settings->http_host, settings->http_port,
+			  strerror(-err));
+		service_sockets_close(s);
+		return err;
+	}
+	/* What cannot be read now is for the filter to complain of. */
+	(void)filter_dns_port(s->netns, &dns_port);
+	err = listeners_open(&s->listeners, s->netns, dns_port, PORT_WAIT_MS);
+	if (err) {
+		log_fatal("DNS listeners in the sandbox's namespace: %s%s",
+			  strerror(-err),
+			  err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
+		service_sockets_close(s);
+		return err;
+	}
+	return xdp_sockets_open(s, settings);
+}
+
+void service_sockets_close(struct service_sockets *s)
+{
+	listeners_close(&s->listeners);
+	xdp_free(s->xdp);
+	s->xdp = NULL;
+	if (s->http >= 0)
+		close(s->http);
+	if (s->netns >= 0)
+		close(s->netns);
+	s->http = s->netns = -1;
+}
+
+/* The policy to start with */
+
+static int rules_read(struct rules **rules, const char *where, const char *text,
+		      size_t len, const struct settings *settings)
+{
+	struct policy_error fault = {.index = -1};
+	int err =
+		rules_from_text(rules, text, len, settings->max_rules, &fault);
+
+	if (err)
+		log_fatal("%s: %s", where,
+			  fault.message[0] ? fault.message : strerror(-err));
+	return err;
+}
+
+/* The policy file if there is something in it, else the environment's or the
+ * command line's rules, else nothing: deny all. */
+static int first_rules(struct rules **rules, const struct settings *settings)
+{
+	const char *path = settings->policy_file;
+	char *text;
+	size_t len;
+	int err;
+
+	*rules = NULL;
+	if (path[0]) {
+		err = policy_file_read(path, POLICY_BODY_MAX, &text, &len);
+		if (!err) {
+			bool blank = text[strspn(text, " \t\r\n")] == '\0';
+
+			if (!blank)
+				err = rules_read(rules, path, text, len,
+						 settings);
+			free(text);
+			if (!blank)
+				return err;
+		} else if (err != -ENOENT) {
+			log_fatal("%s: %s", path, strerror(-err));
+			return err;
+		}
+	}
+	if (!settings->rules)
+		return 0;
+	return rules_read(rules, settings->rules_from, settings->rules,
+			  strlen(settings->rules), settings);
+}
+
+/* Always-files */
+
+/* All sandboxes or none. */
+static int always_put(struct worker *w, const struct always_rules *always)
+{
+	char message[256];
+	int err = 0;
+	size_t i;
+
+	for (i = 0; i < w->list->n && !err; i++)
+		err = sandbox_always(w->list->at[i], always, message);
+	while (err && --i > 0)
+		(void)sandbox_always(w->list->at[i - 1], w->always, message);
+	return err;
+}
+
+static void always_warn(const struct always_rules *always)
+{
+	const struct rules *const list[] = {always->deny, always->allow,
+					    always->log_skip};
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (list[i]->warnings)
+			log_event(LOG_WARN, NULL,
+				  "always-files were not taken as they are "
+				  "written",
+				  "jwarnings", list[i]->warnings, NULL);
+}
+
+static void always_reload(void *arg)
+{
+	struct worker *w = arg;
+	struct policy_error fault = {.index = -1};
+	struct always_rules *always = NULL;
+	int err =
+		always_load(&always, w->service->settings->always_dir, &fault);
+
+	if (err) {
+		log_event(LOG_ERROR, "egress.update_failed",
+			  "always-files not read again", "serror",
+			  fault.message, NULL);
+		return;
+	}
+	if (always_put(w, always)) {
+		always_free(always);
+		return;
+	}
+	always_warn(always);
+	always_free(w->always);
+	w->always = always;
+	w->shared.always = always;
+}
+
+static int always_start(struct worker *w)
+{
+	struct policy_error fault = {.index = -1};
+	int err = always_load(&w->always, w->service->settings->always_dir,
+			      &fault);
+
+	if (err)
+		log_fatal("%s", fault.message);
+	else
+		always_warn(w->always);
+	return err;
+}
+
+/* Signals */
+
+static void worker_stop(struct worker *w)
+{
+	bool learn = w->service->settings->learn;
+
+	log_event(LOG_INFO, NULL,
+		  learn ? "stopping; the namespace is released"
+			: "stopping; the rules stay",
+		  NULL);
+	watch_close(w->watch);
+	resolv_conf_watch_close(w->resolv_conf);
+	otlp_close(w->otlp);
+	pull_close(w->pull);
+	http_close(w->http);
+	agent_close(w->agent);
+	sandbox_close(w->sandbox, learn);
+	webhook_close(w->shared.webhook);
+	way_close(w->outlets.way);
+	resolvers_close(w->shared.resolvers);
+	for (size_t i = 0; i < 3; i++)
+		uv_close((uv_handle_t *)&w->signals[i], NULL);
+}
+
+static void on_flushed(void *arg)
+{
+	worker_stop(arg);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct worker *w = handle->data;
+
+	if (number == SIGHUP) {
+		always_reload(w);
+		return;
+	}
+	/* Asked twice, we do not wait for anybody. */
+	if (w->stopping || !w->otlp) {
+		worker_stop(w);
+		return;
+	}
+	w->stopping = true;
+	otlp_flush(w->otlp, FLUSH_MS, on_flushed, w);
+}
+
+static int signals_start(struct worker *w)
+{
+	const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
+	sigset_t set;
+	int err = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	for (size_t i = 0; i < 3 && !err; i++) {
+		uv_signal_init(&w->loop, &w->signals[i]);
+		w->signals[i].data = w;
+		err = uv_signal_start(&w->signals[i], on_signal, numbers[i]);
+		sigaddset(&set, numbers[i]);
+	}
+	/* Those that came during the start are delivered now. */
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	return err;
+}
+
+/* Resolvers */
+
+static void resolvers_from_file(struct worker *w)
+{
+	struct resolvers_settings *to = &w->settings.resolvers;
+	struct resolv_conf found;
+
+	if (!w->settings.follow_resolv_conf)
+		return;
+	resolv_conf_read(&found, RESOLV_CONF_PATH);
+	memcpy(to->address, found.address, sizeof(to->address));
+	to->n = found.n;
+	if (found.n_left_out)
+		log_event(LOG_WARN, NULL,
+			  RESOLV_CONF_PATH " names too many resolvers; the "
+					   "first are taken",
+			  "itaken", (long long)found.n, "ileft_out",
+			  (long long)found.n_left_out, NULL);
+	if (!found.n)
+		log_event(LOG_WARN, NULL,
+			  RESOLV_CONF_PATH
+			  " names no resolver, and neither does --dns-upstream "
+			  "(OPENSANDBOX_EGRESS_DNS_UPSTREAM): questions are "
+			  "answered SERVFAIL until it does",
+			  NULL);
+}
+
+/* The packet filter is told first: it lets our questions out. */
+static void on_resolv_conf(void *arg)
+{
+	struct worker *w = arg;
+	struct resolvers_settings *now = &w->settings.resolvers;
+	struct resolvers_settings *old = malloc(sizeof(*old));
+
+	if (!old)
+		return;
+	*old = *now;
+	resolvers_from_file(w);
+	if (!resolvers_same(old, now)) {
+		log_event(LOG_INFO, NULL, RESOLV_CONF_PATH " has changed",
+			  "iresolvers", (long long)now->n, NULL);
+		if (w->settings.run == RUN_SIDECAR && w->sandbox)
+			(void)sandbox_resolvers(w->sandbox);
+		resolvers_replace(w->shared.resolvers, now);
+		if (w->settings.run == RUN_SIDECAR)
+			resolvers_look_for_loops(w->shared.resolvers);
+	}
+	free(old);
+}
+
+static int follow_resolv_conf(struct worker *w)
+{
+	return w->settings.follow_resolv_conf
+		       ? resolv_conf_watch_open(&w->resolv_conf, &w->loop,
+						RESOLV_CONF_PATH,
+						on_resolv_conf, w)
+		       : 0;
+}
+
+/* Start-up, in order */
+
+static int let_out(void *arg, const struct filter_peer *peers, size_t n)
+{
+	const struct worker *w = arg;
+
+	return w->sandbox ? sandbox_let_out(w->sandbox, peers, n) : -EAGAIN;
+}
+
+/* In the sandbox's own namespace we need a way out of it. */
+static int way_start(struct worker *w)
+{
+	const struct settings *settings = w->service->settings;
+	const struct way_settings way = {
+		.loop = &w->loop,
+		.resolvers = w->shared.resolvers,
+		.mark = settings->resolvers.mark,
+		.let_out = let_out,
+		.arg = w,
+	};
+
+	return settings->run == RUN_SIDECAR ? way_open(&w->outlets.way, &way)
+					    : 0;
+}
+
+static int shared_start(struct worker *w)
+{
+	const struct settings *settings = &w->settings;
+	const char *why = NULL;
+	int err;
+
+	outlets_init(&w->outlets, &w->loop);
+	w->shared.loop = &w->loop;
+	w->shared.kernel = &w->kernel;
+	front_pools_init(&w->pools);
+	w->shared.pools = &w->pools;
+	w->shared.settings = settings;
+	w->shared.always = w->always;
+	w->shared.outlets = &w->outlets;
+	err = resolvers_open(&w->shared.resolvers, &w->loop,
+			     &settings->resolvers, &why);
+	if (err) {
+		log_fatal("resolvers: %s: %s", why ? why : "cannot open",
+			  strerror(-err));
+		return err;
+	}
+	err = way_start(w);
+	if (!err && settings->webhook_url[0])
+		err = webhook_open(&w->shared.webhook, &w->outlets,
+				   settings->webhook_url,
+				   settings->run == RUN_AGENT);
+	if (err)
+		log_fatal("OPENSANDBOX_EGRESS_DENY_WEBHOOK: %s",
+			  strerror(-err));
+	return err;
+}
+
+static int sandbox_start(struct worker *w, struct rules *rules)
+{
+	const struct settings *settings = w->service->settings;
+	struct sandbox_place place = {
+		.netns = -1,
+		.listeners = &w->service->sockets->listeners,
+		.xdp = w->service->sockets->xdp,
+	};
+	char message[256];
+	int err;
+
+	if (w->service->sockets->netns >= 0)
+		place.netns = dup(w->service->sockets->netns);
+	memcpy(place.id, settings->sandbox_id, sizeof(place.id));
+	memcpy(place.policy_file, settings->policy_file,
+	       sizeof(place.policy_file));
+	err = sandbox_open(&w->sandbox, &w->shared, &place, rules, message);
+	if (err)
+		log_fatal("%s", message);
+	return err;
+}
+
+static void log_common(const struct settings *settings)
+{
+	json_t *fields = json_object();
+
+	if (settings->sandbox_id[0])
+		json_object_set_new(fields, "sandbox_id",
+				    json_string(settings->sandbox_id));
+	for (size_t i = 0; i < settings->n_attrs; i++)
+		json_object_set_new(fields, settings->attrs[i].key,
+				    json_string(settings->attrs[i].value));
+	log_set_common(fields);
+	log_set_level(settings->log_level);
+}
+
+/* A slip of the pen, or what only another sidecar knows: neither stops us. */
+static void log_unknown_variables(void)
+{
+	const char *name;
+	size_t len;
+
+	for (size_t i = 0; (name = settings_unknown(i, &len)); i++) {
+		char *copy = strndup(name, len);
+
+		log_event(LOG_WARN, NULL,
+			  "a variable that is no option; it is ignored",
+			  "svariable", copy, NULL);
+		free(copy);
+	}
+}
+
+/* Who says which sandboxes there are. */
+static int agent_start(struct worker *w)
+{
+	char message[256];
+	int err = agent_open(&w->agent, w->service->sockets->http, &w->shared,
+			     message);
+
+	if (err)
+		log_fatal("%s", message);
+	else
+		w->list = agent_sandboxes(w->agent);
+	return err;
+}
+
+/* What speaks for the sandbox to the outside. */
+static int control_start(struct worker *w)
+{
+	const struct service *service = w->service;
+	const struct settings *settings = service->settings;
+	int err;
+
+	err = http_open(&w->http, service->sockets->http, w->list, &w->shared,
+			settings->run == RUN_SIDECAR);
+	if (!err && settings->policy_url[0])
+		err = pull_open(&w->pull, &w->outlets, w->sandbox,
+				settings->policy_url, settings->policy_token,
+				settings->max_rules);
+	if (err)
+		log_fatal("HTTP: %s", strerror(-err));
+	return err;
+}
+
+/* The sandbox of sidecar and join mode, or those of the agent. */
+static int sandboxes_start(struct worker *w, struct rules *rules)
+{
+	int err;
+
+	if (w->service->settings->run == RUN_AGENT)
+		return agent_start(w);
+	w->list = &w->only;
+	err = sandbox_start(w, rules);
+	if (err)
+		return err;
+	w->only = (struct sandbox_list){&w->sandbox, 1};
+	if (w->settings.run == RUN_SIDECAR)
+		resolvers_look_for_loops(w->shared.resolvers);
+	return control_start(w);
+}
+
+static int worker_start(struct worker *w, struct rules *rules)
+{
+	int err = always_start(w);
+
+	if (!err)
+		err = shared_start(w);
+	if (err) {
+		rules_free(rules);
+		return err;
+	}
+	err = sandboxes_start(w, rules);
+	if (!err)
+		err = follow_resolv_conf(w);
+	if (!err)
+		err = signals_start(w);
+	if (!err)
+		err = otlp_open(&w->otlp, &w->outlets, w->list,
+				w->service->settings);
+	if (!err &&
+	    watch_open(&w->watch, &w->loop, w->service->settings->always_dir,
+		       always_reload, w))
+		log_event(LOG_WARN, NULL,
+			  "always-files are not watched; send SIGHUP", NULL);
+	return err;
+}
+
+int service_run(void *arg, int ready)
+{
+	struct worker w = {.service = arg};
+	struct rules *rules;
+	int err;
+
+	/* Who must release the namespace does so in this case too. */
+	if (w.service->settings->learn)
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+	log_common(w.service->settings);
+	log_unknown_variables();
+	w.settings = *w.service->settings;
+	resolvers_from_file(&w);
+	if (first_rules(&rules, w.service->settings))
+		return EXIT_STARTUP;
+	uv_loop_init(&w.loop);
+	if (worker_start(&w, rules))
+		return EXIT_STARTUP;
+	err = privileges_drop(w.service->settings);
+	if (err) {
+		log_fatal("cannot drop privileges: %s", strerror(-err));
+		return EXIT_STARTUP;
+	}
+	if (write(ready, "+", 1) != 1)
+		return EXIT_STARTUP;
+	close(ready);
+	uv_run(&w.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&w.loop);
+	always_free(w.always);
+	log_set_common(NULL);
+	return EXIT_OK;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "journal.h"
+
+#include "host/protocol.h"
+#include "log/log.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	LINES_PER_SECOND = 200, /* of one kind and sandbox */
+	LINES_BURST = 400,
+};
+
+void journal_init(struct journal *j, const char *sandbox_id, bool whole)
+{
+	const struct journal_budget full = {.tokens = LINES_BURST};
+
+	j->sandbox_id = sandbox_id[0] ? sandbox_id : NULL;
+	j->names = j->answers = j->packets = j->kernel = j->lost = full;
+	j->whole = whole;
+}
+
+/* May a line be written? */
+static bool budget_take(const struct journal *j, struct journal_budget *b,
+			enum log_level level)
+{
+	struct timespec t;
+	uint64_t now, due;
+
+	if (!log_enabled(level))
+		return false;
+	if (j->whole)
+		return true;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	due = (now - b->refilled_ms) * LINES_PER_SECOND / 1000;
+	if (due > 0) {
+		due += b->tokens;
+		b->tokens = due > LINES_BURST ? LINES_BURST : (uint32_t)due;
+		b->refilled_ms = now;
+	}
+	if (b->tokens == 0) {
+		b->suppressed++;
+		return false;
+	}
+	b->tokens--;
+	return true;
+}
+
+/* The lines held back since the last one, for that one's field; NULL: none. */
+static json_t *budget_suppressed(struct journal_budget *b)
+{
+	json_t *n =
+		b->suppressed ? json_integer((json_int_t)b->suppressed) : NULL;
+
+	b->suppressed = 0;
+	return n;
+}
+
+static const char *peer_text(const struct sockaddr *peer, char *out)
+{
+	const struct sockaddr_in *sin = (const struct sockaddr_in *)peer;
+	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)peer;
+
+	if (!peer)
+		return NULL;
+	if (peer->sa_family == AF_INET)
+		return inet_ntop(AF_INET, &sin->sin_addr, out,
+				 INET6_ADDRSTRLEN);
+	return inet_ntop(AF_INET6, &sin6->sin6_addr, out, INET6_ADDRSTRLEN);
+}
+
+static json_t *address_list(const struct address *a, size_t n)
+{
+	char text[ADDRESS_TEXT_MAX];
+	json_t *list = n ? json_array() : NULL;
+
+	for (size_t i = 0; i < n && list; i++)
+		json_array_append_new(
+			list, json_string(address_to_text(&a[i], text)));
+	return list;
+}
+
+void journal_policy(const struct journal *j, const char *event,
+		    const struct policy *policy, const char *error)
+{
+	const struct rules *rules = policy_rules(policy);
+	enum log_level level = error ? LOG_ERROR : LOG_INFO;
+	const char *action =
+		rules->default_action == POLICY_ALLOW ? "allow" : "deny";
+	size_t list;
+	char *text;
+
+	if (!error && rules->warnings)
+		log_event(LOG_WARN, NULL,
+			  "the policy was not taken as it is written",
+			  "ssandbox_id", j->sandbox_id, "jwarnings",
+			  rules->warnings, NULL);
+	if (!log_enabled(level))
+		return;
+	text = rules_to_text(rules, &list);
+	if (text)
+		text[strlen(text) - 1] = '\0';
+	log_event(level, event,
+		  error ? "policy update failed" : "policy in force",
+		  "ssandbox_id", j->sandbox_id, "segress.default", action,
+		  "serror", error, "rrules", text ? text + list : NULL, NULL);
+	free(text);
+}
+
+void journal_denied_name(struct journal *j, const struct domain_name *name,
+			 const struct decision *decision,
+			 const struct sockaddr *peer)
+{
+	char text[DOMAIN_NAME_TEXT_MAX], from[INET6_ADDRSTRLEN];
+	json_t *held;
+
+	if (!budget_take(j, &j->names, LOG_INFO))
+		return;
+	held = budget_suppressed(&j->names);
+	log_event(LOG_INFO, "egress.denied", "name denied", "ssandbox_id",
+		  j->sandbox_id, "starget.host",
+		  domain_name_to_text(name, text), "srule",
+		  decision->rule ? decision->rule->target : NULL, "ssource",
+		  decision->source, "speer", peer_text(peer, from),
+		  "jsuppressed", held, NULL);
+	json_decref(held);
+}
+
+void journal_denied_packet(struct journal *j,
+			   const struct refused_packet *packet,
+			   const struct domain_name *name)
+{
+	char text[DOMAIN_NAME_TEXT_MAX], from[ADDRESS_TEXT_MAX],
+		to[ADDRESS_TEXT_MAX], protocol[PROTOCOL_TEXT_MAX];
+	json_t *held, *port = NULL;
+
+	if (!budget_take(j, &j->packets, LOG_INFO))
+		return;
+	held = budget_suppressed(&j->packets);
+	if (packet->destination_port)
+		port = json_integer(packet->destination_port);
+	log_event(LOG_INFO, "egress.denied",
+		  packet->audit     ? "packet would be refused"
+		  : packet->inbound ? "inbound packet refused"
+				    : "packet refused",
+		  "sdirection", packet->inbound ? "inbound" : NULL,
+		  "ssandbox_id", j->sandbox_id, "starget.ip",
+		  address_to_text(&packet->destination, to), "jtarget.port",
+		  port, "sprotocol",
+		  protocol_to_text(packet->protocol, protocol), "starget.host",
+		  name ? domain_name_to_text(name, text) : NULL, "speer",
+		  address_to_text(&packet->source, from), "jsuppressed", held,
+		  NULL);
+	json_decref(held);
+	json_decref(port);
+}
+
+void journal_answered(struct journal *j, const struct domain_name *name,
+		      const struct address *admitted, size_t n_admitted,
+		      const struct address *refused, size_t n_refused,
+		      const char *error, const struct sockaddr *peer)
+{
+	enum log_level level = error || n_refused ? LOG_WARN : LOG_INFO;
+	char text[DOMAIN_NAME_TEXT_MAX], from[INET6_ADDRSTRLEN];
+	json_t *ips, *cut, *held;
+
+	if (!budget_take(j, &j->answers, level))
+		return;
+	held = budget_suppressed(&j->answers);
+	ips = address_list(admitted, n_admitted);
+	cut = address_list(refused, n_refused);
+	log_event(level, "egress.outbound",
+		  error       ? "name not resolved"
+		  : n_refused ? "name resolved, addresses refused"
+			      : "name resolved",
+		  "ssandbox_id", j->sandbox_id, "starget.host",
+		  domain_name_to_text(name, text), "jtarget.ips", ips,
+		  "jrefused.ips", cut, "speer", peer_text(peer, from), "serror",
+		  error, "jsuppressed", held, NULL);
+	json_decref(ips);
+	json_decref(cut);
+	json_decref(held);
+}
+
+void journal_kernel_failure(struct journal *j, int err)
+{
+	json_t *held;
+
+	if (!budget_take(j, &j->kernel, LOG_ERROR))
+		return;
+	held = budget_suppressed(&j->kernel);
+	log_event(LOG_ERROR, "egress.update_failed",
+		  "learned addresses refused by the kernel; answers withheld",
+		  "ssandbox_id", j->sandbox_id, "serror", strerror(-err),
+		  "jsuppressed", held, NULL);
+	json_decref(held);
+}
+
+void journal_lost(struct journal *j, const char *what)
+{
+	json_t *held;
+
+	if (!budget_take(j, &j->lost, LOG_ERROR))
+		return;
+	held = budget_suppressed(&j->lost);
+	log_event(LOG_ERROR, "egress.rules_lost",
+		  "another process changed the rules in the kernel",
+		  "ssandbox_id", j->sandbox_id, "serror", what, "jsuppressed",
+		  held, NULL);
+	json_decref(held);
+}
+
+void journal_restored(struct journal *j)
+{
+	json_t *held;
+
+	if (!budget_take(j, &j->lost, LOG_WARN))
+		return;
+	held = budget_suppressed(&j->lost);
+	log_event(LOG_WARN, "egress.rules_restored",
+		  "the rules are in force again", "ssandbox_id", j->sandbox_id,
+		  "jsuppressed", held, NULL);
+	json_decref(held);
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "api.h"
+#include "record/headers.h"
+
+
+typedef struct {
+    ngx_http_osb_public_t public;
+
+    ngx_str_t  route_header; /* its value */
+    ngx_uint_t port;
+    ngx_str_t  expires; /* base 36, empty without a signature */
+    ngx_str_t  signature;
+    ngx_uint_t browser; /* is for one */
+
+    /* of a refusal, next to the call's fault */
+    ngx_uint_t  status;
+    const char *code;
+    u_char      space[NGX_HTTP_OSB_EXPIRES_LEN + NGX_HTTP_OSB_LONG_SIG_LEN];
+} ngx_http_osb_link_t;
+
+
+static ngx_int_t
+ngx_http_osb_link_public(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
+static ngx_int_t
+ngx_http_osb_link_kind(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                       ngx_uint_t secure);
+static ngx_int_t
+ngx_http_osb_link_refuse(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                         ngx_uint_t status, const char *code, const char *field,
+                         const char *message);
+static ngx_int_t
+ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
+static u_char *
+ngx_http_osb_base36(u_char *p, uint64_t value);
+static ngx_int_t
+ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                      ngx_str_t *url);
+
+
+ngx_int_t
+ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
+{
+    json_t             *headers;
+    ngx_int_t           rc;
+    ngx_str_t           url, token;
+    ngx_http_osb_copy_t copy;
+    ngx_http_osb_link_t link;
+
+    ngx_memzero(&link, sizeof(ngx_http_osb_link_t));
+
+    link.port = ngx_http_osb_parse_port(port);
+
+    if (link.port == 0) {
+        ngx_http_osb_fault(&call->fault, "port",
+                           "a port is a number from 1 to 65535");
+        return ngx_http_osb_api_fault(call, NGX_HTTP_BAD_REQUEST,
+                                      "bad_argument");
+    }
+
+    if (ngx_http_osb_registry_route(call->zone, &call->id, &copy.record,
+                                    sizeof(copy)) != NGX_OK)
+    {
+        return ngx_http_osb_api_missing(call);
+    }
+
+    if (ngx_http_osb_record_place(&copy.record, link.port) == NULL) {
+        ngx_http_osb_fault(&call->fault, "port",
+                           "the sandbox does not expose this port");
+        return ngx_http_osb_api_fault(call, NGX_HTTP_FORBIDDEN, "not_exposed");
+    }
+
+    ngx_str_null(&url);
+
+    rc = ngx_http_osb_link_public(call, &link);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_osb_link_kind(call, &link, copy.record.secure);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_osb_link_sign(call, &link);
+    }
+
+    if (rc == NGX_OK && link.browser && !copy.record.secure) {
+
+        /* whoever has the address may enter: there is nothing to sign */
+
+        ngx_str_null(&link.expires);
+        ngx_str_null(&link.signature);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_osb_link_url(call, &link, &url);
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_osb_api_fault(call, link.status, link.code);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    headers = json_object();
+
+    if (link.public.mode == NGX_HTTP_OSB_MODE_HEADER) {
+        (void) json_object_set_new(headers, "OpenSandbox-Ingress-To",
+                                   json_stringn((char *) link.route_header.data,
+                                                link.route_header.len));
+    }
+
+    if (copy.record.secure && link.signature.len == 0) {
+        token = ngx_http_osb_text(&copy.record, &copy.record.token);
+        (void) json_object_set_new(
+            headers, "OpenSandbox-Secure-Access",
+            json_stringn((char *) token.data, token.len));
+    }
+
+    /* whoever gets a browser's link is not the caller of the API */
+
+    if (!link.browser &&
+        ngx_http_osb_headers_add(&copy.record, link.port, headers) != NGX_OK)
+    {
+        json_decref(headers);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_osb_api_send(call->request, NGX_HTTP_OK,
+                                 json_pack("{s:s%,s:o}", "endpoint",
+                                           (char *) url.data, url.len,
+                                           "headers", headers));
+}
+
+
+/* Reads "mode", and finds the address; NGX_DECLINED refuses the call. */
+
+static ngx_int_t
+ngx_http_osb_link_public(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
+{
+    ngx_int_t  rc;
+    ngx_str_t  value;
+    ngx_uint_t mode;
+
+    mode = 0;
+
+    if (ngx_http_osb_api_arg(call->request, "mode", &value) == NGX_OK) {
+        mode = ngx_http_osb_mode_value(&value);
+
+        if (mode == 0 || mode == NGX_HTTP_OSB_MODE_ANY) {
+            return ngx_http_osb_link_refuse(
+                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "mode",
+                "\"mode\" may be \"uri\", \"header\" or \"host\"");
+        }
+    }
+
+    rc = ngx_http_osb_public_of(call->request, mode, &link->public);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_osb_link_refuse(
+            call, link, NGX_HTTP_SERVICE_UNAVAILABLE, "no_public_address",
+            mode ? "mode" : "",
+            mode ? "the gateway has no public address for this mode"
+                 : "the gateway has no public address");
+    }
+
+    return rc;
+}
+
+
+/* Reads "link"; NGX_DECLINED as above. */
+
+static ngx_int_t
+ngx_http_osb_link_kind(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                       ngx_uint_t secure)
+{
+    ngx_str_t   value;
+    const char *message;
+
+    if (ngx_http_osb_api_arg(call->request, "link", &value) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    link->browser = 1;
+
+    if (value.len != 7 || ngx_strncmp(value.data, "browser", 7) != 0) {
+        message = "\"link\" may be \"browser\"";
+
+    } else if (secure &&
+               ngx_http_osb_api_arg(call->request, "expires", &value) != NGX_OK)
+    {
+        message = "a link for a browser needs \"expires\"";
+
+    } else if (link->public.mode == NGX_HTTP_OSB_MODE_HEADER) {
+        message = "a browser cannot send a routing header: ask for another "
+                  "\"mode\"";
+
+    } else {
+        return NGX_OK;
+    }
+
+    return ngx_http_osb_link_refuse(call, link, NGX_HTTP_BAD_REQUEST,
+                                    "bad_argument", "link", message);
+}
+
+
+/* Reads "expires" and "signature"; NGX_DECLINED as above. */
+
+static ngx_int_t
+ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
+{
+    u_char    *p, *last;
+    time_t     expires;
+    ngx_str_t  value;
+    ngx_uint_t form;
+
+    if (ngx_http_osb_api_arg(call->request, "expires", &value) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    expires = ngx_atotm(value.data, value.len);
+
+    if (expires < ngx_time()) {
+        return ngx_http_osb_link_refuse(
+            call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "expires",
+            "\"expires\" is a time to come, in unix seconds");
+    }
+
+    if (call->conf->keys.nelts == 0) {
+        return ngx_http_osb_link_refuse(
+            call, link, NGX_HTTP_SERVICE_UNAVAILABLE, "no_keys", "",
+            "the gateway has no keys to sign with");
+    }
+
+    form = NGX_HTTP_OSB_SHORT;
+
+    if (link->browser ||
+        (ngx_http_osb_api_arg(call->request, "signature", &value) == NGX_OK &&
+         value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0))
+    {
+        form = NGX_HTTP_OSB_LONG;
+    }
+
+    p = ngx_http_osb_base36(link->space, (uint64_t) expires);
+
+    link->expires.data = link->space;
+    link->expires.len = (size_t) (p - link->space);
+
+    last = ngx_http_osb_sign(p, call->conf->keys.elts, form, &call->id,
+                             link->port, &link->expires);
+    if (last == NULL) {
+        return NGX_ERROR;
+    }
+
+    link->signature.data = p;
+    link->signature.len = (size_t) (last - p);
+
+    return NGX_OK;
+}
+
+
+/* Makes the refusal; NGX_DECLINED. */
+
+static ngx_int_t
+ngx_http_osb_link_refuse(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                         ngx_uint_t status, const char *code, const char *field,
+                         const char *message)
+{
+    ngx_http_osb_fault(&call->fault, field, "%s", message);
+
+    link->status = status;
+    link->code = code;
+
+    return NGX_DECLINED;
+}
+
+
+static u_char *
+ngx_http_osb_base36(u_char *p, uint64_t value)
+{
+    u_char     buf[NGX_HTTP_OSB_EXPIRES_LEN];
+    ngx_uint_t n;
+
+    n = sizeof(buf);
+
+    do {
+        buf[--n] = "0123456789abcdefghijklmnopqrstuvwxyz"[value % 36];
+        value /= 36;
+    } while (value);
+
+    return ngx_cpymem(p, buf + n, sizeof(buf) - n);
+}
+
+
+/*
+ * Writes the route as text and as an address; NGX_DECLINED as above.  Clients
+ * put "http://" before an address and a path behind it, browsers open it.
+ */
+
+static ngx_int_t
+ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                      ngx_str_t *url)
+{
+    u_char    *p, *last, *name;
+    ngx_str_t  base;
+    ngx_uint_t below; /* the signature is in the path of the host */
+
+    const char *mark, *scheme, *slash;
+
+    base = link->public.base;
+
+    p = ngx_pnalloc(call->request->pool, 2 * (base.len + 256));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    name = p + base.len + 256;
+    mark = link->signature.len ? "-" : "";
+
+    below = link->browser && link->signature.len &&
+            link->public.mode == NGX_HTTP_OSB_MODE_HOST;
+
+    last = ngx_sprintf(name, "%V-%ui", &call->id, link->port);
+
+    if (!below) {
+        last = ngx_sprintf(last, "%s%V%s%V", mark, &link->expires, mark,
+                           &link->signature);
+    }
+
+    link->route_header.data = name;
+    link->route_header.len = (size_t) (last - name);
+
+    scheme = "";
+    slash = "";
+
+    if (link->browser) {
+        scheme =
+            (link->public.scheme ? link->public.https
+                                 : ngx_http_osb_client_https(call->request))
+                ? "https://"
+                : "http://";
+        slash = "/";
+    }
+
+    url->data = p;
+
+    if (link->public.mode == NGX_HTTP_OSB_MODE_HEADER) {
+        p = ngx_sprintf(p, "%V", &base);
+
+    } else if (link->public.mode == NGX_HTTP_OSB_MODE_HOST) {
+
+        /* RFC 1035, 2.3.4; and a dot would begin another label */
+
+        if (link->route_header.len > 63 ||
+            memchr(call->id.data, '.', call->id.len)) {
+            return ngx_http_osb_link_refuse(
+                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "id",
+                "the route does not fit in a label of a host name");
+        }
+
+        p = ngx_sprintf(p, "%s%V.%V%s", scheme, &link->route_header, &base,
+                        slash);
+
+        if (below) {
+            p = ngx_sprintf(p, ".opensandbox/%V/%V/", &link->expires,
+                            &link->signature);
+        }
+
+    } else {
+        mark = link->signature.len ? "/" : "";
+
+        p = ngx_sprintf(p, "%s%V/%V%s/%ui%s%V%s%V%s", scheme, &base, &call->id,
+                        memchr(base.data, '/', base.len) ? "/port" : "",
+                        link->port, mark, &link->expires, mark,
+                        &link->signature, slash);
+    }
+
+    url->len = (size_t) (p - url->data);
+
+    return NGX_OK;
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "api.h"
+
+
+/*
+ * A page of records.  It may be some 50 megabytes, so it goes out in pieces: as
+ * many records as one buffer has, and no more are read while the client has not
+ * taken them.  A page of one piece has a Content-Length.
+ */
+
+
+#define NGX_HTTP_OSB_PAGE     100
+#define NGX_HTTP_OSB_PAGE_MAX 1000
+
+/* what is copied out of the zone at a time */
+#define NGX_HTTP_OSB_PIECE         65536
+#define NGX_HTTP_OSB_PIECE_RECORDS 64
+
+#define NGX_HTTP_OSB_LIST_SLICE 2 /* milliseconds */
+
+
+typedef struct {
+    ngx_http_osb_call_t call;
+    ngx_uint_t          left; /* records of the page */
+    ngx_uint_t          flags;
+    ngx_str_t           after;
+    u_char             *records;
+    u_char             *text; /* a piece, in memory of its own */
+    size_t              len;
+    size_t              size;
+    ngx_buf_t           buf; /* of the piece on its way */
+    unsigned            begun : 1;
+    unsigned            ended : 1;
+    u_char              last[NGX_HTTP_OSB_ID_LEN];
+} ngx_http_osb_list_t;
+
+
+static ngx_int_t
+ngx_http_osb_list_arguments(ngx_http_osb_list_t *list);
+static ngx_int_t
+ngx_http_osb_list_begin(ngx_http_osb_list_t *list);
+static ngx_http_osb_list_t *
+ngx_http_osb_list_of(ngx_http_request_t *r);
+static void
+ngx_http_osb_list_event(ngx_http_request_t *r);
+static ngx_int_t
+ngx_http_osb_list_slice(ngx_http_osb_list_t *list);
+static ngx_int_t
+ngx_http_osb_list_send(ngx_http_osb_list_t *list);
+static ngx_int_t
+ngx_http_osb_list_piece(ngx_http_osb_list_t *list);
+static ngx_int_t
+ngx_http_osb_list_append(ngx_http_osb_list_t *list, const char *text,
+                         size_t len);
+static void
+ngx_http_osb_list_cleanup(void *data);
+
+
+ngx_int_t
+ngx_http_osb_api_list(ngx_http_osb_call_t *call)
+{
+    static ngx_str_t none; /* a collection has no tag */
+
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+    ngx_pool_cleanup_t  *cln;
+    ngx_http_osb_list_t *list;
+
+    r = call->request;
+
+    rc = ngx_http_osb_api_judge(r, &none);
+    if (rc != NGX_OK) {
+        return ngx_http_osb_api_refuted(call, rc, NULL);
+    }
+
+    list = ngx_pcalloc(r->pool, sizeof(ngx_http_osb_list_t));
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+
+    if (list == NULL || cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    list->call = *call;
+    list->call.body = NULL;
+
+    cln->handler = ngx_http_osb_list_cleanup;
+    cln->data = list;
+
+    if (ngx_http_osb_list_arguments(list) != NGX_OK) {
+        return ngx_http_osb_api_fault(&list->call, NGX_HTTP_BAD_REQUEST,
+                                      "bad_argument");
+    }
+
+    list->records = ngx_palloc(r->pool, NGX_HTTP_OSB_PIECE);
+
+    if (list->records == NULL || ngx_http_osb_list_piece(list) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_osb_list_begin(list);
+
+    if (rc == NGX_AGAIN) {
+        r->read_event_handler = ngx_http_test_reading;
+        r->write_event_handler = ngx_http_osb_list_event;
+
+        call->held = 1;
+        return NGX_DONE;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_osb_list_arguments(ngx_http_osb_list_t *list)
+{
+    ngx_int_t           limit;
+    ngx_str_t           value;
+    ngx_http_request_t *r;
+
+    r = list->call.request;
+
+    list->left = NGX_HTTP_OSB_PAGE;
+    list->after.data = list->last;
+    list->flags = ngx_http_osb_api_flags(&list->call);
+
+    if (ngx_http_osb_api_arg(r, "limit", &value) == NGX_OK && value.len) {
+        limit = ngx_atoi(value.data, value.len);
+
+        if (limit < 1 || limit > NGX_HTTP_OSB_PAGE_MAX) {
+            ngx_http_osb_fault(&list->call.fault, "limit",
+                               "a page has 1 to %d records",
+                               NGX_HTTP_OSB_PAGE_MAX);
+            return NGX_ERROR;
+        }
+
+        list->left = (ngx_uint_t) limit;
+    }
+
+    if (ngx_http_osb_api_arg(r, "after", &value) == NGX_OK && value.len) {
+        if (!ngx_http_osb_valid_id(&value)) {
+            ngx_http_osb_fault(&list->call.fault, "after",
+                               "\"after\" is the id of a sandbox");
+            return NGX_ERROR;
+        }
+
+        ngx_strlow(list->last, value.data, value.len);
+        list->after.len = value.len;
+    }
+
+    return NGX_OK;
+}
+
+
+/* The header, and what can be sent at once. */
+
+static ngx_int_t
+ngx_http_osb_list_begin(ngx_http_osb_list_t *list)
+{
+    ngx_int_t           rc;
+    ngx_http_request_t *r;
+
+    r = list->call.request;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = list->ended ? (off_t) list->len : -1;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    rc = ngx_http_osb_list_send(list);
+
+    return rc == NGX_OK ? ngx_http_osb_list_slice(list) : rc;
+}
+
+
+/* The context of the module is a route's, so it is found by its cleanup. */
+
+static ngx_http_osb_list_t *
+ngx_http_osb_list_of(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_osb_list_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_osb_list_event(ngx_http_request_t *r)
+{
+    ngx_int_t            rc;
+    ngx_event_t         *wev;
+    ngx_http_osb_list_t *list;
+
+    wev = r->connection->write;
+    list = ngx_http_osb_list_of(r);
+
+    if (wev->timedout) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, NGX_ETIMEDOUT,
+                      "client timed out");
+        r->connection->timedout = 1;
+        ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
+        return;
+    }
+
+    rc = ngx_http_output_filter(r, NULL);
+
+    if (rc != NGX_ERROR) {
+        rc = ngx_http_osb_list_slice(list);
+    }
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_finalize_request(r, rc);
+    }
+}
+
+
+/*
+ * Pieces, until the client has enough for now or others of the worker have
+ * waited enough: then NGX_AGAIN.
+ */
+
+static ngx_int_t
+ngx_http_osb_list_slice(ngx_http_osb_list_t *list)
+{
+    int64_t                   end, now;
+    ngx_event_t              *wev;
+    struct timespec           ts;
+    ngx_http_request_t       *r;
+    ngx_http_core_loc_conf_t *clcf;
+
+    r = list->call.request;
+    wev = r->connection->write;
+    end = 0;
+
+    for (;;) {
+        if (list->buf.pos < list->buf.last) {
+            break;
+        }
+
+        if (list->ended) {
+            if (wev->timer_set) {
+                ngx_del_timer(wev);
+            }
+
+            return NGX_OK;
+        }
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        now = (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+
+        if (end == 0) {
+            end = now + NGX_HTTP_OSB_LIST_SLICE;
+
+        } else if (now >= end) {
+            ngx_post_event(wev, &ngx_posted_next_events);
+            break;
+        }
+
+        if (ngx_http_osb_list_piece(list) != NGX_OK ||
+            ngx_http_osb_list_send(list) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (!wev->delayed) {
+        ngx_add_timer(wev, clcf->send_timeout);
+    }
+
+    if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_osb_list_send(ngx_http_osb_list_t *list)
+{
+    ngx_buf_t          *b;
+    ngx_chain_t         out;
+    ngx_http_request_t *r;
+
+    r = list->call.request;
+    b = &list->buf;
+
+    ngx_memzero(b, sizeof(ngx_buf_t));
+
+    b->start = list->text;
+    b->pos = list->text;
+    b->last = list->text + list->len;
+    b->end = b->last;
+    b->temporary = 1;
+    b->flush = !list->ended;
+    b->last_buf = (list->ended && r == r->main);
+    b->last_in_chain = list->ended;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out) == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+/* Makes the next piece of text. */
+
+static ngx_int_t
+ngx_http_osb_list_piece(ngx_http_osb_list_t *list)
+{
+    char                  *text;
+    size_t                 len;
+    ngx_int_t              rc;
+    ngx_str_t              id;
+    ngx_uint_t             n;
+    ngx_http_osb_record_t *record;
+
+    n = ngx_http_osb_registry_list(
+        list->call.zone, &list->after, list->records, NGX_HTTP_OSB_PIECE,
+        ngx_min(list->left, NGX_HTTP_OSB_PIECE_RECORDS));
+
+    record = (ngx_http_osb_record_t *) list->records;
+
+    list->len = 0;
+    list->ended = (n == 0 || n == list->left);
+    list->left -= n;
+    rc = NGX_OK;
+
+    if (!list->begun) {
+        rc = ngx_http_osb_list_append(list, "{\"sandboxes\":[", 14);
+    }
+
+    while (n-- && rc == NGX_OK) {
+
+        if (list->begun) {
+            rc = ngx_http_osb_list_append(list, ",", 1);
+        }
+
+        list->begun = 1;
+        text = ngx_http_osb_record_text(record, list->flags, &len);
+
+        if (text == NULL || ngx_http_osb_list_append(list, text, len) != NGX_OK)
+        {
+            rc = NGX_ERROR;
+        }
+
+        free(text);
+
+        id = ngx_http_osb_text(record, &record->id);
+        list->after.len = id.len;
+        ngx_memcpy(list->last, id.data, id.len);
+
+        record = ngx_http_osb_next_record(record);
+    }
+
+    if (rc != NGX_OK || !list->ended) {
+        return rc;
+    }
+
+    if (list->left == 0) {
+        len = (size_t) (ngx_sprintf(list->records, "],\"next\":\"%V\"}\n",
+                                    &list->after) -
+                        list->records);
+
+        return ngx_http_osb_list_append(list, (char *) list->records, len);
+    }
+
+    return ngx_http_osb_list_append(list, "]}\n", 3);
+}
+
+
+static ngx_int_t
+ngx_http_osb_list_append(ngx_http_osb_list_t *list, const char *text,
+                         size_t len)
+{
+    u_char *p;
+
+    if (list->len + len > list->size) {
+        p = realloc(list->text, 2 * (list->len + len));
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        list->text = p;
+        list->size = 2 * (list->len + len);
+    }
+
+    ngx_memcpy(list->text + list->len, text, len);
+    list->len += len;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_osb_list_cleanup(void *data)
+{
+    ngx_http_osb_list_t *list = data;
+
+    free(list->text);
+}

@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "renew/renew.h"
+
+
+/*
+ * A request on its way: its context, from the route to the peer that the stock
+ * proxy is to use.
+ */
+
+
+static ngx_int_t
+ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static ngx_http_osb_ctx_t *
+ngx_http_osb_clone(ngx_http_request_t *r);
+static ngx_uint_t
+ngx_http_osb_alive(ngx_http_request_t *r);
+static ngx_http_osb_status_e
+ngx_http_osb_resolve(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static ngx_int_t
+ngx_http_osb_resolve_large(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                           ngx_http_osb_zone_t *zone);
+static ngx_http_osb_ctx_t *
+ngx_http_osb_routed_ctx(ngx_http_request_t *r);
+static ngx_uint_t
+ngx_http_osb_early(ngx_http_request_t *r);
+static ngx_http_osb_ctx_t *
+ngx_http_osb_make_ctx(ngx_http_request_t *r);
+static void
+ngx_http_osb_settle(ngx_http_request_t *r);
+static ngx_http_osb_ctx_t *
+ngx_http_osb_attach(ngx_http_request_t *r);
+static ngx_http_osb_ctx_t *
+ngx_http_osb_former_ctx(ngx_http_request_t *r);
+static void
+ngx_http_osb_cleanup(void *data);
+static ngx_http_osb_ctx_t *
+ngx_http_osb_new_ctx(ngx_log_t *log);
+static void
+ngx_http_osb_free_ctx(ngx_http_osb_ctx_t *ctx);
+
+
+#ifdef __SANITIZE_ADDRESS__
+#define NGX_HTTP_OSB_SPARE 0 /* a context is one of malloc()'s */
+#else
+#define NGX_HTTP_OSB_SPARE 256
+#endif
+
+
+/* contexts to be used again, by their former */
+static ngx_http_osb_ctx_t *ngx_http_osb_spare;
+static ngx_uint_t          ngx_http_osb_nspare;
+
+
+static ngx_http_complex_value_t ngx_http_osb_alive_body = {
+    ngx_string("OK"), NULL, NULL, NULL, {0}};
+
+
+ngx_int_t
+ngx_http_osb_handler(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t      *ctx;
+    ngx_http_osb_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->mode == 0) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_osb_alive(r)) {
+        ngx_http_finalize_request(
+            r, ngx_http_send_response(r, NGX_HTTP_OK, NULL,
+                                      &ngx_http_osb_alive_body));
+        return NGX_DONE;
+    }
+
+    ctx = ngx_http_osb_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->passed = 1;
+
+    if (ctx->strays) {
+
+        /* once more, by the location of the sandbox itself */
+
+        ctx->strays = 0;
+        ctx->strayed = 1;
+
+        (void) ngx_http_internal_redirect(r, &ctx->route.prefix, NULL);
+        ngx_http_finalize_request(r, NGX_DONE);
+
+        return NGX_DONE;
+    }
+
+    return ngx_http_osb_pass(r, ctx);
+}
+
+
+/* To the sandbox, or to what is said instead. */
+
+static ngx_int_t
+ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+{
+    ngx_int_t rc;
+
+    if (r != r->main) {
+        ngx_http_osb_settle(r);
+    }
+
+    if (ctx->status == NGX_HTTP_OSB_OK && ctx->record == NULL) {
+        ctx->status = ngx_http_osb_resolve(r, ctx);
+    }
+
+    /* whatever becomes of the request, nobody else is to see its cookie */
+
+    if (ngx_http_osb_cookie_cut(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->status == NGX_HTTP_OSB_OK && ctx->link) {
+        ngx_http_finalize_request(r, ngx_http_osb_link_follow(r, ctx));
+        return NGX_DONE;
+    }
+
+    if (ctx->status == NGX_HTTP_OSB_OK) {
+        if (ngx_http_osb_keep_prefix(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (ngx_http_osb_follow_offer(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        rc = ngx_http_osb_link_open(r, ctx);
+
+        if (rc != NGX_DECLINED) {
+            ngx_http_finalize_request(r, rc);
+            return NGX_DONE;
+        }
+    }
+
+    if (ctx->status == NGX_HTTP_OSB_OK) {
+        rc = ngx_http_osb_hold(r, ctx);
+
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        if (rc == NGX_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (ctx->status != NGX_HTTP_OSB_OK) {
+        rc = ngx_http_osb_cors_preflight(r);
+
+        if (rc != NGX_DECLINED) {
+            ctx->status = NGX_HTTP_OSB_OK;
+            ngx_http_finalize_request(r, rc);
+            return NGX_DONE;
+        }
+
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "opensandbox: %V, sandbox \"%V\", port %ui%s%s",
+                      ngx_http_osb_status_name(ctx->status), &ctx->id,
+                      ctx->route.port, ctx->reason ? ": " : "",
+                      ctx->reason ? ctx->reason : "");
+
+        return (ngx_int_t) ngx_http_osb_http_status(ctx->status);
+    }
+
+    ngx_http_osb_renew(r, ctx);
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * A subrequest has its headers in common with its parents, the cookie among
+ * them: what it may mean to those is found out before it is cut.
+ */
+
+static void
+ngx_http_osb_settle(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t *ctx;
+
+    while ((r = r->parent) != NULL) {
+        ctx = ngx_http_osb_routed_ctx(r);
+
+        if (ctx && !ctx->passed && !ctx->strays &&
+            ctx->status == NGX_HTTP_OSB_OK && ctx->record == NULL)
+        {
+            ctx->passed = 1;
+            ctx->status = ngx_http_osb_resolve(r, ctx);
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_osb_proxy(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t       *ctx;
+    ngx_http_osb_loc_conf_t  *olcf;
+    ngx_http_osb_main_conf_t *omcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_osb_clone(r);
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (olcf->handler == NULL) {
+
+        /* of two "if" blocks that apply, the last one has no handler */
+
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "opensandbox: the \"if\" block that applies last has "
+                      "no \"proxy_pass\" or the like, but another one has");
+
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->mode == NGX_HTTP_OSB_MODE_URI && !ctx->swapped) {
+
+        /* a header for the sandbox may hold it: it is still the client's */
+
+        omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+        (void) ngx_http_get_indexed_variable(r, omcf->request_uri);
+
+        /* until the proxy has made its request, see restore_uri() */
+
+        ctx->uri = r->unparsed_uri;
+        ctx->swapped = 1;
+
+        r->unparsed_uri = ctx->rest;
+        r->valid_unparsed_uri = 1;
+    }
+
+    ctx->proxied = 1;
+
+#if (NGX_HTTP_CACHE)
+    /* an error page may be had after an answer from the cache */
+    r->cached = 0;
+#endif
+
+    return olcf->handler(r);
+}
+
+
+/*
+ * The context of a subrequest that continues its parent in this very place (a
+ * further slice, the update of a stale cache entry).  It asks the same sandbox.
+ */
+
+static ngx_http_osb_ctx_t *
+ngx_http_osb_clone(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t *ctx, *parent;
+
+    parent = r->parent ? ngx_http_get_module_ctx(r->parent,
+                                                 ngx_http_opensandbox_module)
+                       : NULL;
+
+    if (parent == NULL || parent->peer.sockaddr == NULL) {
+        return NULL;
+    }
+
+    ctx = ngx_http_osb_attach(r);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    /* it ends before its parent, whose id and record it shares */
+
+    ctx->mode = parent->mode;
+    ctx->route = parent->route;
+    ctx->id = parent->id;
+    ctx->prefix = parent->prefix;
+    ctx->rest = parent->rest;
+    ctx->keep = parent->keep;
+
+    ctx->record = parent->record;
+    ctx->place = parent->place;
+    ctx->resolved = parent->resolved;
+    ctx->nresolved = parent->nresolved;
+    ctx->current = parent->current;
+
+    ctx->http_version = parent->http_version;
+    ctx->passed = 1;
+
+    return ngx_http_osb_peer(r, ctx) == NGX_OK ? ctx : NULL;
+}
+
+
+/* A load balancer's question; it names no sandbox and needs no route. */
+
+static ngx_uint_t
+ngx_http_osb_alive(ngx_http_request_t *r)
+{
+    static ngx_str_t path = ngx_string("/status.ok");
+
+    return (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) &&
+           r->uri.len == path.len &&
+           ngx_strncmp(r->uri.data, path.data, path.len) == 0;
+}
+
+
+/* Route to record to verdict to place. */
+
+static ngx_http_osb_status_e
+ngx_http_osb_resolve(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+{
+    ngx_int_t                 rc;
+    ngx_http_osb_main_conf_t *omcf;
+
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
+    ctx->record = (ngx_http_osb_record_t *) ctx->space;
+
+    rc = ngx_http_osb_registry_route(omcf->zone, &ctx->id, ctx->record,
+                                     sizeof(ctx->space));
+
+    if (rc == NGX_AGAIN) {
+        rc = ngx_http_osb_resolve_large(r, ctx, omcf->zone);
+    }
+
+    if (rc == NGX_OK) {
+        return ngx_http_osb_access(r, ctx);
+    }
+
+    ctx->record = NULL;
+
+    if (rc == NGX_ERROR) {
+        ctx->reason = "no memory";
+        return NGX_HTTP_OSB_NOT_READY;
+    }
+
+    return NGX_HTTP_OSB_NOT_FOUND;
+}
+
+
+/* A record that the context has no room for. */
+
+static ngx_int_t
+ngx_http_osb_resolve_large(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                           ngx_http_osb_zone_t *zone)
+{
+    ngx_int_t           rc;
+    ngx_http_osb_copy_t copy;
+
+    rc =
+        ngx_http_osb_registry_route(zone, &ctx->id, &copy.record, sizeof(copy));
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->record = ngx_palloc(r->pool, copy.record.size);
+    if (ctx->record == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ctx->record, &copy, copy.record.size);
+
+    return NGX_OK;
+}
+
+
+ngx_http_osb_ctx_t *
+ngx_http_osb_ctx(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t *ctx;
+
+    for (;;) {
+        if (ngx_http_osb_early(r)) {
+            return NULL;
+        }
+
+        ctx = ngx_http_osb_routed_ctx(r);
+
+        if (ctx || r == r->main) {
+            return ctx;
+        }
+
+        r = r->parent;
+    }
+}
+
+
+/* Of the request itself, in the location that it has come to. */
+
+static ngx_http_osb_ctx_t *
+ngx_http_osb_routed_ctx(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t      *ctx;
+    ngx_http_osb_loc_conf_t *olcf;
+
+    ctx = ngx_http_osb_own_ctx(r);
+
+    if (ctx == NULL) {
+        return ngx_http_osb_make_ctx(r);
+    }
+
+    if (ctx->passed ||
+        ctx != ngx_http_get_module_ctx(r, ngx_http_opensandbox_module))
+    {
+        return ctx;
+    }
+
+    /* a variable has read the route; "rewrite" may have changed it since */
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->mode == 0) {
+        ngx_http_set_ctx(r, NULL, ngx_http_opensandbox_module);
+        return NULL;
+    }
+
+    if (olcf != ctx->location || r->uri.data != ctx->from.data ||
+        r->uri.len != ctx->from.len)
+    {
+        ngx_http_osb_read_route(r, olcf, ctx);
+    }
+
+    return ctx;
+}
+
+
+/*
+ * Whether a request has not come to its location yet: neither the one that it
+ * was redirected from nor its parent's says where it goes.
+ */
+
+static ngx_uint_t
+ngx_http_osb_early(ngx_http_request_t *r)
+{
+    ngx_http_core_main_conf_t *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    return r->phase_handler <
+           (ngx_int_t) cmcf->phase_engine.location_rewrite_index;
+}
+
+
+static ngx_http_osb_ctx_t *
+ngx_http_osb_make_ctx(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t      *ctx, *former;
+    ngx_http_osb_loc_conf_t *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (olcf->mode == 0) {
+        return NULL;
+    }
+
+    former = r->internal ? ngx_http_osb_former_ctx(r) : NULL;
+
+    if (former) {
+
+        /* the proxy may have given up before it made its request */
+        ngx_http_osb_restore_uri(r, former);
+    }
+
+    if (former == NULL && r->parent) {
+        former = ngx_http_osb_ctx(r->parent);
+    }
+
+    ctx = ngx_http_osb_attach(r);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->former = former;
+    ctx->http_version = r->http_version;
+
+    ngx_http_osb_read_route(r, olcf, ctx);
+
+    return ctx;
+}
+
+
+/* An empty context of the request, which is freed with the pool. */
+
+static ngx_http_osb_ctx_t *
+ngx_http_osb_attach(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_osb_ctx_t *ctx;
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = ngx_http_osb_new_ctx(r->connection->log);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(ctx, offsetof(ngx_http_osb_ctx_t, folded));
+
+    ctx->request = r;
+
+    cln->handler = ngx_http_osb_cleanup;
+    cln->data = ctx;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+
+    return ctx;
+}
+
+
+ngx_http_osb_ctx_t *
+ngx_http_osb_own_ctx(ngx_http_request_t *r)
+{
+    ngx_http_osb_ctx_t      *ctx;
+    ngx_http_osb_loc_conf_t *olcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
+
+    if (ctx || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* an internal redirect has cleared the contexts */
+
+    ctx = ngx_http_osb_former_ctx(r);
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+
+    if (ctx && ctx->strayed && olcf->mode) {
+        ctx->strayed = 0;
+        ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
+        return ctx;
+    }
+
+    return olcf->mode ? NULL : ctx;
+}
+
+
+/* The request's latest; its subrequests' lie in the same pool. */
+
+static ngx_http_osb_ctx_t *
+ngx_http_osb_former_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_osb_ctx_t *ctx;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_osb_cleanup) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (ctx->request == r) {
+            return ctx;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Also marks the context among the pool's cleanups. */
+
+static void
+ngx_http_osb_cleanup(void *data)
+{
+    ngx_http_osb_ctx_t *ctx = data;
+
+    if (ctx->watched) {
+        ngx_http_osb_stream_close(ctx);
+    }
+
+    ngx_http_osb_release(ctx);
+
+    ngx_http_osb_free_ctx(ctx);
+}
+
+
+/*
+ * Contexts are used again, as nginx does with connections: in a request's pool
+ * one would make most requests need a third block of it, and malloc() has no
+ * short way for as many as are open at once.
+ */
+
+static ngx_http_osb_ctx_t *
+ngx_http_osb_new_ctx(ngx_log_t *log)
+{
+    ngx_http_osb_ctx_t *ctx;
+
+    ctx = ngx_http_osb_spare;
+
+    if (ctx == NULL) {
+        return ngx_alloc(sizeof(ngx_http_osb_ctx_t), log);
+    }
+
+    ngx_http_osb_spare = ctx->former;
+    ngx_http_osb_nspare--;
+
+    return ctx;
+}
+
+
+static void
+ngx_http_osb_free_ctx(ngx_http_osb_ctx_t *ctx)
+{
+    if (ngx_http_osb_nspare == NGX_HTTP_OSB_SPARE) {
+        ngx_free(ctx);
+        return;
+    }
+
+    ctx->former = ngx_http_osb_spare;
+    ngx_http_osb_spare = ctx;
+    ngx_http_osb_nspare++;
+}
+
+
+void
+ngx_http_osb_restore_uri(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+{
+    if (ctx->swapped) {
+        r->unparsed_uri = ctx->uri;
+        ctx->swapped = 0;
+    }
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "module.h"
+
+
+/* the block that is being read: a JSON record, judged as any other */
+typedef struct {
+    ngx_str_t id;
+    json_t   *object;
+    ngx_str_t policy;
+
+    ngx_http_osb_main_conf_t *conf;
+} ngx_http_osb_block_t;
+
+
+typedef struct {
+    const char *name;
+    const char *key;
+    ngx_uint_t  min;
+    ngx_uint_t  max;
+    json_t *(*value)(json_t *old, ngx_str_t *args, ngx_uint_t n);
+} ngx_http_osb_line_t;
+
+
+static char *
+ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf);
+static json_t *
+ngx_http_osb_line_text(json_t *old, ngx_str_t *args, ngx_uint_t n);
+static json_t *
+ngx_http_osb_line_list(json_t *old, ngx_str_t *args, ngx_uint_t n);
+static json_t *
+ngx_http_osb_line_map(json_t *old, ngx_str_t *args, ngx_uint_t n);
+static json_t *
+ngx_http_osb_line_flag(json_t *old, ngx_str_t *args, ngx_uint_t n);
+static json_t *
+ngx_http_osb_line_header(json_t *old, ngx_str_t *args, ngx_uint_t n);
+static void
+ngx_http_osb_block_free(void *data);
+
+
+static ngx_http_osb_line_t ngx_http_osb_lines[] = {
+    {"endpoint", "endpoint", 1, 1, ngx_http_osb_line_text},
+    {"expose", "expose", 1, 256, ngx_http_osb_line_list},
+    {"port_map", "portMap", 2, 2, ngx_http_osb_line_map},
+    {"ready", "ready", 1, 1, ngx_http_osb_line_flag},
+    {"access_token", "accessToken", 1, 1, ngx_http_osb_line_text},
+    {"expires_at", "expiresAt", 1, 1, ngx_http_osb_line_text},
+    {"host_header", "hostHeader", 1, 1, ngx_http_osb_line_text},
+    {"keep_prefix", "keepPrefix", 1, 1, ngx_http_osb_line_flag},
+    {"endpoint_header", "endpointHeaders", 3, 3, ngx_http_osb_line_header},
+    {"policy", "policy", 1, 1, ngx_http_osb_line_text},
+    {NULL, NULL, 0, 0, NULL}};
+
+
+char *
+ngx_http_osb_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_osb_main_conf_t *omcf = conf;
+
+    char                  *rv;
+    ngx_str_t             *value;
+    ngx_conf_t             save;
+    ngx_str_node_t        *node;
+    ngx_pool_cleanup_t    *cln;
+    ngx_http_osb_block_t   block;
+    ngx_http_osb_fault_t   fault;
+    ngx_http_osb_record_t *record, **declared;
+
+    omcf->used = 1;
+
+    value = cf->args->elts;
+
+    if (!ngx_http_osb_valid_id(&value[1])) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid sandbox id \"%V\", it must have 1 to 63 "
+                           "letters, digits, dots and hyphens",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    block.conf = omcf;
+    ngx_str_null(&block.policy);
+
+    block.id = value[1];
+    ngx_strlow(block.id.data, block.id.data, block.id.len);
+
+    if (ngx_http_osb_names_find(&omcf->ids, &block.id)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate sandbox \"%V\"",
+                           &block.id);
+        return NGX_CONF_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    block.object = json_object();
+    if (block.object == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_osb_block_free;
+    cln->data = block.object;
+
+    save = *cf;
+    cf->handler = ngx_http_osb_block_line;
+    cf->handler_conf = (void *) &block;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    record =
+        ngx_http_osb_record_parse(cf->pool, block.object, &block.id, 0, &fault);
+    if (record == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "sandbox \"%V\": %s",
+                           &block.id, fault.message);
+        return NGX_CONF_ERROR;
+    }
+
+    node = ngx_palloc(cf->pool, sizeof(ngx_str_node_t));
+    declared = ngx_array_push(&omcf->declared);
+
+    if (node == NULL || declared == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *declared = record;
+    ngx_http_osb_names_add(&omcf->ids, node, &block.id);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
+{
+    ngx_http_osb_block_t *block = conf;
+
+    json_t                *part, *old;
+    ngx_str_t             *value;
+    ngx_uint_t             n;
+    ngx_http_osb_line_t   *line;
+    ngx_http_osb_fault_t   fault;
+    ngx_http_osb_record_t *record;
+
+    value = cf->args->elts;
+    n = cf->args->nelts - 1;
+
+    if (ngx_strcmp(value[0].data, "include") == 0 && n == 1) {
+        return ngx_conf_include(cf, dummy, conf);
+    }
+
+    if (ngx_strcmp(value[0].data, "policy") == 0 && n == 1) {
+
+        if (block->policy.len) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" directive is duplicate", &value[0]);
+            return NGX_CONF_ERROR;
+        }
+
+        block->policy = value[1];
+
+        if (ngx_http_osb_policy_use(cf, block->conf, &value[1]) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    for (line = ngx_http_osb_lines; line->name; line++) {
+        if (ngx_strcmp(value[0].data, line->name) == 0) {
+            break;
+        }
+    }
+
+    if (line->name == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown directive \"%V\" in "
+                           "\"opensandbox_sandbox\"",
+                           &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (n < line->min || n > line->max) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number of arguments in \"%V\" directive",
+                           &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    old = json_object_get(block->object, line->key);
+
+    if (old && !json_is_object(old) && !json_is_array(old)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" directive is duplicate", &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (json_object_set_new(block->object, line->key,
+                            line->value(old, &value[1], n)) != 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    part = json_pack("{s:O}", line->key,
+                     json_object_get(block->object, line->key));
+
+    record =
+        ngx_http_osb_record_parse(cf->temp_pool, part, &block->id, 1, &fault);
+    json_decref(part);
+
+    if (record == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "sandbox \"%V\": \"%V\": %s",
+                           &block->id, &value[0], fault.message);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static json_t *
+ngx_http_osb_line_text(json_t *old, ngx_str_t *args, ngx_uint_t n)
+{
+    return json_stringn((char *) args->data, args->len);
+}
+
+
+static json_t *
+ngx_http_osb_line_list(json_t *old, ngx_str_t *args, ngx_uint_t n)
+{
+    json_t    *list;
+    ngx_uint_t i;
+
+    list = old ? json_incref(old) : json_array();
+
+    for (i = 0; i < n; i++) {
+        if (json_array_append_new(
+                list, json_stringn((char *) args[i].data, args[i].len)) != 0)
+        {
+            json_decref(list);
+            return NULL;
+        }
+    }
+
+    return list;
+}
+
+
+static json_t *
+ngx_http_osb_line_map(json_t *old, ngx_str_t *args, ngx_uint_t n)
+{
+    json_t *map;
+
+    map = old ? json_incref(old) : json_object();
+
+    if (json_object_set_new(map, (char *) args[0].data,
+                            json_stringn((char *) args[1].data, args[1].len)) !=
+        0)
+    {
+        json_decref(map);
+        return NULL;
+    }
+
+    return map;
+}
+
+
+static json_t *
+ngx_http_osb_line_flag(json_t *old, ngx_str_t *args, ngx_uint_t n)
+{
+    if (ngx_strcmp(args->data, "on") == 0) {
+        return json_true();
+    }
+
+    if (ngx_strcmp(args->data, "off") == 0) {
+        return json_false();
+    }
+
+    return NULL;
+}
+
+
+/* PORT NAME VALUE */
+
+static json_t *
+ngx_http_osb_line_header(json_t *old, ngx_str_t *args, ngx_uint_t n)
+{
+    json_t *map, *headers;
+
+    map = old ? json_incref(old) : json_object();
+    headers = json_object_get(map, (char *) args[0].data);
+
+    if (headers == NULL) {
+        headers = json_object();
+        (void) json_object_set_new(map, (char *) args[0].data, headers);
+    }
+
+    /* a name that stands there twice is no way to have two values */
+
+    if (json_object_get(headers, (char *) args[1].data) ||
+        json_object_set_new(headers, (char *) args[1].data,
+                            json_stringn((char *) args[2].data, args[2].len)) !=
+            0)
+    {
+        json_decref(map);
+        return NULL;
+    }
+
+    return map;
+}
+
+
+static void
+ngx_http_osb_block_free(void *data)
+{
+    json_decref(data);
+}

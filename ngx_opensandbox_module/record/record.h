@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OSB_RECORD_RECORD_H_INCLUDED_
+#define _NGX_HTTP_OSB_RECORD_RECORD_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <jansson.h>
+
+
+/* the largest record, strings included, its policy not; it must fit a stack
+ * buffer */
+#define NGX_HTTP_OSB_RECORD_SIZE 4096
+
+/* a token, or a host */
+#define NGX_HTTP_OSB_TEXT_LEN 255
+
+/* a policy's text, and what a whole record may take; offsets have 16 bits */
+#define NGX_HTTP_OSB_POLICY_SIZE  49152
+#define NGX_HTTP_OSB_POLICY_RULES 4096
+#define NGX_HTTP_OSB_RECORD_MAX \
+    (NGX_HTTP_OSB_RECORD_SIZE + NGX_HTTP_OSB_POLICY_SIZE)
+
+/* connect(2) wants path and generation within sun_path */
+#define NGX_HTTP_OSB_UNIX_LEN 96
+
+/* the end of a sandbox that has none */
+#define NGX_HTTP_OSB_NEVER INT64_MAX
+
+#define NGX_HTTP_OSB_SHOW_SECRETS 1
+#define NGX_HTTP_OSB_NO_POLICY    2
+
+
+typedef enum {
+    NGX_HTTP_OSB_PLACE_NONE = 0,
+    NGX_HTTP_OSB_PLACE_INET,
+    NGX_HTTP_OSB_PLACE_INET6,
+    NGX_HTTP_OSB_PLACE_NAME,
+    NGX_HTTP_OSB_PLACE_UNIX
+} ngx_http_osb_kind_e;
+
+
+/* a string inside a record: offset from the record's start, and length */
+typedef struct {
+    uint16_t offset;
+    uint16_t len;
+} ngx_http_osb_text_t;
+
+
+/*
+ * Where connections go.  The port, in host order, is 0 for the route's own; the
+ * text is an address in network order, a host name or a path.
+ */
+typedef struct {
+    uint16_t            from;
+    uint16_t            port;
+    uint16_t            kind;
+    ngx_http_osb_text_t text;
+} ngx_http_osb_place_t;
+
+
+typedef struct {
+    uint16_t first;
+    uint16_t last;
+} ngx_http_osb_range_t;
+
+
+/*
+ * A sandbox's record, one piece of memory without pointers, so that it can be
+ * copied into and out of shared memory with its strings, the id first.  The
+ * registry sets the generation: two records with the same generation lead to
+ * the same place and admit the same people.
+ */
+typedef struct {
+    uint64_t generation;
+    int64_t  expires; /* unix seconds */
+    uint32_t epoch;   /* of the declared records, when it was written */
+    uint16_t size;
+    uint16_t lean; /* the size without the policy's JSON, which stands last */
+
+    /* another for each policy that the sandbox has had; set by the registry */
+    uint32_t edition;
+
+    uint16_t nranges;
+    uint16_t ranges; /* offset */
+    uint16_t nplaces;
+    uint16_t places; /* offset of the port map */
+
+    uint16_t ready : 1;
+    uint16_t secure : 1;
+    uint16_t limited : 1;  /* to the ranges */
+    uint16_t declared : 1; /* by the configuration */
+
+    /* whether the path goes on unstripped, where the record says so */
+    uint16_t keeps : 1;
+    uint16_t keep : 1;
+
+    ngx_http_osb_text_t  id;
+    ngx_http_osb_text_t  token;
+    ngx_http_osb_text_t  host;
+    ngx_http_osb_text_t  headers; /* JSON, see record/headers.h */
+    ngx_http_osb_place_t endpoint;
+} ngx_http_osb_record_t;
+
+
+/*
+ * What is wrong with a record: the JSON key, and a sentence.  A good one may
+ * have warnings: what of its policy was taken in another sense than written,
+ * a JSON array as text in the pool.
+ */
+typedef struct {
+    char      field[64];
+    char      message[256];
+    ngx_str_t warnings;
+} ngx_http_osb_fault_t;
+
+
+/*
+ * Builds a record from a JSON object.  The id, folded to lower case already,
+ * is the one of the URL or block; where it is NULL the object must have one.
+ * With partial, missing keys are no fault.  The record is in the pool; NULL
+ * with fault->message set if the object is bad, empty if memory is short.
+ */
+ngx_http_osb_record_t *
+ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
+                          ngx_uint_t partial, ngx_http_osb_fault_t *fault);
+
+/* The record's policy, as JSON in its own memory; empty without one. */
+ngx_str_t
+ngx_http_osb_policy_of(ngx_http_osb_record_t *record);
+
+/* The record with another policy, in the pool; NULL if memory is short. */
+ngx_http_osb_record_t *
+ngx_http_osb_record_policy(ngx_pool_t *pool, ngx_http_osb_record_t *record,
+                           ngx_str_t *policy);
+
+/*
+ * A policy's document as compact JSON text, in the pool; rules is the sidecar's
+ * own struct.  NGX_DECLINED if it is larger than a record can hold.
+ */
+struct rules;
+
+ngx_int_t
+ngx_http_osb_policy_text(ngx_pool_t *pool, const struct rules *rules,
+                         ngx_str_t *text);
+
+/* The record as a new JSON object, for the caller to release; or NULL. */
+json_t *
+ngx_http_osb_record_json(ngx_http_osb_record_t *record, ngx_uint_t flags);
+
+/*
+ * The record as compact JSON text, for the caller to free(); or NULL.  A given
+ * record has one such text, whichever way it came.
+ */
+char *
+ngx_http_osb_record_text(ngx_http_osb_record_t *record, ngx_uint_t flags,
+                         size_t *len);
+
+/* One of a record's strings, in the record's own memory. */
+ngx_str_t
+ngx_http_osb_text(ngx_http_osb_record_t *record, ngx_http_osb_text_t *text);
+
+/*
+ * The place of a port; NULL if the port is not exposed, or a port map leaves
+ * it without a place.
+ */
+ngx_http_osb_place_t *
+ngx_http_osb_record_place(ngx_http_osb_record_t *record, ngx_uint_t port);
+
+/* Whether connections and rights of the one are good for the other too. */
+ngx_uint_t
+ngx_http_osb_record_same(ngx_http_osb_record_t *one,
+                         ngx_http_osb_record_t *two);
+
+/*
+ * What the new record takes away from those who come by the old one, and from
+ * the sandbox itself.  A doubt counts as taken.
+ */
+#define NGX_HTTP_OSB_REVOKES_ENTRY  1
+#define NGX_HTTP_OSB_REVOKES_POLICY 2
+
+ngx_uint_t
+ngx_http_osb_record_revokes(ngx_http_osb_record_t *old,
+                            ngx_http_osb_record_t *record);
+
+/* Writes "what" on the field into the fault. */
+void
+ngx_http_osb_fault(ngx_http_osb_fault_t *fault, const char *field,
+                   const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+
+#endif /* _NGX_HTTP_OSB_RECORD_RECORD_H_INCLUDED_ */

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "node.h"
+
+
+/*
+ * Many records, all or none.  The zone has a list of batches, each with the
+ * links of its nodes in sheets; whoever finds one whose process is no more
+ * brings it to its end.  A batch that is committed can only go on: its nodes
+ * have their room already.
+ *
+ * An order of stores makes that safe at each of them: a node is on its sheet
+ * before anything depends on it, and off it before it is given back.  Where a
+ * process dies with a node published and not yet noted as such, recovery does
+ * that, before another change can free the node.
+ */
+
+
+#define NGX_HTTP_OSB_BATCH_LINKS 61
+
+/* nodes in one hold of the lock */
+#define NGX_HTTP_OSB_BATCH_STEP 64
+
+
+typedef struct {
+    uint32_t next; /* a link */
+    uint32_t n;
+    uint32_t done;
+    uint32_t nodes[NGX_HTTP_OSB_BATCH_LINKS];
+} ngx_http_osb_sheet_t;
+
+
+typedef struct {
+    ngx_atomic_t owner; /* a process */
+    uint32_t     next;  /* a link to another batch */
+    uint32_t     first; /* links to sheets */
+    uint32_t     last;
+    uint32_t     committed;
+} ngx_http_osb_open_t;
+
+
+static void *
+ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link);
+static void *
+ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size);
+static ngx_http_osb_node_t *
+ngx_http_osb_batch_node(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open);
+static ngx_http_osb_node_t *
+ngx_http_osb_batch_next(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open);
+static ngx_uint_t
+ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link);
+
+
+ngx_int_t
+ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone)
+{
+    ngx_http_osb_open_t *open;
+
+    batch->zone = zone;
+    batch->link = 0;
+
+    ngx_http_osb_registry_lock(zone);
+
+    open = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_open_t));
+
+    if (open) {
+        open->owner = (ngx_atomic_uint_t) ngx_pid;
+        open->next = zone->shared->batches;
+
+        ngx_memory_barrier();
+
+        batch->link = ngx_http_osb_node_link(zone->shared, open);
+        zone->shared->batches = batch->link;
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return open ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
+                       ngx_http_osb_record_t *record)
+{
+    uint32_t              link;
+    ngx_http_osb_node_t  *node;
+    ngx_http_osb_open_t  *open;
+    ngx_http_osb_zone_t  *zone;
+    ngx_http_osb_sheet_t *sheet;
+
+    zone = batch->zone;
+
+    node = ngx_http_osb_node_create(zone, record, 0);
+    if (node == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_osb_registry_lock(zone);
+
+    open = ngx_http_osb_batch_at(zone, batch->link);
+    sheet = ngx_http_osb_batch_at(zone, open->last);
+
+    if (sheet == NULL || sheet->n == NGX_HTTP_OSB_BATCH_LINKS) {
+        sheet = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_sheet_t));
+
+        if (sheet) {
+            link = ngx_http_osb_node_link(zone->shared, sheet);
+
+            if (open->last) {
+                ((ngx_http_osb_sheet_t *) ngx_http_osb_batch_at(zone,
+                                                                open->last))
+                    ->next = link;
+
+            } else {
+                open->first = link;
+            }
+
+            open->last = link;
+        }
+    }
+
+    if (sheet) {
+        sheet->nodes[sheet->n] = ngx_http_osb_node_link(zone->shared, node);
+        ngx_memory_barrier();
+        sheet->n++;
+        node = NULL;
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    if (node) {
+        ngx_http_osb_registry_free(zone, node);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
+{
+    ngx_int_t            rc;
+    ngx_http_osb_open_t *open;
+
+    ngx_http_osb_registry_lock(batch->zone);
+
+    rc = NGX_BUSY;
+
+    if (!ngx_http_osb_registry_moved(batch->zone)) {
+        open = ngx_http_osb_batch_at(batch->zone, batch->link);
+        open->committed = 1;
+        rc = NGX_OK;
+    }
+
+    ngx_http_osb_registry_unlock(batch->zone);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
+{
+    ngx_uint_t            i, n;
+    ngx_http_osb_node_t  *node, *old;
+    ngx_http_osb_node_t  *stale[NGX_HTTP_OSB_BATCH_STEP];
+    ngx_http_osb_open_t  *open;
+    ngx_http_osb_zone_t  *zone;
+    ngx_http_osb_whole_t  copy;
+    ngx_http_osb_sheet_t *sheet;
+
+    zone = batch->zone;
+    node = NULL;
+    n = 0;
+
+    ngx_http_osb_registry_lock(zone);
+
+    open = ngx_http_osb_batch_at(zone, batch->link);
+
+    /* another zone may have taken it over, and its worker closed it */
+
+    if (!ngx_http_osb_batch_listed(zone, batch->link) || !open->committed) {
+        ngx_http_osb_registry_unlock(zone);
+        return NGX_OK;
+    }
+
+    ngx_http_osb_registry_begin(zone);
+
+    for (i = 0; i < NGX_HTTP_OSB_BATCH_STEP; i++) {
+        node = ngx_http_osb_batch_next(zone, open);
+        if (node == NULL) {
+            break;
+        }
+
+        ngx_http_osb_node_read(zone->shared, node, &copy.record,
+                               node->record.size);
+
+        old = ngx_http_osb_registry_publish(zone->shared, node, &copy.record);
+
+        ngx_memory_barrier();
+
+        sheet = ngx_http_osb_batch_at(zone, open->first);
+        sheet->done++;
+
+        if (old) {
+            stale[n++] = old;
+        }
+    }
+
+    ngx_http_osb_registry_end(zone);
+
+    ngx_http_osb_registry_unlock(zone);
+
+    *replaced += n;
+
+    while (n) {
+        ngx_http_osb_registry_free(zone, stale[--n]);
+    }
+
+    return node ? NGX_AGAIN : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch)
+{
+    ngx_uint_t            i;
+    ngx_http_osb_node_t  *node;
+    ngx_http_osb_open_t  *open;
+    ngx_http_osb_zone_t  *zone;
+    ngx_http_osb_sheet_t *sheet;
+
+    zone = batch->zone;
+    node = NULL;
+
+    ngx_http_osb_registry_lock(zone);
+
+    open = ngx_http_osb_batch_at(zone, batch->link);
+
+    for (i = 0; i < NGX_HTTP_OSB_BATCH_STEP; i++) {
+        node = ngx_http_osb_batch_next(zone, open);
+        if (node == NULL) {
+            break;
+        }
+
+        sheet = ngx_http_osb_batch_at(zone, open->first);
+        sheet->done++;
+
+        ngx_memory_barrier();
+        ngx_http_osb_node_free(zone, node);
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return node ? NGX_AGAIN : NGX_OK;
+}
+
+
+void
+ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone)
+{
+    ngx_int_t            rc;
+    ngx_uint_t           replaced, committed;
+    ngx_http_osb_open_t *open;
+    ngx_http_osb_batch_t batch;
+
+    batch.zone = zone;
+
+    for (;;) {
+        ngx_http_osb_registry_lock(zone);
+
+        committed = 0;
+
+        for (batch.link = zone->shared->batches; batch.link;
+             batch.link = open->next) {
+            open = ngx_http_osb_batch_at(zone, batch.link);
+
+            if (!ngx_http_osb_process_alive((ngx_pid_t) open->owner)) {
+                open->owner = (ngx_atomic_uint_t) ngx_pid;
+                committed = open->committed;
+                break;
+            }
+        }
+
+        ngx_http_osb_registry_unlock(zone);
+
+        if (batch.link == 0) {
+            return;
+        }
+
+        do {
+            rc = committed ? ngx_http_osb_batch_publish(&batch, &replaced)
+                           : ngx_http_osb_batch_abort(&batch);
+        } while (rc == NGX_AGAIN);
+
+        ngx_http_osb_batch_close(&batch);
+    }
+}
+
+
+void
+ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone)
+{
+    ngx_uint_t           replaced;
+    ngx_http_osb_open_t *open;
+    ngx_http_osb_batch_t batch;
+
+    batch.zone = zone;
+
+    for (;;) {
+        ngx_http_osb_registry_lock(zone);
+
+        for (batch.link = zone->shared->batches; batch.link;
+             batch.link = open->next) {
+            open = ngx_http_osb_batch_at(zone, batch.link);
+
+            if (open->committed && open->first) {
+                break;
+            }
+        }
+
+        ngx_http_osb_registry_unlock(zone);
+
+        if (batch.link == 0) {
+            return;
+        }
+
+        (void) ngx_http_osb_batch_publish(&batch, &replaced);
+    }
+}
+
+
+void
+ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
+{
+    uint32_t              link;
+    ngx_str_t             id;
+    ngx_http_osb_node_t  *node;
+    ngx_http_osb_open_t  *open;
+    ngx_http_osb_named_t  buf;
+    ngx_http_osb_sheet_t *sheet;
+
+    for (link = zone->shared->batches; link; link = open->next) {
+        open = ngx_http_osb_batch_at(zone, link);
+
+        node = ngx_http_osb_batch_node(zone, open);
+
+        if (node == NULL || !open->committed) {
+            continue;
+        }
+
+        id = ngx_http_osb_node_id(zone->shared, node, &buf);
+
+        if (*ngx_http_osb_registry_find(zone->shared, &id, node->hash) ==
+            ngx_http_osb_node_link(zone->shared, node))
+        {
+            sheet = ngx_http_osb_batch_at(zone, open->first);
+            sheet->done++;
+        }
+    }
+}
+
+
+static void *
+ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link)
+{
+    return link ? ngx_http_osb_node_at(zone->shared, link) : NULL;
+}
+
+
+static void *
+ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size)
+{
+    /* a power of two, for links count units */
+
+    return ngx_slab_calloc_locked(zone->pool,
+                                  ngx_max(size, NGX_HTTP_OSB_NODE_UNIT));
+}
+
+
+/* The first node of a batch; NULL if its first sheet has no more. */
+
+static ngx_http_osb_node_t *
+ngx_http_osb_batch_node(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open)
+{
+    ngx_http_osb_sheet_t *sheet;
+
+    sheet = ngx_http_osb_batch_at(zone, open->first);
+
+    if (sheet == NULL || sheet->done == sheet->n) {
+        return NULL;
+    }
+
+    return ngx_http_osb_node_at(zone->shared, sheet->nodes[sheet->done]);
+}
+
+
+/* The same; NULL if there is none on any sheet. */
+
+static ngx_http_osb_node_t *
+ngx_http_osb_batch_next(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open)
+{
+    ngx_http_osb_node_t  *node;
+    ngx_http_osb_sheet_t *sheet;
+
+    for (;;) {
+        node = ngx_http_osb_batch_node(zone, open);
+
+        if (node || open->first == 0) {
+            return node;
+        }
+
+        sheet = ngx_http_osb_batch_at(zone, open->first);
+        open->first = sheet->next;
+
+        ngx_memory_barrier();
+        ngx_slab_free_locked(zone->pool, sheet);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link)
+{
+    uint32_t             at;
+    ngx_http_osb_open_t *open;
+
+    for (at = zone->shared->batches; at && at != link; at = open->next) {
+        open = ngx_http_osb_batch_at(zone, at);
+    }
+
+    return at != 0;
+}
+
+
+void
+ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch)
+{
+    uint32_t            *link;
+    ngx_http_osb_open_t *open, *other;
+    ngx_http_osb_zone_t *zone;
+
+    zone = batch->zone;
+
+    ngx_http_osb_registry_lock(zone);
+
+    open = ngx_http_osb_batch_at(zone, batch->link);
+
+    for (link = &zone->shared->batches; *link && *link != batch->link;
+         link = &other->next)
+    {
+        other = ngx_http_osb_batch_at(zone, *link);
+    }
+
+    if (*link) {
+        *link = open->next;
+        ngx_memory_barrier();
+        ngx_slab_free_locked(zone->pool, open);
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    batch->link = 0;
+}

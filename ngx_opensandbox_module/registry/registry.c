@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "node.h"
+
+
+/*
+ * All records are behind the zone's slab mutex, which a master process releases
+ * when a worker of its own dies with it.  A record is published by one store
+ * into a hash chain, so the chains are whole at any instant; the tree is made
+ * anew from them if its last writer did not finish.  A node is given back only
+ * when no chain leads to it; if its worker dies before, it is lost, no more.
+ *
+ * A full zone has no room for a new node beside the old one.  Then the record
+ * is written over the old one, but into the journal before: who takes the lock
+ * from a process that died at that writes it over once more.  And whatever
+ * takes rights away finds room: in the reserve, over the old record, or else by
+ * making the old one refuse, which needs none.
+ */
+
+
+static ngx_int_t
+ngx_http_osb_registry_copy(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                           ngx_http_osb_record_t *buf, size_t room,
+                           ngx_uint_t lean);
+static ngx_http_osb_node_t *
+ngx_http_osb_registry_unlink(ngx_http_osb_zone_t *zone, uint32_t *link);
+
+
+ngx_int_t
+ngx_http_osb_registry_get(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                          ngx_http_osb_record_t *buf)
+{
+    return ngx_http_osb_registry_copy(zone, id, buf, NGX_HTTP_OSB_RECORD_MAX,
+                                      0);
+}
+
+
+ngx_int_t
+ngx_http_osb_registry_route(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                            ngx_http_osb_record_t *buf, size_t room)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_osb_registry_copy(zone, id, buf, room, 1);
+
+    if (rc == NGX_OK) {
+        buf->size = buf->lean;
+    }
+
+    return rc;
+}
+
+
+/*
+ * The record, or with lean all of it but the policy; NGX_AGAIN if that is more
+ * than there is room for.
+ */
+
+static ngx_int_t
+ngx_http_osb_registry_copy(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                           ngx_http_osb_record_t *buf, size_t room,
+                           ngx_uint_t lean)
+{
+    size_t               size;
+    uint32_t             hash, link;
+    ngx_int_t            rc;
+    ngx_http_osb_node_t *node;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+
+    ngx_http_osb_registry_lock(zone);
+
+    link = *ngx_http_osb_registry_find(zone->shared, id, hash);
+
+    rc = NGX_DECLINED;
+
+    if (link) {
+        node = ngx_http_osb_node_at(zone->shared, link);
+        size = lean ? node->record.lean : node->record.size;
+        rc = NGX_OK;
+
+        if (size > room) {
+            rc = NGX_AGAIN;
+
+        } else if (size <= node->head) {
+            ngx_memcpy(buf, &node->record, size);
+
+        } else {
+            ngx_http_osb_node_read(zone->shared, node, buf, size);
+        }
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
+                          ngx_http_osb_record_t *record, ngx_uint_t reserve,
+                          ngx_uint_t *replaced)
+{
+    ngx_int_t            rc;
+    ngx_http_osb_node_t *node;
+
+    node = ngx_http_osb_node_create(zone, record, reserve);
+    if (node == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_osb_registry_lock(zone);
+
+    rc = ngx_http_osb_registry_moved(zone) ? NGX_BUSY : NGX_OK;
+
+    if (rc == NGX_OK) {
+        ngx_http_osb_registry_begin(zone);
+        node = ngx_http_osb_registry_publish(zone->shared, node, record);
+        ngx_http_osb_registry_end(zone);
+
+        *replaced = (node != NULL);
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    if (node) {
+        ngx_http_osb_registry_free(zone, node);
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                           ngx_http_osb_record_t *old,
+                           ngx_http_osb_record_t *record)
+{
+    uint32_t               hash, *link;
+    ngx_int_t              rc;
+    ngx_uint_t             revokes;
+    ngx_http_osb_node_t   *node, *spare;
+    ngx_http_osb_shared_t *shared;
+
+    shared = zone->shared;
+    hash = ngx_murmur_hash2(id->data, id->len);
+
+    spare = NULL;
+    revokes = (old && record) ? ngx_http_osb_record_revokes(old, record) : 0;
+
+    if (record) {
+        spare = ngx_http_osb_node_create(zone, record, revokes);
+    }
+
+    ngx_http_osb_registry_lock(zone);
+
+    link = ngx_http_osb_registry_find(shared, id, hash);
+    node = *link ? ngx_http_osb_node_at(shared, *link) : NULL;
+
+    if (ngx_http_osb_registry_moved(zone)) {
+        rc = NGX_BUSY;
+        node = spare;
+
+    } else if (node ? old == NULL || !ngx_http_osb_node_holds(shared, node, old)
+                    : old != NULL)
+    {
+        rc = NGX_DECLINED;
+        node = spare;
+
+    } else if (record == NULL) {
+        node = ngx_http_osb_registry_unlink(zone, link);
+        rc = NGX_OK;
+
+    } else if (spare) {
+        ngx_http_osb_registry_begin(zone);
+        node = ngx_http_osb_registry_publish(shared, spare, record);
+        ngx_http_osb_registry_end(zone);
+        rc = NGX_OK;
+
+    } else if (node && record->size <= shared->room &&
+               ngx_http_osb_node_fits(node, record->size))
+    {
+        /* a full zone still takes changes that fit in the old place */
+
+        ngx_http_osb_registry_begin(zone);
+        ngx_http_osb_registry_stamp(shared, node, record);
+        ngx_http_osb_registry_rewrite(shared, node, record);
+        ngx_http_osb_registry_end(zone);
+        node = NULL;
+        rc = NGX_OK;
+
+    } else if (node && revokes) {
+        ngx_http_osb_registry_withhold(zone, node, revokes);
+        node = NULL;
+        rc = NGX_DONE;
+
+    } else {
+        node = NULL;
+        rc = NGX_ERROR;
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    if (node) {
+        ngx_http_osb_registry_free(zone, node);
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_osb_registry_edition(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                              uint32_t *edition)
+{
+    uint32_t hash, link;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+
+    ngx_http_osb_registry_lock(zone);
+
+    link = *ngx_http_osb_registry_find(zone->shared, id, hash);
+
+    if (link) {
+        *edition = ngx_http_osb_node_at(zone->shared, link)->record.edition;
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return link ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_uint_t
+ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
+                           ngx_http_osb_record_t *record)
+{
+    uint32_t             hash, link;
+    ngx_str_t            id;
+    ngx_uint_t           same;
+    ngx_http_osb_node_t *node;
+
+    id = ngx_http_osb_text(record, &record->id);
+    hash = ngx_murmur_hash2(id.data, id.len);
+    same = 0;
+
+    ngx_http_osb_registry_lock(zone);
+
+    link = *ngx_http_osb_registry_find(zone->shared, &id, hash);
+
+    if (link) {
+        node = ngx_http_osb_node_at(zone->shared, link);
+
+        record->generation = node->record.generation;
+        record->edition = node->record.edition;
+        record->epoch = node->record.epoch;
+
+        same = ngx_http_osb_node_holds(zone->shared, node, record);
+
+        if (same) {
+            node->record.epoch = zone->shared->epoch;
+        }
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return same;
+}
+
+
+ngx_int_t
+ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id)
+{
+    uint32_t             hash, *link;
+    ngx_int_t            rc;
+    ngx_http_osb_node_t *node;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+
+    ngx_http_osb_registry_lock(zone);
+
+    link = ngx_http_osb_registry_find(zone->shared, id, hash);
+    node = NULL;
+    rc = NGX_OK;
+
+    if (ngx_http_osb_registry_moved(zone)) {
+        rc = NGX_BUSY;
+
+    } else if (*link == 0) {
+        rc = NGX_DECLINED;
+
+    } else {
+        node = ngx_http_osb_registry_unlink(zone, link);
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    if (node) {
+        ngx_http_osb_registry_free(zone, node);
+    }
+
+    return rc;
+}
+
+
+/* Takes the node that the link leads to out, to be freed without the lock. */
+
+static ngx_http_osb_node_t *
+ngx_http_osb_registry_unlink(ngx_http_osb_zone_t *zone, uint32_t *link)
+{
+    ngx_http_osb_node_t   *node;
+    ngx_http_osb_shared_t *shared;
+
+    shared = zone->shared;
+    node = ngx_http_osb_node_at(shared, *link);
+
+    ngx_http_osb_registry_begin(zone);
+
+    *link = node->next;
+    ngx_http_osb_tree_delete(shared, node);
+    shared->nrecords--;
+    shared->nready -= node->record.ready;
+    shared->editions++;
+
+    ngx_http_osb_registry_end(zone);
+
+    return node;
+}
+
+
+time_t
+ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                            time_t now, time_t min_interval)
+{
+    time_t               last;
+    uint32_t             hash, link;
+    ngx_http_osb_node_t *node;
+
+    hash = ngx_murmur_hash2(id->data, id->len);
+    last = now;
+
+    ngx_http_osb_registry_lock(zone);
+
+    link = *ngx_http_osb_registry_find(zone->shared, id, hash);
+
+    if (link) {
+        node = ngx_http_osb_node_at(zone->shared, link);
+        last = node->renewed;
+
+        /* the clock may have been set back */
+
+        if (last > now || now - last >= min_interval) {
+            node->renewed = (uint32_t) now;
+            last = 0;
+        }
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return last;
+}
+
+
+ngx_uint_t
+ngx_http_osb_registry_list(ngx_http_osb_zone_t *zone, ngx_str_t *after,
+                           u_char *buf, size_t size, ngx_uint_t limit)
+{
+    size_t               len;
+    ngx_uint_t           n;
+    ngx_http_osb_node_t *node;
+    ngx_http_osb_walk_t  walk;
+
+    n = 0;
+
+    ngx_http_osb_registry_lock(zone);
+
+    ngx_http_osb_tree_after(zone->shared, &walk, after);
+
+    while (n < limit) {
+        node = ngx_http_osb_tree_next(zone->shared, &walk);
+        if (node == NULL) {
+            break;
+        }
+
+        len = ngx_align(node->record.size, 8);
+        if (len > size) {
+            break;
+        }
+
+        ngx_http_osb_node_read(zone->shared, node,
+                               (ngx_http_osb_record_t *) buf,
+                               node->record.size);
+
+        buf += len;
+        size -= len;
+        n++;
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return n;
+}
+
+
+ngx_uint_t
+ngx_http_osb_registry_moved(ngx_http_osb_zone_t *zone)
+{
+    return ngx_http_osb_memory_superseded(zone->memory);
+}
+
+
+void
+ngx_http_osb_registry_free(ngx_http_osb_zone_t *zone, ngx_http_osb_node_t *node)
+{
+    ngx_http_osb_registry_lock(zone);
+    ngx_http_osb_node_free(zone, node);
+    ngx_http_osb_registry_unlock(zone);
+}
+
+
+void
+ngx_http_osb_registry_begin(ngx_http_osb_zone_t *zone)
+{
+    zone->shared->changing = 1;
+    ngx_memory_barrier();
+}
+
+
+void
+ngx_http_osb_registry_end(ngx_http_osb_zone_t *zone)
+{
+    ngx_memory_barrier();
+    zone->shared->changing = 0;
+    zone->shared->changes++;
+}
+
+
+uint32_t *
+ngx_http_osb_registry_find(ngx_http_osb_shared_t *shared, ngx_str_t *id,
+                           uint32_t hash)
+{
+    uint32_t            *link;
+    ngx_http_osb_node_t *node;
+
+    link = &shared->buckets[hash & shared->mask];
+
+    while (*link) {
+        node = ngx_http_osb_node_at(shared, *link);
+
+        if (node->hash == hash &&
+            (node->record.id.offset + id->len <= node->head
+                 ? node->record.id.len == id->len &&
+                       ngx_memcmp((u_char *) &node->record +
+                                      node->record.id.offset,
+                                  id->data, id->len) == 0
+                 : ngx_http_osb_node_named(shared, node, id)))
+        {
+            break;
+        }
+
+        link = &node->next;
+    }
+
+    return link;
+}
+
+
+ngx_http_osb_node_t *
+ngx_http_osb_registry_publish(ngx_http_osb_shared_t *shared,
+                              ngx_http_osb_node_t   *node,
+                              ngx_http_osb_record_t *record)
+{
+    uint32_t            *link;
+    ngx_str_t            id;
+    ngx_http_osb_named_t buf;
+    ngx_http_osb_node_t *old;
+
+    id = ngx_http_osb_node_id(shared, node, &buf);
+
+    link = ngx_http_osb_registry_find(shared, &id, node->hash);
+    old = NULL;
+
+    if (*link) {
+        old = ngx_http_osb_node_at(shared, *link);
+        shared->nready -= old->record.ready;
+        node->renewed = old->renewed;
+        node->next = old->next;
+
+    } else {
+        shared->nrecords++;
+    }
+
+    ngx_http_osb_registry_stamp(shared, old, record);
+
+    node->record.generation = record->generation;
+    node->record.edition = record->edition;
+    node->record.epoch = record->epoch;
+    shared->nready += record->ready;
+
+    ngx_memory_barrier();
+    *link = ngx_http_osb_node_link(shared, node);
+
+    if (old) {
+        ngx_http_osb_tree_replace(shared, old, node);
+
+    } else {
+        ngx_http_osb_tree_insert(shared, node);
+    }
+
+    return old;
+}
+
+
+void
+ngx_http_osb_registry_stamp(ngx_http_osb_shared_t *shared,
+                            ngx_http_osb_node_t   *old,
+                            ngx_http_osb_record_t *record)
+{
+    ngx_http_osb_copy_t before;
+
+    record->epoch = shared->epoch;
+
+    if (old) {
+        ngx_http_osb_node_read(shared, old, &before.record, old->record.lean);
+    }
+
+    if (old && ngx_http_osb_record_same(&before.record, record)) {
+        record->generation = before.record.generation;
+
+    } else {
+        record->generation = ++shared->generation;
+    }
+
+    if (old && ngx_http_osb_node_policy_same(shared, old, record)) {
+        record->edition = before.record.edition;
+
+    } else {
+        record->edition = ++shared->editions;
+    }
+}

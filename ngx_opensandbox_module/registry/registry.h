@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OSB_REGISTRY_REGISTRY_H_INCLUDED_
+#define _NGX_HTTP_OSB_REGISTRY_REGISTRY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "memory.h"
+#include "record/record.h"
+
+
+/*
+ * What the workers share, in the zone.  Those of another binary share it too:
+ * it holds no address of code, and a change of its meaning is a new version
+ * of the layout, see registry/memory.c.
+ */
+typedef struct {
+    u_char      *start;   /* of the memory, whence links count */
+    uint32_t    *buckets; /* links to nodes, see registry/node.h */
+    ngx_uint_t   mask;
+    uint32_t     root;
+    uint32_t     seed; /* of the tree's shape */
+    uint64_t     generation;
+    uint32_t     epoch;    /* of the declared records */
+    ngx_atomic_t declarer; /* the master they are from */
+    ngx_uint_t   nrecords;
+    ngx_uint_t   nready;
+
+    /* declared records that there is no room for */
+    ngx_uint_t waiting;
+
+    /* pages that only a change takes which revokes */
+    ngx_uint_t reserve;
+
+    /* a change is under way; if its worker died, see registry_recover() */
+    ngx_uint_t changing;
+
+    /*
+     * The record that is being written over the one of a node, whole, and the
+     * node's link: 0 but at that time.
+     */
+    u_char  *journal;
+    size_t   room; /* of it */
+    uint32_t rewriting;
+
+    /* a link to the first batch */
+    uint32_t batches;
+
+    /* grows with every change of a policy, and when a sandbox goes */
+    uint32_t editions;
+
+    /* grows with every change of a record */
+    ngx_atomic_t changes;
+
+    /* those of them that the state file has */
+    ngx_atomic_t saved;
+
+    /* when it was logged that the file cannot be written; 0 if it can */
+    ngx_atomic_t trouble;
+
+    /* of the workers' counters, see status/meters.c */
+    struct ngx_http_osb_slot_s *slots;
+} ngx_http_osb_shared_t;
+
+
+typedef struct {
+    ngx_shm_zone_t        *shm_zone;
+    ngx_slab_pool_t       *pool;
+    ngx_http_osb_shared_t *shared;
+    ngx_http_osb_memory_t *memory; /* NULL if it is nginx's own */
+    ngx_str_t              state;
+
+    /* when this configuration's records were declared */
+    uint32_t epoch;
+
+    /* those of them, the first ones, that there was no room for */
+    ngx_uint_t waiting;
+
+    /* nothing has been in it yet */
+    ngx_uint_t fresh;
+} ngx_http_osb_zone_t;
+
+
+/* room for any record without its policy */
+typedef union {
+    ngx_http_osb_record_t record;
+    u_char                space[NGX_HTTP_OSB_RECORD_SIZE];
+} ngx_http_osb_copy_t;
+
+
+/* room for any record */
+typedef union {
+    ngx_http_osb_record_t record;
+    u_char                space[NGX_HTTP_OSB_RECORD_MAX];
+} ngx_http_osb_whole_t;
+
+
+/* records on their way into the registry together, see batch_open() */
+typedef struct {
+    ngx_http_osb_zone_t *zone;
+    uint32_t             link; /* to its part in the zone, or 0 */
+} ngx_http_osb_batch_t;
+
+
+/*
+ * Lays out a new zone, or adopts one that an earlier configuration or binary
+ * filled; data is that configuration's zone, or NULL.  A zone of another size
+ * takes the records over; NGX_ERROR if it has no room for them.  An
+ * ngx_shm_zone_init_pt.
+ */
+ngx_int_t
+ngx_http_osb_registry_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/*
+ * Copies a sandbox's record into the buffer, which has room for
+ * NGX_HTTP_OSB_RECORD_MAX bytes.  The id is in lower case.  Returns
+ * NGX_OK, or NGX_DECLINED if there is none.
+ */
+ngx_int_t
+ngx_http_osb_registry_get(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                          ngx_http_osb_record_t *buf);
+
+/*
+ * The same without the policy, which no request needs; NGX_AGAIN if the buffer
+ * has not room enough, which NGX_HTTP_OSB_RECORD_SIZE bytes are.
+ */
+ngx_int_t
+ngx_http_osb_registry_route(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                            ngx_http_osb_record_t *buf, size_t room);
+
+/*
+ * Inserts or replaces a record, and sets what the registry sets of it.  One
+ * that was there before, in a file or in another zone, may have the reserve
+ * too. Returns NGX_OK, or NGX_ERROR if the zone is full, or NGX_BUSY if the
+ * records are in another zone by now; then nothing has changed.
+ */
+ngx_int_t
+ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
+                          ngx_http_osb_record_t *record, ngx_uint_t reserve,
+                          ngx_uint_t *replaced);
+
+/*
+ * Many records, all or none, without keeping others from the zone for long:
+ * they get their room by batch_add(), which nobody sees; batch_commit() decides
+ * that they come, and batch_publish() has the next of them come, until it
+ * returns NGX_OK.  If the process dies, others do the rest of what it
+ * committed, and take back what it did not.
+ *
+ * All return NGX_OK or NGX_ERROR, if the zone is full; commit NGX_BUSY, as
+ * above; publish and abort NGX_AGAIN if there is more.
+ */
+ngx_int_t
+ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone);
+ngx_int_t
+ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
+                       ngx_http_osb_record_t *record);
+ngx_int_t
+ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch);
+
+/* Adds to *replaced. */
+ngx_int_t
+ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced);
+
+/* Takes back the next ones of a batch that is not committed. */
+ngx_int_t
+ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch);
+
+/* After all that, whichever way it went. */
+void
+ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch);
+
+/* Brings the batches to their end whose processes are no more. */
+void
+ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone);
+
+/* Publishes all that is committed, their own processes may be at it too. */
+void
+ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone);
+
+/*
+ * Replaces the sandbox's record if it still is byte for byte the old one, NULL
+ * meaning that there is none; a new one of NULL deletes it.  Returns NGX_OK,
+ * NGX_DECLINED if the record has changed, NGX_BUSY as above; NGX_ERROR if the
+ * zone is full; NGX_DONE if it is and the new record takes something away: it
+ * has not been put, but the old one gives that to nobody any more, the sandbox
+ * is not ready, or its policy gone.
+ */
+ngx_int_t
+ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                           ngx_http_osb_record_t *old,
+                           ngx_http_osb_record_t *record);
+
+/* Returns NGX_OK, NGX_DECLINED if there is no such record, NGX_BUSY as above.
+ */
+ngx_int_t
+ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id);
+
+/* The edition of the sandbox's policy; NGX_DECLINED if there is no sandbox. */
+ngx_int_t
+ngx_http_osb_registry_edition(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                              uint32_t *edition);
+
+/*
+ * Whether the sandbox's record is the given one but for what the registry sets;
+ * then it is of the present epoch.
+ */
+ngx_uint_t
+ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
+                           ngx_http_osb_record_t *record);
+
+/*
+ * Notes that a renew intent is sent now, unless one was less than min_interval
+ * seconds ago: then returns its time.  Returns 0 if it is noted, now if there
+ * is no such record.
+ */
+time_t
+ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
+                            time_t now, time_t min_interval);
+
+/*
+ * Copies the records that follow the id "after" in byte order, as many of at
+ * most limit as fit into the buffer, one behind the other at multiples of
+ * eight bytes.  Returns their number; 0 means that there are no more, since
+ * the buffer has room for NGX_HTTP_OSB_RECORD_MAX bytes at least.
+ */
+ngx_uint_t
+ngx_http_osb_registry_list(ngx_http_osb_zone_t *zone, ngx_str_t *after,
+                           u_char *buf, size_t size, ngx_uint_t limit);
+
+/*
+ * Makes the records those that the configuration declares, next to the others.
+ * Records that an earlier configuration declared, and this one does not, go
+ * first.  Those that there is no room for come to be the first of the array,
+ * as many as zone->waiting says, and the result is NGX_ERROR; what they would
+ * have taken away from older ones of their ids is taken.
+ */
+ngx_int_t
+ngx_http_osb_registry_declare(ngx_http_osb_zone_t    *zone,
+                              ngx_http_osb_record_t **records, ngx_uint_t n,
+                              ngx_log_t *log);
+
+/*
+ * The lock of the zone and of its slab pool.  It is taken from a process that
+ * died with it, also where nobody else is there to do that.
+ */
+void
+ngx_http_osb_registry_lock_busy(ngx_http_osb_zone_t *zone);
+void
+ngx_http_osb_registry_unlock(ngx_http_osb_zone_t *zone);
+
+/* Tries the first of those again that wait, at most so many. */
+void
+ngx_http_osb_registry_declare_waiting(ngx_http_osb_zone_t    *zone,
+                                      ngx_http_osb_record_t **records,
+                                      ngx_uint_t limit, ngx_log_t *log);
+
+/* Repairs what a process left that died with the lock; the lock is held. */
+void
+ngx_http_osb_registry_recover(ngx_http_osb_zone_t *zone);
+
+/*
+ * Nearly always it is free, and each request takes it.  Who has it sees the
+ * records whole.
+ */
+
+static ngx_inline void
+ngx_http_osb_registry_lock(ngx_http_osb_zone_t *zone)
+{
+    ngx_atomic_t *lock;
+
+    lock = zone->pool->mutex.lock;
+
+    if (*lock || !ngx_atomic_cmp_set(lock, 0, ngx_pid)) {
+        ngx_http_osb_registry_lock_busy(zone);
+    }
+
+    if (zone->shared->changing) {
+        ngx_http_osb_registry_recover(zone);
+    }
+}
+
+
+/*
+ * Declares the records of this worker's configuration again should a newer
+ * binary, which has declared its own, end; a part of init process.
+ */
+void
+ngx_http_osb_zone_init_process(ngx_http_osb_zone_t *zone, ngx_log_t *log);
+
+
+#define ngx_http_osb_next_record(record)             \
+    (ngx_http_osb_record_t *) ((u_char *) (record) + \
+                               ngx_align((record)->size, 8))
+
+
+#endif /* _NGX_HTTP_OSB_REGISTRY_REGISTRY_H_INCLUDED_ */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#ifndef _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_
+#define _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_
+
+
+#include "module.h"
+
+
+#define NGX_HTTP_OSB_METER_MODES 3
+
+/* the API's methods, and the hundreds of its answers */
+#define NGX_HTTP_OSB_METER_METHODS 6
+#define NGX_HTTP_OSB_METER_CLASSES 4
+
+
+typedef enum {
+    NGX_HTTP_OSB_RENEW_SENT = 0,
+    NGX_HTTP_OSB_RENEW_DROPPED,
+    NGX_HTTP_OSB_RENEW_FAILED,
+    NGX_HTTP_OSB_RENEWS
+} ngx_http_osb_renew_e;
+
+
+/* what is counted; all but what is open only grows */
+typedef struct {
+    uint64_t requests[NGX_HTTP_OSB_METER_MODES][NGX_HTTP_OSB_STATUSES];
+    uint64_t api[NGX_HTTP_OSB_METER_METHODS][NGX_HTTP_OSB_METER_CLASSES];
+    uint64_t renews[NGX_HTTP_OSB_RENEWS];
+    uint64_t upgrades;
+    uint64_t tunnels; /* open now */
+    uint64_t streams; /* open now: event streams */
+} ngx_http_osb_meters_t;
+
+
+extern ngx_str_t ngx_http_osb_meter_modes[NGX_HTTP_OSB_METER_MODES];
+extern ngx_str_t ngx_http_osb_meter_methods[NGX_HTTP_OSB_METER_METHODS];
+
+
+/* Counts requests in this configuration; a part of postconfiguration. */
+ngx_int_t
+ngx_http_osb_meters_init(ngx_conf_t *cf);
+
+/* Gives a worker meters of its own in the zone; a part of init process. */
+void
+ngx_http_osb_meters_init_process(ngx_http_osb_zone_t *zone, ngx_log_t *log);
+
+/* This worker's meters, never NULL. */
+ngx_http_osb_meters_t *
+ngx_http_osb_meters(void);
+
+/* Adds up what all workers counted, those that have ended too. */
+void
+ngx_http_osb_meters_sum(ngx_http_osb_zone_t *zone, ngx_http_osb_meters_t *sum);
+
+
+#endif /* _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_ */
