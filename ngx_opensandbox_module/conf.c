@@ -448,6 +448,16 @@ ngx_http_osb_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
+    if (value[1].len == 0 || (ngx_http_script_variables_count(&value[1]) == 0 &&
+                              !ngx_http_osb_valid_host(&value[1])))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid host \"%V\", it must have letters, digits "
+                           "and any of \".-_:[]\", or variables",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
     olcf->host = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
     if (olcf->host == NULL) {
         return NGX_CONF_ERROR;

@@ -151,8 +151,9 @@ ngx_http_osb_init(ngx_conf_t *cf)
          * wrong: a request would have nowhere to look */
 
         if (omcf->used) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"opensandbox_zone\" is missing in \"http\"");
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"opensandbox_zone\" is missing in \"http\", "
+                               "which ends");
             return NGX_ERROR;
         }
 

@@ -428,6 +428,10 @@ ngx_http_osb_trust_forwarded(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_uint_t
 ngx_http_osb_forwarded(ngx_http_request_t *r);
 
+/* Whether a host may stand in a Location and in a line of JSON as it is. */
+ngx_uint_t
+ngx_http_osb_valid_host(ngx_str_t *host);
+
 /* Whether the client uses TLS. */
 ngx_uint_t
 ngx_http_osb_client_https(ngx_http_request_t *r);
@@ -595,6 +599,15 @@ ngx_http_osb_opens(ngx_http_request_t *r);
 /* Whether a URL is of the host that the client asked for; and its path. */
 ngx_uint_t
 ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path);
+
+/*
+ * The route of a page in "uri" mode by its URL, whichever location of the
+ * request's server serves it; NGX_DECLINED if it is no such page, or is not of
+ * the host that the client asked for.
+ */
+ngx_int_t
+ngx_http_osb_page_route(ngx_http_request_t *r, ngx_str_t *url,
+                        ngx_http_osb_route_t *route);
 
 /* Sets why a request without any credential has none, and what to do. */
 void

@@ -27,10 +27,12 @@ my %env = (OPENSANDBOX_EGRESS_DNS_UPSTREAM => COMMON);
 my $agent = agent($w->{host}, 'agent', {%env});
 my $number = 0;
 
-sub put
+sub put { put_at('sb', @_) }
+
+sub put_at
 {
-	my (%more) = @_;
-	return ask('PUT', '/v1/sandboxes/sb', { netns => $w->{sandbox},
+	my ($id, %more) = @_;
+	return ask('PUT', "/v1/sandboxes/$id", { netns => $w->{sandbox},
 		policy => { egress =>
 		    [{ action => 'allow', target => '*.good.test' }] }, %more });
 }
@@ -70,5 +72,25 @@ is_deeply(asked(), [$common], '  the agent\'s are asked');
 is((put(resolvers => []))[0], 200, 'so it is with an empty list');
 is_deeply(asked(), [$common], '  of them');
 is((ask('DELETE', '/v1/sandboxes/sb'))[0], 204, 'it is let go');
+
+# Containers of one namespace.
+sub attach
+{
+	my ($id, %more) = @_;
+	return put_at($id, attachment => 'n/eth0', %more);
+}
+is((attach('one', resolvers => [OWN]))[0], 201, 'the first of a namespace');
+is((attach('two', resolvers => [OWN]))[0], 200, 'one with the same resolvers');
+is((attach('three'))[0], 200, 'one that says nothing of them');
+($status, my $fault) = attach('four', resolvers => [OTHER]);
+is($status, 409, 'one with others');
+is($fault->{field}, 'resolvers', '  is refused');
+like($fault->{message}, qr/sandbox one already, with other resolvers/,
+    '  and told why');
+is((attach('two', resolvers => [OWN, OTHER]))[0], 409,
+    'nor do they change for two');
+is_deeply(asked(), [$own], '  and the first\'s are asked');
+is((ask('DELETE', "/v1/sandboxes/$_?attachment=n/eth0"))[0], 204, "$_ goes")
+    for qw(two three one);
 is(stop($agent), 0, 'the agent ends');
 done_testing();

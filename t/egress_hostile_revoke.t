@@ -2,12 +2,14 @@
 #
 # Taking a rule back ends what it had let in, at once and nothing else: busy
 # and idle connections, learned addresses, a question that is under way. What
-# is still allowed lives on and needs no new lookup.
+# is still allowed lives on and needs no new lookup; so do the connections over
+# which clients ask for names.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::IP;
 use Test::More;
 use Harness;
 use Hostile;
@@ -15,6 +17,7 @@ use World;
 
 my $w = world();
 my $dir = scratch();
+my $ns = $w->{sandbox};
 
 watch_cable($w, allowed => [GOOD, GOOD6, EVIL, EVIL6]);
 liar($w, {
@@ -45,6 +48,30 @@ sub lookup
 
 	return (sees($w, 'dig', '+short', '+time=5', '+tries=1', '@10.88.0.1',
 	    $name))[1];
+}
+
+# Over one TCP connection: ask for a name, and again once FILE is there; what
+# came goes to ANSWERS, a response code for each.
+sub ask_twice
+{
+	my ($file, $answers) = @_;
+	my $s = IO::Socket::IP->new(PeerHost => RESOLVER, PeerPort => 53,
+	    Type => SOCK_STREAM) or die "connect: $!";
+	my $question = pack 'n/a', dns_question(dns_name('good', 'test'));
+	my $text = '';
+
+	local $SIG{PIPE} = 'IGNORE';
+	for (1 .. 2) {
+		my $message;
+
+		syswrite $s, $question;
+		sysread $s, $message, 65537;
+		$text .= dns_rcode(substr($message // '', 2) // '') . "\n";
+		write_file("$answers.new", $text);
+		rename "$answers.new", $answers;
+		wait_for(sub { -e $file }, 60);
+	}
+	return '';
 }
 
 sub put
@@ -89,6 +116,12 @@ for my $how (qw(join sidecar)) {
 	is(scalar asked(), $asked, "$how: there was no new lookup");
 	is(fate("$how-$_->[0]"), 'connected', "$how: $_->[0] lives on") for @hold;
 
+	my ($again, $answers) = ("$dir/$how-again", "$dir/$how-answers");
+	my $client = spawn("$how-client", sub { in_netns($ns, sub {
+		ask_twice($again, $answers) }) });
+	ok(wait_for(sub { read_file($answers) eq "NOERROR\n" }),
+	    "$how: a client asks over TCP");
+
 	is((api($w, 'DELETE', '/policy', '["evil.test"]'))[0], 200,
 	    "$how: a rule is taken back");
 	like(hostile($w, NOBODY, 'tcp', EVIL, 7), qr/^ECONNREFUSED/,
@@ -104,6 +137,10 @@ for my $how (qw(join sidecar)) {
 	}
 	is(fate("$how-$_->[0]"), 'connected', "$how: $_->[0] lives on")
 	    for grep { $_->[0] =~ /good/ } @hold;
+	write_file($again, '');
+	wait_exit($client, 20);
+	is(read_file($answers), "NOERROR\nNOERROR\n",
+	    "$how: the client asks again over its connection");
 	my $before = counted($w, 'evil');
 	is(hostile($w, NOBODY, 'tcp', EVIL6, 7), 'ECONNREFUSED',
 	    "$how: nothing comes back later") for 1 .. 3;
@@ -146,4 +183,4 @@ for my $how (qw(join sidecar)) {
 }
 is(leaked($w), 0, 'nothing left for anywhere else');
 
-done_testing(105);
+done_testing(109);

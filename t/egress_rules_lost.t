@@ -80,15 +80,21 @@ my %parts = (
 );
 
 for my $how (qw(join sidecar)) {
+	nft('flush', 'ruleset');
+	hostile_start($w, NOBODY, "$how-before", 'hold', $HOST, 7, 60);
+	ok(wait_for(sub { read_file("$dir/$how-before.log") =~ /connected/ }),
+	    "$how: a connection from before the first rules");
 	my $pid = sidecar($w, how => $how, name => $how, env => {
 		OPENSANDBOX_EGRESS_RULES => '{"defaultAction":"deny","egress":['
 		    . '{"action":"allow","target":"good.test"},'
 		    . '{"action":"allow","target":"198.51.100.0/24"}]}' });
 
+	ok(wait_for(sub { read_file("$dir/$how-before.log") =~ /ECONN|EPIPE/ }),
+	    "$how: is cut off, though its peer may connect inward");
 	is(lookup('good.test'), GOOD . "\n", "$how: an address is learned");
 	nft('flush', 'ruleset');
 	ok(wait_for(sub { events($how, 'restored') >= 1 }), "$how: first loss");
-	# Since then a connection that is seen midway is not let in.
+	# A connection that is seen midway is not let in.
 	my $whole = rules();
 	like($whole, qr/tcp flags/, "$how: rules");
 	my $kept = hostile_start($w, NOBODY, "$how-kept", 'hold', GOOD, 7, 60);

@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 28;
+use Test::More tests => 33;
 use Harness;
 use World;
 
@@ -74,8 +74,17 @@ is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', 'http://good.test/'))[0
 like(says($inside, 'nft list set inet opensandbox learned4'),
     qr/\Q${\GOOD}\E timeout \S+ expires \S+ comment "good\.test"/,
     '  and is in the set');
-like(says($host, 'curl -s http://127.0.0.1:18080/metrics'),
+like(says($host, 'curl -s http://127.0.0.1:18080/metrics | grep upstream'),
     qr/upstream_failovers_total [1-9]/, 'a resolver that is away is counted');
+capture('ip', 'netns', 'exec', $w->{internet}, 'curl', '-s', '-m', '1',
+    '--interface', GOOD, 'http://10.88.0.5:8080/');
+ok(wait_for(sub { says($host, 'grep \'inbound packet refused\' LOG', LOG => $log)
+	=~ /"peer":"\Q${\GOOD}\E/ }), 'a client that may not connect inward');
+run_in($inside, 'nft', 'flush', 'ruleset');
+ok(wait_for(sub { read_file($log) =~ /"egress\.rules_lost"/ }),
+    'rules that were taken away are missed');
+ok(wait_for(sub { says($host, 'curl -s http://127.0.0.1:18080/healthz') eq 'ok' },
+    20), '  and the sidecar is healthy once they are back');
 like(says($host, 'dig @RESOLVER NAME', RESOLVER => RESOLVER,
 	NAME => 'good.test'), qr/status: NOERROR/, '  and asked directly');
 ok(wait_for(sub { says($host, 'grep \'deny webhook failed\'', LOG => $log)
@@ -103,10 +112,37 @@ says($inside, 'nft delete table inet opensandbox');
 is((sees($w, 'curl', '-s', '-m', '3', '-o', '/dev/null', 'http://' . EVIL . '/'))[0],
     0, '  which can be deleted');
 
+mkdir "$dir/etc";
+write_file("$dir/etc/resolv.conf", '');
+$pid = sidecar($w, name => 'alone',
+    under => ['sh', '-c', "mount --bind $dir/etc /etc && exec \"\$@\"", 'sh'],
+    env => { OPENSANDBOX_EGRESS_DNS_UPSTREAM => '' });
+like(says($host, 'curl -s http://127.0.0.1:18080/metrics | grep upstream_healthy'),
+    qr/^\S*upstream_healthy\S* 0$/m, 'no resolver is known');
+stop($pid);
 $pid = sidecar($w, name => 'empty');
 like(says($host, 'curl -s http://127.0.0.1:18080/policy'),
     qr/"mode":"deny_all"/, 'no policy denies all');
 stop($pid);
+
+SKIP: {
+	my $group = "opensandbox-symptoms-$$";
+	my @rewriter = (python(), root() . '/t/tools/rewriter.py', $group,
+		'10.96.0.10', RESOLVER);
+	my ($mount) = read_file('/proc/mounts') =~ /^\S+ (\S+) cgroup2 /m;
+	my ($status) = capture(@rewriter, 'true');
+	my ($line) = grep { /rewrites a resolver/ } @commands;
+	delete $untried{$line};
+	skip 'the kernel takes no program for connect', 1 if $status == 77;
+	$pid = sidecar($w, name => 'rewritten', how => 'sidecar',
+		under => \@rewriter,
+		env => { OPENSANDBOX_EGRESS_DNS_UPSTREAM => '10.96.0.10' });
+	like(says($inside, $line, LOG => "$dir/rewritten.log"),
+	    qr/10\.96\.0\.10.*\Q${\RESOLVER}\E/,
+	    'questions that something leads elsewhere');
+	stop($pid);
+	rmdir "$mount/$group";
+}
 
 my @weak = ('setpriv', '--bounding-set', '-net_admin', '--inh-caps',
 	'-net_admin');

@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 67;
+use Test::More tests => 69;
 use Harness;
 use Ingress;
 
@@ -38,6 +38,15 @@ is(api($g, 'PUT', '/new.1', { endpoint => '127.0.0.1' })->{status}, 200,
     'a record can be replaced');
 is(get($g->{port}, '/sandboxes/new.1/port/1/')->{status}, 502,
     'which replaces all of it');
+
+# A body in chunks, as its sender has the pieces
+my $socket = connect_to($g->{port});
+print $socket "PUT /v1/sandboxes/new.1 HTTP/1.1\r\nHost: localhost\r\n",
+    "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+    "c\r\n{\"endpoint\":\r\nc\r\n\"127.0.0.1\"}\r\n0\r\n\r\n";
+$a = read_answer($socket);
+is($a->{status}, 200, 'a body in chunks is read');
+is(json($a)->{endpoint}, '127.0.0.1', 'all of it');
 
 # Changes
 is(api($g, 'PATCH', '/new.1', { ready => JSON::PP::false })->{status}, 200,

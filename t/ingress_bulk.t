@@ -95,6 +95,32 @@ is(api($g, 'POST', '', "[ {\"id\":\"a\",\"endpoint\":\"[::1]\",\"hostHeader\":"
     . "\"a]\"} ,\n{\"id\":\"b\",\"endpoint\":\"[::1]\"} ] ")->{status}, 200,
     'spaces, and brackets in strings');
 
+# What policies were not taken as, by id.
+$a = json(api($g, 'POST', '', encode_json([
+	{ id => 'Odd-1', endpoint => '[::1]', policy => { egress => [
+		{ target => 'a.test' }], comment => 'x' } },
+	{ id => 'even', endpoint => '[::1]', policy => { egress => [] } },
+	{ id => 'odd-2', endpoint => '[::1]', policy => { egress => [
+		{ action => 'allow', target => '10.0.0.1/8' }] } }])));
+is_deeply($a, { created => 3, replaced => 0, warnings => [
+	'odd-1: unknown key "comment" ignored',
+	'odd-1: egress[0]: no action, taken as deny',
+	'odd-2: egress[0].target: "10.0.0.1/8": host bits cleared, taken as 10.0.0.0/8'
+    ] }, 'the answer warns, and names the ids');
+$a = json(api($g, 'POST', '', encode_json([map { { id => "w$_",
+	endpoint => '[::1]', policy => { other => 1 } } } 1 .. 130])));
+is(scalar @{ $a->{warnings} }, 101, 'of many warnings it has a hundred');
+is($a->{warnings}[-1], 'and 30 more', '  and says how many there are');
+$a = json(api($g, 'PUT', '/hosted', encode_json({ endpoint => '[::1]', policy => {
+	hosts => { 'api.internal' => ['192.0.2.10'] }, egress => [] } })));
+ok(!$a->{warnings}, 'a policy with hosts is taken as it is');
+is_deeply(json(api($g, 'GET', '/hosted/policy'))->{hosts},
+    { 'api.internal' => ['192.0.2.10'] }, '  and served so');
+$a = api($g, 'PUT', '/hosted', encode_json({ endpoint => '[::1]', policy => {
+	hosts => { 'api.internal' => ['127.0.0.1'] } } }));
+is($a->{status}, 400, 'one with a loopback address is not');
+like(json($a)->{message}, qr/hosts\["api\.internal"\]\[0\]/, '  and says which');
+
 # A client that goes away, a reload, and the end of the gateway in the middle.
 my $socket = connect_to($g->{port});
 $body = records('gone', 50000, '');

@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 66;
+use Test::More tests => 70;
 use Harness;
 use Ingress;
 
@@ -65,12 +65,15 @@ mistake("upstream x { opensandbox $_; }", 'invalid parameter "' . (split)[-1], $
     'keepalive=8 idle=4s', 'keepalive';
 mistake('upstream x { opensandbox keepalive_timeout=4s; }', 'needs "keepalive="',
     'how long, but not how many');
+mistake("opensandbox_host $_;", 'invalid host', "a Host header that is $_")
+    for '""', '"a b"', '"a\r\nX: y"', 'a/b';
 mistake('opensandbox_api_token "";', 'api_token" directive is empty', 'no token');
 mistake('opensandbox_zone two:1m;', 'duplicate', 'two zones');
 
 like(config_error(zone => 'opensandbox_zone x;'), qr/invalid zone/, 'no size');
 like(config_error(zone => 'opensandbox_zone x:1k;'), qr/too small/, 'a tiny zone');
-like(config_error(zone => ''), qr/opensandbox_zone" is missing/, 'no zone');
+like(config_error(zone => ''), qr/opensandbox_zone" is missing .* in \S+:\d+$/m,
+    'no zone');
 like(config_error(server => 'location / { opensandbox up; }'), qr/invalid mode/,
     'an unknown mode');
 is(config_error(http => block("endpoint 1.1.1.1; expose 80 90-95;\n"

@@ -8,7 +8,7 @@
 use strict;
 use warnings;
 use MIME::Base64 qw(encode_base64);
-use Test::More tests => 133;
+use Test::More tests => 136;
 use Harness;
 use Ingress;
 use Links;
@@ -268,6 +268,11 @@ $a = get($port, "$base/", $cookie, 'Sec-Fetch-Site: same-origin',
     'Sec-Fetch-Mode: cors', "Referer: $here/sandboxes/safe2/port/$box/");
 is($a->{status}, 401, 'another sandbox\'s page of the same origin is refused');
 like(json($a)->{message}, qr/pages of another sandbox/, 'which the answer says');
+is(from("$base/", 'Sec-Fetch-Site: same-origin', 'Sec-Fetch-Mode: cors',
+    "Referer: $here$_/safe2/port/$box/"), 401,
+    "whichever location the page is of: $_") for '/strict', '/off';
+is(from("$base/", 'Sec-Fetch-Site: same-origin', 'Sec-Fetch-Mode: cors',
+    "Referer: $here/strict/safe/port/$box/"), 200, 'the sandbox\'s own pages pass');
 is(from("$base/", 'Sec-Fetch-Site: same-origin', 'Sec-Fetch-Mode: cors', @$_),
     200, ($_->[0] // 'no Referer') . ' passes') for [],
     ["Referer: $here$base/a"], ["Referer: $here/sandboxes/SAFE/port/1/x"],

@@ -7,7 +7,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 29;
+use Test::More tests => 30;
 use Harness;
 use Ingress;
 
@@ -34,11 +34,20 @@ my $upgrades = backend(sub {
 	    . "Connection: Upgrade\r\n\r\n$head";
 });
 my $h2 = free_port();
+my ($calls, $served) = (free_port(), free_port());
 my $g = gateway(workers => 1, http => <<"EOT");
 opensandbox_sandbox sb { endpoint 127.0.0.1; }
 server {
     listen 127.0.0.1:$h2 http2;
     location / { opensandbox any; include %CONF%/opensandbox-proxy.conf; }
+}
+server {
+    listen 127.0.0.1:$calls;
+    location / { opensandbox any; include %CONF%/opensandbox-grpc.conf; }
+}
+server {
+    listen 127.0.0.1:$served http2;
+    return 200 "seen:\$http_upgrade:\$http_http2_settings:\$http_open_sandbox_api_key:";
 }
 EOT
 my $path = "/sandboxes/sb/port/$box/";
@@ -68,6 +77,10 @@ for my $upgrade ('h2c', 'H2C', 'h2c,h2c', ' h2c ,', ',') {
 	like($head, qr/^\d+ 0\n/, "Upgrade: $upgrade is answered");
 	unlike($head, qr/^(?:upgrade|connection|http2-settings):/mi, 'and not passed on');
 }
+is(get($calls, "/sandboxes/sb/port/$served/", 'Upgrade: h2c',
+    'Connection: Upgrade, HTTP2-Settings', @settings,
+    'OPEN-SANDBOX-API-KEY: key')->{body}, 'seen::::',
+    'nor where calls go on by gRPC');
 for (
 	['h2c, websocket', 'websocket'],
 	['websocket, h2c', 'websocket'],

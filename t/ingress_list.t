@@ -54,7 +54,10 @@ is(scalar(() = $a->{body} =~ /"n1000\.example\.test"/g), 250,
 like($a->{body}, qr/\],"next":"sb0250"\}\n$/, '  and where it ends');
 my $grown = resident() - $before;
 note "the worker has grown by $grown kB";
-cmp_ok($grown, '<', 4 * 1024, '  the worker needs little for them all');
+SKIP: {
+	skip 'a sanitizer keeps what is freed', 1 if build_dir() =~ m{/san\b};
+	cmp_ok($grown, '<', 4 * 1024, '  the worker needs little for them all');
+}
 
 # Others meanwhile.
 my $socket = connect_to($g->{port});

@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use IO::Socket::UNIX;
-use Test::More tests => 30;
+use Test::More tests => 31;
 use Time::HiRes qw(sleep time);
 use Harness;
 use Ingress;
@@ -233,6 +233,15 @@ my $log = read_file("$g->{prefix}/error.log");
 is(scalar(() = $log =~ /\[crit\]/g), 1, 'the file that never came is logged once');
 unlike($log, qr/\[(?:alert|emerg)\]/, 'no alarm');
 unlike($log, qr/open socket .* left/, 'nothing is left open');
+
+# A wait that ends before all of the body has come
+api($g, 'PUT', '/never', { endpoint => "unix:$dir/never.sock" });
+my $early = connect_to($g->{port});
+print $early "POST /short/never/port/1/ HTTP/1.1\r\nHost: a\r\n",
+    "Content-Length: 100000\r\n\r\nfirst";
+is(read_answer($early)->{status}, 502, 'its request is answered');
+close $early;
+
 my ($worker) = workers($g);
 my $open = sub { scalar grep { (readlink $_ // '') =~ /^socket/ } glob "/proc/$worker/fd/*" };
 my $before = $open->();

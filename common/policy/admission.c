@@ -2,7 +2,14 @@
 #include "compiled.h"
 #include "policy.h"
 
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum {
+	PORT_MEMO_SLOTS = 16
+};
 
 /* The rules that match a name or an address, first rank first: the heads of
  * the name's lists, "*" among them, and the address's list, merged. */
@@ -24,10 +31,8 @@ struct verdict {
 };
 
 static void walk_address(struct walk *walk, const struct policy *policy,
-			 const struct address *a)
+			 const struct segment *segment)
 {
-	const struct segment *segment = flat_find(&policy->flat, a);
-
 	walk->ranked = policy->ranked;
 	walk->n_heads = 0;
 	walk->limited = NULL;
@@ -171,28 +176,67 @@ static enum admission admit_whole(const struct policy *policy,
 	return private_ok || by_range ? ADMIT : REFUSE_PRIVATE;
 }
 
+/* What a name's address may do on each protocol and port, for those judged
+ * last. It depends on these alone, which are the same for most of what one
+ * wildcard has led to, and costs a walk of the rules for each port that they
+ * list. */
+struct port_answer {
+	uint32_t head[NAME_RANKS_MAX + 1];
+	size_t n_heads;
+	const struct segment *segment;
+	bool private_ok, filled;
+	enum admission admission;
+	struct admitted_ports ports;
+};
+
+struct port_memo {
+	struct port_answer slot[PORT_MEMO_SLOTS];
+};
+
+int port_memo_new(struct port_memo **out)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : -ENOMEM;
+}
+
+static struct port_answer *memo_slot(struct port_memo *memo,
+				     const struct walk *both,
+				     const struct segment *segment)
+{
+	size_t sum = (uintptr_t)segment / sizeof(*segment);
+
+	for (size_t i = 0; i < both->n_heads; i++)
+		sum += both->head[i];
+	return &memo->slot[sum % PORT_MEMO_SLOTS];
+}
+
+static bool verdict_is_of(const struct port_answer *v, const struct walk *both,
+			  const struct segment *segment, bool private_ok)
+{
+	return v->filled && v->segment == segment &&
+	       v->private_ok == private_ok && v->n_heads == both->n_heads &&
+	       memcmp(v->head, both->head,
+		      both->n_heads * sizeof(v->head[0])) == 0;
+}
+
 /* Each protocol and port on its own. */
-static enum admission admit_ports(const struct policy *policy,
-				  const struct name_match *match,
-				  const struct address *a, bool private_ok,
+static enum admission judge_ports(const struct policy *policy,
+				  const struct walk *both,
+				  const struct walk *address, bool private_ok,
 				  struct admitted_ports *ports)
 {
 	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 	bool all, refused_private;
-	struct walk both, address;
 	struct verdict verdict;
 
-	walk_address(&address, policy, a);
-	both = address;
-	walk_name(&both, policy, match);
-	verdict = judge(policy, &both, &address, 0, 0);
+	verdict = judge(policy, both, address, 0, 0);
 	all = verdict.by_rules && (private_ok || verdict.by_range);
 	refused_private = verdict.by_rules && !all;
 
 	for (size_t i = 0; i < sizeof(protocols); i++) {
 		for (uint32_t port = 0; port <= UINT16_MAX;
 		     port = verdict.last + 1) {
-			verdict = judge(policy, &both, &address, protocols[i],
+			verdict = judge(policy, both, address, protocols[i],
 					port);
 			if (verdict.by_rules &&
 			    (private_ok || verdict.by_range)) {
@@ -211,6 +255,36 @@ static enum admission admit_ports(const struct policy *policy,
 	return refused_private ? REFUSE_PRIVATE : REFUSE_RULE;
 }
 
+static enum admission admit_ports(const struct policy *policy,
+				  const struct name_match *match,
+				  const struct address *a, bool private_ok,
+				  struct admitted_ports *ports)
+{
+	const struct segment *segment = flat_find(&policy->flat, a);
+	struct port_answer *known;
+	struct walk both, address;
+
+	walk_address(&address, policy, segment);
+	both = address;
+	walk_name(&both, policy, match);
+	known = memo_slot(policy->memo, &both, segment);
+	if (!verdict_is_of(known, &both, segment, private_ok)) {
+		known->ports.n = 0;
+		known->admission = judge_ports(policy, &both, &address,
+					       private_ok, &known->ports);
+		memcpy(known->head, both.head,
+		       both.n_heads * sizeof(known->head[0]));
+		known->n_heads = both.n_heads;
+		known->segment = segment;
+		known->private_ok = private_ok;
+		known->filled = true;
+	}
+	ports->n = known->ports.n;
+	memcpy(ports->span, known->ports.span,
+	       known->ports.n * sizeof(ports->span[0]));
+	return known->admission;
+}
+
 enum admission policy_admit(const struct policy *policy,
 			    const struct name_match *match,
 			    const struct address *a, bool private_ok,
@@ -223,7 +297,8 @@ enum admission policy_admit(const struct policy *policy,
 		return REFUSE_NAME;
 	if (kind != ADDRESS_PUBLIC && kind != ADDRESS_PRIVATE)
 		return REFUSE_KIND;
-	if (kind == ADDRESS_PUBLIC)
+	if (kind == ADDRESS_PUBLIC ||
+	    hosts_give(policy_rules(policy)->hosts, match->name, a))
 		private_ok = true;
 	if (policy->has_ports)
 		return admit_ports(policy, match, a, private_ok, ports);

@@ -72,6 +72,16 @@ struct ancestors {
 	bool any; /* is there one at all? */
 };
 
+/*
+ * A rule that allows a name holds, in its rank, for an address that the
+ * policy's hosts give the name. So the kernel lets it in with the ranges of
+ * the address rules: from the moment the policy is applied, and no longer.
+ */
+struct pin {
+	uint32_t rank;
+	struct address_range range; /* of one address */
+};
+
 struct policy {
 	unsigned int references;
 	struct rules *source[SOURCES]; /* NULL: none */
@@ -80,6 +90,10 @@ struct policy {
 	struct ranked *ranked;
 	uint32_t n_ranked;
 	bool has_ports;
+	struct pin *pin;
+	size_t n_pins;
+	/* with has_ports; written also where the policy is read */
+	struct port_memo *memo;
 
 	struct name_index names;
 	struct ancestors ancestors;
@@ -110,7 +124,10 @@ size_t name_index_find(const struct name_index *index,
 int ancestors_make(struct ancestors *set, const struct ranked *ranked,
 		   uint32_t n_ranked);
 
-/* Fill policy->flat from policy->ranked. 0, -ENOMEM, -E2BIG. */
+/* Fill policy->pin; the names are indexed. 0, -ENOMEM, -E2BIG: too many. */
+int pins_make(struct policy *policy);
+
+/* Fill policy->flat from policy->ranked and policy->pin. 0, -ENOMEM, -E2BIG. */
 int flat_make(struct policy *policy);
 void flat_free(struct flat *flat);
 
@@ -133,6 +150,9 @@ int port_table_intern(struct flat *flat, const struct ranked *ranked,
 /* The decision of the rule of this rank; RANK_NONE: the default action. */
 void policy_decide(const struct policy *policy, uint32_t rank,
 		   struct decision *out);
+
+/* 0 or -ENOMEM; the caller frees *out. */
+int port_memo_new(struct port_memo **out);
 
 /* Does a limited rule hold for the port? */
 bool rule_holds_port(const struct rule *rule, uint8_t protocol, uint16_t port);

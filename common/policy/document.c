@@ -15,22 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A value for an error message: a string as itself, the rest by its type. */
-static const char *shown(const json_t *json)
-{
-	static const char *const types[] = {
-		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
-		[JSON_STRING] = "a string",  [JSON_INTEGER] = "a number",
-		[JSON_REAL] = "a number",    [JSON_TRUE] = "true",
-		[JSON_FALSE] = "false",      [JSON_NULL] = "null",
-	};
-
-	if (!json)
-		return "nothing";
-	return json_is_string(json) ? json_string_value(json)
-				    : types[json_typeof(json)];
-}
-
 /* As rule_keep_text(), with the JSON of an object. */
 static int rule_keep_json(struct rule *rule, const char *target,
 			  const json_t *json)
@@ -168,7 +152,7 @@ static int read_action(struct rule *rule, const json_t *json,
 		return policy_error_set(err, i,
 					"%s.action: \"%.80s\" is not "
 					"\"allow\" or \"deny\"",
-					where, shown(json));
+					where, policy_json_shown(json));
 	if (ret > 0) {
 		rule->action = POLICY_DENY;
 		rules_warn(list, "%s: no action, taken as deny", where);
@@ -206,9 +190,9 @@ static int read_rule(struct rule *rule, json_t *json, struct rules *list,
 		return ret;
 	target = target_or_any(json, list, where);
 	if (!target)
-		return policy_error_set(err, i, "%s.target: not a string: %s",
-					where,
-					shown(json_object_get(json, "target")));
+		return policy_error_set(
+			err, i, "%s.target: not a string: %s", where,
+			policy_json_shown(json_object_get(json, "target")));
 	snprintf(what, sizeof(what), "%s.target: ", where);
 	ret = read_target(rule, list, &text, target, what, &why);
 	if (ret == -EINVAL)
@@ -248,7 +232,7 @@ static int read_egress(struct rules *rules, const json_t *egress,
 		return 0;
 	if (!json_is_array(egress))
 		return policy_error_set(err, -1, "egress: not an array: %.80s",
-					shown(egress));
+					policy_json_shown(egress));
 	if (max_rules && n > max_rules) {
 		policy_error_set(err, -1, "egress: %zu rules, at most %zu", n,
 				 max_rules);
@@ -271,7 +255,8 @@ static int read_egress(struct rules *rules, const json_t *egress,
 static int read_document(struct rules *rules, const json_t *document,
 			 size_t max_rules, struct policy_error *err)
 {
-	static const char *const keys[] = {"defaultAction", "egress", NULL};
+	static const char *const keys[] = {"defaultAction", "egress", "hosts",
+					   NULL};
 	const json_t *action;
 	int ret;
 
@@ -281,7 +266,7 @@ static int read_document(struct rules *rules, const json_t *document,
 	}
 	if (!json_is_object(document))
 		return policy_error_set(err, -1, "not a JSON object: %.80s",
-					shown(document));
+					policy_json_shown(document));
 	rules->given = json_object_size(document) > 0;
 	ret = unknown_keys((json_t *)document, keys, rules, -1, "", err);
 	if (ret < 0)
@@ -293,7 +278,11 @@ static int read_document(struct rules *rules, const json_t *document,
 		return policy_error_set(err, -1,
 					"defaultAction: \"%.80s\" is not "
 					"\"allow\" or \"deny\"",
-					shown(action));
+					policy_json_shown(action));
+	ret = hosts_from_json(&rules->hosts, json_object_get(document, "hosts"),
+			      err);
+	if (ret < 0)
+		return ret;
 	return read_egress(rules, json_object_get(document, "egress"),
 			   max_rules, err);
 }

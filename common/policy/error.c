@@ -22,3 +22,18 @@ int policy_error_set(struct policy_error *err, int index, const char *format,
 	}
 	return -EINVAL;
 }
+
+const char *policy_json_shown(const json_t *json)
+{
+	static const char *const types[] = {
+		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
+		[JSON_STRING] = "a string",  [JSON_INTEGER] = "a number",
+		[JSON_REAL] = "a number",    [JSON_TRUE] = "true",
+		[JSON_FALSE] = "false",      [JSON_NULL] = "null",
+	};
+
+	if (!json)
+		return "nothing";
+	return json_is_string(json) ? json_string_value(json)
+				    : types[json_typeof(json)];
+}

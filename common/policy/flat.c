@@ -88,25 +88,31 @@ static void add_range(struct sweep *s, uint32_t rank, address_number first,
 		s->edge[s->n_edges++] = (struct edge){last + 1, rank, true};
 }
 
-static void add_edges(struct sweep *s, uint32_t rank)
+static void add_addresses(struct sweep *s, uint32_t rank,
+			  const struct address_range *of)
 {
-	const struct rule *rule = s->policy->ranked[rank].rule;
 	uint8_t family = s->family ? AF_INET6 : AF_INET;
 	struct address_range range;
 
-	if (rule->kind == TARGET_ANY)
-		add_range(s, rank, 0, family_last(s->family));
-	if (rule->kind != TARGET_RANGE)
-		return;
-	if (rule->range.first.family == family)
-		add_range(s, rank, address_to_number(&rule->range.first),
-			  address_to_number(&rule->range.last));
+	if (of->first.family == family)
+		add_range(s, rank, address_to_number(&of->first),
+			  address_to_number(&of->last));
 	else if (family == AF_INET6)
 		for (size_t i = 0; i < nat64_count(); i++) {
-			nat64_range(i, &rule->range, &range);
+			nat64_range(i, of, &range);
 			add_range(s, rank, address_to_number(&range.first),
 				  address_to_number(&range.last));
 		}
+}
+
+static void add_edges(struct sweep *s, uint32_t rank)
+{
+	const struct rule *rule = s->policy->ranked[rank].rule;
+
+	if (rule->kind == TARGET_ANY)
+		add_range(s, rank, 0, family_last(s->family));
+	else if (rule->kind == TARGET_RANGE)
+		add_addresses(s, rank, &rule->range);
 }
 
 /* The first rank at or behind from that holds here, or RANK_NONE. */
@@ -273,6 +279,9 @@ static int sweep_family(struct sweep *s)
 	s->n_edges = 0;
 	for (uint32_t rank = 0; rank < n; rank++)
 		add_edges(s, rank);
+	for (size_t i = 0; i < s->policy->n_pins; i++)
+		add_addresses(s, s->policy->pin[i].rank,
+			      &s->policy->pin[i].range);
 	memset(s->active, 0, s->n_words * sizeof(*s->active));
 	s->flat->segment[s->family] =
 		calloc(s->n_edges + 1, sizeof(struct segment));
@@ -351,7 +360,7 @@ static int make_ranges(struct policy *policy)
 int flat_make(struct policy *policy)
 {
 	struct sweep s = {.policy = policy, .flat = &policy->flat};
-	size_t n = policy->n_ranked, memo = 8, ranges = n;
+	size_t n = policy->n_ranked, memo = 8, ranges = n + policy->n_pins;
 	int ret = -ENOMEM;
 
 	if (nat64_count() > 1)

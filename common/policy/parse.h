@@ -49,6 +49,18 @@ int policy_json_load(json_t **out, const char *text, size_t len,
 int rules_from_plain(struct rules **out, const char *text, size_t len,
 		     size_t max_rules);
 
+/* Read "hosts", an object of arrays of addresses by name; *out is NULL where
+ * there are none. The caller holds one reference. 0, -EINVAL with err, which
+ * names the entry, -ENOMEM. */
+int hosts_from_json(struct hosts **out, json_t *json, struct policy_error *err);
+
+/* One holder more, and one less; NULL is nothing. */
+struct hosts *hosts_ref(struct hosts *hosts);
+void hosts_unref(struct hosts *hosts);
+
+/* A value for an error message: a string as itself, the rest by its type. */
+const char *policy_json_shown(const json_t *json);
+
 /* Read the rule that stands at index of the array called array; err and the
  * warnings, which go to list, name both. 0, -EINVAL, -ENOMEM; on error rule
  * holds nothing. */

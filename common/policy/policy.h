@@ -81,6 +81,10 @@ void policy_unref(struct policy *policy);
 /* The document that it was compiled from; lives as long as the policy. */
 const struct rules *policy_rules(const struct policy *policy);
 
+/* What the policy's hosts give the name, or NULL. */
+const struct host *policy_host(const struct policy *policy,
+			       const struct domain_name *name);
+
 /* The first rule that matches the name. A name whose first match allows only
  * some ports is allowed; a "*" that denies only some ports is passed over.
  * O(labels), no allocation. */
@@ -123,7 +127,8 @@ bool policy_leads_to_allowed(const struct policy *policy,
 bool policy_ranked(const struct policy *policy, uint32_t rank,
 		   struct decision *out);
 
-/* The first address rule that matches. protocol 0: only rules without ports
+/* The first address rule that matches, among them the rules of the names that
+ * the policy's hosts lead there. protocol 0: only rules without ports
  * count, and those with ports are passed over. O(log ranges). */
 void policy_match_address(const struct policy *policy, const struct address *a,
 			  uint8_t protocol, uint16_t port,
@@ -131,9 +136,10 @@ void policy_match_address(const struct policy *policy, const struct address *a,
 
 /*
  * May address a, to which the question name led, be admitted? private_ok is
- * OPENSANDBOX_EGRESS_PRIVATE_ANSWERS=allow. ports is filled for ADMIT_PORTS.
- * Under a default of allow the same holds: what is refused is cut from the
- * answer.
+ * OPENSANDBOX_EGRESS_PRIVATE_ANSWERS=allow; an address that the policy's hosts
+ * give the name was written by its author and needs neither. ports is filled
+ * for ADMIT_PORTS. Under a default of allow the same holds: what is refused is
+ * cut from the answer.
  *
  * For each protocol and port the first rule in rank order that matches the
  * name, or the address, and the port decides; a private address is moreover

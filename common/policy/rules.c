@@ -68,6 +68,7 @@ void rules_free(struct rules *rules)
 	for (size_t i = 0; i < rules->n_rules; i++)
 		rule_clear(&rules->rule[i]);
 	free(rules->rule);
+	hosts_unref(rules->hosts);
 	json_decref(rules->warnings);
 	free(rules);
 }
@@ -129,17 +130,20 @@ int rules_push_copy(struct rules *rules, const struct rule *rule)
 
 char *rules_to_text(const struct rules *rules, size_t *egress)
 {
-	static const char head[] = "{\"defaultAction\":\"%s\",\"egress\":[";
+	static const char head[] = "{\"defaultAction\":\"%s\"%s%s,\"egress\":[";
+	const char *hosts = rules->hosts ? rules->hosts->json : "";
 	size_t size = sizeof(head) + sizeof("allow") + sizeof("]}"), n;
 	char *text;
 
 	for (size_t i = 0; i < rules->n_rules; i++)
 		size += strlen(rules->rule[i].json) + 1;
+	size += sizeof(",\"hosts\":") + strlen(hosts);
 	text = malloc(size);
 	if (!text)
 		return NULL;
 	n = (size_t)snprintf(text, size, head,
-			     policy_action_name(rules->default_action));
+			     policy_action_name(rules->default_action),
+			     hosts[0] ? ",\"hosts\":" : "", hosts);
 	if (egress)
 		*egress = n - 1;
 	for (size_t i = 0; i < rules->n_rules; i++) {

@@ -55,8 +55,23 @@ struct rule {
 	char *json; /* what is in force of it, compact, for showing it again */
 };
 
+/* Addresses that the sandbox's hosts file gives a name. */
+struct host {
+	struct domain_name *name; /* owned; as rule.name */
+	struct address *a;        /* each once */
+	size_t n;
+};
+
+struct hosts {
+	unsigned int references;
+	struct host *host; /* in an order for searching */
+	size_t n;
+	char *json; /* the object, compact, for showing it again */
+};
+
 struct rules {
 	enum policy_action default_action;
+	struct hosts *hosts; /* NULL: none */
 	struct rule *rule;
 	size_t n_rules;
 	bool given; /* false: made from an empty, null or {} policy */
@@ -74,19 +89,20 @@ struct policy_error {
 };
 
 enum {
-	POLICY_BODY_MAX = 1 << 20, /* bytes of a policy document */
-	POLICY_WARNINGS_MAX = 32,  /* kept of one document */
+	POLICY_BODY_MAX = 1 << 20,      /* bytes of a policy document */
+	POLICY_WARNINGS_MAX = 32,       /* kept of one document */
+	POLICY_HOSTS_MAX = 256,         /* names of one document */
+	POLICY_HOST_ADDRESSES_MAX = 16, /* of one name */
 	POLICY_NAME_PORTS_MAX = 64 /* ports a name's rule may list in all */
 };
 
 /*
- * Read a policy document: {"defaultAction":...,"egress":[...]}. Empty text,
- * null and {} are deny-all. What is out of form is an error; err then names the
- * rule and the fault. Unknown keys that do not look like known ones, a rule
- * without an action (deny) or, where it lists ports, without a target ("*"),
- * and host bits below a prefix are noted in the list's warnings. max_rules 0
- * is no cap.
- * The caller owns *out and frees it with rules_free().
+ * Read a policy document: {"defaultAction":...,"egress":[...],"hosts":{...}}.
+ * Empty text, null and {} are deny-all. What is out of form is an error; err
+ * then names the rule and the fault. Unknown keys that do not look like known
+ * ones, a rule without an action (deny) or, where it lists ports, without a
+ * target ("*"), and host bits below a prefix are noted in the list's warnings.
+ * max_rules 0 is no cap. The caller owns *out and frees it with rules_free().
  * 0, -EINVAL, -E2BIG (over max_rules, or text over POLICY_BODY_MAX), -ENOMEM.
  */
 int rules_from_text(struct rules **out, const char *text, size_t len,
@@ -130,6 +146,13 @@ int rules_without(struct rules **out, const struct rules *old, const char *text,
 int rules_new(struct rules **out, enum policy_action default_action);
 int rules_append(struct rules *rules, enum policy_action action,
 		 const char *target, struct policy_error *err);
+
+/* The host of the name, or NULL; hosts may be NULL. O(log n). */
+const struct host *hosts_find(const struct hosts *hosts,
+			      const struct domain_name *name);
+/* Is a one of its addresses? */
+bool hosts_give(const struct hosts *hosts, const struct domain_name *name,
+		const struct address *a);
 
 /* One holder more; from then on nothing may be appended. */
 struct rules *rules_ref(struct rules *rules);

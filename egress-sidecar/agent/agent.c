@@ -141,7 +141,9 @@ static bool may_join(const struct registry_entry *there,
 		     struct reply *reply)
 {
 	const char *id = wish->record->id;
-	const char *url = wish->record->place.policy_url;
+	const struct agent_place *asked = &wish->record->place;
+	const struct agent_place *place = &there->record.place;
+	const char *url = asked->policy_url;
 
 	if (strcmp(there->record.id, id) != 0 &&
 	    registry_find(there->owner, id)) {
@@ -158,6 +160,16 @@ static bool may_join(const struct registry_entry *there,
 			    "the namespace is that of sandbox %s already, "
 			    "under another policy: a namespace has one, so "
 			    "give all that share it the same",
+			    there->record.id);
+		return false;
+	}
+	if (asked->n_resolvers &&
+	    !resolver_addresses_same(asked->resolvers, asked->n_resolvers,
+				     place->resolvers, place->n_resolvers)) {
+		reply_fault(reply, 409, "conflict", "resolvers",
+			    "the namespace is that of sandbox %s already, "
+			    "with other resolvers: a namespace has one list, "
+			    "so give all that share it the same, or none",
 			    there->record.id);
 		return false;
 	}

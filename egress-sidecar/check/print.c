@@ -129,8 +129,27 @@ void check_print_decision(const struct decision *d)
 	printf(")\n");
 }
 
+static void print_hosts(const struct policy *policy)
+{
+	const struct hosts *hosts = policy_rules(policy)->hosts;
+	char name[DOMAIN_NAME_TEXT_MAX], text[ADDRESS_TEXT_MAX];
+
+	if (!hosts)
+		return;
+	printf("names that need no resolver:\n");
+	for (size_t i = 0; i < hosts->n; i++) {
+		const struct host *host = &hosts->host[i];
+
+		printf("        %s", domain_name_to_text(host->name, name));
+		for (size_t k = 0; k < host->n; k++)
+			printf(" %s", address_to_text(&host->a[k], text));
+		printf("\n");
+	}
+}
+
 void check_print_policy(const struct policy *policy)
 {
 	print_rules(policy);
+	print_hosts(policy);
 	print_ranges(policy);
 }

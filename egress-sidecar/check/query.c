@@ -144,34 +144,6 @@ static const char *read_name(struct domain_name *name, const char *text,
 	return NULL;
 }
 
-/* NAME or NAME:PORT */
-static int query_name(const struct policy *policy, const char *text)
-{
-	const char *colon = strrchr(text, ':'), *why;
-	struct domain_name name;
-	struct decision d, udp;
-	unsigned int port = 0;
-
-	why = read_name(&name, text,
-			colon ? (size_t)(colon - text) : strlen(text));
-	if (why)
-		return bad_query(text, why);
-	if (colon && read_port(&port, colon + 1) < 0)
-		return bad_query(text,
-				 misread(text, "the port is not 1 to 65535"));
-	if (port == 0) {
-		policy_match_name(policy, &name, &d);
-		printf("%s: ", text);
-		check_print_decision(&d);
-		return STATUS_VALID;
-	}
-	policy_match_name_port(policy, &name, IPPROTO_TCP, (uint16_t)port, &d);
-	policy_match_name_port(policy, &name, IPPROTO_UDP, (uint16_t)port,
-			       &udp);
-	print_both(text, &d, &udp);
-	return STATUS_VALID;
-}
-
 static void print_admission(const char *text, enum admission admission,
 			    const struct address *a,
 			    const struct admitted_ports *ports)
@@ -204,6 +176,55 @@ static void print_admission(const char *text, enum admission admission,
 		printf("%s: the name is denied\n", text);
 		break;
 	}
+}
+
+/* What becomes of the addresses that the policy's hosts give the name. */
+static void print_host(const struct policy *policy,
+		       const struct domain_name *name)
+{
+	const struct host *host = policy_host(policy, name);
+	char text[DOMAIN_NAME_TEXT_MAX + ADDRESS_TEXT_MAX + 1];
+	struct admitted_ports ports;
+
+	for (size_t i = 0; host && i < host->n; i++) {
+		char *end = strchr(domain_name_to_text(name, text), '\0');
+
+		*end++ = '=';
+		address_to_text(&host->a[i], end);
+		print_admission(text,
+				policy_admission(policy, name, &host->a[i],
+						 false, &ports),
+				&host->a[i], &ports);
+	}
+}
+
+/* NAME or NAME:PORT */
+static int query_name(const struct policy *policy, const char *text)
+{
+	const char *colon = strrchr(text, ':'), *why;
+	struct domain_name name;
+	struct decision d, udp;
+	unsigned int port = 0;
+
+	why = read_name(&name, text,
+			colon ? (size_t)(colon - text) : strlen(text));
+	if (why)
+		return bad_query(text, why);
+	if (colon && read_port(&port, colon + 1) < 0)
+		return bad_query(text,
+				 misread(text, "the port is not 1 to 65535"));
+	if (port == 0) {
+		policy_match_name(policy, &name, &d);
+		printf("%s: ", text);
+		check_print_decision(&d);
+		print_host(policy, &name);
+		return STATUS_VALID;
+	}
+	policy_match_name_port(policy, &name, IPPROTO_TCP, (uint16_t)port, &d);
+	policy_match_name_port(policy, &name, IPPROTO_UDP, (uint16_t)port,
+			       &udp);
+	print_both(text, &d, &udp);
+	return STATUS_VALID;
 }
 
 /* NAME=IP */

@@ -51,6 +51,13 @@ static void preview(const struct front *front, const struct answer *answer,
 	}
 }
 
+/* The policy itself opens what its hosts give a name, and no longer than it
+ * stands: a lease would outlive it. */
+static bool needs_lease(const struct verdicts *v, const struct address *a)
+{
+	return !hosts_give(policy_rules(v->policy)->hosts, v->match->name, a);
+}
+
 /* Judge the addresses and have them admitted; fills the query's
  * list of them. cut: v->keep says which of them the client is told at all.
  * Returns the TTL that it may be told, seconds. */
@@ -78,7 +85,7 @@ static uint32_t admit_addresses(struct front *front, struct query *query,
 		answer_address(answer, i, &a);
 		verdict = judge(front, &a, v);
 		v->keep[i] = is_admitted(verdict);
-		if (v->keep[i])
+		if (v->keep[i] && needs_lease(v, &a))
 			err = owner->admit(owner->arg, v->match->name, &a,
 					   verdict == ADMIT_PORTS ? &v->ports
 								  : NULL,

@@ -3,13 +3,52 @@
  * A question arrives: it is refused on the spot, answered from the cache, or
  * waits for a resolver.
  */
+#include "hosts.h"
 #include "query.h"
+
+#include <stdlib.h>
 
 static struct cache_key key_of(const struct question *q,
 			       const struct name_match *match)
 {
 	return cache_key(&q->name, match->hash, q->type, q->dnssec_ok,
 			 question_unchecked(q));
+}
+
+/* Does the policy answer the question by itself? Records that hold address
+ * hints would contradict it. */
+static const struct host *host_of(const struct policy *policy,
+				  const struct question *q)
+{
+	switch (q->type) {
+	case TYPE_A:
+	case TYPE_AAAA:
+	case TYPE_SVCB:
+	case TYPE_HTTPS:
+		return policy_host(policy, &q->name);
+	default:
+		return NULL;
+	}
+}
+
+/* What a resolver would say of a name that the policy's hosts give. */
+static void give_host(struct front *front, struct query *query,
+		      const struct host *host, const struct policy *policy,
+		      const struct name_match *match)
+{
+	const struct question *q = &query->question;
+	uint8_t message[DNS_HEADER + DOMAIN_NAME_MAX + 4 +
+			POLICY_HOST_ADDRESSES_MAX * HOST_RECORD_MAX];
+	size_t len = host_answer(host, q, message);
+	struct answer *answer;
+
+	if (answer_read(&answer, &q->name, q->type, false, message, len)) {
+		reply_fail(front, query, EDE_OTHER, "out of memory");
+		reply_queue(front, query);
+		return;
+	}
+	admit_answer(front, query, answer, 0, PATH_CACHED, policy, match);
+	free(answer);
 }
 
 /* A question that the policy lets through (or audit does). */
@@ -20,6 +59,7 @@ static size_t begin_allowed(struct front *front, const struct origin *origin,
 {
 	struct cache_key key = key_of(q, match);
 	const struct answer *answer;
+	const struct host *host;
 	struct query *query = NULL;
 	uint32_t age_s;
 	bool hot;
@@ -30,6 +70,11 @@ static size_t begin_allowed(struct front *front, const struct origin *origin,
 		front->counts.failed++;
 		return question_refuse(q, out, RCODE_SERVFAIL, EDE_OTHER,
 				       "too many questions under way");
+	}
+	host = host_of(policy, q);
+	if (host) {
+		give_host(front, query, host, policy, match);
+		return 0;
 	}
 	answer = cache_get(front->cache, &key, uv_now(front->loop), &age_s,
 			   &hot);

@@ -65,3 +65,13 @@ char *resolver_to_text(const struct resolver_address *r, char *out)
 		 r->port);
 	return out;
 }
+
+bool resolver_addresses_same(const struct resolver_address *a, size_t n_a,
+			     const struct resolver_address *b, size_t n_b)
+{
+	for (size_t i = 0; i < n_a && i < n_b; i++)
+		if (address_compare(&a[i].a, &b[i].a) ||
+		    a[i].port != b[i].port || a[i].scope_id != b[i].scope_id)
+			return false;
+	return n_a == n_b;
+}

@@ -204,12 +204,7 @@ void resolvers_close(struct resolvers *resolvers)
 bool resolvers_same(const struct resolvers_settings *a,
 		    const struct resolvers_settings *b)
 {
-	for (size_t i = 0; i < a->n && i < b->n; i++)
-		if (address_compare(&a->address[i].a, &b->address[i].a) ||
-		    a->address[i].port != b->address[i].port ||
-		    a->address[i].scope_id != b->address[i].scope_id)
-			return false;
-	return a->n == b->n;
+	return resolver_addresses_same(a->address, a->n, b->address, b->n);
 }
 
 void resolvers_replace(struct resolvers *resolvers,

@@ -33,6 +33,10 @@ int resolver_from_text(struct resolver_address *r, const char *text);
 /* The same again, with the port; returns out, RESOLVER_TEXT_MAX bytes. */
 char *resolver_to_text(const struct resolver_address *r, char *out);
 
+/* Are they the same ones, in the same order? */
+bool resolver_addresses_same(const struct resolver_address *a, size_t n_a,
+			     const struct resolver_address *b, size_t n_b);
+
 struct resolvers_settings {
 	struct resolver_address address[RESOLVERS_MAX];
 	size_t n;                   /* 0: none yet */

@@ -17,7 +17,8 @@ enum {
 };
 
 /* A TCP connection that conntrack first sees midway: the sandbox may have
- * opened it while nothing judged it, and its peer only spoke first. */
+ * opened it before there were rules, or while somebody had taken them away, and
+ * its peer only spoke first. */
 static void refuse_midway(struct batch *b, const char *chain)
 {
 	static const uint8_t mask[] = {TCP_FLAGS}, syn[] = {TCP_SYN};
@@ -145,8 +146,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 		rule_destination_port(b, s->api_port);
 		rule_goto(b, "admit_in");
 	}
-	if (r->gap)
-		refuse_midway(b, "input");
+	refuse_midway(b, "input");
 	chain_admit_inbound(b, "input");
 	rule_begin(b, "input");
 	rule_goto(b, "refuse_in");

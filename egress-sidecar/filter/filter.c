@@ -3,7 +3,6 @@
 
 #include "inner.h"
 #include "nflog.h"
-#include "ranges.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -18,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-	APPLY_TRIES = 3,
 	XDP_SPARES = 8 /* queues of devices that come later */
 };
 
@@ -101,6 +99,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why)
 {
 	struct filter *filter = calloc(1, sizeof(*filter));
+	uint64_t key;
 	int ret;
 
 	*why = "memory";
@@ -122,6 +121,12 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 		goto cleanup;
 	}
 	filter->generation = mark_generation(filter->generation);
+	if (getrandom(&key, sizeof(key), 0) < 0) {
+		ret = -errno;
+		goto cleanup;
+	}
+	for (size_t i = 0; i < LEARNED_SETS; i++)
+		filter->held[i].key = filter->held_grace[i].key = key;
 	filter->inbound_mark = inbound_mark_of(settings);
 	*why = "a netlink socket in the sandbox's network namespace";
 	ret = channel_open(&filter->channel, settings->netns,
@@ -170,357 +175,9 @@ const char *filter_missing(const struct filter *filter, size_t i)
 	return i < MISSING_MAX ? filter->missing[i] : NULL;
 }
 
-/* The first ruleset of this process replaces whatever tables are there; later
- * ones keep the chains at the hooks, so that no packet is lost. The table of
- * egress hooks changes with the devices alone. */
-static int commit(struct filter *filter, const struct ruleset *r,
-		  struct links *links)
-{
-	bool fresh = !filter->applied;
-	struct batch *b = &filter->batch;
-
-	channel_begin(&filter->channel, b);
-	ruleset_write(b, r, fresh ? NULL : &filter->shape);
-	if (filter->has_egress && !r->settings->dns_only &&
-	    (fresh || !links_same_devices(links, &filter->links)))
-		egress_hook_write(b, links->devices);
-	return channel_commit(&filter->channel, b, true);
-}
-
-/* Takes what links owns. */
-static void keep_links(struct filter *filter, struct links *links)
-{
-	links_free(&filter->links);
-	filter->links = *links;
-	memset(links, 0, sizeof(*links));
-}
-
-/* The policy is immutable; the cast is for the count of its holders alone. */
-static void hold_policy(struct filter *filter, const struct policy *policy)
-{
-	struct policy *old = filter->policy;
-
-	filter->policy = policy_ref((struct policy *)policy);
-	policy_unref(old);
-}
-
-/* change: the maps of ranges are changed, not written anew. */
-static int try_apply(struct filter *filter, const struct policy *policy,
-		     const struct elements *learned,
-		     const struct elements *grace,
-		     const struct port_lists *lists, bool change)
-{
-	bool again;
-	struct ruleset r = {
-		.settings = &filter->settings,
-		.policy = policy,
-		.generation = mark_next(filter->generation, &again),
-		.inbound_mark = filter->inbound_mark,
-		.has_fib = filter->has_fib,
-		.gap = filter->gap,
-		.ranges_of = change ? filter->policy : NULL,
-		.learned = learned,
-		.grace = grace,
-		.lists = lists,
-		.peers = filter->peers,
-		.n_peers = filter->n_peers,
-	};
-	struct links links;
-	int ret;
-
-	ret = links_read(&links, &filter->route);
-	if (ret < 0)
-		return ret;
-	r.onlink = links.onlink;
-	r.n_onlink = links.n_onlink;
-	r.own6 = links.own6;
-	r.n_own6 = links.n_own6;
-	if (again && !filter->settings.dns_only)
-		takeover_forget_generations(&filter->channel);
-	ret = commit(filter, &r, &links);
-	/* A generation that may have been in force is not used again. */
-	if (ret == 0 || filter->channel.unsure)
-		filter->generation = r.generation;
-	if (ret == 0)
-		keep_links(filter, &links);
-	links_free(&links);
-	if (ret < 0)
-		return ret;
-	filter->shape = ruleset_shape(&r);
-	hold_policy(filter, policy);
-	filter->applied = filter->begun = true;
-	filter->commits++;
-	return 0;
-}
-
-static int follow_links(struct filter *filter)
-{
-	struct ruleset r = {.settings = &filter->settings};
-	struct batch *b = &filter->batch;
-	struct links links;
-	int ret;
-
-	if (!filter->applied || filter->settings.dns_only)
-		return 0;
-	ret = links_read(&links, &filter->route);
-	if (ret == 0)
-		devices_follow(filter, &links);
-	if (ret < 0)
-		return ret;
-	if (links_same(&links, &filter->links)) {
-		links_free(&links);
-		return 0;
-	}
-	r.onlink = links.onlink;
-	r.n_onlink = links.n_onlink;
-	r.own6 = links.own6;
-	r.n_own6 = links.n_own6;
-	channel_begin(&filter->channel, b);
-	ruleset_write_neighbours(b, &r);
-	if (filter->has_egress && !links_same_devices(&links, &filter->links))
-		egress_hook_write(b, links.devices);
-	ret = channel_commit(&filter->channel, b, true);
-	if (ret == 0)
-		keep_links(filter, &links);
-	links_free(&links);
-	/* One that has gone by now is told of again. */
-	return ret == -ENOENT ? 0 : ret;
-}
-
-/* Learn what an earlier process left, once. *existed: it left something;
- * *moved: it sent DNS elsewhere than we do. */
-static int take_over(struct filter *filter, uint64_t now_ms, bool *existed,
-		     bool *moved)
-{
-	int ret = takeover_table_exists(&filter->channel);
-	uint16_t dns_port;
-
-	*existed = ret > 0;
-	if (ret <= 0)
-		return ret;
-	ret = takeover_dns_port(&filter->channel, &dns_port);
-	if (ret < 0)
-		return ret;
-	*moved = dns_port != filter->settings.dns_port;
-	lease_table_free(filter->inherited);
-	filter->inherited = NULL;
-	ret = lease_table_new(&filter->inherited);
-	if (ret < 0)
-		return ret;
-	return takeover_read(&filter->channel, filter->inherited, now_ms);
-}
-
-static void forget_inherited(struct filter *filter, const struct policy *policy,
-			     uint64_t now_ms)
-{
-	if (!filter->inherited)
-		return;
-	lease_table_sweep(filter->inherited, policy,
-			  filter->settings.private_ok, now_ms);
-	if (lease_table_count(filter->inherited) > 0)
-		return;
-	lease_table_free(filter->inherited);
-	filter->inherited = NULL;
-}
-
-/* For want of memory, or of room in the kernel. */
-static bool is_want_of_room(int err)
-{
-	switch (-err) {
-	case ENOMEM:
-	case ENOSPC:
-	case ENFILE:
-	case EMFILE:
-	case E2BIG:
-	case EMSGSIZE:
-	case ENOBUFS:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* What is learned, as a policy has it. */
-struct judged {
-	struct elements learned[LEARNED_SETS], grace[LEARNED_SETS];
-	struct port_lists lists;
-};
-
-static void judged_free(struct judged *j)
-{
-	learned_free(j->learned);
-	learned_free(j->grace);
-	port_lists_free(&j->lists);
-}
-
-static int apply_judged(struct filter *filter, const struct policy *policy,
-			struct judged *j)
-{
-	int ret = 0;
-
-	for (int i = 0; i < APPLY_TRIES; i++) {
-		bool change = i == 0 && filter->applied &&
-			      ranges_near(filter->policy, policy);
-
-		ret = try_apply(filter, policy, j->learned, j->grace, &j->lists,
-				change);
-		/* A device went away meanwhile, or somebody took our tables
-		 * away, or nobody knows whether they are the new ones: look
-		 * again, from scratch. */
-		if (ret == -ENOENT || filter->channel.unsure)
-			filter->applied = false;
-		else if (ret == 0 || !change)
-			break;
-	}
-	if (ret < 0)
-		return ret;
-	port_lists_free(&filter->lists);
-	filter->lists = j->lists;
-	j->lists = (struct port_lists){0};
-	return 0;
-}
-
-/* The policy with what was learned, or else without it. */
-static int apply_with(struct filter *filter, const struct policy *policy,
-		      struct lease_table *leases, uint64_t now_ms)
-{
-	struct judged j = {0}, none = {0};
-	int ret = 0;
-
-	if (!filter->settings.dns_only)
-		ret = learned_judge(filter, policy, leases, now_ms, j.learned,
-				    j.grace, &j.lists);
-	if (ret == 0)
-		ret = apply_judged(filter, policy, &j);
-	/* It may have been a moment's. */
-	if (is_want_of_room(ret) && !filter->channel.unsure)
-		ret = apply_judged(filter, policy, &j);
-	judged_free(&j);
-	if (!is_want_of_room(ret) || filter->settings.dns_only)
-		return ret;
-	batch_free(&filter->batch);
-	ret = apply_judged(filter, policy, &none);
-	judged_free(&none);
-	if (ret < 0)
-		return ret;
-	lease_table_end(leases);
-	lease_table_free(filter->inherited);
-	filter->inherited = NULL;
-	return 0;
-}
-
-int filter_apply(struct filter *filter, const struct policy *policy,
-		 struct lease_table *leases, uint64_t now_ms)
-{
-	bool existed = true, moved = false, lost;
-	uint32_t before = filter->monitor.since;
-	int ret = 0;
-
-	/* What was taken away is written anew. */
-	lost = filter_lost(filter) != NULL;
-	(void)monitor_now(&filter->channel, &before);
-	if (!filter->begun)
-		ret = take_over(filter, now_ms, &existed, &moved);
-	if (ret == 0)
-		ret = apply_with(filter, policy, leases, now_ms);
-	/* What is learned from now on needs a little of it. */
-	batch_free(&filter->batch);
-	if (ret < 0)
-		return ret;
-	if (!existed && !filter->settings.dns_only)
-		takeover_forget_connections(&filter->channel);
-	else if (lost || !existed)
-		takeover_forget_questions(&filter->channel);
-	if (moved)
-		takeover_forget_redirected(&filter->channel);
-	monitor_clear(&filter->monitor, before);
-	forget_inherited(filter, policy, now_ms);
-	return 0;
-}
-
 bool filter_is_applied(const struct filter *filter)
 {
 	return filter->applied;
-}
-
-const char *filter_lost(struct filter *filter)
-{
-	const char *what = monitor_read(&filter->monitor);
-
-	if (!filter->begun)
-		return NULL;
-	if (what) {
-		filter->applied = false;
-		filter->gap = true;
-	} else if (!filter->applied) {
-		what = "what table inet " RULESET_TABLE " holds is not known";
-	}
-	return what;
-}
-
-/* Re-adding an element leaves its old end; added, deleted and added it gets
- * the new one, whether it was there or not. */
-static void write_learned(struct batch *b, enum learned_set set,
-			  struct elements *list)
-{
-	const struct learned_set_form *form = &learned_sets[set];
-	size_t gone = 0;
-
-	batch_add_elements(b, form->name, form->key, list->e, list->n,
-			   list->text);
-	batch_delete_elements(b, form->name, form->key, list->e, list->n);
-	for (size_t i = 0; i < list->n; i++) {
-		if (list->e[i].timeout_s == 0)
-			gone++;
-		else
-			list->e[i - gone] = list->e[i];
-	}
-	batch_add_elements(b, form->name, form->key, list->e, list->n - gone,
-			   list->text);
-}
-
-int filter_learn(struct filter *filter, const struct lease_element *elements,
-		 size_t n)
-{
-	struct batch *b = &filter->batch;
-	size_t learned = 0, known = filter->lists.n;
-	int ret = 0;
-
-	if (filter->settings.dns_only || n == 0)
-		return 0;
-	if (!filter->applied)
-		return -ENOENT;
-	learned_clear(filter->pending);
-	for (size_t i = 0; i < n && ret == 0; i++) {
-		if (elements[i].ports && !filter->shape.name_ports)
-			ret = -EINVAL;
-		else
-			ret = learned_add(filter->pending, &filter->lists,
-					  &elements[i]);
-	}
-	if (ret < 0)
-		goto cleanup;
-	learned_unique(filter->pending);
-	channel_begin(&filter->channel, b);
-	batch_table(b, NFPROTO_INET, RULESET_TABLE);
-	for (size_t i = 0; i < LEARNED_SETS; i++) {
-		learned += filter->pending[i].n;
-		write_learned(b, (enum learned_set)i, &filter->pending[i]);
-	}
-	ruleset_write_lists(b, &filter->lists, known);
-	ret = channel_commit(&filter->channel, b, true);
-	/* A list that the kernel may have a rule of keeps its number. */
-	if (ret == -ENOENT || filter->channel.unsure)
-		filter->applied = false;
-	if (ret < 0)
-		goto cleanup;
-	filter->learned += learned;
-	filter->commits++;
-	return 0;
-
-cleanup:
-	filter->lists.n = known;
-	return ret;
 }
 
 void filter_set_resolvers(struct filter *filter,
@@ -580,7 +237,7 @@ int filter_log_read(struct filter *filter,
 	if (filter->log.fd >= 0)
 		ret = nflog_read(&filter->log, each, arg);
 	if (links_changed(&filter->route)) {
-		int err = follow_links(filter);
+		int err = filter_follow_links(filter);
 
 		ret = ret < 0 ? ret : err;
 	}
@@ -663,6 +320,10 @@ void filter_close(struct filter *filter)
 		close(filter->poll);
 	batch_free(&filter->batch);
 	learned_free(filter->pending);
+	for (size_t i = 0; i < LEARNED_SETS; i++) {
+		held_free(&filter->held[i]);
+		held_free(&filter->held_grace[i]);
+	}
 	port_lists_free(&filter->lists);
 	lease_table_free(filter->inherited);
 	links_free(&filter->links);

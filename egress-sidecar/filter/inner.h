@@ -3,6 +3,7 @@
 #ifndef EGRESS_FILTER_INNER_H
 #define EGRESS_FILTER_INNER_H
 
+#include "held.h"
 #include "links.h"
 #include "monitor.h"
 #include "netlink.h"
@@ -41,7 +42,6 @@ struct filter {
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */
 	bool begun;   /* they were; what is there now is not to be learned */
-	bool gap;     /* there was a time without rules since */
 	struct ruleset_shape shape;
 	struct policy *policy; /* that applies, a reference; or NULL */
 	struct links links;
@@ -55,6 +55,7 @@ struct filter {
 	size_t n_peers;
 	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
 	struct port_lists lists; /* that the kernel's sets number */
+	struct held held[LEARNED_SETS], held_grace[LEARNED_SETS];
 	uint64_t learned, commits;
 };
 
@@ -67,6 +68,12 @@ void learned_unique(struct elements learned[LEARNED_SETS]);
 void learned_clear(struct elements learned[LEARNED_SETS]);
 void learned_free(struct elements learned[LEARNED_SETS]);
 void port_lists_free(struct port_lists *lists);
+/* to is empty. 0 or -ENOMEM. */
+int port_lists_copy(struct port_lists *to, const struct port_lists *lists);
+/* Those that no element has are not in use any more. */
+void port_lists_prune(struct port_lists *lists,
+		      const struct elements learned[LEARNED_SETS],
+		      const struct elements grace[LEARNED_SETS]);
 
 /* Judge leases and those that were inherited by the policy: what new
  * connections may use, and what open ones. Sorted. 0 or -errno. */
@@ -75,6 +82,10 @@ int learned_judge(const struct filter *filter, const struct policy *policy,
 		  struct elements learned[LEARNED_SETS],
 		  struct elements grace[LEARNED_SETS],
 		  struct port_lists *lists);
+
+/* Bring what names the namespace's devices and neighbours up to date, where
+ * that has changed. 0 or -errno. */
+int filter_follow_links(struct filter *filter);
 
 /* Does our table exist? 1, 0 or -errno. */
 int takeover_table_exists(struct channel *c);

@@ -2,6 +2,7 @@
 #include "inner.h"
 
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static int list_of_ports(struct port_lists *lists,
 	*number = (uint32_t)i;
 	if (i < lists->n)
 		return 0;
-	if (i == PORT_LISTS_MAX)
+	if (i - lists->unused == PORT_LISTS_MAX)
 		return -ENOSPC;
 	if (i == lists->size) {
 		size_t size = i ? i * 2 : PORT_LISTS_FIRST;
@@ -85,6 +86,51 @@ void port_lists_free(struct port_lists *lists)
 {
 	free(lists->at);
 	memset(lists, 0, sizeof(*lists));
+}
+
+int port_lists_copy(struct port_lists *to, const struct port_lists *lists)
+{
+	if (lists->n == 0)
+		return 0;
+	to->at = calloc(lists->n, sizeof(*to->at));
+	if (!to->at)
+		return -ENOMEM;
+	memcpy(to->at, lists->at, lists->n * sizeof(*to->at));
+	to->n = to->size = lists->n;
+	to->unused = lists->unused;
+	return 0;
+}
+
+static void mark_used(bool *used, const struct elements *list, bool v6)
+{
+	uint32_t number;
+
+	for (size_t i = 0; i < list->n; i++) {
+		memcpy(&number, list->e[i].key + (v6 ? 16 : 4), sizeof(number));
+		used[number] = true;
+	}
+}
+
+void port_lists_prune(struct port_lists *lists,
+		      const struct elements learned[LEARNED_SETS],
+		      const struct elements grace[LEARNED_SETS])
+{
+	bool used[2 * PORT_LISTS_MAX] = {false};
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		enum learned_set set = v6 ? LEARNED6_PORTS : LEARNED4_PORTS;
+
+		mark_used(used, &learned[set], v6);
+		mark_used(used, &grace[set], v6);
+	}
+	lists->unused = 0;
+	for (size_t i = 0; i < lists->n; i++) {
+		if (!used[i])
+			lists->at[i].n = 0;
+		lists->unused += !used[i];
+	}
+	for (; lists->n && lists->at[lists->n - 1].n == 0; lists->n--)
+		lists->unused--;
 }
 
 void learned_unique(struct elements lists[LEARNED_SETS])
@@ -137,4 +183,88 @@ void learned_free(struct elements lists[LEARNED_SETS])
 {
 	for (size_t i = 0; i < LEARNED_SETS; i++)
 		elements_free(&lists[i]);
+}
+
+/* Those that are to go come last; returns how many are before them. */
+static size_t put_gone_last(struct elements *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		struct set_element e = list->e[i];
+
+		if (e.timeout_s == 0)
+			continue;
+		list->e[i] = list->e[n];
+		list->e[n++] = e;
+	}
+	return n;
+}
+
+/* The kernel has taken them. */
+static void hold_learned(struct held *h, const struct elements *list,
+			 uint64_t now_ms)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->e[i].timeout_s)
+			held_put(h, &list->e[i], list->text, now_ms);
+		else
+			held_drop(h, &list->e[i]);
+	}
+}
+
+int filter_learn(struct filter *filter, const struct lease_element *elements,
+		 size_t n)
+{
+	struct batch *b = &filter->batch;
+	size_t learned = 0, known = filter->lists.n;
+	uint64_t now_ms = held_now_ms();
+	int ret = 0;
+
+	if (filter->settings.dns_only || n == 0)
+		return 0;
+	if (!filter->applied)
+		return -ENOENT;
+	learned_clear(filter->pending);
+	for (size_t i = 0; i < n && ret == 0; i++) {
+		if (elements[i].ports && !filter->shape.name_ports)
+			ret = -EINVAL;
+		else
+			ret = learned_add(filter->pending, &filter->lists,
+					  &elements[i]);
+	}
+	if (ret < 0)
+		goto cleanup;
+	learned_unique(filter->pending);
+	for (size_t i = 0; i < LEARNED_SETS && ret == 0; i++)
+		ret = held_reserve(&filter->held[i], filter->pending[i].n,
+				   now_ms);
+	if (ret < 0)
+		goto cleanup;
+	channel_begin(&filter->channel, b);
+	batch_table(b, NFPROTO_INET, RULESET_TABLE);
+	for (size_t i = 0; i < LEARNED_SETS; i++) {
+		const struct learned_set_form *form = &learned_sets[i];
+		struct elements *list = &filter->pending[i];
+
+		learned += list->n;
+		elements_turn(b, form->name, form->key, list,
+			      put_gone_last(list), list->text);
+	}
+	ruleset_write_lists(b, &filter->lists, known);
+	ret = channel_commit(&filter->channel, b, true);
+	/* A list that the kernel may have a rule of keeps its number. */
+	if (ret == -ENOENT || filter->channel.unsure)
+		filter->applied = false;
+	if (ret < 0)
+		goto cleanup;
+	for (size_t i = 0; i < LEARNED_SETS; i++)
+		hold_learned(&filter->held[i], &filter->pending[i], now_ms);
+	filter->learned += learned;
+	filter->commits++;
+	return 0;
+
+cleanup:
+	filter->lists.n = known;
+	return ret;
 }

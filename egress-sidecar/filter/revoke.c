@@ -110,12 +110,22 @@ static bool is_resolver(const struct filter_settings *s,
 	return port == PORT_DNS;
 }
 
+/* Our end of a client's question over TCP, which redirection has led to us:
+ * conntrack knows it by the address that was asked. */
+static bool is_question(const struct filter_settings *s,
+			const struct peer_socket *p)
+{
+	return ntohs(p->id.idiag_sport) == s->dns_port &&
+	       address_kind(&p->local) == ADDRESS_LOOPBACK;
+}
+
 static bool is_refused(const struct sweep *s, const struct peer_socket *p)
 {
 	uint16_t port = ntohs(p->id.idiag_dport);
 	struct decision decision;
 
 	if (is_local(&p->peer) || address_compare(&p->peer, &p->local) == 0 ||
+	    is_question(&s->filter->settings, p) ||
 	    is_resolver(&s->filter->settings, &p->peer, port))
 		return false;
 	if (is_learned(s, p, port))

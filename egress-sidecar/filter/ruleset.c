@@ -289,14 +289,13 @@ static void add_learned(struct batch *b, const struct ruleset *r)
 
 		/* The table of leases is what bounds them (LEASE_MAX): a set
 		 * that could be full would refuse a change of policy. */
-		batch_add_set(b, form->name, form->key, SET_TIMEOUT, 0);
-		batch_add_elements(b, form->name, form->key, r->learned[i].e,
-				   r->learned[i].n, r->learned[i].text);
-		batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
-			      (uint32_t)r->grace[i].n);
-		batch_add_elements(b, form->grace_name, form->key,
-				   r->grace[i].e, r->grace[i].n,
-				   r->grace[i].text);
+		if (r->learned[i].anew)
+			batch_add_set(b, form->name, form->key, SET_TIMEOUT, 0);
+		set_change_write(b, form->name, form->key, &r->learned[i]);
+		if (r->grace[i].anew)
+			batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
+				      0);
+		set_change_write(b, form->grace_name, form->key, &r->grace[i]);
 	}
 }
 
@@ -381,7 +380,7 @@ static void write_judge_learned(struct batch *b, const struct ruleset *r,
 	load_peer(b, set == LEARNED6, 0);
 	rule_lookup(b, form->name, 0);
 	rule_goto(b, "admit");
-	if (!r->grace[set].n)
+	if (!r->grace[set].to->n)
 		return;
 	rule_begin(b, "judge");
 	rule_ct_state(b, NFT_STATE_ESTABLISHED);
@@ -442,7 +441,7 @@ static void write_judge_named(struct batch *b, const struct ruleset *r)
 		rule_begin(b, "judge");
 		rule_nfproto(b, families[v6]);
 		rule_jump(b, v6 ? "named6" : "named4");
-		if (r->grace[set].n)
+		if (r->grace[set].to->n)
 			write_lists(b, r->lists, 0, v6,
 				    learned_sets[set].grace_name, true);
 	}
@@ -574,8 +573,10 @@ static void delete_old(struct batch *b, const struct ruleset *r,
 	}
 	for (size_t i = 0;
 	     i < (old->name_ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
-		batch_delete_set(b, learned_sets[i].name);
-		batch_delete_set(b, learned_sets[i].grace_name);
+		if (r->learned[i].anew)
+			batch_delete_set(b, learned_sets[i].name);
+		if (r->grace[i].anew)
+			batch_delete_set(b, learned_sets[i].grace_name);
 	}
 	for (size_t i = 0; i < COUNT(inner_chains); i++) {
 		if (!stays(r, inner_chains[i]))

@@ -8,6 +8,7 @@
 #include "batch.h"
 #include "elements.h"
 #include "filter.h"
+#include "held.h"
 #include "marks.h"
 
 #define RULESET_TABLE   "opensandbox"
@@ -31,9 +32,11 @@ enum {
 	PORT_LISTS_MAX = 4096
 };
 
+/* A number keeps its ports while the sets are kept. */
 struct port_lists {
-	struct admitted_ports *at; /* owned */
+	struct admitted_ports *at; /* owned; of no ports: not in use */
 	size_t n, size;
+	size_t unused;
 };
 
 struct learned_set_form {
@@ -55,9 +58,6 @@ struct ruleset {
 	uint32_t generation;   /* conntrack mark of what was let out */
 	uint32_t inbound_mark; /* conntrack mark of what was let in */
 	bool has_fib;
-	/* There was a time without rules: a connection that is seen midway
-	 * began then, and who opened it is not known. */
-	bool gap;
 	/* Whose ranges the kernel's maps hold, to be changed to the policy's;
 	 * NULL: the maps are written anew. */
 	const struct policy *ranges_of;
@@ -65,9 +65,11 @@ struct ruleset {
 	size_t n_onlink;
 	const struct address *own6; /* the namespace's own */
 	size_t n_own6;
-	const struct elements *learned, *grace; /* LEARNED_SETS of each */
-	const struct port_lists *lists;         /* that they number */
-	const struct filter_peer *peers;        /* whom we reach ourselves */
+	/* LEARNED_SETS of each; anew where there was no such set, and where
+	 * there is to be none. */
+	const struct set_change *learned, *grace;
+	const struct port_lists *lists;  /* that they number */
+	const struct filter_peer *peers; /* whom we reach ourselves */
 	size_t n_peers;
 };
 

@@ -218,17 +218,14 @@ ngx_http_osb_framed(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_osb_signed_page(ngx_http_request_t *r)
 {
-    ngx_str_t                path;
-    ngx_uint_t               n;
-    ngx_table_elt_t         *referer;
-    ngx_http_osb_route_t     route;
-    ngx_http_osb_loc_conf_t *olcf;
+    ngx_uint_t           n;
+    ngx_table_elt_t     *referer;
+    ngx_http_osb_route_t route;
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     referer = ngx_http_osb_header(r, &ngx_http_osb_referer, &n);
 
-    return referer && ngx_http_osb_same_host(r, &referer->value, &path) &&
-           ngx_http_osb_route_uri(&route, &path, &olcf->prefix) == NGX_OK &&
+    return referer &&
+           ngx_http_osb_page_route(r, &referer->value, &route) == NGX_OK &&
            route.signature.len;
 }
 
@@ -263,21 +260,49 @@ ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path)
 }
 
 
+ngx_int_t
+ngx_http_osb_page_route(ngx_http_request_t *r, ngx_str_t *url,
+                        ngx_http_osb_route_t *route)
+{
+    ngx_str_t                 path;
+    ngx_uint_t                i;
+    ngx_http_core_srv_conf_t *cscf;
+    ngx_http_osb_gateway_t   *gateway;
+    ngx_http_osb_main_conf_t *omcf;
+
+    if (!ngx_http_osb_same_host(r, url, &path)) {
+        return NGX_DECLINED;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
+
+    gateway = omcf->gateways.elts;
+
+    for (i = 0; i < omcf->gateways.nelts; i++) {
+
+        if (gateway[i].server == cscf &&
+            (gateway[i].location->mode & NGX_HTTP_OSB_MODE_URI) &&
+            ngx_http_osb_route_uri(route, &path,
+                                   &gateway[i].location->prefix) == NGX_OK)
+        {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
 /* Another port of the same sandbox is not another one. */
 
 static ngx_uint_t
 ngx_http_osb_other_sandbox(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                            ngx_str_t *referer)
 {
-    ngx_str_t                path;
-    ngx_http_osb_route_t     route;
-    ngx_http_osb_loc_conf_t *olcf;
+    ngx_http_osb_route_t route;
 
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (!ngx_http_osb_same_host(r, referer, &path) ||
-        ngx_http_osb_route_uri(&route, &path, &olcf->prefix) != NGX_OK)
-    {
+    if (ngx_http_osb_page_route(r, referer, &route) != NGX_OK) {
         return 0;
     }
 

@@ -241,7 +241,10 @@ ngx_http_osb_api_read_body(ngx_http_request_t *r, ngx_str_t *body)
 
             p += size;
 
-        } else {
+        } else if (b->last != b->pos) {
+
+            /* the last one of a chunked body has no memory */
+
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
         }
     }

@@ -13,6 +13,9 @@
 #define NGX_HTTP_OSB_BULK_MAX   100000
 #define NGX_HTTP_OSB_BULK_SLICE 2 /* milliseconds */
 
+/* warnings in an answer; of more, how many there are */
+#define NGX_HTTP_OSB_BULK_WARNINGS 100
+
 /* bytes of the body for a head of the table of ids */
 #define NGX_HTTP_OSB_BULK_SPREAD 128
 
@@ -48,6 +51,8 @@ struct ngx_http_osb_bulk_s {
     ngx_uint_t            replaced;
     ngx_int_t             rc;      /* why it is not taken */
     json_t               *revoked; /* ids */
+    json_t               *warnings;
+    ngx_uint_t            nwarnings;
     unsigned              committed : 1;
 };
 
@@ -62,6 +67,8 @@ static ngx_int_t
 ngx_http_osb_bulk_read(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_bulk_item(ngx_http_osb_bulk_t *bulk, json_t *object);
+static ngx_int_t
+ngx_http_osb_bulk_warn(ngx_http_osb_bulk_t *bulk, ngx_str_t *id);
 static void
 ngx_http_osb_bulk_space(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
@@ -354,6 +361,10 @@ ngx_http_osb_bulk_item(ngx_http_osb_bulk_t *bulk, json_t *object)
         }
     }
 
+    if (fault->warnings.len && ngx_http_osb_bulk_warn(bulk, &id) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     item = ngx_palloc(pool, sizeof(ngx_http_osb_item_t));
     if (item == NULL) {
         return NGX_ERROR;
@@ -367,6 +378,43 @@ ngx_http_osb_bulk_item(ngx_http_osb_bulk_t *bulk, json_t *object)
     *bulk->tail = item;
     bulk->tail = &item->next;
     bulk->n++;
+
+    return NGX_OK;
+}
+
+
+/* Keeps what a record's policy was taken for, with its id, for the answer. */
+
+static ngx_int_t
+ngx_http_osb_bulk_warn(ngx_http_osb_bulk_t *bulk, ngx_str_t *id)
+{
+    json_t    *list, *item;
+    size_t     i;
+    ngx_str_t *text;
+
+    text = &bulk->call.fault.warnings;
+    list = json_loadb((char *) text->data, text->len, 0, NULL);
+
+    if (bulk->warnings == NULL) {
+        bulk->warnings = json_array();
+    }
+
+    if (list == NULL || bulk->warnings == NULL) {
+        json_decref(list);
+        return NGX_ERROR;
+    }
+
+    json_array_foreach(list, i, item)
+    {
+        if (bulk->nwarnings++ < NGX_HTTP_OSB_BULK_WARNINGS) {
+            (void) json_array_append_new(bulk->warnings,
+                                         json_sprintf("%.*s: %s", (int) id->len,
+                                                      (char *) id->data,
+                                                      json_string_value(item)));
+        }
+    }
+
+    json_decref(list);
 
     return NGX_OK;
 }
@@ -427,6 +475,8 @@ ngx_http_osb_bulk_add(ngx_http_osb_bulk_t *bulk)
 static ngx_int_t
 ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk)
 {
+    json_t *answer;
+
     if (ngx_http_osb_batch_publish(&bulk->batch, &bulk->replaced) == NGX_AGAIN)
     {
         return NGX_AGAIN;
@@ -434,11 +484,23 @@ ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk)
 
     ngx_http_osb_batch_close(&bulk->batch);
 
-    return ngx_http_osb_api_send(
-        bulk->call.request, NGX_HTTP_OK,
-        json_pack("{s:I,s:I}", "created",
-                  (json_int_t) (bulk->n - bulk->replaced), "replaced",
-                  (json_int_t) bulk->replaced));
+    answer = json_pack("{s:I,s:I}", "created",
+                       (json_int_t) (bulk->n - bulk->replaced), "replaced",
+                       (json_int_t) bulk->replaced);
+
+    if (bulk->nwarnings > NGX_HTTP_OSB_BULK_WARNINGS) {
+        (void) json_array_append_new(
+            bulk->warnings,
+            json_sprintf(
+                "and %u more",
+                (unsigned) (bulk->nwarnings - NGX_HTTP_OSB_BULK_WARNINGS)));
+    }
+
+    if (bulk->warnings) {
+        (void) json_object_set(answer, "warnings", bulk->warnings);
+    }
+
+    return ngx_http_osb_api_send(bulk->call.request, NGX_HTTP_OK, answer);
 }
 
 
@@ -549,6 +611,7 @@ ngx_http_osb_bulk_cleanup(void *data)
     }
 
     json_decref(bulk->revoked);
+    json_decref(bulk->warnings);
 
     if (bulk->batch.link == 0) {
         return;

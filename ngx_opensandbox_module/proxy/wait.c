@@ -127,6 +127,11 @@ ngx_http_osb_stand_in(ngx_log_t *log)
 
     c->type = SOCK_STREAM;
 
+    /* as of any connection over a unix socket: there are no such options */
+
+    c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
+    c->tcp_nopush = NGX_TCP_NOPUSH_DISABLED;
+
     c->recv = ngx_recv;
     c->send = ngx_send;
     c->recv_chain = ngx_recv_chain;

@@ -96,38 +96,14 @@ ngx_http_osb_follow_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 static ngx_int_t
 ngx_http_osb_follow_referer(ngx_http_request_t *r, ngx_http_osb_route_t *route)
 {
-    ngx_str_t                 path;
-    ngx_uint_t                i, n;
-    ngx_table_elt_t          *h;
-    ngx_http_core_srv_conf_t *cscf;
-    ngx_http_osb_gateway_t   *gateway;
-    ngx_http_osb_main_conf_t *omcf;
+    ngx_uint_t       n;
+    ngx_table_elt_t *h;
 
     static ngx_str_t referer = ngx_string("referer");
 
     h = ngx_http_osb_header(r, &referer, &n);
 
-    if (n != 1 || !ngx_http_osb_same_host(r, &h->value, &path)) {
-        return NGX_DECLINED;
-    }
-
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
-
-    gateway = omcf->gateways.elts;
-
-    for (i = 0; i < omcf->gateways.nelts; i++) {
-
-        if (gateway[i].server == cscf &&
-            (gateway[i].location->mode & NGX_HTTP_OSB_MODE_URI) &&
-            ngx_http_osb_route_uri(route, &path,
-                                   &gateway[i].location->prefix) == NGX_OK)
-        {
-            return NGX_OK;
-        }
-    }
-
-    return NGX_DECLINED;
+    return n == 1 ? ngx_http_osb_page_route(r, &h->value, route) : NGX_DECLINED;
 }
 
 

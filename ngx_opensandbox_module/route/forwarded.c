@@ -14,8 +14,6 @@
 static ngx_int_t
 ngx_http_osb_forwarded_value(ngx_http_request_t *r, ngx_str_t *name,
                              ngx_str_t *value);
-static ngx_uint_t
-ngx_http_osb_valid_host(ngx_str_t *host);
 static u_char *
 ngx_http_osb_port_of(ngx_str_t *host);
 static ngx_str_t
@@ -260,9 +258,7 @@ ngx_http_osb_forwarded_value(ngx_http_request_t *r, ngx_str_t *name,
 }
 
 
-/* What may stand in a Location and in a line of JSON as it is. */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_osb_valid_host(ngx_str_t *host)
 {
     size_t i;

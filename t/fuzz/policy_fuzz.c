@@ -7,9 +7,11 @@
  * Counted: common/policy/address.c
  * Counted: common/policy/admission.c
  * Counted: common/policy/flat.c
+ * Counted: common/policy/hosts.c
  * Counted: common/policy/name.c
  * Counted: common/policy/name_index.c
  * Counted: common/policy/patch.c
+ * Counted: common/policy/pins.c
  * Counted: common/policy/policy.c
  * Counted: common/policy/port_table.c
  * Counted: common/policy/ports.c

@@ -71,6 +71,34 @@ static void every_file_is_a_policy(void **state)
 	rules_free(rules);
 }
 
+/* Hosts change: each file tells when they were checked, and against what. */
+static void files_say_when_they_were_checked(void **state)
+{
+	glob_t files;
+
+	(void)state;
+	assert_int_equal(glob("conf/policies/*.conf", 0, NULL, &files), 0);
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		char text[4096], *at;
+		FILE *file = fopen(files.gl_pathv[i], "r");
+		unsigned int year, month, day;
+		size_t len;
+
+		if (strstr(files.gl_pathv[i], "deny-internal")) {
+			fclose(file);
+			continue; /* addresses alone */
+		}
+		len = fread(text, 1, sizeof(text) - 1, file);
+		fclose(file);
+		text[len] = '\0';
+		at = strstr(text, "Checked");
+		if (!at || sscanf(at + 7, "%*[# \n]%4u-%2u-%2u", &year, &month,
+				  &day) != 3)
+			fail_msg("%s: no date", files.gl_pathv[i]);
+	}
+	globfree(&files);
+}
+
 /* What the tools ask for, redirections included. */
 static void downloads_find_their_hosts(void **state)
 {
@@ -96,6 +124,16 @@ static void downloads_find_their_hosts(void **state)
 		{"pypi", "files.pythonhosted.org"},
 		{"crates", "index.crates.io"},
 		{"crates", "static.crates.io"},
+		{"bitbucket", "ssh.bitbucket.org"},
+		{"gitlab", "cdn.registry.gitlab-static.net"},
+		{"conda", "conda.anaconda.org"},
+		{"dashscope", "dashscope-us.aliyuncs.com"},
+		{"dashscope", "cn-hongkong.dashscope.aliyuncs.com"},
+		{"github", "lfs.github.com"},
+		{"github", "github-cloud.githubusercontent.com"},
+		{"nuget", "api.nuget.org"},
+		{"rubygems", "rubygems.org"},
+		{"rust-toolchain", "static.rust-lang.org"},
 	};
 
 	(void)state;
@@ -182,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_file_is_a_policy),
+		cmocka_unit_test(files_say_when_they_were_checked),
 		cmocka_unit_test(downloads_find_their_hosts),
 		cmocka_unit_test(nothing_internal_is_left_open),
 	};

@@ -582,6 +582,54 @@ static void rank_decides_between_names_and_addresses(void **state)
 		expect_admission(&list[i]);
 }
 
+/* One policy, asked again and again: whoever was judged before, an answer is
+ * that of the name and the address at hand. */
+static void ports_are_those_of_the_name_at_hand(void **state)
+{
+	static const struct {
+		const char *name, *address;
+		bool private_ok;
+		enum admission want;
+		uint16_t first; /* of the only port, with ADMIT_PORTS */
+	} list[] = {
+		{"x.a.test", "192.0.2.1", false, ADMIT_PORTS, 22},
+		{"y.a.test", "192.0.2.2", false, ADMIT_PORTS, 22},
+		{"x.b.test", "192.0.2.1", false, ADMIT_PORTS, 80},
+		{"x.a.test", "10.0.0.1", false, REFUSE_PRIVATE, 0},
+		{"x.a.test", "10.0.0.1", true, ADMIT_PORTS, 22},
+		{"x.a.test", "198.51.100.1", false, REFUSE_RULE, 0},
+		{"x.b.test", "198.51.100.1", false, ADMIT_PORTS, 80},
+		{"x.c.test", "192.0.2.1", false, ADMIT, 0},
+		{"x.d.test", "192.0.2.1", false, REFUSE_NAME, 0},
+		{"x.a.test", "127.0.0.1", true, REFUSE_KIND, 0},
+		{"x.a.test", "2001:db8::1", false, ADMIT_PORTS, 22},
+		{"x.a.test", "fd12::1", false, REFUSE_PRIVATE, 0},
+	};
+	struct policy *policy = compile("-+*.b.test=80/tcp -198.51.100.0/24 "
+					"+*.a.test=22/tcp +*.c.test",
+					NULL);
+	const size_t n = sizeof(list) / sizeof(list[0]);
+
+	(void)state;
+	for (size_t i = 0; i < n * n * 2; i++) {
+		size_t at = i % 2 ? i / 2 % n : i / 2 / n;
+		struct domain_name name = name_of(list[at].name);
+		struct address a = address_of(list[at].address);
+		struct admitted_ports ports;
+		enum admission admission = policy_admission(
+			policy, &name, &a, list[at].private_ok, &ports);
+
+		if (admission != list[at].want)
+			fail_msg("%s, %s: %s", list[at].name, list[at].address,
+				 admission_name(admission));
+		if (admission != ADMIT_PORTS)
+			continue;
+		assert_int_equal(ports.n, 1);
+		assert_int_equal(ports.span[0].first, list[at].first);
+	}
+	policy_unref(policy);
+}
+
 static void ports_are_admitted_one_by_one(void **state)
 {
 	static const struct expectation list[] = {
@@ -684,6 +732,7 @@ int main(void)
 		cmocka_unit_test(private_addresses_need_an_address_rule),
 		cmocka_unit_test(rank_decides_between_names_and_addresses),
 		cmocka_unit_test(ports_are_admitted_one_by_one),
+		cmocka_unit_test(ports_are_those_of_the_name_at_hand),
 		cmocka_unit_test(a_name_with_ports_resolves),
 		cmocka_unit_test(spans_beyond_the_room_are_left_out),
 	};

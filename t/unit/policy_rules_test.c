@@ -102,6 +102,9 @@ static void plain_documents_read_as_any(void **state)
 		"]}",
 		"{'egress':[{'action':'allow','target':'\\u0061.test'}]}",
 		"{'egress':[{'action':'allow','target':'a.test','ports':[1]}]}",
+		"{'hosts':{'A.test.':['192.0.2.1','2001:DB8::1']},'egress':[]}",
+		"{'egress':[],'hosts':{}}",
+		"{'egress':[],'hosts':null}",
 	};
 
 	(void)state;
@@ -150,6 +153,9 @@ static void plain_mistakes_are_mistakes(void **state)
 		"{'defaultAction':'deny','defaultAction':'deny'}",
 		"{'egress':[],}",
 		"{'egress':[{'action':'maybe','target':'a'}]}",
+		"{'egress':[],'hosts':[]}",
+		"{'egress':[],'hosts':{'a.test':'192.0.2.1'}}",
+		"{'hosts':{'a.test':['192.0.2.1']},'hosts':{}}",
 	};
 
 	(void)state;
@@ -163,6 +169,89 @@ static void plain_mistakes_are_mistakes(void **state)
 			-EINVAL);
 		assert_true(err.message[0] != '\0');
 		free(text);
+	}
+}
+
+static void hosts_are_shown_and_kept(void **state)
+{
+	static const char text[] =
+		"{\"egress\":[{\"action\":\"allow\",\"target\":\"a.test\"}],"
+		"\"hosts\":{\"B.Test.\":[\"192.0.2.1\",\"192.0.2.1\"],"
+		"\"a.test\":[\"2001:DB8:0::1\",\"10.0.0.1\"]}}";
+	static const char hosts[] =
+		"\"hosts\":{\"b.test\":[\"192.0.2.1\"],"
+		"\"a.test\":[\"2001:db8::1\",\"10.0.0.1\"]}";
+	static const char patch[] =
+		"[{\"action\":\"allow\",\"target\":\"c.test\"}]";
+	struct rules *rules = read_rules(text), *patched, *without;
+	struct policy_error err;
+	char *shown;
+	size_t removed;
+
+	(void)state;
+	assert_int_equal(
+		rules_patched(&patched, rules, patch, strlen(patch), 0, &err),
+		0);
+	rules_free(rules);
+	assert_int_equal(rules_without(&without, patched, "[\"a.test\"]", 10,
+				       &removed, &err),
+			 0);
+	rules_free(patched);
+	assert_int_equal(removed, 1);
+	shown = rules_to_text(without, NULL);
+	assert_non_null(strstr(shown, hosts));
+	rules_free(without);
+	rules = read_rules(shown);
+	assert_shown(rules, shown);
+	rules_free(rules);
+	free(shown);
+}
+
+static void bad_hosts_are_named(void **state)
+{
+	static const struct {
+		const char *hosts, *message;
+	} cases[] = {
+		{"[]", "hosts: not an object: an array"},
+		{"{'a b':['192.0.2.1']}", "hosts[\"a b\"]: "},
+		{"{'*.a.test':['192.0.2.1']}", "hosts[\"*.a.test\"]: "},
+		{"{'10.0.0.1':['192.0.2.1']}",
+		 "hosts[\"10.0.0.1\"]: not a name"},
+		{"{'a.test':['192.0.2.1'],'A.test.':['192.0.2.2']}",
+		 "hosts[\"A.test.\"]: the name is given twice"},
+		{"{'a.test':[]}",
+		 "hosts[\"a.test\"]: expected an array of 1 to 16 addresses, "
+		 "not an array"},
+		{"{'a.test':'192.0.2.1'}",
+		 "hosts[\"a.test\"]: expected an array of 1 to 16 addresses, "
+		 "not 192.0.2.1"},
+		{"{'a.test':['192.0.2.1','192.0.2.0/24']}",
+		 "hosts[\"a.test\"][1]: not an IP address: 192.0.2.0/24"},
+		{"{'a.test':[1]}",
+		 "hosts[\"a.test\"][0]: not an IP address: a number"},
+		{"{'a.test':['127.0.0.1']}",
+		 "hosts[\"a.test\"][0]: 127.0.0.1 is a loopback address"},
+		{"{'a.test':['169.254.169.254']}",
+		 "hosts[\"a.test\"][0]: 169.254.169.254 is a link-local "
+		 "address"},
+		{"{'a.test':['fd00:ec2::254']}",
+		 "hosts[\"a.test\"][0]: fd00:ec2::254 is a "},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct policy_error err = {.message = ""};
+		struct rules *rules;
+		char text[256];
+
+		snprintf(text, sizeof(text), "{'hosts':%s}", cases[i].hosts);
+		quoted(text);
+		assert_int_equal(
+			rules_from_text(&rules, text, strlen(text), 0, &err),
+			-EINVAL);
+		if (strncmp(err.message, cases[i].message,
+			    strlen(cases[i].message)) != 0)
+			fail_msg("%s: %s", text, err.message);
 	}
 }
 
@@ -803,6 +892,8 @@ int main(void)
 		cmocka_unit_test(nothing_given_is_deny_all),
 		cmocka_unit_test(plain_documents_read_as_any),
 		cmocka_unit_test(plain_mistakes_are_mistakes),
+		cmocka_unit_test(hosts_are_shown_and_kept),
+		cmocka_unit_test(bad_hosts_are_named),
 		cmocka_unit_test(keys_may_be_absent_or_null),
 		cmocka_unit_test(actions_have_no_case),
 		cmocka_unit_test(targets_have_their_kinds),
