@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "conf.h"
+#include "access/access.h"
+#include "proxy/proxy.h"
+#include "route/request.h"
 #include "registry/node.h"
 
 
@@ -183,7 +186,7 @@ ngx_http_osb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
 
 char *
-ngx_http_osb_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
@@ -201,7 +204,7 @@ ngx_http_osb_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    olcf->mode = ngx_http_osb_mode_value(&value[1]);
+    olcf->mode = ngx_http_osb_mode_bits(&value[1]);
 
     if (olcf->mode == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -273,7 +276,7 @@ ngx_http_osb_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 ngx_uint_t
-ngx_http_osb_mode_value(ngx_str_t *name)
+ngx_http_osb_mode_bits(ngx_str_t *name)
 {
     ngx_uint_t i;
 
@@ -291,7 +294,7 @@ ngx_http_osb_mode_value(ngx_str_t *name)
 
 
 char *
-ngx_http_osb_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_str_t *value;
 
@@ -306,7 +309,7 @@ ngx_http_osb_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_http_osb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_main_conf_t *omcf = conf;
 
@@ -429,7 +432,7 @@ ngx_http_osb_zone_cleanup(void *data)
 
 
 char *
-ngx_http_osb_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
@@ -468,7 +471,7 @@ ngx_http_osb_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_http_osb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
@@ -489,12 +492,12 @@ ngx_http_osb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_osb_content(cf, cmd, conf);
+    return ngx_http_osb_conf_content(cf, cmd, conf);
 }
 
 
 char *
-ngx_http_osb_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_core_loc_conf_t *clcf;
     ngx_http_osb_main_conf_t *omcf;

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "conf.h"
+#include "access/access.h"
+#include "answer/answer.h"
+#include "api/api.h"
+#include "proxy/proxy.h"
+#include "record/declare.h"
 #include "renew/renew.h"
+#include "route/request.h"
+#include "status/status.h"
 #include "state/state.h"
 
 
@@ -17,7 +25,7 @@ ngx_http_osb_exit_process(ngx_cycle_t *cycle);
 static ngx_command_t ngx_http_osb_commands[] = {
 
     {ngx_string("opensandbox_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12,
-     ngx_http_osb_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_conf_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_sandbox"),
      NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
@@ -31,10 +39,10 @@ static ngx_command_t ngx_http_osb_commands[] = {
      ngx_http_osb_upstream, 0, 0, NULL},
 
     {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE123,
-     ngx_http_osb_mode, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_conf_mode, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_access_keys"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
-     ngx_http_osb_access_keys, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_signature_keys, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_access_cookie"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -59,7 +67,7 @@ static ngx_command_t ngx_http_osb_commands[] = {
     {ngx_string("opensandbox_host"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,
-     ngx_http_osb_host, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_conf_host, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_trust_forwarded"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -84,17 +92,18 @@ static ngx_command_t ngx_http_osb_commands[] = {
      ngx_http_osb_public, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-     ngx_http_osb_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_osb_conf_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
      ngx_http_osb_status_handler},
 
     {ngx_string("opensandbox_api"),
-     NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1, ngx_http_osb_api,
-     NGX_HTTP_LOC_CONF_OFFSET, 0, ngx_http_osb_api_handler},
+     NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
+     ngx_http_osb_conf_api, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_osb_api_handler},
 
     {ngx_string("opensandbox_api_token"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,
-     ngx_http_osb_api_token, NGX_HTTP_LOC_CONF_OFFSET,
+     ngx_http_osb_conf_api_token, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_osb_loc_conf_t, api_tokens), NULL},
 
     {ngx_string("opensandbox_renew_intent"),
@@ -193,11 +202,11 @@ ngx_http_osb_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_osb_meters_init(cf) != NGX_OK) {
+    if (ngx_http_osb_log_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_osb_reply_init(cf);
+    return ngx_http_osb_filter_init(cf);
 }
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -121,8 +121,8 @@ ngx_http_osb_cookie_find(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     latest = -1;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_osb_next_named(&part, &i,
-                                        &ngx_http_osb_cookie_header)) != NULL)
+    while ((h = ngx_http_osb_header_named(&part, &i,
+                                          &ngx_http_osb_cookie_header)) != NULL)
     {
         text = h->value;
 
@@ -168,8 +168,8 @@ ngx_http_osb_cookie_expires(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     expires.len = value->len - signature.len - 1;
 
     if (signature.data[-1] != '-' || ngx_http_osb_parse_expires(&expires) < 0 ||
-        ngx_http_osb_verify(omcf, ctx, NGX_HTTP_OSB_COOKIE, &expires,
-                            &signature) != NULL)
+        ngx_http_osb_signature_verify(omcf, ctx, NGX_HTTP_OSB_COOKIE, &expires,
+                                      &signature) != NULL)
     {
         return -1;
     }
@@ -235,10 +235,10 @@ ngx_http_osb_cookie_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
                      &ngx_http_osb_cookie_names[host && secure ? 1 : 0],
                      &ctx->route.expires);
 
-    key = ngx_http_osb_key(omcf, &ctx->route.signature);
+    key = ngx_http_osb_signature_key(omcf, &ctx->route.signature);
 
-    p = ngx_http_osb_sign(p, key, NGX_HTTP_OSB_COOKIE, &ctx->id,
-                          ctx->route.port, &ctx->route.expires);
+    p = ngx_http_osb_signature_make(p, key, NGX_HTTP_OSB_COOKIE, &ctx->id,
+                                    ctx->route.port, &ctx->route.expires);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -373,8 +373,8 @@ ngx_http_osb_cookie_page(ngx_http_request_t *r, ngx_str_t *name)
     i = 0;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_osb_next_named(&part, &i,
-                                        &ngx_http_osb_cookie_header)) != NULL)
+    while ((h = ngx_http_osb_header_named(&part, &i,
+                                          &ngx_http_osb_cookie_header)) != NULL)
     {
         text = h->value;
 
@@ -409,8 +409,8 @@ ngx_http_osb_cookie_cut(ngx_http_request_t *r)
     empty = 0;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_osb_next_named(&part, &i,
-                                        &ngx_http_osb_cookie_header)) != NULL)
+    while ((h = ngx_http_osb_header_named(&part, &i,
+                                          &ngx_http_osb_cookie_header)) != NULL)
     {
         rc = ngx_http_osb_cookie_strip(r, &h->value);
 
@@ -542,7 +542,7 @@ ngx_http_osb_cookie_guard(ngx_http_request_t *r)
     i = 0;
     part = &r->headers_out.headers.part;
 
-    while ((h = ngx_http_osb_next_header(&part, &i)) != NULL) {
+    while ((h = ngx_http_osb_header_next(&part, &i)) != NULL) {
 
         if (h->key.len != name.len ||
             ngx_strncasecmp(h->key.data, name.data, name.len) != 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -32,7 +32,7 @@ ngx_http_osb_link_read(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    if (ngx_http_osb_request_uri(r, &uri) != NGX_OK) {
+    if (ngx_http_osb_uri_get(r, &uri) != NGX_OK) {
         ctx->reason = "no memory";
         return NGX_ERROR;
     }
@@ -157,9 +157,9 @@ ngx_http_osb_link_send(ngx_http_request_t *r, ngx_uint_t status,
         return rc;
     }
 
-    if (ngx_http_osb_add_header(r, header, value) != NGX_OK ||
-        ngx_http_osb_add_header(r, "Cache-Control", &no_store) != NGX_OK ||
-        ngx_http_osb_add_header(r, "Referrer-Policy", &no_referrer) != NGX_OK)
+    if (ngx_http_osb_header_add(r, header, value) != NGX_OK ||
+        ngx_http_osb_header_add(r, "Cache-Control", &no_store) != NGX_OK ||
+        ngx_http_osb_header_add(r, "Referrer-Policy", &no_referrer) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -39,14 +39,14 @@ ngx_http_osb_navigation(ngx_http_request_t *r)
         return 0;
     }
 
-    mode = ngx_http_osb_header(r, &ngx_http_osb_fetch_mode, &n);
+    mode = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_mode, &n);
 
     if (mode) {
         return ngx_http_osb_is(mode, "navigate");
     }
 
-    return ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n) == NULL &&
-           ngx_http_osb_header(r, &ngx_http_osb_origin, &n) == NULL &&
+    return ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n) == NULL &&
+           ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n) == NULL &&
            ngx_http_osb_wants_html(r);
 }
 
@@ -62,16 +62,16 @@ ngx_http_osb_opens(ngx_http_request_t *r)
         return 0;
     }
 
-    if (ngx_http_osb_header(r, &ngx_http_osb_fetch_mode, &n) ||
-        ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n) ||
-        ngx_http_osb_header(r, &ngx_http_osb_origin, &n))
+    if (ngx_http_osb_header_find(r, &ngx_http_osb_fetch_mode, &n) ||
+        ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n) ||
+        ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n))
     {
         return ngx_http_osb_navigation(r);
     }
 
     /* no browser that says so: command lines and embedded views take pages */
 
-    accept = ngx_http_osb_header(r, &ngx_http_osb_accept, &n);
+    accept = ngx_http_osb_header_find(r, &ngx_http_osb_accept, &n);
 
     if (accept == NULL) {
         return 1;
@@ -98,8 +98,8 @@ ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return NULL;
     }
 
-    site = ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n);
-    origin = ngx_http_osb_header(r, &ngx_http_osb_origin, &n);
+    site = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n);
+    origin = ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n);
 
     if (site) {
         if (!ngx_http_osb_is(site, "same-origin") &&
@@ -111,7 +111,7 @@ ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return "the cookie does not admit pages of another origin";
     }
 
-    referer = ngx_http_osb_header(r, &ngx_http_osb_referer, &n);
+    referer = ngx_http_osb_header_find(r, &ngx_http_osb_referer, &n);
 
     if (referer && ctx->mode == NGX_HTTP_OSB_MODE_URI &&
         ngx_http_osb_other_sandbox(r, ctx, &referer->value))
@@ -192,12 +192,12 @@ ngx_http_osb_framed(ngx_http_request_t *r)
     static const char *frames[] = {"iframe", "frame", "embed", "object",
                                    "fencedframe"};
 
-    if (ngx_http_osb_header(r, &access, &n)) {
+    if (ngx_http_osb_header_find(r, &access, &n)) {
         return 1;
     }
 
-    site = ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n);
-    dest = ngx_http_osb_header(r, &fetch_dest, &n);
+    site = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n);
+    dest = ngx_http_osb_header_find(r, &fetch_dest, &n);
 
     if (site == NULL || dest == NULL || !ngx_http_osb_is(site, "cross-site")) {
         return 0;
@@ -225,7 +225,7 @@ ngx_http_osb_signed_page(ngx_http_request_t *r)
     ngx_http_osb_loc_conf_t *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-    referer = ngx_http_osb_header(r, &ngx_http_osb_referer, &n);
+    referer = ngx_http_osb_header_find(r, &ngx_http_osb_referer, &n);
 
     return referer && ngx_http_osb_same_host(r, &referer->value, &path) &&
            ngx_http_osb_route_uri(&route, &path, &olcf->prefix) == NGX_OK &&

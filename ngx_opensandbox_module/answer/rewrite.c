@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 static ngx_int_t
@@ -42,7 +42,7 @@ ngx_http_osb_rewrite(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     i = 0;
     part = &r->headers_out.headers.part;
 
-    while ((h = ngx_http_osb_next_header(&part, &i)) != NULL) {
+    while ((h = ngx_http_osb_header_next(&part, &i)) != NULL) {
 
         rc = NGX_OK;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 static ngx_int_t
@@ -116,7 +116,7 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     ngx_http_osb_variable_read();
 
-    ctx = ngx_http_osb_ctx(r);
+    ctx = ngx_http_osb_ctx_get(r);
 
     if (ctx == NULL) {
         v->not_found = 1;
@@ -162,7 +162,7 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         break;
 
     default: /* NGX_HTTP_OSB_VAR_STATUS */
-        value = *ngx_http_osb_status_name(ngx_http_osb_outcome(ctx));
+        value = *ngx_http_osb_outcome_name(ngx_http_osb_outcome(ctx));
         break;
     }
 
@@ -200,7 +200,8 @@ ngx_http_osb_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     ngx_http_osb_variable_read();
 
-    if (ngx_http_osb_sandbox_host(r, ngx_http_osb_ctx(r), &value) != NGX_OK) {
+    if (ngx_http_osb_sandbox_host(r, ngx_http_osb_ctx_get(r), &value) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
+#include "inner.h"
+#include "access/access.h"
 #include "record/headers.h"
 
 
@@ -145,7 +146,7 @@ ngx_http_osb_link_public(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
     mode = 0;
 
     if (ngx_http_osb_api_arg(call->request, "mode", &value) == NGX_OK) {
-        mode = ngx_http_osb_mode_value(&value);
+        mode = ngx_http_osb_mode_bits(&value);
 
         if (mode == 0 || mode == NGX_HTTP_OSB_MODE_ANY) {
             return ngx_http_osb_link_refuse(
@@ -246,8 +247,8 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
     link->expires.data = link->space;
     link->expires.len = (size_t) (p - link->space);
 
-    last = ngx_http_osb_sign(p, call->conf->keys.elts, form, &call->id,
-                             link->port, &link->expires);
+    last = ngx_http_osb_signature_make(p, call->conf->keys.elts, form,
+                                       &call->id, link->port, &link->expires);
     if (last == NULL) {
         return NGX_ERROR;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -33,7 +33,7 @@ ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    mode = ngx_http_osb_mode_value(&value[1]);
+    mode = ngx_http_osb_mode_bits(&value[1]);
 
     if (mode == 0 || mode == NGX_HTTP_OSB_MODE_ANY) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "renew.h"
+#include "inner.h"
+#include "status/status.h"
 
 
 /*

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "request.h"
+#include "access/access.h"
+#include "proxy/proxy.h"
 
 
 /*
@@ -42,7 +44,7 @@ ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_osb_request_uri(r, &uri) != NGX_OK) {
+    if (ngx_http_osb_uri_get(r, &uri) != NGX_OK) {
         ctx->reason = "no memory";
         return NGX_ERROR;
     }
@@ -105,7 +107,7 @@ ngx_http_osb_follow_referer(ngx_http_request_t *r, ngx_http_osb_route_t *route)
 
     static ngx_str_t referer = ngx_string("referer");
 
-    h = ngx_http_osb_header(r, &referer, &n);
+    h = ngx_http_osb_header_find(r, &referer, &n);
 
     if (n != 1 || !ngx_http_osb_same_host(r, &h->value, &path)) {
         return NGX_DECLINED;

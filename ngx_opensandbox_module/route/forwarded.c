@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "request.h"
 
 
 /*
@@ -232,7 +232,7 @@ ngx_http_osb_forwarded_value(ngx_http_request_t *r, ngx_str_t *name,
     ngx_uint_t       n;
     ngx_table_elt_t *h;
 
-    h = ngx_http_osb_header(r, name, &n);
+    h = ngx_http_osb_header_find(r, name, &n);
 
     if (h == NULL) {
         return NGX_DECLINED;

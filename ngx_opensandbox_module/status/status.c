@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "status.h"
 #include "api/api.h"
-#include "meters.h"
+#include "route/request.h"
 
 
 /* what one answer tells */
@@ -136,7 +137,7 @@ ngx_http_osb_status_format(ngx_http_request_t *r, ngx_uint_t *prometheus)
 
     *prometheus = 0;
 
-    h = ngx_http_osb_header(r, &accept, &n);
+    h = ngx_http_osb_header_find(r, &accept, &n);
 
     if (h) {
         value = h->value;
@@ -213,7 +214,7 @@ ngx_http_osb_status_json(u_char *p, u_char *last, ngx_http_osb_status_t *status)
 
         for (n = 0; n < NGX_HTTP_OSB_STATUSES; n++) {
             p = ngx_slprintf(p, last, "%s\"%V\":%uL", n ? "," : "",
-                             ngx_http_osb_status_name(n),
+                             ngx_http_osb_outcome_name(n),
                              status->meters.requests[i][n]);
         }
 
@@ -285,7 +286,7 @@ ngx_http_osb_status_prometheus(u_char *p, u_char *last,
                              "opensandbox_requests_total{mode=\"%V\","
                              "status=\"%V\"} %uL\n",
                              &ngx_http_osb_meter_modes[i],
-                             ngx_http_osb_status_name(n),
+                             ngx_http_osb_outcome_name(n),
                              status->meters.requests[i][n]);
         }
     }

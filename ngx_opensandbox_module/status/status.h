@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#ifndef _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_
-#define _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_
+#ifndef _NGX_HTTP_OSB_STATUS_STATUS_H_INCLUDED_
+#define _NGX_HTTP_OSB_STATUS_STATUS_H_INCLUDED_
 
 
-#include "module.h"
+#include "answer/answer.h"
 
 
 #define NGX_HTTP_OSB_METER_MODES 3
@@ -39,7 +39,7 @@ extern ngx_str_t ngx_http_osb_meter_methods[NGX_HTTP_OSB_METER_METHODS];
 
 /* Counts requests in this configuration; a part of postconfiguration. */
 ngx_int_t
-ngx_http_osb_meters_init(ngx_conf_t *cf);
+ngx_http_osb_log_init(ngx_conf_t *cf);
 
 /* Gives a worker meters of its own in the zone; a part of init process. */
 void
@@ -53,5 +53,9 @@ ngx_http_osb_meters(void);
 void
 ngx_http_osb_meters_sum(ngx_http_osb_zone_t *zone, ngx_http_osb_meters_t *sum);
 
+/* status/status.c: opensandbox_status */
+ngx_int_t
+ngx_http_osb_status_handler(ngx_http_request_t *r);
 
-#endif /* _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_ */
+
+#endif /* _NGX_HTTP_OSB_STATUS_STATUS_H_INCLUDED_ */
