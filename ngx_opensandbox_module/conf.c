@@ -19,14 +19,6 @@ static void
 ngx_http_osb_zone_cleanup(void *data);
 
 
-static ngx_conf_enum_t ngx_http_osb_modes[] = {
-    {ngx_string("uri"), NGX_HTTP_OSB_MODE_URI},
-    {ngx_string("header"), NGX_HTTP_OSB_MODE_HEADER},
-    {ngx_string("host"), NGX_HTTP_OSB_MODE_HOST},
-    {ngx_string("any"), NGX_HTTP_OSB_MODE_ANY},
-    {ngx_null_string, 0}};
-
-
 void *
 ngx_http_osb_create_main_conf(ngx_conf_t *cf)
 {
@@ -190,8 +182,9 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
+    u_char                    list[NGX_HTTP_OSB_MODE_LIST];
     ngx_str_t                *value, prefix;
-    ngx_uint_t                i;
+    ngx_uint_t                i, flags;
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
 
@@ -208,18 +201,19 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (olcf->mode == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid mode \"%V\", it must be \"uri\", "
-                           "\"header\", \"host\" or \"any\"",
-                           &value[1]);
+                           "invalid mode \"%V\", it must be %s", &value[1],
+                           ngx_http_osb_mode_list(list, 1));
         return NGX_CONF_ERROR;
     }
+
+    flags = ngx_http_osb_mode_flags(olcf->mode);
 
     ngx_str_set(&olcf->prefix, "/sandboxes");
 
     for (i = 2; i < cf->args->nelts; i++) {
 
         if (ngx_strncmp(value[i].data, "prefix=", 7) == 0 &&
-            (olcf->mode & NGX_HTTP_OSB_MODE_URI))
+            (flags & NGX_HTTP_OSB_MODE_PREFIX))
         {
             prefix.data = value[i].data + 7;
             prefix.len = value[i].len - 7;
@@ -246,7 +240,7 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         if (ngx_strncmp(value[i].data, "domain=", 7) == 0 &&
-            (olcf->mode & NGX_HTTP_OSB_MODE_HOST) && value[i].len > 7)
+            (flags & NGX_HTTP_OSB_MODE_DOMAIN) && value[i].len > 7)
         {
             olcf->domain.data = value[i].data + 7;
             olcf->domain.len = value[i].len - 7;
@@ -272,24 +266,6 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     gateway->location = olcf;
 
     return NGX_CONF_OK;
-}
-
-
-ngx_uint_t
-ngx_http_osb_mode_bits(ngx_str_t *name)
-{
-    ngx_uint_t i;
-
-    for (i = 0; ngx_http_osb_modes[i].name.len; i++) {
-        if (ngx_http_osb_modes[i].name.len == name->len &&
-            ngx_strncmp(ngx_http_osb_modes[i].name.data, name->data,
-                        name->len) == 0)
-        {
-            return ngx_http_osb_modes[i].value;
-        }
-    }
-
-    return 0;
 }
 
 

@@ -68,7 +68,7 @@ ngx_http_osb_cookie_admit(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
      */
 
     if (olcf->cookie == NGX_HTTP_OSB_COOKIE_OFF ||
-        ctx->mode == NGX_HTTP_OSB_MODE_HEADER)
+        !(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE))
     {
         ngx_http_osb_no_credential(r, ctx);
         return ctx->reason;
@@ -197,7 +197,7 @@ ngx_http_osb_cookie_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
     if (olcf->cookie == NGX_HTTP_OSB_COOKIE_OFF ||
-        ctx->mode == NGX_HTTP_OSB_MODE_HEADER ||
+        !(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE) ||
         (!ctx->link && !ngx_http_osb_opens(r)))
     {
         return NGX_OK;
@@ -218,7 +218,7 @@ ngx_http_osb_cookie_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     secure = olcf->cookie_secure | ngx_http_osb_client_https(r);
 
-    host = (ctx->mode == NGX_HTTP_OSB_MODE_HOST);
+    host = !(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX);
 
     /* without a slash at its end it matches a URI without one, too */
     path = host ? &root : &ctx->route.prefix;

@@ -27,7 +27,9 @@ ngx_http_osb_link_read(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (olcf->cookie == NGX_HTTP_OSB_COOKIE_OFF ||
-        ctx->mode != NGX_HTTP_OSB_MODE_HOST || ctx->route.signature.len)
+        !(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE) ||
+        (ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
+        ctx->route.signature.len)
     {
         return NGX_DECLINED;
     }
@@ -86,7 +88,9 @@ ngx_http_osb_link_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     ngx_uint_t               is_signed, strict;
     ngx_http_osb_loc_conf_t *olcf;
 
-    if (ctx->mode != NGX_HTTP_OSB_MODE_URI || !ngx_http_osb_navigation(r)) {
+    if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
+        !ngx_http_osb_navigation(r))
+    {
         return NGX_DECLINED;
     }
 

@@ -113,7 +113,7 @@ ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     referer = ngx_http_osb_header_find(r, &ngx_http_osb_referer, &n);
 
-    if (referer && ctx->mode == NGX_HTTP_OSB_MODE_URI &&
+    if (referer && (ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) &&
         ngx_http_osb_other_sandbox(r, ctx, &referer->value))
     {
         return "the cookie does not admit pages of another sandbox";
@@ -140,7 +140,7 @@ ngx_http_osb_no_credential(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     ctx->reason = "no credential";
 
-    if (ctx->mode == NGX_HTTP_OSB_MODE_HEADER) {
+    if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE)) {
         return;
     }
 

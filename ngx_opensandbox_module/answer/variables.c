@@ -157,8 +157,7 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         break;
 
     case NGX_HTTP_OSB_VAR_MODE:
-        value.data = (u_char *) ngx_http_osb_mode_text(ctx->mode);
-        value.len = ngx_strlen(value.data);
+        value = ctx->mode->name;
         break;
 
     default: /* NGX_HTTP_OSB_VAR_STATUS */
@@ -169,26 +168,6 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     ngx_http_osb_set(v, &value);
 
     return NGX_OK;
-}
-
-
-const char *
-ngx_http_osb_mode_text(ngx_uint_t mode)
-{
-    switch (mode) {
-
-    case NGX_HTTP_OSB_MODE_URI:
-        return "uri";
-
-    case NGX_HTTP_OSB_MODE_HEADER:
-        return "header";
-
-    case NGX_HTTP_OSB_MODE_HOST:
-        return "host";
-
-    default:
-        return "";
-    }
 }
 
 

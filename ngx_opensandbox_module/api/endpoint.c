@@ -7,12 +7,7 @@
 
 typedef struct {
     ngx_http_osb_public_t public;
-
-    ngx_str_t  route_header; /* its value */
-    ngx_uint_t port;
-    ngx_str_t  expires; /* base 36, empty without a signature */
-    ngx_str_t  signature;
-    ngx_uint_t browser; /* is for one */
+    ngx_http_osb_address_t address;
 
     /* of a refusal, next to the call's fault */
     ngx_uint_t  status;
@@ -42,6 +37,7 @@ ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
 ngx_int_t
 ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 {
+    u_char             *last, label[NGX_HTTP_OSB_LABEL_LEN];
     json_t             *headers;
     ngx_int_t           rc;
     ngx_str_t           url, token;
@@ -50,9 +46,10 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 
     ngx_memzero(&link, sizeof(ngx_http_osb_link_t));
 
-    link.port = ngx_http_osb_parse_port(port);
+    link.address.id = call->id;
+    link.address.port = ngx_http_osb_parse_port(port);
 
-    if (link.port == 0) {
+    if (link.address.port == 0) {
         ngx_http_osb_fault(&call->fault, "port",
                            "a port is a number from 1 to 65535");
         return ngx_http_osb_api_fault(call, NGX_HTTP_BAD_REQUEST,
@@ -65,7 +62,7 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
         return ngx_http_osb_api_missing(call);
     }
 
-    if (ngx_http_osb_record_place(&copy.record, link.port) == NULL) {
+    if (ngx_http_osb_record_place(&copy.record, link.address.port) == NULL) {
         ngx_http_osb_fault(&call->fault, "port",
                            "the sandbox does not expose this port");
         return ngx_http_osb_api_fault(call, NGX_HTTP_FORBIDDEN, "not_exposed");
@@ -83,12 +80,12 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
         rc = ngx_http_osb_link_sign(call, &link);
     }
 
-    if (rc == NGX_OK && link.browser && !copy.record.secure) {
+    if (rc == NGX_OK && link.address.browser && !copy.record.secure) {
 
         /* whoever has the address may enter: there is nothing to sign */
 
-        ngx_str_null(&link.expires);
-        ngx_str_null(&link.signature);
+        ngx_str_null(&link.address.expires);
+        ngx_str_null(&link.address.signature);
     }
 
     if (rc == NGX_OK) {
@@ -105,13 +102,14 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 
     headers = json_object();
 
-    if (link.public.mode == NGX_HTTP_OSB_MODE_HEADER) {
-        (void) json_object_set_new(headers, "OpenSandbox-Ingress-To",
-                                   json_stringn((char *) link.route_header.data,
-                                                link.route_header.len));
+    if (link.public.mode->header) {
+        last = ngx_http_osb_mode_label(label, &link.address);
+        (void) json_object_set_new(
+            headers, link.public.mode->header,
+            json_stringn((char *) label, (size_t) (last - label)));
     }
 
-    if (copy.record.secure && link.signature.len == 0) {
+    if (copy.record.secure && link.address.signature.len == 0) {
         token = ngx_http_osb_text(&copy.record, &copy.record.token);
         (void) json_object_set_new(
             headers, "OpenSandbox-Secure-Access",
@@ -120,8 +118,9 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 
     /* whoever gets a browser's link is not the caller of the API */
 
-    if (!link.browser &&
-        ngx_http_osb_headers_add(&copy.record, link.port, headers) != NGX_OK)
+    if (!link.address.browser &&
+        ngx_http_osb_headers_add(&copy.record, link.address.port, headers) !=
+            NGX_OK)
     {
         json_decref(headers);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -139,19 +138,23 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 static ngx_int_t
 ngx_http_osb_link_public(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 {
-    ngx_int_t  rc;
-    ngx_str_t  value;
-    ngx_uint_t mode;
+    u_char               list[NGX_HTTP_OSB_MODE_LIST];
+    char                 message[NGX_HTTP_OSB_MODE_LIST + 32];
+    ngx_int_t            rc;
+    ngx_str_t            value;
+    ngx_http_osb_mode_t *mode;
 
-    mode = 0;
+    mode = NULL;
 
     if (ngx_http_osb_api_arg(call->request, "mode", &value) == NGX_OK) {
-        mode = ngx_http_osb_mode_bits(&value);
+        mode = ngx_http_osb_mode(ngx_http_osb_mode_bits(&value));
 
-        if (mode == 0 || mode == NGX_HTTP_OSB_MODE_ANY) {
-            return ngx_http_osb_link_refuse(
-                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "mode",
-                "\"mode\" may be \"uri\", \"header\" or \"host\"");
+        if (mode == NULL) {
+            *ngx_sprintf((u_char *) message, "\"mode\" may be %s",
+                         ngx_http_osb_mode_list(list, 0)) = '\0';
+
+            return ngx_http_osb_link_refuse(call, link, NGX_HTTP_BAD_REQUEST,
+                                            "bad_argument", "mode", message);
         }
     }
 
@@ -182,7 +185,7 @@ ngx_http_osb_link_kind(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
         return NGX_OK;
     }
 
-    link->browser = 1;
+    link->address.browser = 1;
 
     if (value.len != 7 || ngx_strncmp(value.data, "browser", 7) != 0) {
         message = "\"link\" may be \"browser\"";
@@ -192,7 +195,7 @@ ngx_http_osb_link_kind(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
     {
         message = "a link for a browser needs \"expires\"";
 
-    } else if (link->public.mode == NGX_HTTP_OSB_MODE_HEADER) {
+    } else if (link->public.mode->header) {
         message = "a browser cannot send a routing header: ask for another "
                   "\"mode\"";
 
@@ -235,7 +238,7 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 
     form = NGX_HTTP_OSB_SHORT;
 
-    if (link->browser ||
+    if (link->address.browser ||
         (ngx_http_osb_api_arg(call->request, "signature", &value) == NGX_OK &&
          value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0))
     {
@@ -244,17 +247,18 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 
     p = ngx_http_osb_base36(link->space, (uint64_t) expires);
 
-    link->expires.data = link->space;
-    link->expires.len = (size_t) (p - link->space);
+    link->address.expires.data = link->space;
+    link->address.expires.len = (size_t) (p - link->space);
 
-    last = ngx_http_osb_signature_make(p, call->conf->keys.elts, form,
-                                       &call->id, link->port, &link->expires);
+    last =
+        ngx_http_osb_signature_make(p, call->conf->keys.elts, form, &call->id,
+                                    link->address.port, &link->address.expires);
     if (last == NULL) {
         return NGX_ERROR;
     }
 
-    link->signature.data = p;
-    link->signature.len = (size_t) (last - p);
+    link->address.signature.data = p;
+    link->address.signature.len = (size_t) (last - p);
 
     return NGX_OK;
 }
@@ -294,86 +298,40 @@ ngx_http_osb_base36(u_char *p, uint64_t value)
 
 
 /*
- * Writes the route as text and as an address; NGX_DECLINED as above.  Clients
- * put "http://" before an address and a path behind it, browsers open it.
+ * Writes the address; NGX_DECLINED as above.  Clients put "http://" before an
+ * address and a path behind it, browsers open it.
  */
 
 static ngx_int_t
 ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
                       ngx_str_t *url)
 {
-    u_char    *p, *last, *name;
-    ngx_str_t  base;
-    ngx_uint_t below; /* the signature is in the path of the host */
+    u_char     *p;
+    ngx_uint_t  https;
+    const char *error;
 
-    const char *mark, *scheme, *slash;
+    link->address.base = link->public.base;
+    link->address.scheme = "";
 
-    base = link->public.base;
+    if (link->address.browser) {
+        https = link->public.scheme ? link->public.https
+                                    : ngx_http_osb_client_https(call->request);
+        link->address.scheme = https ? "https://" : "http://";
+    }
 
-    p = ngx_pnalloc(call->request->pool, 2 * (base.len + 256));
+    p = ngx_pnalloc(call->request->pool,
+                    link->address.base.len + NGX_HTTP_OSB_LABEL_LEN + 64);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    name = p + base.len + 256;
-    mark = link->signature.len ? "-" : "";
-
-    below = link->browser && link->signature.len &&
-            link->public.mode == NGX_HTTP_OSB_MODE_HOST;
-
-    last = ngx_sprintf(name, "%V-%ui", &call->id, link->port);
-
-    if (!below) {
-        last = ngx_sprintf(last, "%s%V%s%V", mark, &link->expires, mark,
-                           &link->signature);
-    }
-
-    link->route_header.data = name;
-    link->route_header.len = (size_t) (last - name);
-
-    scheme = "";
-    slash = "";
-
-    if (link->browser) {
-        scheme =
-            (link->public.scheme ? link->public.https
-                                 : ngx_http_osb_client_https(call->request))
-                ? "https://"
-                : "http://";
-        slash = "/";
-    }
-
     url->data = p;
 
-    if (link->public.mode == NGX_HTTP_OSB_MODE_HEADER) {
-        p = ngx_sprintf(p, "%V", &base);
+    p = link->public.mode->write(p, &link->address, &error);
 
-    } else if (link->public.mode == NGX_HTTP_OSB_MODE_HOST) {
-
-        /* RFC 1035, 2.3.4; and a dot would begin another label */
-
-        if (link->route_header.len > 63 ||
-            memchr(call->id.data, '.', call->id.len)) {
-            return ngx_http_osb_link_refuse(
-                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "id",
-                "the route does not fit in a label of a host name");
-        }
-
-        p = ngx_sprintf(p, "%s%V.%V%s", scheme, &link->route_header, &base,
-                        slash);
-
-        if (below) {
-            p = ngx_sprintf(p, ".opensandbox/%V/%V/", &link->expires,
-                            &link->signature);
-        }
-
-    } else {
-        mark = link->signature.len ? "/" : "";
-
-        p = ngx_sprintf(p, "%s%V/%V%s/%ui%s%V%s%V%s", scheme, &base, &call->id,
-                        memchr(base.data, '/', base.len) ? "/port" : "",
-                        link->port, mark, &link->expires, mark,
-                        &link->signature, slash);
+    if (p == NULL) {
+        return ngx_http_osb_link_refuse(call, link, NGX_HTTP_BAD_REQUEST,
+                                        "bad_argument", "id", error);
     }
 
     url->len = (size_t) (p - url->data);

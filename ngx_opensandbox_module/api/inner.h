@@ -11,7 +11,7 @@
 
 /* the address that clients use, as in opensandbox_public */
 typedef struct {
-    ngx_uint_t mode;   /* one of them */
+    ngx_http_osb_mode_t *mode;
     ngx_str_t  base;   /* authority and path, without a slash at its end */
     ngx_uint_t scheme; /* whether https is known */
     ngx_uint_t https;
@@ -135,11 +135,11 @@ ngx_int_t
 ngx_http_osb_api_refuse(ngx_http_request_t *r);
 
 /*
- * The address for the caller of the API, by that mode, 0 for the one that comes
- * first; NGX_DECLINED if there is none, NGX_ERROR without memory.
+ * The address for the caller of the API, by that mode, NULL for the one that
+ * comes first; NGX_DECLINED if there is none, NGX_ERROR without memory.
  */
 ngx_int_t
-ngx_http_osb_public_of(ngx_http_request_t *r, ngx_uint_t mode,
+ngx_http_osb_public_of(ngx_http_request_t *r, ngx_http_osb_mode_t *mode,
                        ngx_http_osb_public_t *public);
 
 

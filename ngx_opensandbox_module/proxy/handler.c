@@ -205,7 +205,7 @@ ngx_http_osb_proxy(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->mode == NGX_HTTP_OSB_MODE_URI && !ctx->swapped) {
+    if ((ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) && !ctx->swapped) {
 
         /* a header for the sandbox may hold it: it is still the client's */
 

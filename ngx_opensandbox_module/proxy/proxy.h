@@ -49,7 +49,7 @@ typedef void (*ngx_http_osb_ctx_cleanup_pt)(ngx_http_osb_ctx_t *ctx);
 
 /* one request's way through the rooms */
 struct ngx_http_osb_ctx_s {
-    ngx_uint_t            mode;
+    ngx_http_osb_mode_t  *mode;
     ngx_http_osb_status_e status;
     const char           *reason;
     const char           *advice; /* NULL: the status' own */

@@ -55,7 +55,7 @@ ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
     route.signed_rest = uri;
 
     ctx->route = route;
-    ctx->mode = NGX_HTTP_OSB_MODE_URI;
+    ctx->mode = ngx_http_osb_mode(NGX_HTTP_OSB_MODE_URI);
     ctx->prefix = route.prefix;
     ctx->rest = uri;
     ctx->followed = 1;
@@ -73,7 +73,8 @@ ngx_http_osb_follow_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (!olcf->follow_referer || ctx->followed ||
-        ctx->mode != NGX_HTTP_OSB_MODE_URI || !ngx_http_osb_navigation(r))
+        !(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
+        !ngx_http_osb_navigation(r))
     {
         return NGX_OK;
     }

@@ -8,10 +8,94 @@
 #include "route/route.h"
 
 
-#define NGX_HTTP_OSB_MODE_URI    0x0001
-#define NGX_HTTP_OSB_MODE_HEADER 0x0002
-#define NGX_HTTP_OSB_MODE_HOST   0x0004
-#define NGX_HTTP_OSB_MODE_ANY    0x0007
+/* the most modes, for which requests are counted */
+#define NGX_HTTP_OSB_MODES_MAX 8
+
+/* what pages are followed in, see route/follow.c */
+#define NGX_HTTP_OSB_MODE_URI 0x0001
+
+/*
+ * A cookie may admit: no page of another sandbox chooses the route.  The route
+ * is a prefix of the path, which the sandbox does not see; without it the
+ * sandbox has an origin of its own.  The route is in the host's name, below a
+ * domain.
+ */
+#define NGX_HTTP_OSB_MODE_COOKIE 0x0001
+#define NGX_HTTP_OSB_MODE_PREFIX 0x0002
+#define NGX_HTTP_OSB_MODE_DOMAIN 0x0004
+
+
+/* the address of a sandbox's port, as clients are to ask for it */
+typedef struct {
+    ngx_str_t   base;   /* of the gateway: authority and path */
+    const char *scheme; /* for a browser, with "://"; or empty */
+    ngx_str_t   id;
+    ngx_uint_t  port;
+    ngx_str_t   expires; /* base 36, empty without a signature */
+    ngx_str_t   signature;
+    ngx_uint_t  browser; /* is for one */
+} ngx_http_osb_address_t;
+
+
+/* a routing mode: a row of the table in route/mode.c */
+struct ngx_http_osb_mode_s {
+    ngx_uint_t bit;
+    ngx_str_t  name;
+
+    /*
+     * Reads ctx->route: NGX_OK; NGX_DECLINED where the request makes no attempt
+     * at one; NGX_ERROR.  Without a route, ctx->reason or the route's error
+     * says why.
+     */
+    ngx_int_t (*read)(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
+                      ngx_http_osb_ctx_t *ctx);
+
+    /* Writes the address; returns its end, or NULL with the error set. */
+    u_char *(*write)(u_char *p, ngx_http_osb_address_t *address,
+                     const char **error);
+
+    const char *header; /* which has the route, beside the address; or NULL */
+    ngx_uint_t  flags;
+};
+
+
+/* room for names, and for a route as a label */
+#define NGX_HTTP_OSB_MODE_LIST 256
+#define NGX_HTTP_OSB_LABEL_LEN                                             \
+    (NGX_HTTP_OSB_ID_LEN + sizeof("-65535--") + NGX_HTTP_OSB_EXPIRES_LEN + \
+     NGX_HTTP_OSB_LONG_SIG_LEN)
+
+
+/* route/mode.c: the mode of that bit, or NULL; the first bit is 1 */
+ngx_http_osb_mode_t *
+ngx_http_osb_mode(ngx_uint_t bit);
+
+/* The bit of a mode by its name, all of them for "any"; 0 of another name. */
+ngx_uint_t
+ngx_http_osb_mode_bits(ngx_str_t *name);
+
+/* What any of the modes has. */
+ngx_uint_t
+ngx_http_osb_mode_flags(ngx_uint_t bits);
+
+/*
+ * The modes' names for a message, "any" with them or not, in the buffer of
+ * NGX_HTTP_OSB_MODE_LIST bytes.
+ */
+const char *
+ngx_http_osb_mode_list(u_char *buf, ngx_uint_t any);
+
+/* Reads the route by the location's modes, one after the other. */
+ngx_int_t
+ngx_http_osb_mode_read(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
+                       ngx_http_osb_ctx_t *ctx);
+
+/*
+ * Writes "{id}-{port}", or "{id}-{port}-{expires}-{signature}", of at most
+ * NGX_HTTP_OSB_LABEL_LEN bytes; returns its end.
+ */
+u_char *
+ngx_http_osb_mode_label(u_char *p, ngx_http_osb_address_t *address);
 
 
 /* route/request.c: the route of a request, in ctx->route or ctx->reason */
@@ -89,14 +173,6 @@ ngx_http_osb_client_host(ngx_http_request_t *r);
 ngx_str_t
 ngx_http_osb_client_port(ngx_http_request_t *r);
 
-
-/* A mode's value by its name; 0 of another name. */
-ngx_uint_t
-ngx_http_osb_mode_bits(ngx_str_t *name);
-
-/* "uri", "header", "host", or nothing. */
-const char *
-ngx_http_osb_mode_text(ngx_uint_t mode);
 
 /* Adds a response header; the value must live as long as the request. */
 ngx_int_t

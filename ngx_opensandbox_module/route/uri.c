@@ -72,7 +72,7 @@ ngx_http_osb_uri_rest(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 ngx_int_t
 ngx_http_osb_uri_signed(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    if (ctx->mode != NGX_HTTP_OSB_MODE_URI) {
+    if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX)) {
         return NGX_OK;
     }
 
@@ -91,7 +91,8 @@ ngx_http_osb_uri_keep_prefix(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
-    if (ctx->mode != NGX_HTTP_OSB_MODE_URI || ctx->keep || ctx->followed ||
+    if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) || ctx->keep ||
+        ctx->followed ||
         !(ctx->record->keeps ? ctx->record->keep : olcf->keep_prefix))
     {
         return NGX_OK;

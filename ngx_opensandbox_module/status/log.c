@@ -58,8 +58,8 @@ ngx_http_osb_log_handler(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    for (mode = 0; mode < NGX_HTTP_OSB_METER_MODES; mode++) {
-        if (ctx->mode == (ngx_uint_t) NGX_HTTP_OSB_MODE_URI << mode) {
+    for (mode = 0; mode < NGX_HTTP_OSB_MODES_MAX; mode++) {
+        if (ctx->mode->bit == (ngx_uint_t) 1 << mode) {
             meters->requests[mode][ngx_http_osb_outcome(ctx)]++;
             break;
         }

@@ -19,9 +19,6 @@ struct ngx_http_osb_slot_s {
 };
 
 
-ngx_str_t ngx_http_osb_meter_modes[] = {ngx_string("uri"), ngx_string("header"),
-                                        ngx_string("host")};
-
 ngx_str_t ngx_http_osb_meter_methods[] = {
     ngx_string("GET"),   ngx_string("POST"),   ngx_string("PUT"),
     ngx_string("PATCH"), ngx_string("DELETE"), ngx_string("other")};

@@ -2,7 +2,6 @@
 
 #include "status.h"
 #include "api/api.h"
-#include "route/request.h"
 
 
 /* what one answer tells */
@@ -198,8 +197,9 @@ ngx_http_osb_status_read(ngx_http_osb_zone_t   *zone,
 static u_char *
 ngx_http_osb_status_json(u_char *p, u_char *last, ngx_http_osb_status_t *status)
 {
-    ngx_str_t *name;
-    ngx_uint_t i, n;
+    ngx_str_t           *name;
+    ngx_uint_t           i, n;
+    ngx_http_osb_mode_t *mode;
 
     p = ngx_slprintf(p, last,
                      "{\"sandboxes\":{\"total\":%ui,\"ready\":%ui,"
@@ -208,9 +208,8 @@ ngx_http_osb_status_json(u_char *p, u_char *last, ngx_http_osb_status_t *status)
                      status->records, status->ready,
                      status->records - status->ready, status->waiting);
 
-    for (i = 0; i < NGX_HTTP_OSB_METER_MODES; i++) {
-        p = ngx_slprintf(p, last, "%s\"%V\":{", i ? "," : "",
-                         &ngx_http_osb_meter_modes[i]);
+    for (i = 0; (mode = ngx_http_osb_mode((ngx_uint_t) 1 << i)) != NULL; i++) {
+        p = ngx_slprintf(p, last, "%s\"%V\":{", i ? "," : "", &mode->name);
 
         for (n = 0; n < NGX_HTTP_OSB_STATUSES; n++) {
             p = ngx_slprintf(p, last, "%s\"%V\":%uL", n ? "," : "",
@@ -261,7 +260,8 @@ static u_char *
 ngx_http_osb_status_prometheus(u_char *p, u_char *last,
                                ngx_http_osb_status_t *status)
 {
-    ngx_uint_t i, n;
+    ngx_uint_t           i, n;
+    ngx_http_osb_mode_t *mode;
 
     p = ngx_http_osb_status_metric(p, last, "sandboxes", "gauge",
                                    "Sandboxes with a record.");
@@ -280,13 +280,12 @@ ngx_http_osb_status_prometheus(u_char *p, u_char *last,
         p, last, "requests_total", "counter",
         "Requests routed, by routing mode and by what became of them.");
 
-    for (i = 0; i < NGX_HTTP_OSB_METER_MODES; i++) {
+    for (i = 0; (mode = ngx_http_osb_mode((ngx_uint_t) 1 << i)) != NULL; i++) {
         for (n = 0; n < NGX_HTTP_OSB_STATUSES; n++) {
             p = ngx_slprintf(p, last,
                              "opensandbox_requests_total{mode=\"%V\","
                              "status=\"%V\"} %uL\n",
-                             &ngx_http_osb_meter_modes[i],
-                             ngx_http_osb_outcome_name(n),
+                             &mode->name, ngx_http_osb_outcome_name(n),
                              status->meters.requests[i][n]);
         }
     }

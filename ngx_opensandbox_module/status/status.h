@@ -5,9 +5,8 @@
 
 
 #include "answer/answer.h"
+#include "route/request.h"
 
-
-#define NGX_HTTP_OSB_METER_MODES 3
 
 /* the API's methods, and the hundreds of its answers */
 #define NGX_HTTP_OSB_METER_METHODS 6
@@ -24,7 +23,8 @@ typedef enum {
 
 /* what is counted; all but what is open only grows */
 typedef struct {
-    uint64_t requests[NGX_HTTP_OSB_METER_MODES][NGX_HTTP_OSB_STATUSES];
+    /* by the place of the mode's bit */
+    uint64_t requests[NGX_HTTP_OSB_MODES_MAX][NGX_HTTP_OSB_STATUSES];
     uint64_t api[NGX_HTTP_OSB_METER_METHODS][NGX_HTTP_OSB_METER_CLASSES];
     uint64_t renews[NGX_HTTP_OSB_RENEWS];
     uint64_t upgrades;
@@ -33,7 +33,6 @@ typedef struct {
 } ngx_http_osb_meters_t;
 
 
-extern ngx_str_t ngx_http_osb_meter_modes[NGX_HTTP_OSB_METER_MODES];
 extern ngx_str_t ngx_http_osb_meter_methods[NGX_HTTP_OSB_METER_METHODS];
 
 

@@ -37,6 +37,7 @@ static ngx_http_osb_status_e enter(ngx_pool_t *pool,
 				   ngx_str_t *token)
 {
 	static u_char header[] = "opensandbox-secure-access";
+	static ngx_str_t by_header = ngx_string("header");
 	static ngx_http_osb_loc_conf_t location = {
 		.cookie = NGX_HTTP_OSB_COOKIE_LAX};
 	ngx_http_osb_ctx_t ctx;
@@ -65,7 +66,7 @@ static ngx_http_osb_status_e enter(ngx_pool_t *pool,
 		h->lowcase_key = header;
 		h->value = *token;
 	}
-	ctx.mode = NGX_HTTP_OSB_MODE_HEADER;
+	ctx.mode = ngx_http_osb_mode(ngx_http_osb_mode_bits(&by_header));
 	ctx.route = *route;
 	ctx.id.len = route->id.len;
 	ctx.id.data = ngx_pnalloc(pool, route->id.len + 1);
@@ -92,8 +93,8 @@ static void check_ours(ngx_pool_t *pool, const ngx_http_osb_route_t *of,
 	id.len = of->id.len;
 	id.data = ngx_pnalloc(pool, id.len);
 	ngx_strlow(id.data, of->id.data, id.len);
-	last = ngx_http_osb_signature_make(buf, key, NGX_HTTP_OSB_COOKIE, &id, route.port,
-				 &route.expires);
+	last = ngx_http_osb_signature_make(buf, key, NGX_HTTP_OSB_COOKIE, &id,
+					   route.port, &route.expires);
 	route.signature.data = buf;
 	route.signature.len = (size_t)(last - buf);
 	assert(enter(pool, &route, 0, NULL) != NGX_HTTP_OSB_OK);
