@@ -32,6 +32,49 @@ struct ngx_http_osb_renew_conf_s {
 };
 
 
+/* renew/queue.c: the intents that Redis has not answered yet */
+typedef struct {
+    /*
+     * Bytes of the ring from the first intent without an answer to the last
+     * one; all three only grow, a place is its remainder.
+     */
+    u_char *ring;
+    size_t  first;
+    size_t  sent;
+    size_t  last;
+
+    /* the intents of the ring, by their lengths */
+    uint32_t  *lens;
+    ngx_uint_t head;
+    ngx_uint_t n;
+} ngx_http_osb_queue_t;
+
+/* The queue is zeroed; NGX_OK, or NGX_ERROR without memory. */
+ngx_int_t
+ngx_http_osb_queue_init(ngx_http_osb_queue_t *queue, ngx_pool_t *pool);
+
+/* Whether an intent of that many bytes finds room. */
+ngx_uint_t
+ngx_http_osb_queue_room(ngx_http_osb_queue_t *queue, size_t len);
+
+/* Adds an intent, for which there is room, in n parts. */
+void
+ngx_http_osb_queue_push(ngx_http_osb_queue_t *queue, ngx_str_t *parts,
+                        ngx_uint_t n);
+
+/* The bytes to be sent next, as many as lie together; 0 without any. */
+size_t
+ngx_http_osb_queue_unsent(ngx_http_osb_queue_t *queue, u_char **p);
+
+/* Has all of it sent again. */
+void
+ngx_http_osb_queue_rewind(ngx_http_osb_queue_t *queue);
+
+/* Drops the first intent; there is one. */
+void
+ngx_http_osb_queue_shift(ngx_http_osb_queue_t *queue);
+
+
 /* renew/lookup.c: the address for a connection */
 
 #define NGX_HTTP_OSB_LOOKUP_TIMEOUT 2000 /* milliseconds */
