@@ -52,15 +52,15 @@ ngx_http_osb_signature_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* Takes the cookie out of a request, before the sandbox sees it. */
 ngx_int_t
-ngx_http_osb_cookie_cut(ngx_http_request_t *r);
+ngx_http_osb_cookie_field_cut(ngx_http_request_t *r);
 
 /* How many cookies tell a page's sandbox, and the "{id}-{port}" of one. */
 ngx_uint_t
-ngx_http_osb_cookie_page(ngx_http_request_t *r, ngx_str_t *name);
+ngx_http_osb_cookie_field_page(ngx_http_request_t *r, ngx_str_t *name);
 
 /* Drops what a sandbox's answer does to the cookie. */
 void
-ngx_http_osb_cookie_guard(ngx_http_request_t *r);
+ngx_http_osb_cookie_field_guard(ngx_http_request_t *r);
 
 char *
 ngx_http_osb_access_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

@@ -23,6 +23,18 @@ ngx_http_osb_secret_t *
 ngx_http_osb_signature_key(ngx_http_osb_main_conf_t *omcf,
                            ngx_str_t                *signature);
 
+/* access/cookie_field.c: the header's name, and the cookie's two */
+extern ngx_str_t ngx_http_osb_cookie_header;
+extern ngx_str_t ngx_http_osb_cookie_names[2];
+
+/* Cuts a pair off a Cookie header's text, with the blanks around it. */
+ngx_uint_t
+ngx_http_osb_cookie_field_next(ngx_str_t *text, ngx_str_t *pair);
+
+/* Whether the pair is the cookie that admits; and its value. */
+ngx_uint_t
+ngx_http_osb_cookie_field_own(ngx_str_t *pair, ngx_str_t *value);
+
 /*
  * Whether a cookie admits to the route's sandbox: NULL, or what is wrong, and
  * ctx->advice with it.

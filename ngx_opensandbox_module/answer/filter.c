@@ -193,7 +193,7 @@ ngx_http_osb_answered(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 static ngx_int_t
 ngx_http_osb_vet(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    ngx_http_osb_cookie_guard(r);
+    ngx_http_osb_cookie_field_guard(r);
 
     if ((ctx->prefix.len || ngx_http_osb_forwarded(r)) &&
         ngx_http_osb_rewrite(r, ctx) != NGX_OK)

@@ -90,7 +90,7 @@ ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     /* whatever becomes of the request, nobody else is to see its cookie */
 
-    if (ngx_http_osb_cookie_cut(r) != NGX_OK) {
+    if (ngx_http_osb_cookie_field_cut(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

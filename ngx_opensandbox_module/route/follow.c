@@ -141,7 +141,7 @@ ngx_http_osb_follow_cookie(ngx_http_request_t *r, ngx_http_osb_route_t *route)
 {
     ngx_str_t name;
 
-    if (ngx_http_osb_cookie_page(r, &name) != 1 ||
+    if (ngx_http_osb_cookie_field_page(r, &name) != 1 ||
         ngx_http_osb_route_name(route, &name) != NGX_OK || route->signature.len)
     {
         return NGX_DECLINED;
