@@ -12,11 +12,16 @@
  */
 
 
+static ngx_int_t
+ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                         ngx_str_t *value);
+static ssize_t
+ngx_http_osb_conf_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *name);
 static char *
-ngx_http_osb_zone_state(ngx_conf_t *cf, ngx_str_t *value,
-                        ngx_http_osb_zone_t *zone);
+ngx_http_osb_conf_zone_state(ngx_conf_t *cf, ngx_str_t *value,
+                             ngx_http_osb_zone_t *zone);
 static void
-ngx_http_osb_zone_cleanup(void *data);
+ngx_http_osb_conf_zone_cleanup(void *data);
 
 
 void *
@@ -183,7 +188,7 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_osb_loc_conf_t *olcf = conf;
 
     u_char                    list[NGX_HTTP_OSB_MODE_LIST];
-    ngx_str_t                *value, prefix;
+    ngx_str_t                *value;
     ngx_uint_t                i, flags;
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
@@ -215,27 +220,10 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (ngx_strncmp(value[i].data, "prefix=", 7) == 0 &&
             (flags & NGX_HTTP_OSB_MODE_PREFIX))
         {
-            prefix.data = value[i].data + 7;
-            prefix.len = value[i].len - 7;
-
-            while (prefix.len > 1 && prefix.data[prefix.len - 1] == '/') {
-                prefix.len--;
-            }
-
-            if (prefix.len == 0 || prefix.data[0] != '/' ||
-                strpbrk((char *) prefix.data, "%?#; "))
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid prefix \"%V\", it must be a path",
-                                   &value[i]);
+            if (ngx_http_osb_conf_prefix(cf, olcf, &value[i]) != NGX_OK) {
                 return NGX_CONF_ERROR;
             }
 
-            if (prefix.len == 1) {
-                prefix.len = 0;
-            }
-
-            olcf->prefix = prefix;
             continue;
         }
 
@@ -269,6 +257,39 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* The parameter "prefix=PATH". */
+
+static ngx_int_t
+ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                         ngx_str_t *value)
+{
+    ngx_str_t prefix;
+
+    prefix.data = value->data + 7;
+    prefix.len = value->len - 7;
+
+    while (prefix.len > 1 && prefix.data[prefix.len - 1] == '/') {
+        prefix.len--;
+    }
+
+    if (prefix.len == 0 || prefix.data[0] != '/' ||
+        strpbrk((char *) prefix.data, "%?#; "))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid prefix \"%V\", it must be a path", value);
+        return NGX_ERROR;
+    }
+
+    if (prefix.len == 1) {
+        prefix.len = 0;
+    }
+
+    olcf->prefix = prefix;
+
+    return NGX_OK;
+}
+
+
 char *
 ngx_http_osb_conf_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -290,9 +311,8 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_osb_main_conf_t *omcf = conf;
 
     char                *error;
-    u_char              *colon;
     ssize_t              size;
-    ngx_str_t           *value, name, text;
+    ngx_str_t           *value, name;
     ngx_pool_cleanup_t  *cln;
     ngx_http_osb_zone_t *zone;
 
@@ -302,35 +322,8 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    name = value[1];
-    size = NGX_ERROR;
-    colon = (u_char *) ngx_strchr(value[1].data, ':');
-
-    if (colon) {
-        name.len = colon - name.data;
-
-        text.data = colon + 1;
-        text.len = value[1].data + value[1].len - text.data;
-
-        size = ngx_parse_size(&text);
-    }
-
-    if (size == NGX_ERROR || name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone \"%V\", it must be \"name:size\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (size < (ssize_t) (16 * ngx_pagesize)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too small",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    if ((uint64_t) size > NGX_HTTP_OSB_ZONE_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too large",
-                           &value[1]);
+    size = ngx_http_osb_conf_zone_size(cf, &value[1], &name);
+    if (size == NGX_ERROR) {
         return NGX_CONF_ERROR;
     }
 
@@ -340,7 +333,7 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (cf->args->nelts == 3) {
-        error = ngx_http_osb_zone_state(cf, &value[2], zone);
+        error = ngx_http_osb_conf_zone_state(cf, &value[2], zone);
         if (error) {
             return error;
         }
@@ -351,7 +344,7 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    cln->handler = ngx_http_osb_zone_cleanup;
+    cln->handler = ngx_http_osb_conf_zone_cleanup;
     cln->data = zone;
 
     zone->shm_zone =
@@ -369,11 +362,56 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* The name and the size in "name:size", or NGX_ERROR. */
+
+static ssize_t
+ngx_http_osb_conf_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *name)
+{
+    u_char   *colon;
+    ssize_t   size;
+    ngx_str_t text;
+
+    *name = *value;
+    size = NGX_ERROR;
+    colon = (u_char *) ngx_strchr(value->data, ':');
+
+    if (colon) {
+        name->len = colon - name->data;
+
+        text.data = colon + 1;
+        text.len = value->data + value->len - text.data;
+
+        size = ngx_parse_size(&text);
+    }
+
+    if (size == NGX_ERROR || name->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone \"%V\", it must be \"name:size\"",
+                           value);
+        return NGX_ERROR;
+    }
+
+    if (size < (ssize_t) (16 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too small",
+                           value);
+        return NGX_ERROR;
+    }
+
+    if ((uint64_t) size > NGX_HTTP_OSB_ZONE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too large",
+                           value);
+        return NGX_ERROR;
+    }
+
+    return size;
+}
+
+
 /* The parameter "state=PATH"; returns what is wrong, or NULL. */
 
 static char *
-ngx_http_osb_zone_state(ngx_conf_t *cf, ngx_str_t *value,
-                        ngx_http_osb_zone_t *zone)
+ngx_http_osb_conf_zone_state(ngx_conf_t *cf, ngx_str_t *value,
+                             ngx_http_osb_zone_t *zone)
 {
     if (ngx_strncmp(value->data, "state=", 6) != 0 || value->len == 6) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
@@ -399,7 +437,7 @@ ngx_http_osb_zone_state(ngx_conf_t *cf, ngx_str_t *value,
 
 
 static void
-ngx_http_osb_zone_cleanup(void *data)
+ngx_http_osb_conf_zone_cleanup(void *data)
 {
     ngx_http_osb_zone_t *zone = data;
 

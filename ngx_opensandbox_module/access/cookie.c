@@ -18,6 +18,9 @@
 #define NGX_HTTP_OSB_COOKIE_TRIES 32
 
 
+static ngx_int_t
+ngx_http_osb_cookie_make(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                         int64_t expires);
 static int64_t
 ngx_http_osb_cookie_find(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                          ngx_uint_t *n);
@@ -162,20 +165,11 @@ ngx_http_osb_cookie_expires(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 ngx_int_t
 ngx_http_osb_cookie_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    u_char    *p, *last;
-    int64_t    expires;
-    ngx_str_t *path;
-    ngx_uint_t n, host, secure;
-
-    ngx_http_osb_secret_t    *key;
-    ngx_http_osb_loc_conf_t  *olcf;
-    ngx_http_osb_main_conf_t *omcf;
-
-    static ngx_str_t   root = ngx_string("/");
-    static const char *site[] = {"", "Lax", "Strict", "None"};
+    int64_t                  expires;
+    ngx_uint_t               n;
+    ngx_http_osb_loc_conf_t *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
     if (olcf->cookie == NGX_HTTP_OSB_COOKIE_OFF ||
         !(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE) ||
@@ -196,6 +190,30 @@ ngx_http_osb_cookie_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         ctx->cookied = 1;
         return NGX_OK;
     }
+
+    return ngx_http_osb_cookie_make(r, ctx, expires);
+}
+
+
+/* The Set-Cookie value, in ctx->cookie; NGX_OK or NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_osb_cookie_make(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                         int64_t expires)
+{
+    u_char    *p, *last;
+    ngx_str_t *path;
+    ngx_uint_t host, secure;
+
+    ngx_http_osb_secret_t    *key;
+    ngx_http_osb_loc_conf_t  *olcf;
+    ngx_http_osb_main_conf_t *omcf;
+
+    static ngx_str_t   root = ngx_string("/");
+    static const char *site[] = {"", "Lax", "Strict", "None"};
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
     secure = olcf->cookie_secure | ngx_http_osb_client_https(r);
 

@@ -13,6 +13,8 @@
 static ngx_int_t
 ngx_http_osb_filter_header(ngx_http_request_t *r);
 static ngx_int_t
+ngx_http_osb_filter_cookie(ngx_http_request_t *r, ngx_str_t *cookie);
+static ngx_int_t
 ngx_http_osb_filter_body(ngx_http_request_t *r, ngx_chain_t *in);
 static ngx_uint_t
 ngx_http_osb_own_error(ngx_http_request_t *r);
@@ -96,25 +98,32 @@ ngx_http_osb_filter_header(ngx_http_request_t *r)
         }
     }
 
-    if (ctx->cookie.len) {
-
-        if (ngx_http_osb_header_add(r, "Set-Cookie", &ctx->cookie) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        ctx->cookie.len = 0;
-    }
-
-    if (ctx->page.len) {
-
-        if (ngx_http_osb_header_add(r, "Set-Cookie", &ctx->page) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        ctx->page.len = 0;
+    if (ngx_http_osb_filter_cookie(r, &ctx->cookie) != NGX_OK ||
+        ngx_http_osb_filter_cookie(r, &ctx->page) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* Sets a cookie once, if there is one. */
+
+static ngx_int_t
+ngx_http_osb_filter_cookie(ngx_http_request_t *r, ngx_str_t *cookie)
+{
+    if (cookie->len == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_osb_header_add(r, "Set-Cookie", cookie) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cookie->len = 0;
+
+    return NGX_OK;
 }
 
 

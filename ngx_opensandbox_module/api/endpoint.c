@@ -9,6 +9,8 @@ typedef struct {
     ngx_http_osb_public_t public;
     ngx_http_osb_address_t address;
 
+    ngx_str_t url;
+
     /* of a refusal, next to the call's fault */
     ngx_uint_t  status;
     const char *code;
@@ -16,6 +18,12 @@ typedef struct {
 } ngx_http_osb_link_t;
 
 
+static ngx_int_t
+ngx_http_osb_link_make(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                       ngx_uint_t secure);
+static json_t *
+ngx_http_osb_link_headers(ngx_http_osb_link_t   *link,
+                          ngx_http_osb_record_t *record);
 static ngx_int_t
 ngx_http_osb_link_public(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
 static ngx_int_t
@@ -30,17 +38,14 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
 static u_char *
 ngx_http_osb_base36(u_char *p, uint64_t value);
 static ngx_int_t
-ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
-                      ngx_str_t *url);
+ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
 
 
 ngx_int_t
 ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 {
-    u_char             *last, label[NGX_HTTP_OSB_LABEL_LEN];
     json_t             *headers;
     ngx_int_t           rc;
-    ngx_str_t           url, token;
     ngx_http_osb_copy_t copy;
     ngx_http_osb_link_t link;
 
@@ -68,29 +73,7 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
         return ngx_http_osb_api_fault(call, NGX_HTTP_FORBIDDEN, "not_exposed");
     }
 
-    ngx_str_null(&url);
-
-    rc = ngx_http_osb_link_public(call, &link);
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_osb_link_kind(call, &link, copy.record.secure);
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_osb_link_sign(call, &link);
-    }
-
-    if (rc == NGX_OK && link.address.browser && !copy.record.secure) {
-
-        /* whoever has the address may enter: there is nothing to sign */
-
-        ngx_str_null(&link.address.expires);
-        ngx_str_null(&link.address.signature);
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_osb_link_url(call, &link, &url);
-    }
+    rc = ngx_http_osb_link_make(call, &link, copy.record.secure);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_osb_api_fault(call, link.status, link.code);
@@ -100,17 +83,74 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    headers = ngx_http_osb_link_headers(&link, &copy.record);
+
+    if (headers == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_osb_api_send(call->request, NGX_HTTP_OK,
+                                 json_pack("{s:s%,s:o}", "endpoint",
+                                           (char *) link.url.data, link.url.len,
+                                           "headers", headers));
+}
+
+
+/* Makes link->url of the call's arguments; NGX_DECLINED refuses the call. */
+
+static ngx_int_t
+ngx_http_osb_link_make(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                       ngx_uint_t secure)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_osb_link_public(call, link);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_osb_link_kind(call, link, secure);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_osb_link_sign(call, link);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (link->address.browser && !secure) {
+
+        /* whoever has the address may enter: there is nothing to sign */
+
+        ngx_str_null(&link->address.expires);
+        ngx_str_null(&link->address.signature);
+    }
+
+    return ngx_http_osb_link_url(call, link);
+}
+
+
+/* The headers that go with the address; NULL without memory. */
+
+static json_t *
+ngx_http_osb_link_headers(ngx_http_osb_link_t   *link,
+                          ngx_http_osb_record_t *record)
+{
+    u_char   *last, label[NGX_HTTP_OSB_LABEL_LEN];
+    json_t   *headers;
+    ngx_str_t token;
+
     headers = json_object();
 
-    if (link.public.mode->header) {
-        last = ngx_http_osb_mode_label(label, &link.address);
+    if (link->public.mode->header) {
+        last = ngx_http_osb_mode_label(label, &link->address);
         (void) json_object_set_new(
-            headers, link.public.mode->header,
+            headers, link->public.mode->header,
             json_stringn((char *) label, (size_t) (last - label)));
     }
 
-    if (copy.record.secure && link.address.signature.len == 0) {
-        token = ngx_http_osb_text(&copy.record, &copy.record.token);
+    if (record->secure && link->address.signature.len == 0) {
+        token = ngx_http_osb_text(record, &record->token);
         (void) json_object_set_new(
             headers, "OpenSandbox-Secure-Access",
             json_stringn((char *) token.data, token.len));
@@ -118,18 +158,14 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 
     /* whoever gets a browser's link is not the caller of the API */
 
-    if (!link.address.browser &&
-        ngx_http_osb_headers_add(&copy.record, link.address.port, headers) !=
-            NGX_OK)
+    if (!link->address.browser &&
+        ngx_http_osb_headers_add(record, link->address.port, headers) != NGX_OK)
     {
         json_decref(headers);
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NULL;
     }
 
-    return ngx_http_osb_api_send(call->request, NGX_HTTP_OK,
-                                 json_pack("{s:s%,s:o}", "endpoint",
-                                           (char *) url.data, url.len,
-                                           "headers", headers));
+    return headers;
 }
 
 
@@ -303,8 +339,7 @@ ngx_http_osb_base36(u_char *p, uint64_t value)
  */
 
 static ngx_int_t
-ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
-                      ngx_str_t *url)
+ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 {
     u_char     *p;
     ngx_uint_t  https;
@@ -325,7 +360,7 @@ ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
         return NGX_ERROR;
     }
 
-    url->data = p;
+    link->url.data = p;
 
     p = link->public.mode->write(p, &link->address, &error);
 
@@ -334,7 +369,7 @@ ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
                                         "bad_argument", "id", error);
     }
 
-    url->len = (size_t) (p - url->data);
+    link->url.len = (size_t) (p - link->url.data);
 
     return NGX_OK;
 }

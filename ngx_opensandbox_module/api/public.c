@@ -13,6 +13,9 @@
 #define NGX_HTTP_OSB_RANKS ((ngx_uint_t) 1 << NGX_HTTP_OSB_MODES_MAX)
 
 
+static char *
+ngx_http_osb_public_base(ngx_conf_t *cf, ngx_str_t *value,
+                         ngx_http_osb_public_t *public);
 static void
 ngx_http_osb_public_listen(ngx_http_core_main_conf_t *cmcf,
                            ngx_http_osb_gateway_t    *gateway);
@@ -28,14 +31,11 @@ ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
-    ngx_str_t           *value, base;
+    ngx_str_t           *value;
     u_char               list[NGX_HTTP_OSB_MODE_LIST];
-    ngx_uint_t           i, scheme;
+    ngx_uint_t           i;
     ngx_http_osb_mode_t *mode;
     ngx_http_osb_public_t *public;
-
-    static ngx_str_t schemes[] = {ngx_string("http://"),
-                                  ngx_string("https://")};
 
     value = cf->args->elts;
 
@@ -63,7 +63,30 @@ ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    base = value[2];
+    public = ngx_array_push(olcf->publics);
+    if (public == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    public->mode = mode;
+
+    return ngx_http_osb_public_base(cf, &value[2], public);
+}
+
+
+/* The address, maybe with its scheme. */
+
+static char *
+ngx_http_osb_public_base(ngx_conf_t *cf, ngx_str_t *value,
+                         ngx_http_osb_public_t *public)
+{
+    ngx_str_t  base;
+    ngx_uint_t scheme;
+
+    static ngx_str_t schemes[] = {ngx_string("http://"),
+                                  ngx_string("https://")};
+
+    base = *value;
 
     for (scheme = 0; scheme < 2; scheme++) {
         if (base.len >= schemes[scheme].len &&
@@ -86,16 +109,10 @@ ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid address \"%V\", it must be a host, with "
                            "\"http://\" or \"https://\" before it if any",
-                           &value[2]);
+                           value);
         return NGX_CONF_ERROR;
     }
 
-    public = ngx_array_push(olcf->publics);
-    if (public == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    public->mode = mode;
     public->base = base;
     public->scheme = (scheme < 2);
     public->https = (scheme == 1);

@@ -13,6 +13,8 @@
 
 static ngx_int_t
 ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static ngx_int_t
+ngx_http_osb_refuse(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_http_osb_ctx_t *
 ngx_http_osb_clone(ngx_http_request_t *r);
 static ngx_uint_t
@@ -129,26 +131,37 @@ ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     if (ctx->status != NGX_HTTP_OSB_OK) {
-        rc = ngx_http_osb_cors_preflight(r);
-
-        if (rc != NGX_DECLINED) {
-            ctx->status = NGX_HTTP_OSB_OK;
-            ngx_http_finalize_request(r, rc);
-            return NGX_DONE;
-        }
-
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "opensandbox: %V, sandbox \"%V\", port %ui%s%s",
-                      ngx_http_osb_outcome_name(ctx->status), &ctx->id,
-                      ctx->route.port, ctx->reason ? ": " : "",
-                      ctx->reason ? ctx->reason : "");
-
-        return (ngx_int_t) ngx_http_osb_outcome_status(ctx->status);
+        return ngx_http_osb_refuse(r, ctx);
     }
 
     ngx_http_osb_renew(r, ctx);
 
     return NGX_DECLINED;
+}
+
+
+/* Whatever is wrong, a page of a named origin is told what it may send. */
+
+static ngx_int_t
+ngx_http_osb_refuse(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_osb_cors_preflight(r);
+
+    if (rc != NGX_DECLINED) {
+        ctx->status = NGX_HTTP_OSB_OK;
+        ngx_http_finalize_request(r, rc);
+        return NGX_DONE;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "opensandbox: %V, sandbox \"%V\", port %ui%s%s",
+                  ngx_http_osb_outcome_name(ctx->status), &ctx->id,
+                  ctx->route.port, ctx->reason ? ": " : "",
+                  ctx->reason ? ctx->reason : "");
+
+    return (ngx_int_t) ngx_http_osb_outcome_status(ctx->status);
 }
 
 

@@ -14,18 +14,20 @@
  */
 
 
+static ngx_int_t
+ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
+                          ngx_uint_t port);
+
+
 ngx_int_t
 ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    u_char                  *p;
-    uint64_t                 generation;
-    ngx_str_t                text;
-    ngx_uint_t               port;
-    ngx_http_osb_place_t    *place;
-    ngx_http_osb_sockaddr_t *address;
+    u_char               *p;
+    ngx_str_t             text;
+    ngx_uint_t            port;
+    ngx_http_osb_place_t *place;
 
     place = ctx->place;
-    generation = ctx->record->generation ^ ctx->kind;
     port = place->port ? place->port : ctx->route.port;
 
     text = ngx_http_osb_text(ctx->record, &place->text);
@@ -48,14 +50,28 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     ctx->peer.name.data = p;
     ctx->peer.name.len = ngx_http_osb_place_print(p, place, &text, port) - p;
 
+    return ngx_http_osb_peer_address(ctx, &text, port);
+}
+
+
+/* The socket address, with the generation behind it. */
+
+static ngx_int_t
+ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
+                          ngx_uint_t port)
+{
+    uint64_t                 generation;
+    ngx_http_osb_sockaddr_t *address;
+
+    generation = ctx->record->generation ^ ctx->kind;
     address = &ctx->address;
 
-    switch (place->kind) {
+    switch (ctx->place->kind) {
 
     case NGX_HTTP_OSB_PLACE_INET:
         address->in.sin_family = AF_INET;
         address->in.sin_port = htons((in_port_t) port);
-        ngx_memcpy(&address->in.sin_addr, text.data, sizeof(struct in_addr));
+        ngx_memcpy(&address->in.sin_addr, text->data, sizeof(struct in_addr));
         ngx_memcpy(address->in.sin_zero, &generation, sizeof(uint64_t));
 
         ctx->peer.socklen = sizeof(struct sockaddr_in);
@@ -65,7 +81,7 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         ngx_memzero(&address->in6, sizeof(address->in6));
         address->in6.sockaddr.sin6_family = AF_INET6;
         address->in6.sockaddr.sin6_port = htons((in_port_t) port);
-        ngx_memcpy(&address->in6.sockaddr.sin6_addr, text.data,
+        ngx_memcpy(&address->in6.sockaddr.sin6_addr, text->data,
                    sizeof(struct in6_addr));
         address->in6.generation = generation;
 
@@ -74,12 +90,12 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     case NGX_HTTP_OSB_PLACE_UNIX:
         address->un.sun_family = AF_UNIX;
-        ngx_memcpy(address->un.sun_path, text.data, text.len);
-        address->un.sun_path[text.len] = '\0';
-        ngx_memcpy(address->un.sun_path + text.len + 1, &generation,
+        ngx_memcpy(address->un.sun_path, text->data, text->len);
+        address->un.sun_path[text->len] = '\0';
+        ngx_memcpy(address->un.sun_path + text->len + 1, &generation,
                    sizeof(uint64_t));
 
-        ctx->peer.socklen = offsetof(struct sockaddr_un, sun_path) + text.len +
+        ctx->peer.socklen = offsetof(struct sockaddr_un, sun_path) + text->len +
                             1 + sizeof(uint64_t);
         break;
 
