@@ -25,7 +25,7 @@ ngx_http_osb_conf_zone_cleanup(void *data);
 
 
 void *
-ngx_http_osb_create_main_conf(ngx_conf_t *cf)
+ngx_http_osb_conf_create_main(ngx_conf_t *cf)
 {
     ngx_http_osb_main_conf_t *omcf;
 
@@ -93,7 +93,7 @@ ngx_http_osb_names_add(ngx_http_osb_names_t *names, ngx_str_node_t *node,
 
 
 void *
-ngx_http_osb_create_loc_conf(ngx_conf_t *cf)
+ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
 {
     ngx_http_osb_loc_conf_t *olcf;
 
@@ -128,7 +128,7 @@ ngx_http_osb_create_loc_conf(ngx_conf_t *cf)
 
 
 char *
-ngx_http_osb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_osb_loc_conf_t *prev = parent;
     ngx_http_osb_loc_conf_t *conf = child;
@@ -153,7 +153,7 @@ ngx_http_osb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->mode && clcf->handler) {
         conf->handler = clcf->handler;
-        clcf->handler = ngx_http_osb_proxy;
+        clcf->handler = ngx_http_osb_handler_proxy;
     }
 
     if (conf->host_endpoint == NGX_CONF_UNSET_UINT) {

@@ -107,11 +107,11 @@ typedef struct ngx_http_osb_loc_conf_s {
 
 
 void *
-ngx_http_osb_create_main_conf(ngx_conf_t *cf);
+ngx_http_osb_conf_create_main(ngx_conf_t *cf);
 void *
-ngx_http_osb_create_loc_conf(ngx_conf_t *cf);
+ngx_http_osb_conf_create_loc(ngx_conf_t *cf);
 char *
-ngx_http_osb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child);
 char *
 ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *

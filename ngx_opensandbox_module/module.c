@@ -36,7 +36,7 @@ static ngx_command_t ngx_http_osb_commands[] = {
      ngx_http_osb_policy_block, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
-     ngx_http_osb_upstream, 0, 0, NULL},
+     ngx_http_osb_balancer_conf, 0, 0, NULL},
 
     {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE123,
      ngx_http_osb_conf_mode, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
@@ -47,7 +47,7 @@ static ngx_command_t ngx_http_osb_commands[] = {
     {ngx_string("opensandbox_access_cookie"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE12,
-     ngx_http_osb_access_cookie, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_cookie_conf, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_cors"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -72,7 +72,7 @@ static ngx_command_t ngx_http_osb_commands[] = {
     {ngx_string("opensandbox_trust_forwarded"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_1MORE,
-     ngx_http_osb_trust_forwarded, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_forwarded_trust, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_wait"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -114,17 +114,17 @@ static ngx_command_t ngx_http_osb_commands[] = {
 
 
 static ngx_http_module_t ngx_http_osb_module_ctx = {
-    ngx_http_osb_add_variables, /* preconfiguration */
+    ngx_http_osb_variables_add, /* preconfiguration */
     ngx_http_osb_init,          /* postconfiguration */
 
-    ngx_http_osb_create_main_conf, /* create main configuration */
+    ngx_http_osb_conf_create_main, /* create main configuration */
     NULL,                          /* init main configuration */
 
     NULL, /* create server configuration */
     NULL, /* merge server configuration */
 
-    ngx_http_osb_create_loc_conf, /* create location configuration */
-    ngx_http_osb_merge_loc_conf   /* merge location configuration */
+    ngx_http_osb_conf_create_loc, /* create location configuration */
+    ngx_http_osb_conf_merge_loc   /* merge location configuration */
 };
 
 
@@ -181,7 +181,7 @@ ngx_http_osb_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_osb_upstreams(cf, omcf) != NGX_OK) {
+    if (ngx_http_osb_balancer_init(cf, omcf) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -34,8 +34,10 @@ typedef struct {
 ngx_http_osb_status_e
 ngx_http_osb_access(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
+
 /*
- * Writes a signature: 9 bytes in the short form, or 27.  The expiry is in base
+ * access/signature.c: writes a signature, 9 bytes in the short form, or 27. The
+ * expiry is in base
  * 36.  Returns the end, NULL without memory.
  */
 u_char *
@@ -50,7 +52,9 @@ ngx_http_osb_signature_equal(ngx_str_t *one, ngx_str_t *two);
 char *
 ngx_http_osb_signature_keys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* Takes the cookie out of a request, before the sandbox sees it. */
+
+/* access/cookie_field.c: takes the cookie out of a request, before the sandbox
+ * sees it. */
 ngx_int_t
 ngx_http_osb_cookie_field_cut(ngx_http_request_t *r);
 
@@ -62,10 +66,13 @@ ngx_http_osb_cookie_field_page(ngx_http_request_t *r, ngx_str_t *name);
 void
 ngx_http_osb_cookie_field_guard(ngx_http_request_t *r);
 
-char *
-ngx_http_osb_access_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* Answers a link that was verified. */
+/* access/cookie.c: what a signed route leaves in a browser */
+char *
+ngx_http_osb_cookie_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+/* access/link.c: answers a link that was verified */
 ngx_int_t
 ngx_http_osb_link_follow(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
@@ -78,6 +85,7 @@ ngx_http_osb_link_follow(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
  */
 ngx_int_t
 ngx_http_osb_link_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+
 
 /* access/cors.c: pages of the origins that opensandbox_cors names */
 char *
@@ -94,13 +102,16 @@ ngx_http_osb_cors_preflight(ngx_http_request_t *r);
 ngx_int_t
 ngx_http_osb_cors_error(ngx_http_request_t *r);
 
-/* Whether a browser opens a page, rather than asks for a part of one. */
+
+/* access/origin.c: whether a browser opens a page, rather than asks for a part
+ * of one. */
 ngx_uint_t
-ngx_http_osb_navigation(ngx_http_request_t *r);
+ngx_http_osb_origin_navigation(ngx_http_request_t *r);
 
 /* Whether a URL is of the host that the client asked for; and its path. */
 ngx_uint_t
-ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path);
+ngx_http_osb_origin_same_host(ngx_http_request_t *r, ngx_str_t *url,
+                              ngx_str_t *path);
 
 
 #endif /* _NGX_HTTP_OSB_ACCESS_ACCESS_H_INCLUDED_ */

@@ -54,7 +54,7 @@ ngx_http_osb_cookie_admit(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     if (olcf->cookie == NGX_HTTP_OSB_COOKIE_OFF ||
         !(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE))
     {
-        ngx_http_osb_no_credential(r, ctx);
+        ngx_http_osb_origin_no_credential(r, ctx);
         return ctx->reason;
     }
 
@@ -71,7 +71,7 @@ ngx_http_osb_cookie_admit(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     if (!ctx->cookied && ngx_http_osb_cookie_find(r, ctx, &n) < 0) {
         if (n == 0) {
-            ngx_http_osb_no_credential(r, ctx);
+            ngx_http_osb_origin_no_credential(r, ctx);
             return ctx->reason;
         }
 
@@ -81,7 +81,7 @@ ngx_http_osb_cookie_admit(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     ctx->cookied = 1;
 
-    return ngx_http_osb_foreign(r, ctx);
+    return ngx_http_osb_origin_foreign(r, ctx);
 }
 
 
@@ -173,7 +173,7 @@ ngx_http_osb_cookie_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     if (olcf->cookie == NGX_HTTP_OSB_COOKIE_OFF ||
         !(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE) ||
-        (!ctx->link && !ngx_http_osb_opens(r)))
+        (!ctx->link && !ngx_http_osb_origin_opens(r)))
     {
         return NGX_OK;
     }
@@ -215,7 +215,7 @@ ngx_http_osb_cookie_make(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
 
-    secure = olcf->cookie_secure | ngx_http_osb_client_https(r);
+    secure = olcf->cookie_secure | ngx_http_osb_forwarded_https(r);
 
     host = !(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX);
 
@@ -255,7 +255,7 @@ ngx_http_osb_cookie_make(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 
 
 char *
-ngx_http_osb_access_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_cookie_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 

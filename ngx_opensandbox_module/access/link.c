@@ -89,7 +89,7 @@ ngx_http_osb_link_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     ngx_http_osb_loc_conf_t *olcf;
 
     if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
-        !ngx_http_osb_navigation(r))
+        !ngx_http_osb_origin_navigation(r))
     {
         return NGX_DECLINED;
     }

@@ -30,7 +30,7 @@ static ngx_str_t ngx_http_osb_referer = ngx_string("referer");
 
 
 ngx_uint_t
-ngx_http_osb_navigation(ngx_http_request_t *r)
+ngx_http_osb_origin_navigation(ngx_http_request_t *r)
 {
     ngx_uint_t       n;
     ngx_table_elt_t *mode;
@@ -47,12 +47,12 @@ ngx_http_osb_navigation(ngx_http_request_t *r)
 
     return ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n) == NULL &&
            ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n) == NULL &&
-           ngx_http_osb_wants_html(r);
+           ngx_http_osb_accept_html(r);
 }
 
 
 ngx_uint_t
-ngx_http_osb_opens(ngx_http_request_t *r)
+ngx_http_osb_origin_opens(ngx_http_request_t *r)
 {
     u_char          *text;
     ngx_uint_t       n;
@@ -66,7 +66,7 @@ ngx_http_osb_opens(ngx_http_request_t *r)
         ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n) ||
         ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n))
     {
-        return ngx_http_osb_navigation(r);
+        return ngx_http_osb_origin_navigation(r);
     }
 
     /* no browser that says so: command lines and embedded views take pages */
@@ -86,7 +86,7 @@ ngx_http_osb_opens(ngx_http_request_t *r)
 
 
 const char *
-ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+ngx_http_osb_origin_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
     ngx_str_t        path;
     ngx_uint_t       n;
@@ -94,7 +94,7 @@ ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     /* SameSite has decided about links from elsewhere: they are but opened */
 
-    if (ngx_http_osb_navigation(r)) {
+    if (ngx_http_osb_origin_navigation(r)) {
         return NULL;
     }
 
@@ -107,7 +107,8 @@ ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
             return "the cookie does not admit pages of another origin";
         }
 
-    } else if (origin && !ngx_http_osb_same_host(r, &origin->value, &path)) {
+    } else if (origin &&
+               !ngx_http_osb_origin_same_host(r, &origin->value, &path)) {
         return "the cookie does not admit pages of another origin";
     }
 
@@ -132,7 +133,8 @@ ngx_http_osb_is(ngx_table_elt_t *h, const char *value)
 
 
 void
-ngx_http_osb_no_credential(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+ngx_http_osb_origin_no_credential(ngx_http_request_t *r,
+                                  ngx_http_osb_ctx_t *ctx)
 {
     ngx_http_osb_loc_conf_t *olcf;
 
@@ -227,14 +229,16 @@ ngx_http_osb_signed_page(ngx_http_request_t *r)
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     referer = ngx_http_osb_header_find(r, &ngx_http_osb_referer, &n);
 
-    return referer && ngx_http_osb_same_host(r, &referer->value, &path) &&
+    return referer &&
+           ngx_http_osb_origin_same_host(r, &referer->value, &path) &&
            ngx_http_osb_route_uri(&route, &path, &olcf->prefix) == NGX_OK &&
            route.signature.len;
 }
 
 
 ngx_uint_t
-ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path)
+ngx_http_osb_origin_same_host(ngx_http_request_t *r, ngx_str_t *url,
+                              ngx_str_t *path)
 {
     u_char   *p, *last;
     ngx_str_t host, client;
@@ -256,7 +260,7 @@ ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path)
     path->data = p;
     path->len = (size_t) (last - p);
 
-    client = ngx_http_osb_client_host(r);
+    client = ngx_http_osb_forwarded_host(r);
 
     return host.len == client.len &&
            ngx_strncasecmp(host.data, client.data, host.len) == 0;
@@ -275,7 +279,7 @@ ngx_http_osb_other_sandbox(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
-    if (!ngx_http_osb_same_host(r, referer, &path) ||
+    if (!ngx_http_osb_origin_same_host(r, referer, &path) ||
         ngx_http_osb_route_uri(&route, &path, &olcf->prefix) != NGX_OK)
     {
         return 0;

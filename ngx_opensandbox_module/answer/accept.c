@@ -24,7 +24,7 @@ static ngx_str_t ngx_http_osb_accept = ngx_string("accept");
 
 
 ngx_uint_t
-ngx_http_osb_wants_html(ngx_http_request_t *r)
+ngx_http_osb_accept_html(ngx_http_request_t *r)
 {
     u_char          *p, *last, *end;
     ngx_uint_t       n;

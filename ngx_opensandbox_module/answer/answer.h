@@ -27,6 +27,7 @@ typedef enum {
 } ngx_http_osb_status_e;
 
 
+/* answer/outcome.c: the HTTP status of an outcome, and its name */
 ngx_uint_t
 ngx_http_osb_outcome_status(ngx_http_osb_status_e status);
 
@@ -37,20 +38,28 @@ ngx_http_osb_outcome_name(ngx_http_osb_status_e status);
 ngx_http_osb_status_e
 ngx_http_osb_outcome(ngx_http_osb_ctx_t *ctx);
 
-/* answer/reply.c: error bodies */
+
+/* answer/filter.c: what passes to clients; a part of postconfiguration */
 ngx_int_t
 ngx_http_osb_filter_init(ngx_conf_t *cf);
 
-ngx_int_t
-ngx_http_osb_add_variables(ngx_conf_t *cf);
 
-/* To be called when all variables are known; NGX_OK or NGX_ERROR. */
+/* answer/variables.c: a part of preconfiguration */
+ngx_int_t
+ngx_http_osb_variables_add(ngx_conf_t *cf);
+
+
+/*
+ * answer/phases.c: variables that hold in every phase, and in subrequests.  To
+ * be called when all variables are known; NGX_OK or NGX_ERROR.
+ */
 ngx_int_t
 ngx_http_osb_phases_init(ngx_conf_t *cf);
 
+
 /* answer/accept.c: whether the client prefers a page to JSON */
 ngx_uint_t
-ngx_http_osb_wants_html(ngx_http_request_t *r);
+ngx_http_osb_accept_html(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_OSB_ANSWER_ANSWER_H_INCLUDED_ */

@@ -204,7 +204,7 @@ ngx_http_osb_vet(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
     ngx_http_osb_cookie_field_guard(r);
 
-    if ((ctx->prefix.len || ngx_http_osb_forwarded(r)) &&
+    if ((ctx->prefix.len || ngx_http_osb_forwarded_trusted(r)) &&
         ngx_http_osb_rewrite(r, ctx) != NGX_OK)
     {
         return NGX_ERROR;
@@ -218,7 +218,7 @@ ngx_http_osb_vet(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         ngx_http_osb_tunnel_open(r, ctx);
 
     } else if (ngx_http_osb_event_stream(r)) {
-        ngx_http_osb_stream_open(r, ctx);
+        ngx_http_osb_tunnel_stream_open(r, ctx);
     }
 
     return NGX_OK;

@@ -22,23 +22,25 @@ typedef struct {
 } ngx_http_osb_answer_t;
 
 
-/* The row of that status. */
+/* answer/outcome.c: the row of that status */
 ngx_http_osb_answer_t *
 ngx_http_osb_outcome_answer(ngx_http_osb_status_e status);
 
-/* Makes the answer the gateway's own, by ctx->status; NGX_OK or NGX_ERROR. */
+/* answer/reply.c: makes the answer the gateway's own, by ctx->status; NGX_OK or
+ * NGX_ERROR. */
 ngx_int_t
 ngx_http_osb_reply(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
 
-/* Notes that a variable is read that depends on the request's route. */
+/* answer/phases.c: notes that a variable is read that depends on the request's
+ * route. */
 void
-ngx_http_osb_variable_read(void);
+ngx_http_osb_phases_read(void);
 
-/* The Host header for the sandbox; NGX_OK or NGX_ERROR. */
+/* answer/variables.c: the Host header for the sandbox; NGX_OK or NGX_ERROR. */
 ngx_int_t
-ngx_http_osb_sandbox_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                          ngx_str_t *host);
+ngx_http_osb_variables_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                            ngx_str_t *host);
 
 /* answer/rewrite.c: brings what a sandbox answers under the URI's prefix */
 ngx_int_t

@@ -54,7 +54,7 @@ ngx_http_osb_phases_init(ngx_conf_t *cf)
 
 
 void
-ngx_http_osb_variable_read(void)
+ngx_http_osb_phases_read(void)
 {
     ngx_http_osb_reads++;
 }

@@ -20,7 +20,7 @@ ngx_http_osb_reply(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     ctx->replied = 1;
     answer = ngx_http_osb_outcome_answer(ctx->status);
-    html = ngx_http_osb_wants_html(r);
+    html = ngx_http_osb_accept_html(r);
 
     ctx->body = ngx_http_osb_reply_body(r, ctx, html);
     if (ctx->body == NULL) {

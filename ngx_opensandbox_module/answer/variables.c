@@ -88,7 +88,7 @@ static ngx_http_variable_t ngx_http_osb_vars[] = {
 
 
 ngx_int_t
-ngx_http_osb_add_variables(ngx_conf_t *cf)
+ngx_http_osb_variables_add(ngx_conf_t *cf)
 {
     ngx_http_variable_t *var, *v;
 
@@ -114,7 +114,7 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     ngx_str_t           value;
     ngx_http_osb_ctx_t *ctx;
 
-    ngx_http_osb_variable_read();
+    ngx_http_osb_phases_read();
 
     ctx = ngx_http_osb_ctx_get(r);
 
@@ -177,10 +177,10 @@ ngx_http_osb_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 {
     ngx_str_t value;
 
-    ngx_http_osb_variable_read();
+    ngx_http_osb_phases_read();
 
-    if (ngx_http_osb_sandbox_host(r, ngx_http_osb_ctx_get(r), &value) != NGX_OK)
-    {
+    if (ngx_http_osb_variables_host(r, ngx_http_osb_ctx_get(r), &value) !=
+        NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -191,8 +191,8 @@ ngx_http_osb_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
 
 ngx_int_t
-ngx_http_osb_sandbox_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                          ngx_str_t *host)
+ngx_http_osb_variables_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                            ngx_str_t *host)
 {
     ngx_http_osb_loc_conf_t *olcf;
 
@@ -211,7 +211,7 @@ ngx_http_osb_sandbox_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
         return ngx_http_complex_value(r, olcf->host, host);
     }
 
-    *host = ngx_http_osb_client_host(r);
+    *host = ngx_http_osb_forwarded_host(r);
 
     return NGX_OK;
 }
@@ -265,15 +265,15 @@ ngx_http_osb_client_variable(ngx_http_request_t        *r,
     switch (data) {
 
     case NGX_HTTP_OSB_CLIENT_SCHEME:
-        value = schemes[ngx_http_osb_client_https(r) ? 1 : 0];
+        value = schemes[ngx_http_osb_forwarded_https(r) ? 1 : 0];
         break;
 
     case NGX_HTTP_OSB_CLIENT_PORT:
-        value = ngx_http_osb_client_port(r);
+        value = ngx_http_osb_forwarded_port(r);
         break;
 
     default: /* NGX_HTTP_OSB_CLIENT_HOST */
-        value = ngx_http_osb_client_host(r);
+        value = ngx_http_osb_forwarded_host(r);
     }
 
     ngx_http_osb_set(v, &value);
@@ -295,7 +295,7 @@ ngx_http_osb_upgrade_variable(ngx_http_request_t        *r,
 
     ngx_str_null(&value);
 
-    if (ngx_http_osb_upgrading(r)) {
+    if (ngx_http_osb_upgrade_wanted(r)) {
         if (data) {
             ngx_str_set(&value, "upgrade");
 

@@ -349,8 +349,9 @@ ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
     link->address.scheme = "";
 
     if (link->address.browser) {
-        https = link->public.scheme ? link->public.https
-                                    : ngx_http_osb_client_https(call->request);
+        https = link->public.scheme
+                    ? link->public.https
+                    : ngx_http_osb_forwarded_https(call->request);
         link->address.scheme = https ? "https://" : "http://";
     }
 

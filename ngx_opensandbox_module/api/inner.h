@@ -134,9 +134,11 @@ ngx_http_osb_api_not_allowed(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_refuse(ngx_http_request_t *r);
 
+
 /*
- * The address for the caller of the API, by that mode, NULL for the one that
- * comes first; NGX_DECLINED if there is none, NGX_ERROR without memory.
+ * api/public.c: the address for the caller of the API, by that mode, NULL for
+ * the one that comes first; NGX_DECLINED if there is none, NGX_ERROR without
+ * memory.
  */
 ngx_int_t
 ngx_http_osb_public_of(ngx_http_request_t *r, ngx_http_osb_mode_t *mode,

@@ -47,7 +47,7 @@ ngx_http_osb_api_page(ngx_http_request_t *r)
         return rc;
     }
 
-    if (!ngx_http_osb_wants_html(r)) {
+    if (!ngx_http_osb_accept_html(r)) {
         return ngx_http_osb_api_send(r, NGX_HTTP_OK,
                                      json_pack("{s:s,s:s}", "service",
                                                "OpenSandbox gateway", "api",

@@ -290,18 +290,18 @@ ngx_http_osb_public_host(ngx_http_request_t *r, ngx_http_osb_gateway_t *gateway,
 
     if (gateway->server ==
             ngx_http_get_module_srv_conf(r, ngx_http_core_module) &&
-        (host.len == 0 || ngx_http_osb_forwarded(r)))
+        (host.len == 0 || ngx_http_osb_forwarded_trusted(r)))
     {
         /* with the port of whatever is before this server */
 
-        public->https = ngx_http_osb_client_https(r);
+        public->https = ngx_http_osb_forwarded_https(r);
 
         if (by_host) {
-            text = ngx_http_osb_client_port(r);
+            text = ngx_http_osb_forwarded_port(r);
             port = ngx_http_osb_parse_port(&text);
 
         } else {
-            host = ngx_http_osb_client_host(r);
+            host = ngx_http_osb_forwarded_host(r);
             port = 0;
         }
 

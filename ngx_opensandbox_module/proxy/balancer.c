@@ -35,7 +35,7 @@ ngx_http_osb_not_connected(ngx_http_osb_ctx_t *ctx, ngx_err_t err);
 
 
 char *
-ngx_http_osb_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_balancer_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                         *rv;
     ngx_http_upstream_srv_conf_t *uscf;
@@ -110,7 +110,7 @@ ngx_http_osb_upstream_of(ngx_http_osb_main_conf_t     *omcf,
 
 /*
  * nginx wants a server.  Another method would take one without an address for
- * a mistake of its own, before upstreams() can say what it is.
+ * a mistake of its own, before balancer_init() can say what it is.
  */
 
 static ngx_int_t
@@ -138,7 +138,7 @@ ngx_http_osb_upstream_server(ngx_http_upstream_srv_conf_t *uscf)
 
 
 ngx_int_t
-ngx_http_osb_upstreams(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
+ngx_http_osb_balancer_init(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
 {
     ngx_uint_t                    i;
     ngx_http_upstream_srv_conf_t *uscf;

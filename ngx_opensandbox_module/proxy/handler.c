@@ -189,7 +189,7 @@ ngx_http_osb_settle(ngx_http_request_t *r)
 
 
 ngx_int_t
-ngx_http_osb_proxy(ngx_http_request_t *r)
+ngx_http_osb_handler_proxy(ngx_http_request_t *r)
 {
     ngx_http_osb_ctx_t       *ctx;
     ngx_http_osb_loc_conf_t  *olcf;
@@ -225,7 +225,8 @@ ngx_http_osb_proxy(ngx_http_request_t *r)
         omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
         (void) ngx_http_get_indexed_variable(r, omcf->request_uri);
 
-        /* until the proxy has made its request, see restore_uri() */
+        /* until the proxy has made its request, see
+         * ngx_http_osb_ctx_restore_uri() */
 
         ctx->uri = r->unparsed_uri;
         ctx->swapped = 1;

@@ -7,7 +7,8 @@
 #include "proxy.h"
 
 
-/* The context of the request itself, in the location that it has come to. */
+/* proxy/ctx.c: the context of the request itself, in the location that it has
+ * come to. */
 ngx_http_osb_ctx_t *
 ngx_http_osb_ctx_routed(ngx_http_request_t *r);
 
@@ -20,7 +21,9 @@ void
 ngx_http_osb_ctx_cleanup(ngx_http_osb_ctx_t         *ctx,
                          ngx_http_osb_ctx_cleanup_pt handler);
 
-/* The peer address of ctx->place in ctx->peer; NGX_OK or NGX_ERROR. */
+
+/* proxy/peer.c: the peer address of ctx->place in ctx->peer; NGX_OK or
+ * NGX_ERROR. */
 ngx_int_t
 ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
@@ -71,14 +74,15 @@ ngx_http_osb_session_forget(ngx_peer_connection_t *pc);
 #endif
 
 
-/* proxy/interim.c: keeps a sandbox's 1xx answers from being taken for the
- * answer */
+/* proxy/interim.c: keeps 1xx answers from being taken for the answer */
 void
 ngx_http_osb_interim(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
-/* Frees it, with what has not been sent. */
+
+/* proxy/relay.c: frees it, with what has not been sent */
 void
 ngx_http_osb_relay_stop(ngx_http_osb_relay_t *relay);
+
 
 /*
  * proxy/hold.c: makes ctx->peer from ctx->place, which may take time.  Returns
@@ -87,6 +91,7 @@ ngx_http_osb_relay_stop(ngx_http_osb_relay_t *relay);
  */
 ngx_int_t
 ngx_http_osb_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+
 
 /*
  * proxy/wait.c: connects pc in nginx's place, where the location waits for

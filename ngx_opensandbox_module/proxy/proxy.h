@@ -156,10 +156,11 @@ struct ngx_http_osb_ctx_s {
 
 
 /*
- * The context of the request, its route read, or of the nearest parent that has
- * a route, for a subrequest to a location without routing.  NULL if there is
- * none (yet: the location may not have been chosen), or without memory.  After
- * an internal redirect to a location without routing it is the one before.
+ * proxy/ctx.c: the context of the request, its route read, or of the nearest
+ * parent that has a route, for a subrequest to a location without routing. NULL
+ * if there is none (yet: the location may not have been chosen), or without
+ * memory.  After an internal redirect to a location without routing it is the
+ * one before.
  */
 ngx_http_osb_ctx_t *
 ngx_http_osb_ctx_get(ngx_http_request_t *r);
@@ -172,6 +173,7 @@ ngx_http_osb_ctx_own(ngx_http_request_t *r);
 void
 ngx_http_osb_ctx_restore_uri(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
+
 /* proxy/handler.c: the precontent phase */
 ngx_int_t
 ngx_http_osb_handler(ngx_http_request_t *r);
@@ -181,25 +183,27 @@ ngx_http_osb_handler(ngx_http_request_t *r);
  * "try_files" say, finds the URI as the client sent it.
  */
 ngx_int_t
-ngx_http_osb_proxy(ngx_http_request_t *r);
+ngx_http_osb_handler_proxy(ngx_http_request_t *r);
+
 
 /* proxy/balancer.c: upstream { opensandbox; } */
 char *
-ngx_http_osb_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_http_osb_balancer_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
  * Puts the upstreams that have a pool of their own before stock ones.
  * NGX_ERROR if another load balancing method has replaced one.
  */
 ngx_int_t
-ngx_http_osb_upstreams(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf);
+ngx_http_osb_balancer_init(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf);
+
 
 /*
- * Whether the client asks for another protocol that the gateway can carry, and
- * Connection says so.
+ * proxy/upgrade.c: whether the client asks for another protocol that the
+ * gateway can carry, and Connection says so.
  */
 ngx_uint_t
-ngx_http_osb_upgrading(ngx_http_request_t *r);
+ngx_http_osb_upgrade_wanted(ngx_http_request_t *r);
 
 /*
  * A list of these protocols, empty without; in the request's own bytes or of
@@ -207,6 +211,7 @@ ngx_http_osb_upgrading(ngx_http_request_t *r);
  */
 ngx_int_t
 ngx_http_osb_upgrade_list(ngx_http_request_t *r, ngx_str_t *list);
+
 
 /*
  * proxy/tunnel.c: upgraded connections and event streams, from the answer's
@@ -216,7 +221,8 @@ void
 ngx_http_osb_tunnel_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
 void
-ngx_http_osb_stream_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+ngx_http_osb_tunnel_stream_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+
 
 /*
  * proxy/relay.c: carries the tunnel's bytes from now on, in nginx's place.  To

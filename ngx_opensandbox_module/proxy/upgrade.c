@@ -26,7 +26,7 @@ static ngx_str_t ngx_http_osb_h2c = ngx_string("h2c");
 
 
 ngx_uint_t
-ngx_http_osb_upgrading(ngx_http_request_t *r)
+ngx_http_osb_upgrade_wanted(ngx_http_request_t *r)
 {
     size_t           size;
     ngx_str_t        list, token;

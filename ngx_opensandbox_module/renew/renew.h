@@ -15,7 +15,7 @@ ngx_http_osb_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 void
 ngx_http_osb_renew(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
-/* To be called when all of "http" is known */
+/* To be called when all of "http" is known. */
 ngx_int_t
 ngx_http_osb_renew_init(ngx_conf_t *cf, ngx_http_osb_renew_conf_t *conf);
 
@@ -24,7 +24,7 @@ ngx_int_t
 ngx_http_osb_renew_init_process(ngx_http_osb_renew_conf_t *conf,
                                 ngx_cycle_t               *cycle);
 
-/* Closes the connection; a part of exit process. */
+/* renew/redis.c: closes the connection; a part of exit process. */
 void
 ngx_http_osb_redis_exit(void);
 

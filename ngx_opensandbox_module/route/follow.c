@@ -74,7 +74,7 @@ ngx_http_osb_follow_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     if (!olcf->follow_referer || ctx->followed ||
         !(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
-        !ngx_http_osb_navigation(r))
+        !ngx_http_osb_origin_navigation(r))
     {
         return NGX_OK;
     }
@@ -89,7 +89,7 @@ ngx_http_osb_follow_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
                     NGX_HTTP_OSB_PAGE_COOKIE
                     "%V-%ui=1; Path=/; HttpOnly; SameSite=Lax%s",
                     &ctx->id, ctx->route.port,
-                    ngx_http_osb_client_https(r) ? "; Secure" : "");
+                    ngx_http_osb_forwarded_https(r) ? "; Secure" : "");
     ctx->page.len = (size_t) (p - ctx->page.data);
 
     return NGX_OK;
@@ -110,7 +110,7 @@ ngx_http_osb_follow_referer(ngx_http_request_t *r, ngx_http_osb_route_t *route)
 
     h = ngx_http_osb_header_find(r, &referer, &n);
 
-    if (n != 1 || !ngx_http_osb_same_host(r, &h->value, &path)) {
+    if (n != 1 || !ngx_http_osb_origin_same_host(r, &h->value, &path)) {
         return NGX_DECLINED;
     }
 

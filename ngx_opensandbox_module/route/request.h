@@ -14,14 +14,16 @@
 /* what pages are followed in, see route/follow.c */
 #define NGX_HTTP_OSB_MODE_URI 0x0001
 
-/*
- * A cookie may admit: no page of another sandbox chooses the route.  The route
- * is a prefix of the path, which the sandbox does not see; without it the
- * sandbox has an origin of its own.  The route is in the host's name, below a
- * domain.
- */
+/* a cookie may admit: no page of another sandbox can choose the route */
 #define NGX_HTTP_OSB_MODE_COOKIE 0x0001
+
+/*
+ * The route is a prefix of the path, which the sandbox does not see, and
+ * sandboxes share an origin.
+ */
 #define NGX_HTTP_OSB_MODE_PREFIX 0x0002
+
+/* the route is in the host's name, below a domain */
 #define NGX_HTTP_OSB_MODE_DOMAIN 0x0004
 
 
@@ -103,7 +105,8 @@ void
 ngx_http_osb_request_route(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
                            ngx_http_osb_ctx_t *ctx);
 
-/* Whether a field has that lower case name. */
+
+/* route/header.c: whether a field has that lower case name */
 static ngx_inline ngx_uint_t
 ngx_http_osb_header_is(ngx_table_elt_t *h, ngx_str_t *name)
 {
@@ -130,12 +133,19 @@ ngx_http_osb_header_named(ngx_list_part_t **part, ngx_uint_t *i,
 ngx_table_elt_t *
 ngx_http_osb_header_find(ngx_http_request_t *r, ngx_str_t *name, ngx_uint_t *n);
 
-/* The URI as the client sent it, or as a rewrite made it; encoded. */
+
+/* Adds a response header; the value must live as long as the request. */
+ngx_int_t
+ngx_http_osb_header_add(ngx_http_request_t *r, const char *name,
+                        ngx_str_t *value);
+
+
+/* route/uri.c: the URI as the client sent it, or as a rewrite made it; encoded.
+ */
 ngx_int_t
 ngx_http_osb_uri_get(ngx_http_request_t *r, ngx_str_t *uri);
 
-/* Sets ctx->rest; a rest without a path has the root's.  NGX_OK or NGX_ERROR.
- */
+/* Sets ctx->rest, from the root at least; NGX_OK or NGX_ERROR. */
 ngx_int_t
 ngx_http_osb_uri_rest(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                       ngx_str_t *rest);
@@ -152,36 +162,30 @@ ngx_int_t
 ngx_http_osb_uri_signed(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
 
-/* route/forwarded.c: how the client reaches the gateway, maybe through a proxy
- */
+/* route/forwarded.c: how the client reaches us, maybe through a proxy */
 char *
-ngx_http_osb_trust_forwarded(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_http_osb_forwarded_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* Whether the peer is a proxy whose X-Forwarded headers count. */
 ngx_uint_t
-ngx_http_osb_forwarded(ngx_http_request_t *r);
+ngx_http_osb_forwarded_trusted(ngx_http_request_t *r);
 
 /* Whether the client uses TLS. */
 ngx_uint_t
-ngx_http_osb_client_https(ngx_http_request_t *r);
+ngx_http_osb_forwarded_https(ngx_http_request_t *r);
 
 /* The authority that the client asked for, with its port if it named one. */
 ngx_str_t
-ngx_http_osb_client_host(ngx_http_request_t *r);
+ngx_http_osb_forwarded_host(ngx_http_request_t *r);
 
 /* That port, or the standard one of the client's scheme. */
 ngx_str_t
-ngx_http_osb_client_port(ngx_http_request_t *r);
+ngx_http_osb_forwarded_port(ngx_http_request_t *r);
 
-
-/* Adds a response header; the value must live as long as the request. */
-ngx_int_t
-ngx_http_osb_header_add(ngx_http_request_t *r, const char *name,
-                        ngx_str_t *value);
 
 /*
- * Makes the route that the asking page tells.  NGX_OK; NGX_DECLINED, maybe with
- * ctx->reason set; or NGX_ERROR.
+ * route/follow.c: makes the route that the asking page tells.  NGX_OK;
+ * NGX_DECLINED, maybe with ctx->reason set; or NGX_ERROR.
  */
 ngx_int_t
 ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,

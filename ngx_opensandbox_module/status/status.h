@@ -36,11 +36,14 @@ typedef struct {
 extern ngx_str_t ngx_http_osb_meter_methods[NGX_HTTP_OSB_METER_METHODS];
 
 
-/* Counts requests in this configuration; a part of postconfiguration. */
+/* status/log.c: counts requests in this configuration; a part of
+ * postconfiguration. */
 ngx_int_t
 ngx_http_osb_log_init(ngx_conf_t *cf);
 
-/* Gives a worker meters of its own in the zone; a part of init process. */
+
+/* status/meters.c: gives a worker meters of its own in the zone; a part of init
+ * process. */
 void
 ngx_http_osb_meters_init_process(ngx_http_osb_zone_t *zone, ngx_log_t *log);
 
@@ -51,6 +54,7 @@ ngx_http_osb_meters(void);
 /* Adds up what all workers counted, those that have ended too. */
 void
 ngx_http_osb_meters_sum(ngx_http_osb_zone_t *zone, ngx_http_osb_meters_t *sum);
+
 
 /* status/status.c: opensandbox_status */
 ngx_int_t
