@@ -174,6 +174,7 @@ ngx_http_osb_balancer_init(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
 static ngx_int_t
 ngx_http_osb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 {
+    ngx_http_osb_upstream_t  *upstream;
     ngx_http_osb_main_conf_t *omcf;
 
     if (us->servers->nelts != 1) {
@@ -195,8 +196,13 @@ ngx_http_osb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 #endif
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
-    ngx_http_osb_upstream_of(omcf, us)->inited = 1;
+    upstream = ngx_http_osb_upstream_of(omcf, us);
 
+    if (upstream == NULL) {
+        return NGX_ERROR;
+    }
+
+    upstream->inited = 1;
     us->peer.init = ngx_http_osb_init_peer;
 
     return NGX_OK;
