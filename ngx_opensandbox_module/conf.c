@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "conf.h"
+#include "access/access.h"
+#include "proxy/proxy.h"
+#include "route/request.h"
 #include "registry/node.h"
 
 
@@ -9,23 +12,20 @@
  */
 
 
+static ngx_int_t
+ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                         ngx_str_t *value);
+static ssize_t
+ngx_http_osb_conf_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *name);
 static char *
-ngx_http_osb_zone_state(ngx_conf_t *cf, ngx_str_t *value,
-                        ngx_http_osb_zone_t *zone);
+ngx_http_osb_conf_zone_state(ngx_conf_t *cf, ngx_str_t *value,
+                             ngx_http_osb_zone_t *zone);
 static void
-ngx_http_osb_zone_cleanup(void *data);
-
-
-static ngx_conf_enum_t ngx_http_osb_modes[] = {
-    {ngx_string("uri"), NGX_HTTP_OSB_MODE_URI},
-    {ngx_string("header"), NGX_HTTP_OSB_MODE_HEADER},
-    {ngx_string("host"), NGX_HTTP_OSB_MODE_HOST},
-    {ngx_string("any"), NGX_HTTP_OSB_MODE_ANY},
-    {ngx_null_string, 0}};
+ngx_http_osb_conf_zone_cleanup(void *data);
 
 
 void *
-ngx_http_osb_create_main_conf(ngx_conf_t *cf)
+ngx_http_osb_conf_create_main(ngx_conf_t *cf)
 {
     ngx_http_osb_main_conf_t *omcf;
 
@@ -93,7 +93,7 @@ ngx_http_osb_names_add(ngx_http_osb_names_t *names, ngx_str_node_t *node,
 
 
 void *
-ngx_http_osb_create_loc_conf(ngx_conf_t *cf)
+ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
 {
     ngx_http_osb_loc_conf_t *olcf;
 
@@ -128,7 +128,7 @@ ngx_http_osb_create_loc_conf(ngx_conf_t *cf)
 
 
 char *
-ngx_http_osb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_osb_loc_conf_t *prev = parent;
     ngx_http_osb_loc_conf_t *conf = child;
@@ -153,7 +153,7 @@ ngx_http_osb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->mode && clcf->handler) {
         conf->handler = clcf->handler;
-        clcf->handler = ngx_http_osb_proxy;
+        clcf->handler = ngx_http_osb_handler_proxy;
     }
 
     if (conf->host_endpoint == NGX_CONF_UNSET_UINT) {
@@ -183,12 +183,13 @@ ngx_http_osb_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
 
 char *
-ngx_http_osb_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
-    ngx_str_t                *value, prefix;
-    ngx_uint_t                i;
+    u_char                    list[NGX_HTTP_OSB_MODE_LIST];
+    ngx_str_t                *value;
+    ngx_uint_t                i, flags;
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
 
@@ -201,49 +202,33 @@ ngx_http_osb_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    olcf->mode = ngx_http_osb_mode_value(&value[1]);
+    olcf->mode = ngx_http_osb_mode_bits(&value[1]);
 
     if (olcf->mode == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid mode \"%V\", it must be \"uri\", "
-                           "\"header\", \"host\" or \"any\"",
-                           &value[1]);
+                           "invalid mode \"%V\", it must be %s", &value[1],
+                           ngx_http_osb_mode_list(list, 1));
         return NGX_CONF_ERROR;
     }
+
+    flags = ngx_http_osb_mode_flags(olcf->mode);
 
     ngx_str_set(&olcf->prefix, "/sandboxes");
 
     for (i = 2; i < cf->args->nelts; i++) {
 
         if (ngx_strncmp(value[i].data, "prefix=", 7) == 0 &&
-            (olcf->mode & NGX_HTTP_OSB_MODE_URI))
+            (flags & NGX_HTTP_OSB_MODE_PREFIX))
         {
-            prefix.data = value[i].data + 7;
-            prefix.len = value[i].len - 7;
-
-            while (prefix.len > 1 && prefix.data[prefix.len - 1] == '/') {
-                prefix.len--;
-            }
-
-            if (prefix.len == 0 || prefix.data[0] != '/' ||
-                strpbrk((char *) prefix.data, "%?#; "))
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid prefix \"%V\", it must be a path",
-                                   &value[i]);
+            if (ngx_http_osb_conf_prefix(cf, olcf, &value[i]) != NGX_OK) {
                 return NGX_CONF_ERROR;
             }
 
-            if (prefix.len == 1) {
-                prefix.len = 0;
-            }
-
-            olcf->prefix = prefix;
             continue;
         }
 
         if (ngx_strncmp(value[i].data, "domain=", 7) == 0 &&
-            (olcf->mode & NGX_HTTP_OSB_MODE_HOST) && value[i].len > 7)
+            (flags & NGX_HTTP_OSB_MODE_DOMAIN) && value[i].len > 7)
         {
             olcf->domain.data = value[i].data + 7;
             olcf->domain.len = value[i].len - 7;
@@ -272,26 +257,41 @@ ngx_http_osb_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-ngx_uint_t
-ngx_http_osb_mode_value(ngx_str_t *name)
-{
-    ngx_uint_t i;
+/* The parameter "prefix=PATH". */
 
-    for (i = 0; ngx_http_osb_modes[i].name.len; i++) {
-        if (ngx_http_osb_modes[i].name.len == name->len &&
-            ngx_strncmp(ngx_http_osb_modes[i].name.data, name->data,
-                        name->len) == 0)
-        {
-            return ngx_http_osb_modes[i].value;
-        }
+static ngx_int_t
+ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                         ngx_str_t *value)
+{
+    ngx_str_t prefix;
+
+    prefix.data = value->data + 7;
+    prefix.len = value->len - 7;
+
+    while (prefix.len > 1 && prefix.data[prefix.len - 1] == '/') {
+        prefix.len--;
     }
 
-    return 0;
+    if (prefix.len == 0 || prefix.data[0] != '/' ||
+        strpbrk((char *) prefix.data, "%?#; "))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid prefix \"%V\", it must be a path", value);
+        return NGX_ERROR;
+    }
+
+    if (prefix.len == 1) {
+        prefix.len = 0;
+    }
+
+    olcf->prefix = prefix;
+
+    return NGX_OK;
 }
 
 
 char *
-ngx_http_osb_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_str_t *value;
 
@@ -306,14 +306,13 @@ ngx_http_osb_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_http_osb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_main_conf_t *omcf = conf;
 
     char                *error;
-    u_char              *colon;
     ssize_t              size;
-    ngx_str_t           *value, name, text;
+    ngx_str_t           *value, name;
     ngx_pool_cleanup_t  *cln;
     ngx_http_osb_zone_t *zone;
 
@@ -323,35 +322,8 @@ ngx_http_osb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    name = value[1];
-    size = NGX_ERROR;
-    colon = (u_char *) ngx_strchr(value[1].data, ':');
-
-    if (colon) {
-        name.len = colon - name.data;
-
-        text.data = colon + 1;
-        text.len = value[1].data + value[1].len - text.data;
-
-        size = ngx_parse_size(&text);
-    }
-
-    if (size == NGX_ERROR || name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone \"%V\", it must be \"name:size\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (size < (ssize_t) (16 * ngx_pagesize)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too small",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    if ((uint64_t) size > NGX_HTTP_OSB_ZONE_MAX) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too large",
-                           &value[1]);
+    size = ngx_http_osb_conf_zone_size(cf, &value[1], &name);
+    if (size == NGX_ERROR) {
         return NGX_CONF_ERROR;
     }
 
@@ -361,7 +333,7 @@ ngx_http_osb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (cf->args->nelts == 3) {
-        error = ngx_http_osb_zone_state(cf, &value[2], zone);
+        error = ngx_http_osb_conf_zone_state(cf, &value[2], zone);
         if (error) {
             return error;
         }
@@ -372,7 +344,7 @@ ngx_http_osb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    cln->handler = ngx_http_osb_zone_cleanup;
+    cln->handler = ngx_http_osb_conf_zone_cleanup;
     cln->data = zone;
 
     zone->shm_zone =
@@ -390,11 +362,56 @@ ngx_http_osb_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* The name and the size in "name:size", or NGX_ERROR. */
+
+static ssize_t
+ngx_http_osb_conf_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *name)
+{
+    u_char   *colon;
+    ssize_t   size;
+    ngx_str_t text;
+
+    *name = *value;
+    size = NGX_ERROR;
+    colon = (u_char *) ngx_strchr(value->data, ':');
+
+    if (colon) {
+        name->len = colon - name->data;
+
+        text.data = colon + 1;
+        text.len = value->data + value->len - text.data;
+
+        size = ngx_parse_size(&text);
+    }
+
+    if (size == NGX_ERROR || name->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone \"%V\", it must be \"name:size\"",
+                           value);
+        return NGX_ERROR;
+    }
+
+    if (size < (ssize_t) (16 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too small",
+                           value);
+        return NGX_ERROR;
+    }
+
+    if ((uint64_t) size > NGX_HTTP_OSB_ZONE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone \"%V\" is too large",
+                           value);
+        return NGX_ERROR;
+    }
+
+    return size;
+}
+
+
 /* The parameter "state=PATH"; returns what is wrong, or NULL. */
 
 static char *
-ngx_http_osb_zone_state(ngx_conf_t *cf, ngx_str_t *value,
-                        ngx_http_osb_zone_t *zone)
+ngx_http_osb_conf_zone_state(ngx_conf_t *cf, ngx_str_t *value,
+                             ngx_http_osb_zone_t *zone)
 {
     if (ngx_strncmp(value->data, "state=", 6) != 0 || value->len == 6) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
@@ -420,7 +437,7 @@ ngx_http_osb_zone_state(ngx_conf_t *cf, ngx_str_t *value,
 
 
 static void
-ngx_http_osb_zone_cleanup(void *data)
+ngx_http_osb_conf_zone_cleanup(void *data)
 {
     ngx_http_osb_zone_t *zone = data;
 
@@ -429,7 +446,7 @@ ngx_http_osb_zone_cleanup(void *data)
 
 
 char *
-ngx_http_osb_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
@@ -449,7 +466,7 @@ ngx_http_osb_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (value[1].len == 0 || (ngx_http_script_variables_count(&value[1]) == 0 &&
-                              !ngx_http_osb_valid_host(&value[1])))
+                              !ngx_http_osb_forwarded_valid(&value[1])))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid host \"%V\", it must have letters, digits "
@@ -478,7 +495,7 @@ ngx_http_osb_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_http_osb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
@@ -499,12 +516,12 @@ ngx_http_osb_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_osb_content(cf, cmd, conf);
+    return ngx_http_osb_conf_content(cf, cmd, conf);
 }
 
 
 char *
-ngx_http_osb_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_conf_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_core_loc_conf_t *clcf;
     ngx_http_osb_main_conf_t *omcf;

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "conf.h"
+#include "access/access.h"
+#include "answer/answer.h"
+#include "api/api.h"
+#include "proxy/proxy.h"
+#include "record/declare.h"
 #include "renew/renew.h"
+#include "route/request.h"
+#include "status/status.h"
 #include "state/state.h"
 
 
@@ -17,7 +25,7 @@ ngx_http_osb_exit_process(ngx_cycle_t *cycle);
 static ngx_command_t ngx_http_osb_commands[] = {
 
     {ngx_string("opensandbox_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12,
-     ngx_http_osb_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_conf_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_sandbox"),
      NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
@@ -28,18 +36,18 @@ static ngx_command_t ngx_http_osb_commands[] = {
      ngx_http_osb_policy_block, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
-     ngx_http_osb_upstream, 0, 0, NULL},
+     ngx_http_osb_balancer_conf, 0, 0, NULL},
 
     {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE123,
-     ngx_http_osb_mode, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_conf_mode, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_access_keys"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
-     ngx_http_osb_access_keys, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_signature_keys, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_access_cookie"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE12,
-     ngx_http_osb_access_cookie, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_cookie_conf, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_cors"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -59,12 +67,12 @@ static ngx_command_t ngx_http_osb_commands[] = {
     {ngx_string("opensandbox_host"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,
-     ngx_http_osb_host, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_conf_host, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_trust_forwarded"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_1MORE,
-     ngx_http_osb_trust_forwarded, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_forwarded_trust, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_wait"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -84,17 +92,18 @@ static ngx_command_t ngx_http_osb_commands[] = {
      ngx_http_osb_public, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-     ngx_http_osb_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_osb_conf_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
      ngx_http_osb_status_handler},
 
     {ngx_string("opensandbox_api"),
-     NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1, ngx_http_osb_api,
-     NGX_HTTP_LOC_CONF_OFFSET, 0, ngx_http_osb_api_handler},
+     NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
+     ngx_http_osb_conf_api, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_osb_api_handler},
 
     {ngx_string("opensandbox_api_token"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,
-     ngx_http_osb_api_token, NGX_HTTP_LOC_CONF_OFFSET,
+     ngx_http_osb_conf_api_token, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_osb_loc_conf_t, api_tokens), NULL},
 
     {ngx_string("opensandbox_renew_intent"),
@@ -105,17 +114,17 @@ static ngx_command_t ngx_http_osb_commands[] = {
 
 
 static ngx_http_module_t ngx_http_osb_module_ctx = {
-    ngx_http_osb_add_variables, /* preconfiguration */
+    ngx_http_osb_variables_add, /* preconfiguration */
     ngx_http_osb_init,          /* postconfiguration */
 
-    ngx_http_osb_create_main_conf, /* create main configuration */
+    ngx_http_osb_conf_create_main, /* create main configuration */
     NULL,                          /* init main configuration */
 
     NULL, /* create server configuration */
     NULL, /* merge server configuration */
 
-    ngx_http_osb_create_loc_conf, /* create location configuration */
-    ngx_http_osb_merge_loc_conf   /* merge location configuration */
+    ngx_http_osb_conf_create_loc, /* create location configuration */
+    ngx_http_osb_conf_merge_loc   /* merge location configuration */
 };
 
 
@@ -173,7 +182,7 @@ ngx_http_osb_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_osb_upstreams(cf, omcf) != NGX_OK) {
+    if (ngx_http_osb_balancer_init(cf, omcf) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -194,11 +203,11 @@ ngx_http_osb_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_osb_meters_init(cf) != NGX_OK) {
+    if (ngx_http_osb_log_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_osb_reply_init(cf);
+    return ngx_http_osb_filter_init(cf);
 }
 
 

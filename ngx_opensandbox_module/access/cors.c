@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -199,15 +199,15 @@ ngx_http_osb_cors_preflight(ngx_http_request_t *r)
 
     /* any of them may go to a sandbox */
 
-    if (ngx_http_osb_add_header(r, "Vary", &vary) != NGX_OK ||
-        ngx_http_osb_add_header(r, "Access-Control-Allow-Methods",
+    if (ngx_http_osb_header_add(r, "Vary", &vary) != NGX_OK ||
+        ngx_http_osb_header_add(r, "Access-Control-Allow-Methods",
                                 &method->value) != NGX_OK ||
-        ngx_http_osb_add_header(r, "Access-Control-Max-Age", &age) != NGX_OK)
+        ngx_http_osb_header_add(r, "Access-Control-Max-Age", &age) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (headers && ngx_http_osb_add_header(r, "Access-Control-Allow-Headers",
+    if (headers && ngx_http_osb_header_add(r, "Access-Control-Allow-Headers",
                                            &headers->value) != NGX_OK)
     {
         return NGX_ERROR;
@@ -215,7 +215,7 @@ ngx_http_osb_cors_preflight(ngx_http_request_t *r)
 
     if (network && network->value.len == yes.len &&
         ngx_memcmp(network->value.data, yes.data, yes.len) == 0 &&
-        ngx_http_osb_add_header(r, "Access-Control-Allow-Private-Network",
+        ngx_http_osb_header_add(r, "Access-Control-Allow-Private-Network",
                                 &yes) != NGX_OK)
     {
         return NGX_ERROR;
@@ -245,7 +245,7 @@ ngx_http_osb_cors_error(ngx_http_request_t *r)
     rc = ngx_http_osb_cors_allow(r, olcf->cors);
 
     if (rc == NGX_OK) {
-        return ngx_http_osb_add_header(r, "Access-Control-Expose-Headers",
+        return ngx_http_osb_header_add(r, "Access-Control-Expose-Headers",
                                        &names);
     }
 
@@ -270,7 +270,7 @@ ngx_http_osb_cors_allow(ngx_http_request_t *r, ngx_array_t *origins)
 
     /* a cache is not to give one page's answer to another one */
 
-    if (!any && ngx_http_osb_add_header(r, "Vary", &vary) != NGX_OK) {
+    if (!any && ngx_http_osb_header_add(r, "Vary", &vary) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -280,7 +280,7 @@ ngx_http_osb_cors_allow(ngx_http_request_t *r, ngx_array_t *origins)
         return NGX_DECLINED;
     }
 
-    if (ngx_http_osb_add_header(r, "Access-Control-Allow-Origin",
+    if (ngx_http_osb_header_add(r, "Access-Control-Allow-Origin",
                                 any ? &star : &origin->value) != NGX_OK)
     {
         return NGX_ERROR;
@@ -292,7 +292,7 @@ ngx_http_osb_cors_allow(ngx_http_request_t *r, ngx_array_t *origins)
         return NGX_OK;
     }
 
-    return ngx_http_osb_add_header(r, "Access-Control-Allow-Credentials", &yes);
+    return ngx_http_osb_header_add(r, "Access-Control-Allow-Credentials", &yes);
 }
 
 
@@ -369,7 +369,7 @@ ngx_http_osb_cors_given(ngx_http_request_t *r, const char *name)
     text.data = (u_char *) name;
     text.len = ngx_strlen(name);
 
-    h = ngx_http_osb_header(r, &text, &n);
+    h = ngx_http_osb_header_find(r, &text, &n);
 
     return n == 1 ? h : NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -27,12 +27,14 @@ ngx_http_osb_link_read(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (olcf->cookie == NGX_HTTP_OSB_COOKIE_OFF ||
-        ctx->mode != NGX_HTTP_OSB_MODE_HOST || ctx->route.signature.len)
+        !(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE) ||
+        (ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
+        ctx->route.signature.len)
     {
         return NGX_DECLINED;
     }
 
-    if (ngx_http_osb_request_uri(r, &uri) != NGX_OK) {
+    if (ngx_http_osb_uri_get(r, &uri) != NGX_OK) {
         ctx->reason = "no memory";
         return NGX_ERROR;
     }
@@ -86,7 +88,9 @@ ngx_http_osb_link_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     ngx_uint_t               is_signed, strict;
     ngx_http_osb_loc_conf_t *olcf;
 
-    if (ctx->mode != NGX_HTTP_OSB_MODE_URI || !ngx_http_osb_navigation(r)) {
+    if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
+        !ngx_http_osb_origin_navigation(r))
+    {
         return NGX_DECLINED;
     }
 
@@ -157,9 +161,9 @@ ngx_http_osb_link_send(ngx_http_request_t *r, ngx_uint_t status,
         return rc;
     }
 
-    if (ngx_http_osb_add_header(r, header, value) != NGX_OK ||
-        ngx_http_osb_add_header(r, "Cache-Control", &no_store) != NGX_OK ||
-        ngx_http_osb_add_header(r, "Referrer-Policy", &no_referrer) != NGX_OK)
+    if (ngx_http_osb_header_add(r, header, value) != NGX_OK ||
+        ngx_http_osb_header_add(r, "Cache-Control", &no_store) != NGX_OK ||
+        ngx_http_osb_header_add(r, "Referrer-Policy", &no_referrer) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

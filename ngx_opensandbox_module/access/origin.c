@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -30,7 +30,7 @@ static ngx_str_t ngx_http_osb_referer = ngx_string("referer");
 
 
 ngx_uint_t
-ngx_http_osb_navigation(ngx_http_request_t *r)
+ngx_http_osb_origin_navigation(ngx_http_request_t *r)
 {
     ngx_uint_t       n;
     ngx_table_elt_t *mode;
@@ -39,20 +39,20 @@ ngx_http_osb_navigation(ngx_http_request_t *r)
         return 0;
     }
 
-    mode = ngx_http_osb_header(r, &ngx_http_osb_fetch_mode, &n);
+    mode = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_mode, &n);
 
     if (mode) {
         return ngx_http_osb_is(mode, "navigate");
     }
 
-    return ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n) == NULL &&
-           ngx_http_osb_header(r, &ngx_http_osb_origin, &n) == NULL &&
-           ngx_http_osb_wants_html(r);
+    return ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n) == NULL &&
+           ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n) == NULL &&
+           ngx_http_osb_accept_html(r);
 }
 
 
 ngx_uint_t
-ngx_http_osb_opens(ngx_http_request_t *r)
+ngx_http_osb_origin_opens(ngx_http_request_t *r)
 {
     u_char          *text;
     ngx_uint_t       n;
@@ -62,16 +62,16 @@ ngx_http_osb_opens(ngx_http_request_t *r)
         return 0;
     }
 
-    if (ngx_http_osb_header(r, &ngx_http_osb_fetch_mode, &n) ||
-        ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n) ||
-        ngx_http_osb_header(r, &ngx_http_osb_origin, &n))
+    if (ngx_http_osb_header_find(r, &ngx_http_osb_fetch_mode, &n) ||
+        ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n) ||
+        ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n))
     {
-        return ngx_http_osb_navigation(r);
+        return ngx_http_osb_origin_navigation(r);
     }
 
     /* no browser that says so: command lines and embedded views take pages */
 
-    accept = ngx_http_osb_header(r, &ngx_http_osb_accept, &n);
+    accept = ngx_http_osb_header_find(r, &ngx_http_osb_accept, &n);
 
     if (accept == NULL) {
         return 1;
@@ -86,7 +86,7 @@ ngx_http_osb_opens(ngx_http_request_t *r)
 
 
 const char *
-ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+ngx_http_osb_origin_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
     ngx_str_t        path;
     ngx_uint_t       n;
@@ -94,12 +94,12 @@ ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     /* SameSite has decided about links from elsewhere: they are but opened */
 
-    if (ngx_http_osb_navigation(r)) {
+    if (ngx_http_osb_origin_navigation(r)) {
         return NULL;
     }
 
-    site = ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n);
-    origin = ngx_http_osb_header(r, &ngx_http_osb_origin, &n);
+    site = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n);
+    origin = ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n);
 
     if (site) {
         if (!ngx_http_osb_is(site, "same-origin") &&
@@ -107,13 +107,14 @@ ngx_http_osb_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
             return "the cookie does not admit pages of another origin";
         }
 
-    } else if (origin && !ngx_http_osb_same_host(r, &origin->value, &path)) {
+    } else if (origin &&
+               !ngx_http_osb_origin_same_host(r, &origin->value, &path)) {
         return "the cookie does not admit pages of another origin";
     }
 
-    referer = ngx_http_osb_header(r, &ngx_http_osb_referer, &n);
+    referer = ngx_http_osb_header_find(r, &ngx_http_osb_referer, &n);
 
-    if (referer && ctx->mode == NGX_HTTP_OSB_MODE_URI &&
+    if (referer && (ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) &&
         ngx_http_osb_other_sandbox(r, ctx, &referer->value))
     {
         return "the cookie does not admit pages of another sandbox";
@@ -132,7 +133,8 @@ ngx_http_osb_is(ngx_table_elt_t *h, const char *value)
 
 
 void
-ngx_http_osb_no_credential(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+ngx_http_osb_origin_no_credential(ngx_http_request_t *r,
+                                  ngx_http_osb_ctx_t *ctx)
 {
     ngx_http_osb_loc_conf_t *olcf;
 
@@ -140,7 +142,7 @@ ngx_http_osb_no_credential(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     ctx->reason = "no credential";
 
-    if (ctx->mode == NGX_HTTP_OSB_MODE_HEADER) {
+    if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_COOKIE)) {
         return;
     }
 
@@ -192,12 +194,12 @@ ngx_http_osb_framed(ngx_http_request_t *r)
     static const char *frames[] = {"iframe", "frame", "embed", "object",
                                    "fencedframe"};
 
-    if (ngx_http_osb_header(r, &access, &n)) {
+    if (ngx_http_osb_header_find(r, &access, &n)) {
         return 1;
     }
 
-    site = ngx_http_osb_header(r, &ngx_http_osb_fetch_site, &n);
-    dest = ngx_http_osb_header(r, &fetch_dest, &n);
+    site = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n);
+    dest = ngx_http_osb_header_find(r, &fetch_dest, &n);
 
     if (site == NULL || dest == NULL || !ngx_http_osb_is(site, "cross-site")) {
         return 0;
@@ -222,16 +224,17 @@ ngx_http_osb_signed_page(ngx_http_request_t *r)
     ngx_table_elt_t     *referer;
     ngx_http_osb_route_t route;
 
-    referer = ngx_http_osb_header(r, &ngx_http_osb_referer, &n);
+    referer = ngx_http_osb_header_find(r, &ngx_http_osb_referer, &n);
 
     return referer &&
-           ngx_http_osb_page_route(r, &referer->value, &route) == NGX_OK &&
+           ngx_http_osb_origin_page(r, &referer->value, &route) == NGX_OK &&
            route.signature.len;
 }
 
 
 ngx_uint_t
-ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path)
+ngx_http_osb_origin_same_host(ngx_http_request_t *r, ngx_str_t *url,
+                              ngx_str_t *path)
 {
     u_char   *p, *last;
     ngx_str_t host, client;
@@ -253,7 +256,7 @@ ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path)
     path->data = p;
     path->len = (size_t) (last - p);
 
-    client = ngx_http_osb_client_host(r);
+    client = ngx_http_osb_forwarded_host(r);
 
     return host.len == client.len &&
            ngx_strncasecmp(host.data, client.data, host.len) == 0;
@@ -261,8 +264,8 @@ ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path)
 
 
 ngx_int_t
-ngx_http_osb_page_route(ngx_http_request_t *r, ngx_str_t *url,
-                        ngx_http_osb_route_t *route)
+ngx_http_osb_origin_page(ngx_http_request_t *r, ngx_str_t *url,
+                         ngx_http_osb_route_t *route)
 {
     ngx_str_t                 path;
     ngx_uint_t                i;
@@ -270,7 +273,7 @@ ngx_http_osb_page_route(ngx_http_request_t *r, ngx_str_t *url,
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
 
-    if (!ngx_http_osb_same_host(r, url, &path)) {
+    if (!ngx_http_osb_origin_same_host(r, url, &path)) {
         return NGX_DECLINED;
     }
 
@@ -302,7 +305,7 @@ ngx_http_osb_other_sandbox(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 {
     ngx_http_osb_route_t route;
 
-    if (ngx_http_osb_page_route(r, referer, &route) != NGX_OK) {
+    if (ngx_http_osb_origin_page(r, referer, &route) != NGX_OK) {
         return 0;
     }
 

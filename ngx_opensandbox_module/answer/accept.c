@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /* Which of the two forms of an error a client prefers (RFC 9110, 12.5.1). */
@@ -24,7 +24,7 @@ static ngx_str_t ngx_http_osb_accept = ngx_string("accept");
 
 
 ngx_uint_t
-ngx_http_osb_wants_html(ngx_http_request_t *r)
+ngx_http_osb_accept_html(ngx_http_request_t *r)
 {
     u_char          *p, *last, *end;
     ngx_uint_t       n;
@@ -42,7 +42,7 @@ ngx_http_osb_wants_html(ngx_http_request_t *r)
     n = 0;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_osb_next_named(&part, &n, &ngx_http_osb_accept))) {
+    while ((h = ngx_http_osb_header_named(&part, &n, &ngx_http_osb_accept))) {
         p = h->value.data;
         last = p + h->value.len;
 

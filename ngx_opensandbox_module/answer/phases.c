@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -54,7 +54,7 @@ ngx_http_osb_phases_init(ngx_conf_t *cf)
 
 
 void
-ngx_http_osb_variable_read(void)
+ngx_http_osb_phases_read(void)
 {
     ngx_http_osb_reads++;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 static ngx_int_t
@@ -42,7 +42,7 @@ ngx_http_osb_rewrite(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     i = 0;
     part = &r->headers_out.headers.part;
 
-    while ((h = ngx_http_osb_next_header(&part, &i)) != NULL) {
+    while ((h = ngx_http_osb_header_next(&part, &i)) != NULL) {
 
         rc = NGX_OK;
 
@@ -210,14 +210,14 @@ ngx_http_osb_rewrite_origin(ngx_http_request_t *r, ngx_str_t *value, size_t at,
     ngx_str_t   client, origin;
     const char *text;
 
-    client = ngx_http_osb_client_host(r);
+    client = ngx_http_osb_forwarded_host(r);
 
     p = ngx_pnalloc(r->pool, client.len + sizeof("https://"));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    text = ngx_http_osb_client_https(r) ? "https://" : "http://";
+    text = ngx_http_osb_forwarded_https(r) ? "https://" : "http://";
 
     origin.data = p;
     origin.len =
@@ -323,9 +323,9 @@ ngx_http_osb_own_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     ngx_str_t  own[3];
 
     own[0] = ctx->peer.name;
-    own[1] = ngx_http_osb_client_host(r);
+    own[1] = ngx_http_osb_forwarded_host(r);
 
-    if (ngx_http_osb_sandbox_host(r, ctx, &own[2]) != NGX_OK) {
+    if (ngx_http_osb_variables_host(r, ctx, &own[2]) != NGX_OK) {
         return 0;
     }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 static ngx_int_t
@@ -88,7 +88,7 @@ static ngx_http_variable_t ngx_http_osb_vars[] = {
 
 
 ngx_int_t
-ngx_http_osb_add_variables(ngx_conf_t *cf)
+ngx_http_osb_variables_add(ngx_conf_t *cf)
 {
     ngx_http_variable_t *var, *v;
 
@@ -114,9 +114,9 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     ngx_str_t           value;
     ngx_http_osb_ctx_t *ctx;
 
-    ngx_http_osb_variable_read();
+    ngx_http_osb_phases_read();
 
-    ctx = ngx_http_osb_ctx(r);
+    ctx = ngx_http_osb_ctx_get(r);
 
     if (ctx == NULL) {
         v->not_found = 1;
@@ -157,12 +157,11 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         break;
 
     case NGX_HTTP_OSB_VAR_MODE:
-        value.data = (u_char *) ngx_http_osb_mode_text(ctx->mode);
-        value.len = ngx_strlen(value.data);
+        value = ctx->mode->name;
         break;
 
     default: /* NGX_HTTP_OSB_VAR_STATUS */
-        value = *ngx_http_osb_status_name(ngx_http_osb_outcome(ctx));
+        value = *ngx_http_osb_outcome_name(ngx_http_osb_outcome(ctx));
         break;
     }
 
@@ -172,35 +171,16 @@ ngx_http_osb_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 }
 
 
-const char *
-ngx_http_osb_mode_text(ngx_uint_t mode)
-{
-    switch (mode) {
-
-    case NGX_HTTP_OSB_MODE_URI:
-        return "uri";
-
-    case NGX_HTTP_OSB_MODE_HEADER:
-        return "header";
-
-    case NGX_HTTP_OSB_MODE_HOST:
-        return "host";
-
-    default:
-        return "";
-    }
-}
-
-
 static ngx_int_t
 ngx_http_osb_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                            uintptr_t data)
 {
     ngx_str_t value;
 
-    ngx_http_osb_variable_read();
+    ngx_http_osb_phases_read();
 
-    if (ngx_http_osb_sandbox_host(r, ngx_http_osb_ctx(r), &value) != NGX_OK) {
+    if (ngx_http_osb_variables_host(r, ngx_http_osb_ctx_get(r), &value) !=
+        NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -211,8 +191,8 @@ ngx_http_osb_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
 
 ngx_int_t
-ngx_http_osb_sandbox_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                          ngx_str_t *host)
+ngx_http_osb_variables_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                            ngx_str_t *host)
 {
     ngx_http_osb_loc_conf_t *olcf;
 
@@ -231,7 +211,7 @@ ngx_http_osb_sandbox_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
         return ngx_http_complex_value(r, olcf->host, host);
     }
 
-    *host = ngx_http_osb_client_host(r);
+    *host = ngx_http_osb_forwarded_host(r);
 
     return NGX_OK;
 }
@@ -285,15 +265,15 @@ ngx_http_osb_client_variable(ngx_http_request_t        *r,
     switch (data) {
 
     case NGX_HTTP_OSB_CLIENT_SCHEME:
-        value = schemes[ngx_http_osb_client_https(r) ? 1 : 0];
+        value = schemes[ngx_http_osb_forwarded_https(r) ? 1 : 0];
         break;
 
     case NGX_HTTP_OSB_CLIENT_PORT:
-        value = ngx_http_osb_client_port(r);
+        value = ngx_http_osb_forwarded_port(r);
         break;
 
     default: /* NGX_HTTP_OSB_CLIENT_HOST */
-        value = ngx_http_osb_client_host(r);
+        value = ngx_http_osb_forwarded_host(r);
     }
 
     ngx_http_osb_set(v, &value);
@@ -315,7 +295,7 @@ ngx_http_osb_upgrade_variable(ngx_http_request_t        *r,
 
     ngx_str_null(&value);
 
-    if (ngx_http_osb_upgrading(r)) {
+    if (ngx_http_osb_upgrade_wanted(r)) {
         if (data) {
             ngx_str_set(&value, "upgrade");
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
+#include "inner.h"
 #include <ctype.h>
 
 
@@ -199,7 +199,7 @@ ngx_http_osb_api_not_allowed(ngx_http_osb_call_t *call)
     allow.data = (u_char *) call->allow;
     allow.len = ngx_strlen(call->allow);
 
-    if (ngx_http_osb_add_header(call->request, "Allow", &allow) != NGX_OK) {
+    if (ngx_http_osb_header_add(call->request, "Allow", &allow) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -214,7 +214,7 @@ ngx_http_osb_api_refuse(ngx_http_request_t *r)
 {
     static ngx_str_t scheme = ngx_string("Bearer realm=\"opensandbox\"");
 
-    if (ngx_http_osb_add_header(r, "WWW-Authenticate", &scheme) != NGX_OK) {
+    if (ngx_http_osb_header_add(r, "WWW-Authenticate", &scheme) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -236,7 +236,7 @@ ngx_http_osb_api_not_taken(ngx_http_osb_call_t *call, ngx_int_t rc)
 
         call->request->keepalive = 0;
 
-        if (ngx_http_osb_add_header(call->request, "Retry-After", &soon) !=
+        if (ngx_http_osb_header_add(call->request, "Retry-After", &soon) !=
             NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -261,4 +261,59 @@ ngx_http_osb_api_not_taken(ngx_http_osb_call_t *call, ngx_int_t rc)
             : "the zone is full");
 
     return ngx_http_osb_api_fault(call, NGX_HTTP_INSUFFICIENT_STORAGE, "full");
+}
+
+
+ngx_int_t
+ngx_http_osb_api_missing(ngx_http_osb_call_t *call)
+{
+    ngx_http_osb_fault(&call->fault, "id", "there is no sandbox %.*s",
+                       (int) call->id.len, call->id.data);
+
+    return ngx_http_osb_api_fault(call, NGX_HTTP_NOT_FOUND, "not_found");
+}
+
+
+/* Secrets show only in answers that ask for them by name. */
+
+ngx_uint_t
+ngx_http_osb_api_flags(ngx_http_osb_call_t *call)
+{
+    ngx_str_t value;
+
+    if (ngx_http_osb_api_arg(call->request, "secrets", &value) == NGX_OK &&
+        value.len == 4 && ngx_strncmp(value.data, "show", 4) == 0)
+    {
+        return NGX_HTTP_OSB_SHOW_SECRETS;
+    }
+
+    return 0;
+}
+
+
+ngx_int_t
+ngx_http_osb_api_refuted(ngx_http_osb_call_t *call, ngx_int_t rc,
+                         ngx_str_t *etag)
+{
+    ngx_http_request_t *r;
+
+    r = call->request;
+
+    if (etag && etag->len && ngx_http_osb_api_set_tag(r, etag) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_HTTP_NOT_MODIFIED) {
+        r->headers_out.status = NGX_HTTP_NOT_MODIFIED;
+        r->header_only = 1;
+
+        return ngx_http_send_header(r);
+    }
+
+    ngx_http_osb_fault(&call->fault, "",
+                       "the record is not the one that If-Match or "
+                       "If-None-Match asks for, nothing has changed");
+
+    return ngx_http_osb_api_fault(call, NGX_HTTP_PRECONDITION_FAILED,
+                                  "precondition_failed");
 }

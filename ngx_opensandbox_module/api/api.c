@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
-
+#include "inner.h"
+#include "access/access.h"
 #include <sys/mman.h>
 
 
@@ -91,7 +91,7 @@ ngx_http_osb_api_authorize(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf)
         return NGX_OK;
     }
 
-    h = ngx_http_osb_header(r, &key, &n);
+    h = ngx_http_osb_header_find(r, &key, &n);
 
     if (n == 1 && ngx_http_osb_api_known(olcf, &h->value)) {
         return NGX_OK;
@@ -129,7 +129,7 @@ ngx_http_osb_api_known(ngx_http_osb_loc_conf_t *olcf, ngx_str_t *given)
     found = 0;
 
     for (i = 0; i < olcf->api_tokens->nelts; i++) {
-        found |= ngx_http_osb_equal(given, &token[i]);
+        found |= ngx_http_osb_signature_equal(given, &token[i]);
     }
 
     return found;

@@ -4,93 +4,20 @@
 #define _NGX_HTTP_OSB_API_API_H_INCLUDED_
 
 
-#include "module.h"
+#include "conf.h"
 
 
-/* one call of the management API */
-typedef struct {
-    ngx_http_request_t       *request;
-    ngx_http_osb_zone_t      *zone;
-    ngx_http_osb_main_conf_t *conf;
-    ngx_str_t                 id;   /* lower case */
-    ngx_str_t                 text; /* the body, as it came */
-    json_t                   *body; /* it as JSON; NULL if empty, or
-                                       if the call itself reads it */
-    const char          *allow;
-    ngx_http_osb_fault_t fault;
-    ngx_uint_t           held;      /* it finalizes itself */
-    ngx_uint_t           endpoints; /* it may ask for them alone */
-} ngx_http_osb_call_t;
+/* api/api.c: the content handler of opensandbox_api */
+ngx_int_t
+ngx_http_osb_api_handler(ngx_http_request_t *r);
 
+/* api/public.c: how clients reach the gateway */
+char *
+ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* in quotes, 128 bits of a hash in hex */
-typedef struct {
-    ngx_str_t value;
-    u_char    space[2 + 32];
-} ngx_http_osb_etag_t;
-
-
-/*
- * Each carries out a call and answers it; the result is for
- * ngx_http_finalize_request().
- */
+/* To be called when all servers are known. */
 ngx_int_t
-ngx_http_osb_api_get(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_put(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_patch(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_delete(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_list(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_bulk(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port);
-
-/* Answers "/"; NGX_DECLINED where another URI or method is asked for. */
-ngx_int_t
-ngx_http_osb_api_page(ngx_http_request_t *r);
-
-/* Sets call->held if the request is to finalize itself later. */
-ngx_int_t
-ngx_http_osb_api_policy(ngx_http_osb_call_t *call);
-
-/* The tag of a representation, and of a record, in the etag's own space. */
-void
-ngx_http_osb_api_tag(ngx_http_osb_etag_t *etag, u_char *data, size_t len);
-ngx_int_t
-ngx_http_osb_api_record_tag(ngx_http_osb_record_t *record,
-                            ngx_http_osb_etag_t   *etag);
-
-/* The answer's header field, a copy of the tag. */
-ngx_int_t
-ngx_http_osb_api_set_tag(ngx_http_request_t *r, ngx_str_t *etag);
-
-/* Whether the request has conditions at all. */
-ngx_uint_t
-ngx_http_osb_api_conditional(ngx_http_request_t *r);
-
-/*
- * Judges the request's conditions, RFC 9110, 13.2.2.  The tag is that of what
- * is there now: NULL if nothing is, empty if it has no tag.  Returns NGX_OK if
- * the call may go on, else the status to answer, 304 or 412.
- */
-ngx_int_t
-ngx_http_osb_api_judge(ngx_http_request_t *r, ngx_str_t *etag);
-
-/* The answer of that status. */
-ngx_int_t
-ngx_http_osb_api_refuted(ngx_http_osb_call_t *call, ngx_int_t rc,
-                         ngx_str_t *etag);
-
-/*
- * A record's representation with its tag, as the call wants its secrets.
- */
-ngx_int_t
-ngx_http_osb_api_send_record(ngx_http_osb_call_t *call, ngx_uint_t status,
-                             ngx_http_osb_record_t *record);
+ngx_http_osb_public_init(ngx_conf_t *cf);
 
 /*
  * An argument of the query, percent-decoded, in the request's pool;
@@ -98,37 +25,6 @@ ngx_http_osb_api_send_record(ngx_http_osb_call_t *call, ngx_uint_t status,
  */
 ngx_int_t
 ngx_http_osb_api_arg(ngx_http_request_t *r, const char *name, ngx_str_t *value);
-
-/* Secrets show only in answers that ask for them by name. */
-ngx_uint_t
-ngx_http_osb_api_flags(ngx_http_osb_call_t *call);
-
-/* An answer with JSON text, which is copied; a line break is added. */
-ngx_int_t
-ngx_http_osb_api_send_text(ngx_http_request_t *r, ngx_uint_t status,
-                           const char *text, size_t len);
-
-/* The answer with a JSON body; takes the object over.  NULL is a 500. */
-ngx_int_t
-ngx_http_osb_api_send(ngx_http_request_t *r, ngx_uint_t status, json_t *object);
-
-/* The answer {"code","message","field"} from call->fault. */
-ngx_int_t
-ngx_http_osb_api_fault(ngx_http_osb_call_t *call, ngx_uint_t status,
-                       const char *code);
-
-ngx_int_t
-ngx_http_osb_api_missing(ngx_http_osb_call_t *call);
-
-/* The answer to a change that the registry has refused with rc. */
-ngx_int_t
-ngx_http_osb_api_not_taken(ngx_http_osb_call_t *call, ngx_int_t rc);
-ngx_int_t
-ngx_http_osb_api_unknown(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_not_allowed(ngx_http_osb_call_t *call);
-ngx_int_t
-ngx_http_osb_api_refuse(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_OSB_API_API_H_INCLUDED_ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
+#include "inner.h"
 
 
 #define NGX_HTTP_OSB_TRIES 16
@@ -334,31 +334,4 @@ ngx_http_osb_api_no_content(ngx_http_request_t *r)
     r->header_only = 1;
 
     return ngx_http_send_header(r);
-}
-
-
-ngx_int_t
-ngx_http_osb_api_missing(ngx_http_osb_call_t *call)
-{
-    ngx_http_osb_fault(&call->fault, "id", "there is no sandbox %.*s",
-                       (int) call->id.len, call->id.data);
-
-    return ngx_http_osb_api_fault(call, NGX_HTTP_NOT_FOUND, "not_found");
-}
-
-
-/* Secrets show only in answers that ask for them by name. */
-
-ngx_uint_t
-ngx_http_osb_api_flags(ngx_http_osb_call_t *call)
-{
-    ngx_str_t value;
-
-    if (ngx_http_osb_api_arg(call->request, "secrets", &value) == NGX_OK &&
-        value.len == 4 && ngx_strncmp(value.data, "show", 4) == 0)
-    {
-        return NGX_HTTP_OSB_SHOW_SECRETS;
-    }
-
-    return 0;
 }

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
+#include "inner.h"
+#include "access/access.h"
 #include "record/headers.h"
 
 
 typedef struct {
     ngx_http_osb_public_t public;
+    ngx_http_osb_address_t address;
 
-    ngx_str_t  route_header; /* its value */
-    ngx_uint_t port;
-    ngx_str_t  expires; /* base 36, empty without a signature */
-    ngx_str_t  signature;
-    ngx_uint_t browser; /* is for one */
+    ngx_str_t url;
 
     /* of a refusal, next to the call's fault */
     ngx_uint_t  status;
@@ -20,6 +18,12 @@ typedef struct {
 } ngx_http_osb_link_t;
 
 
+static ngx_int_t
+ngx_http_osb_link_make(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                       ngx_uint_t secure);
+static json_t *
+ngx_http_osb_link_headers(ngx_http_osb_link_t   *link,
+                          ngx_http_osb_record_t *record);
 static ngx_int_t
 ngx_http_osb_link_public(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
 static ngx_int_t
@@ -34,8 +38,7 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
 static u_char *
 ngx_http_osb_base36(u_char *p, uint64_t value);
 static ngx_int_t
-ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
-                      ngx_str_t *url);
+ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link);
 
 
 ngx_int_t
@@ -43,15 +46,15 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 {
     json_t             *headers;
     ngx_int_t           rc;
-    ngx_str_t           url, token;
     ngx_http_osb_copy_t copy;
     ngx_http_osb_link_t link;
 
     ngx_memzero(&link, sizeof(ngx_http_osb_link_t));
 
-    link.port = ngx_http_osb_parse_port(port);
+    link.address.id = call->id;
+    link.address.port = ngx_http_osb_parse_port(port);
 
-    if (link.port == 0) {
+    if (link.address.port == 0) {
         ngx_http_osb_fault(&call->fault, "port",
                            "a port is a number from 1 to 65535");
         return ngx_http_osb_api_fault(call, NGX_HTTP_BAD_REQUEST,
@@ -64,35 +67,13 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
         return ngx_http_osb_api_missing(call);
     }
 
-    if (ngx_http_osb_record_place(&copy.record, link.port) == NULL) {
+    if (ngx_http_osb_record_place(&copy.record, link.address.port) == NULL) {
         ngx_http_osb_fault(&call->fault, "port",
                            "the sandbox does not expose this port");
         return ngx_http_osb_api_fault(call, NGX_HTTP_FORBIDDEN, "not_exposed");
     }
 
-    ngx_str_null(&url);
-
-    rc = ngx_http_osb_link_public(call, &link);
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_osb_link_kind(call, &link, copy.record.secure);
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_osb_link_sign(call, &link);
-    }
-
-    if (rc == NGX_OK && link.browser && !copy.record.secure) {
-
-        /* whoever has the address may enter: there is nothing to sign */
-
-        ngx_str_null(&link.expires);
-        ngx_str_null(&link.signature);
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_osb_link_url(call, &link, &url);
-    }
+    rc = ngx_http_osb_link_make(call, &link, copy.record.secure);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_osb_api_fault(call, link.status, link.code);
@@ -102,16 +83,74 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    headers = json_object();
+    headers = ngx_http_osb_link_headers(&link, &copy.record);
 
-    if (link.public.mode == NGX_HTTP_OSB_MODE_HEADER) {
-        (void) json_object_set_new(headers, "OpenSandbox-Ingress-To",
-                                   json_stringn((char *) link.route_header.data,
-                                                link.route_header.len));
+    if (headers == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (copy.record.secure && link.signature.len == 0) {
-        token = ngx_http_osb_text(&copy.record, &copy.record.token);
+    return ngx_http_osb_api_send(call->request, NGX_HTTP_OK,
+                                 json_pack("{s:s%,s:o}", "endpoint",
+                                           (char *) link.url.data, link.url.len,
+                                           "headers", headers));
+}
+
+
+/* Makes link->url of the call's arguments; NGX_DECLINED refuses the call. */
+
+static ngx_int_t
+ngx_http_osb_link_make(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
+                       ngx_uint_t secure)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_osb_link_public(call, link);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_osb_link_kind(call, link, secure);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_osb_link_sign(call, link);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (link->address.browser && !secure) {
+
+        /* whoever has the address may enter: there is nothing to sign */
+
+        ngx_str_null(&link->address.expires);
+        ngx_str_null(&link->address.signature);
+    }
+
+    return ngx_http_osb_link_url(call, link);
+}
+
+
+/* The headers that go with the address; NULL without memory. */
+
+static json_t *
+ngx_http_osb_link_headers(ngx_http_osb_link_t   *link,
+                          ngx_http_osb_record_t *record)
+{
+    u_char   *last, label[NGX_HTTP_OSB_LABEL_LEN];
+    json_t   *headers;
+    ngx_str_t token;
+
+    headers = json_object();
+
+    if (link->public.mode->header) {
+        last = ngx_http_osb_mode_label(label, &link->address);
+        (void) json_object_set_new(
+            headers, link->public.mode->header,
+            json_stringn((char *) label, (size_t) (last - label)));
+    }
+
+    if (record->secure && link->address.signature.len == 0) {
+        token = ngx_http_osb_text(record, &record->token);
         (void) json_object_set_new(
             headers, "OpenSandbox-Secure-Access",
             json_stringn((char *) token.data, token.len));
@@ -119,17 +158,14 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 
     /* whoever gets a browser's link is not the caller of the API */
 
-    if (!link.browser &&
-        ngx_http_osb_headers_add(&copy.record, link.port, headers) != NGX_OK)
+    if (!link->address.browser &&
+        ngx_http_osb_headers_add(record, link->address.port, headers) != NGX_OK)
     {
         json_decref(headers);
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NULL;
     }
 
-    return ngx_http_osb_api_send(call->request, NGX_HTTP_OK,
-                                 json_pack("{s:s%,s:o}", "endpoint",
-                                           (char *) url.data, url.len,
-                                           "headers", headers));
+    return headers;
 }
 
 
@@ -138,19 +174,23 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
 static ngx_int_t
 ngx_http_osb_link_public(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 {
-    ngx_int_t  rc;
-    ngx_str_t  value;
-    ngx_uint_t mode;
+    u_char               list[NGX_HTTP_OSB_MODE_LIST];
+    char                 message[NGX_HTTP_OSB_MODE_LIST + 32];
+    ngx_int_t            rc;
+    ngx_str_t            value;
+    ngx_http_osb_mode_t *mode;
 
-    mode = 0;
+    mode = NULL;
 
     if (ngx_http_osb_api_arg(call->request, "mode", &value) == NGX_OK) {
-        mode = ngx_http_osb_mode_value(&value);
+        mode = ngx_http_osb_mode(ngx_http_osb_mode_bits(&value));
 
-        if (mode == 0 || mode == NGX_HTTP_OSB_MODE_ANY) {
-            return ngx_http_osb_link_refuse(
-                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "mode",
-                "\"mode\" may be \"uri\", \"header\" or \"host\"");
+        if (mode == NULL) {
+            *ngx_sprintf((u_char *) message, "\"mode\" may be %s",
+                         ngx_http_osb_mode_list(list, 0)) = '\0';
+
+            return ngx_http_osb_link_refuse(call, link, NGX_HTTP_BAD_REQUEST,
+                                            "bad_argument", "mode", message);
         }
     }
 
@@ -181,7 +221,7 @@ ngx_http_osb_link_kind(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
         return NGX_OK;
     }
 
-    link->browser = 1;
+    link->address.browser = 1;
 
     if (value.len != 7 || ngx_strncmp(value.data, "browser", 7) != 0) {
         message = "\"link\" may be \"browser\"";
@@ -191,7 +231,7 @@ ngx_http_osb_link_kind(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
     {
         message = "a link for a browser needs \"expires\"";
 
-    } else if (link->public.mode == NGX_HTTP_OSB_MODE_HEADER) {
+    } else if (link->public.mode->header) {
         message = "a browser cannot send a routing header: ask for another "
                   "\"mode\"";
 
@@ -234,7 +274,7 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 
     form = NGX_HTTP_OSB_SHORT;
 
-    if (link->browser ||
+    if (link->address.browser ||
         (ngx_http_osb_api_arg(call->request, "signature", &value) == NGX_OK &&
          value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0))
     {
@@ -243,17 +283,18 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 
     p = ngx_http_osb_base36(link->space, (uint64_t) expires);
 
-    link->expires.data = link->space;
-    link->expires.len = (size_t) (p - link->space);
+    link->address.expires.data = link->space;
+    link->address.expires.len = (size_t) (p - link->space);
 
-    last = ngx_http_osb_sign(p, call->conf->keys.elts, form, &call->id,
-                             link->port, &link->expires);
+    last =
+        ngx_http_osb_signature_make(p, call->conf->keys.elts, form, &call->id,
+                                    link->address.port, &link->address.expires);
     if (last == NULL) {
         return NGX_ERROR;
     }
 
-    link->signature.data = p;
-    link->signature.len = (size_t) (last - p);
+    link->address.signature.data = p;
+    link->address.signature.len = (size_t) (last - p);
 
     return NGX_OK;
 }
@@ -293,89 +334,43 @@ ngx_http_osb_base36(u_char *p, uint64_t value)
 
 
 /*
- * Writes the route as text and as an address; NGX_DECLINED as above.  Clients
- * put "http://" before an address and a path behind it, browsers open it.
+ * Writes the address; NGX_DECLINED as above.  Clients put "http://" before an
+ * address and a path behind it, browsers open it.
  */
 
 static ngx_int_t
-ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
-                      ngx_str_t *url)
+ngx_http_osb_link_url(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
 {
-    u_char    *p, *last, *name;
-    ngx_str_t  base;
-    ngx_uint_t below; /* the signature is in the path of the host */
+    u_char     *p;
+    ngx_uint_t  https;
+    const char *error;
 
-    const char *mark, *scheme, *slash;
+    link->address.base = link->public.base;
+    link->address.scheme = "";
 
-    base = link->public.base;
+    if (link->address.browser) {
+        https = link->public.scheme
+                    ? link->public.https
+                    : ngx_http_osb_forwarded_https(call->request);
+        link->address.scheme = https ? "https://" : "http://";
+    }
 
-    p = ngx_pnalloc(call->request->pool, 2 * (base.len + 256));
+    p = ngx_pnalloc(call->request->pool,
+                    link->address.base.len + NGX_HTTP_OSB_LABEL_LEN + 64);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    name = p + base.len + 256;
-    mark = link->signature.len ? "-" : "";
+    link->url.data = p;
 
-    below = link->browser && link->signature.len &&
-            link->public.mode == NGX_HTTP_OSB_MODE_HOST;
+    p = link->public.mode->write(p, &link->address, &error);
 
-    last = ngx_sprintf(name, "%V-%ui", &call->id, link->port);
-
-    if (!below) {
-        last = ngx_sprintf(last, "%s%V%s%V", mark, &link->expires, mark,
-                           &link->signature);
+    if (p == NULL) {
+        return ngx_http_osb_link_refuse(call, link, NGX_HTTP_BAD_REQUEST,
+                                        "bad_argument", "id", error);
     }
 
-    link->route_header.data = name;
-    link->route_header.len = (size_t) (last - name);
-
-    scheme = "";
-    slash = "";
-
-    if (link->browser) {
-        scheme =
-            (link->public.scheme ? link->public.https
-                                 : ngx_http_osb_client_https(call->request))
-                ? "https://"
-                : "http://";
-        slash = "/";
-    }
-
-    url->data = p;
-
-    if (link->public.mode == NGX_HTTP_OSB_MODE_HEADER) {
-        p = ngx_sprintf(p, "%V", &base);
-
-    } else if (link->public.mode == NGX_HTTP_OSB_MODE_HOST) {
-
-        /* RFC 1035, 2.3.4; and a dot would begin another label */
-
-        if (link->route_header.len > 63 ||
-            memchr(call->id.data, '.', call->id.len)) {
-            return ngx_http_osb_link_refuse(
-                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "id",
-                "the route does not fit in a label of a host name");
-        }
-
-        p = ngx_sprintf(p, "%s%V.%V%s", scheme, &link->route_header, &base,
-                        slash);
-
-        if (below) {
-            p = ngx_sprintf(p, ".opensandbox/%V/%V/", &link->expires,
-                            &link->signature);
-        }
-
-    } else {
-        mark = link->signature.len ? "/" : "";
-
-        p = ngx_sprintf(p, "%s%V/%V%s/%ui%s%V%s%V%s", scheme, &base, &call->id,
-                        memchr(base.data, '/', base.len) ? "/port" : "",
-                        link->port, mark, &link->expires, mark,
-                        &link->signature, slash);
-    }
-
-    url->len = (size_t) (p - url->data);
+    link->url.len = (size_t) (p - link->url.data);
 
     return NGX_OK;
 }

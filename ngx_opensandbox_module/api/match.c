@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
+#include "inner.h"
 #include <openssl/sha.h>
 
 
@@ -126,36 +126,8 @@ ngx_http_osb_api_conditional(ngx_http_request_t *r)
 
     ngx_uint_t n;
 
-    return ngx_http_osb_header(r, &if_match, &n) != NULL ||
-           ngx_http_osb_header(r, &if_none_match, &n) != NULL;
-}
-
-
-ngx_int_t
-ngx_http_osb_api_refuted(ngx_http_osb_call_t *call, ngx_int_t rc,
-                         ngx_str_t *etag)
-{
-    ngx_http_request_t *r;
-
-    r = call->request;
-
-    if (etag && etag->len && ngx_http_osb_api_set_tag(r, etag) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (rc == NGX_HTTP_NOT_MODIFIED) {
-        r->headers_out.status = NGX_HTTP_NOT_MODIFIED;
-        r->header_only = 1;
-
-        return ngx_http_send_header(r);
-    }
-
-    ngx_http_osb_fault(&call->fault, "",
-                       "the record is not the one that If-Match or "
-                       "If-None-Match asks for, nothing has changed");
-
-    return ngx_http_osb_api_fault(call, NGX_HTTP_PRECONDITION_FAILED,
-                                  "precondition_failed");
+    return ngx_http_osb_header_find(r, &if_match, &n) != NULL ||
+           ngx_http_osb_header_find(r, &if_none_match, &n) != NULL;
 }
 
 
@@ -178,7 +150,7 @@ ngx_http_osb_match(ngx_http_request_t *r, ngx_str_t *name, ngx_str_t *etag,
     *present = 0;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_osb_next_named(&part, &n, name))) {
+    while ((h = ngx_http_osb_header_named(&part, &n, name))) {
         *present = 1;
 
         if (etag == NULL) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
+#include "inner.h"
 
 
 /* What "/" of the API's server says to whoever looks there, with a token or
@@ -47,14 +47,14 @@ ngx_http_osb_api_page(ngx_http_request_t *r)
         return rc;
     }
 
-    if (!ngx_http_osb_wants_html(r)) {
+    if (!ngx_http_osb_accept_html(r)) {
         return ngx_http_osb_api_send(r, NGX_HTTP_OK,
                                      json_pack("{s:s,s:s}", "service",
                                                "OpenSandbox gateway", "api",
                                                "/v1/sandboxes"));
     }
 
-    if (ngx_http_osb_add_header(r, "Cache-Control", &no_store) != NGX_OK) {
+    if (ngx_http_osb_header_add(r, "Cache-Control", &no_store) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

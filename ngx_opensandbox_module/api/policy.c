@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "api.h"
+#include "inner.h"
 
 
 /*
@@ -141,7 +141,7 @@ ngx_http_osb_policy_wait(ngx_http_request_t *r)
     n = 0;
     part = &r->headers_in.headers.part;
 
-    while ((h = ngx_http_osb_next_named(&part, &n, &prefer))) {
+    while ((h = ngx_http_osb_header_named(&part, &n, &prefer))) {
         text = h->value;
 
         while (ngx_http_osb_policy_preference(&text, &name, &value)) {
@@ -249,7 +249,7 @@ ngx_http_osb_policy_watch(ngx_http_osb_call_t *call, ngx_uint_t seconds,
 
     r = call->request;
 
-    if (ngx_http_osb_add_header(r, "Preference-Applied", &applied) != NGX_OK) {
+    if (ngx_http_osb_header_add(r, "Preference-Applied", &applied) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -9,6 +9,13 @@
  */
 
 
+/* more than any bit of a mode */
+#define NGX_HTTP_OSB_RANKS ((ngx_uint_t) 1 << NGX_HTTP_OSB_MODES_MAX)
+
+
+static char *
+ngx_http_osb_public_base(ngx_conf_t *cf, ngx_str_t *value,
+                         ngx_http_osb_public_t *public);
 static void
 ngx_http_osb_public_listen(ngx_http_core_main_conf_t *cmcf,
                            ngx_http_osb_gateway_t    *gateway);
@@ -24,22 +31,20 @@ ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
-    ngx_str_t *value, base;
-    ngx_uint_t i, mode, scheme;
+    ngx_str_t           *value;
+    u_char               list[NGX_HTTP_OSB_MODE_LIST];
+    ngx_uint_t           i;
+    ngx_http_osb_mode_t *mode;
     ngx_http_osb_public_t *public;
-
-    static ngx_str_t schemes[] = {ngx_string("http://"),
-                                  ngx_string("https://")};
 
     value = cf->args->elts;
 
-    mode = ngx_http_osb_mode_value(&value[1]);
+    mode = ngx_http_osb_mode(ngx_http_osb_mode_bits(&value[1]));
 
-    if (mode == 0 || mode == NGX_HTTP_OSB_MODE_ANY) {
+    if (mode == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid mode \"%V\", it must be \"uri\", "
-                           "\"header\" or \"host\"",
-                           &value[1]);
+                           "invalid mode \"%V\", it must be %s", &value[1],
+                           ngx_http_osb_mode_list(list, 0));
         return NGX_CONF_ERROR;
     }
 
@@ -58,7 +63,30 @@ ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    base = value[2];
+    public = ngx_array_push(olcf->publics);
+    if (public == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    public->mode = mode;
+
+    return ngx_http_osb_public_base(cf, &value[2], public);
+}
+
+
+/* The address, maybe with its scheme. */
+
+static char *
+ngx_http_osb_public_base(ngx_conf_t *cf, ngx_str_t *value,
+                         ngx_http_osb_public_t *public)
+{
+    ngx_str_t  base;
+    ngx_uint_t scheme;
+
+    static ngx_str_t schemes[] = {ngx_string("http://"),
+                                  ngx_string("https://")};
+
+    base = *value;
 
     for (scheme = 0; scheme < 2; scheme++) {
         if (base.len >= schemes[scheme].len &&
@@ -81,16 +109,10 @@ ngx_http_osb_public(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid address \"%V\", it must be a host, with "
                            "\"http://\" or \"https://\" before it if any",
-                           &value[2]);
+                           value);
         return NGX_CONF_ERROR;
     }
 
-    public = ngx_array_push(olcf->publics);
-    if (public == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    public->mode = mode;
     public->base = base;
     public->scheme = (scheme < 2);
     public->https = (scheme == 1);
@@ -189,25 +211,22 @@ ngx_http_osb_public_name(ngx_http_osb_gateway_t *gateway)
 
 
 ngx_int_t
-ngx_http_osb_public_of(ngx_http_request_t *r, ngx_uint_t mode,
+ngx_http_osb_public_of(ngx_http_request_t *r, ngx_http_osb_mode_t *mode,
                        ngx_http_osb_public_t *public)
 {
-    ngx_uint_t                i, n, rank, best;
+    ngx_uint_t                i, bit, rank, best;
+    ngx_http_osb_mode_t      *row;
     ngx_http_core_srv_conf_t *cscf;
     ngx_http_osb_public_t    *named;
     ngx_http_osb_gateway_t   *gateway, *found;
     ngx_http_osb_loc_conf_t  *olcf;
     ngx_http_osb_main_conf_t *omcf;
 
-    static ngx_uint_t modes[] = {NGX_HTTP_OSB_MODE_HOST,
-                                 NGX_HTTP_OSB_MODE_HEADER,
-                                 NGX_HTTP_OSB_MODE_URI};
-
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
     named = olcf->publics ? olcf->publics->elts : NULL;
 
     for (i = 0; named && i < olcf->publics->nelts; i++) {
-        if (mode == 0 || mode == named[i].mode) {
+        if (mode == NULL || mode == named[i].mode) {
             *public = named[i];
             return NGX_OK;
         }
@@ -222,24 +241,27 @@ ngx_http_osb_public_of(ngx_http_request_t *r, ngx_uint_t mode,
 
     for (i = 0; i < omcf->gateways.nelts; i++) {
 
-        for (n = 0; n < 3; n++) {
+        for (bit = 1; (row = ngx_http_osb_mode(bit)) != NULL; bit <<= 1) {
 
-            if (!(gateway[i].location->mode & modes[n]) ||
-                (mode && mode != modes[n]) ||
-                (modes[n] == NGX_HTTP_OSB_MODE_HOST &&
+            if (!(gateway[i].location->mode & bit) || (mode && mode != row) ||
+                ((row->flags & NGX_HTTP_OSB_MODE_DOMAIN) &&
                  gateway[i].domain.len == 0))
             {
                 continue;
             }
 
-            /* the caller's own server is the one that it can reach */
+            /*
+             * The caller's own server is the one that it can reach; then the
+             * lowest bit counts.
+             */
 
-            rank = n + 1 + (gateway[i].server == cscf ? 3 : 0);
+            rank = NGX_HTTP_OSB_RANKS / bit +
+                   (gateway[i].server == cscf ? 2 * NGX_HTTP_OSB_RANKS : 0);
 
             if (rank > best) {
                 best = rank;
                 found = &gateway[i];
-                public->mode = modes[n];
+                public->mode = row;
             }
         }
     }
@@ -258,7 +280,7 @@ ngx_http_osb_public_host(ngx_http_request_t *r, ngx_http_osb_gateway_t *gateway,
 
     ngx_str_null(&prefix);
 
-    by_host = (public->mode == NGX_HTTP_OSB_MODE_HOST);
+    by_host = (public->mode->flags & NGX_HTTP_OSB_MODE_DOMAIN) != 0;
 
     public->scheme = 1;
     public->https = gateway->ssl;
@@ -268,18 +290,18 @@ ngx_http_osb_public_host(ngx_http_request_t *r, ngx_http_osb_gateway_t *gateway,
 
     if (gateway->server ==
             ngx_http_get_module_srv_conf(r, ngx_http_core_module) &&
-        (host.len == 0 || ngx_http_osb_forwarded(r)))
+        (host.len == 0 || ngx_http_osb_forwarded_trusted(r)))
     {
         /* with the port of whatever is before this server */
 
-        public->https = ngx_http_osb_client_https(r);
+        public->https = ngx_http_osb_forwarded_https(r);
 
         if (by_host) {
-            text = ngx_http_osb_client_port(r);
+            text = ngx_http_osb_forwarded_port(r);
             port = ngx_http_osb_parse_port(&text);
 
         } else {
-            host = ngx_http_osb_client_host(r);
+            host = ngx_http_osb_forwarded_host(r);
             port = 0;
         }
 
@@ -291,7 +313,7 @@ ngx_http_osb_public_host(ngx_http_request_t *r, ngx_http_osb_gateway_t *gateway,
         return NGX_DECLINED;
     }
 
-    if (public->mode == NGX_HTTP_OSB_MODE_URI) {
+    if (public->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) {
         prefix = gateway->location->prefix;
     }
 

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 #include "socket.h"
 
 
 /*
- * A pool of idle connections, ours or the stock one, finds them by their whole
- * socket address.  Every address here ends in the generation of its record, in
- * bytes that connect(2) does not look at, so that a connection is never handed
- * to a later sandbox at the same address: in sin_zero, behind sockaddr_in6, or
- * behind the NUL of a socket's path.  The connection's kind (see proxy/kind.c)
- * is mixed into it, or a connection would be shared with a location that speaks
- * another protocol, or checks certificates.
+ * upstream { opensandbox; }: hands the stock proxy the request's peer, and
+ * tells what went wrong with it.
  */
 
 
@@ -40,7 +35,7 @@ ngx_http_osb_not_connected(ngx_http_osb_ctx_t *ctx, ngx_err_t err);
 
 
 char *
-ngx_http_osb_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_balancer_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                         *rv;
     ngx_http_upstream_srv_conf_t *uscf;
@@ -115,7 +110,7 @@ ngx_http_osb_upstream_of(ngx_http_osb_main_conf_t     *omcf,
 
 /*
  * nginx wants a server.  Another method would take one without an address for
- * a mistake of its own, before upstreams() can say what it is.
+ * a mistake of its own, before balancer_init() can say what it is.
  */
 
 static ngx_int_t
@@ -143,7 +138,7 @@ ngx_http_osb_upstream_server(ngx_http_upstream_srv_conf_t *uscf)
 
 
 ngx_int_t
-ngx_http_osb_upstreams(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
+ngx_http_osb_balancer_init(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
 {
     ngx_uint_t                    i;
     ngx_http_upstream_srv_conf_t *uscf;
@@ -179,6 +174,7 @@ ngx_http_osb_upstreams(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
 static ngx_int_t
 ngx_http_osb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 {
+    ngx_http_osb_upstream_t  *upstream;
     ngx_http_osb_main_conf_t *omcf;
 
     if (us->servers->nelts != 1) {
@@ -200,8 +196,13 @@ ngx_http_osb_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 #endif
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
-    ngx_http_osb_upstream_of(omcf, us)->inited = 1;
+    upstream = ngx_http_osb_upstream_of(omcf, us);
 
+    if (upstream == NULL) {
+        return NGX_ERROR;
+    }
+
+    upstream->inited = 1;
     us->peer.init = ngx_http_osb_init_peer;
 
     return NGX_OK;
@@ -237,7 +238,7 @@ ngx_http_osb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     }
 
     /* the request to the sandbox has been made */
-    ngx_http_osb_restore_uri(r, ctx);
+    ngx_http_osb_ctx_restore_uri(r, ctx);
 
     pc = &r->upstream->peer;
 
@@ -265,7 +266,7 @@ ngx_http_osb_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     if (kind != ctx->kind) {
         ctx->kind = kind;
 
-        if (ngx_http_osb_peer(r, ctx) != NGX_OK) {
+        if (ngx_http_osb_peer_set(r, ctx) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -288,7 +289,7 @@ ngx_http_osb_get_peer(ngx_peer_connection_t *pc, void *data)
     ctx->refusal = 0;
 
     if (ctx->attempts++ &&
-        ngx_http_osb_next_peer(ctx->request, ctx) == NGX_ERROR) {
+        ngx_http_osb_peer_next(ctx->request, ctx) == NGX_ERROR) {
         return NGX_ERROR;
     }
 
@@ -468,97 +469,4 @@ ngx_http_osb_not_connected(ngx_http_osb_ctx_t *ctx, ngx_err_t err)
         (void) ngx_strerror(err, p, size - 1);
         ctx->failure = (char *) p;
     }
-}
-
-
-ngx_int_t
-ngx_http_osb_peer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
-{
-    u_char                  *p;
-    uint64_t                 generation;
-    ngx_str_t                text;
-    ngx_uint_t               port;
-    ngx_http_osb_place_t    *place;
-    ngx_http_osb_sockaddr_t *address;
-
-    place = ctx->place;
-    generation = ctx->record->generation ^ ctx->kind;
-    port = place->port ? place->port : ctx->route.port;
-
-    text = ngx_http_osb_text(ctx->record, &place->text);
-
-    if (ctx->resolved) {
-        text.data = ctx->resolved[ctx->current].addr;
-        text.len = NGX_HTTP_OSB_ADDR_LEN;
-    }
-
-    if (place->kind == NGX_HTTP_OSB_PLACE_INET && ctx->resolved == NULL) {
-        p = ctx->name;
-
-    } else {
-        p = ngx_pnalloc(r->pool, text.len + 64);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    ctx->peer.name.data = p;
-    ctx->peer.name.len = ngx_http_osb_place_print(p, place, &text, port) - p;
-
-    address = &ctx->address;
-
-    switch (place->kind) {
-
-    case NGX_HTTP_OSB_PLACE_INET:
-        address->in.sin_family = AF_INET;
-        address->in.sin_port = htons((in_port_t) port);
-        ngx_memcpy(&address->in.sin_addr, text.data, sizeof(struct in_addr));
-        ngx_memcpy(address->in.sin_zero, &generation, sizeof(uint64_t));
-
-        ctx->peer.socklen = sizeof(struct sockaddr_in);
-        break;
-
-    case NGX_HTTP_OSB_PLACE_INET6:
-        ngx_memzero(&address->in6, sizeof(address->in6));
-        address->in6.sockaddr.sin6_family = AF_INET6;
-        address->in6.sockaddr.sin6_port = htons((in_port_t) port);
-        ngx_memcpy(&address->in6.sockaddr.sin6_addr, text.data,
-                   sizeof(struct in6_addr));
-        address->in6.generation = generation;
-
-        ctx->peer.socklen = sizeof(address->in6);
-        break;
-
-    case NGX_HTTP_OSB_PLACE_UNIX:
-        address->un.sun_family = AF_UNIX;
-        ngx_memcpy(address->un.sun_path, text.data, text.len);
-        address->un.sun_path[text.len] = '\0';
-        ngx_memcpy(address->un.sun_path + text.len + 1, &generation,
-                   sizeof(uint64_t));
-
-        ctx->peer.socklen = offsetof(struct sockaddr_un, sun_path) + text.len +
-                            1 + sizeof(uint64_t);
-        break;
-
-    default: /* NGX_HTTP_OSB_PLACE_NAME: resolved before */
-        return ctx->peer.sockaddr ? NGX_OK : NGX_ERROR;
-    }
-
-    ctx->peer.sockaddr = &address->sockaddr;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_osb_next_peer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
-{
-    if (ctx->nresolved < 2) {
-        return NGX_DECLINED;
-    }
-
-    ctx->current = (ctx->current + 1) % ctx->nresolved;
-    ctx->place = &ctx->resolved[ctx->current].place;
-
-    return ngx_http_osb_peer(r, ctx);
 }

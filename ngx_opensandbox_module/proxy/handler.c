@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "inner.h"
+#include "access/access.h"
 #include "renew/renew.h"
 
 
 /*
- * A request on its way: its context, from the route to the peer that the stock
- * proxy is to use.
+ * A request on its way, from the route to the peer that the stock proxy is to
+ * use.
  */
 
 
 static ngx_int_t
 ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static ngx_int_t
+ngx_http_osb_refuse(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_http_osb_ctx_t *
 ngx_http_osb_clone(ngx_http_request_t *r);
 static ngx_uint_t
@@ -20,36 +24,8 @@ ngx_http_osb_resolve(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_int_t
 ngx_http_osb_resolve_large(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                            ngx_http_osb_zone_t *zone);
-static ngx_http_osb_ctx_t *
-ngx_http_osb_routed_ctx(ngx_http_request_t *r);
-static ngx_uint_t
-ngx_http_osb_early(ngx_http_request_t *r);
-static ngx_http_osb_ctx_t *
-ngx_http_osb_make_ctx(ngx_http_request_t *r);
 static void
 ngx_http_osb_settle(ngx_http_request_t *r);
-static ngx_http_osb_ctx_t *
-ngx_http_osb_attach(ngx_http_request_t *r);
-static ngx_http_osb_ctx_t *
-ngx_http_osb_former_ctx(ngx_http_request_t *r);
-static void
-ngx_http_osb_cleanup(void *data);
-static ngx_http_osb_ctx_t *
-ngx_http_osb_new_ctx(ngx_log_t *log);
-static void
-ngx_http_osb_free_ctx(ngx_http_osb_ctx_t *ctx);
-
-
-#ifdef __SANITIZE_ADDRESS__
-#define NGX_HTTP_OSB_SPARE 0 /* a context is one of malloc()'s */
-#else
-#define NGX_HTTP_OSB_SPARE 256
-#endif
-
-
-/* contexts to be used again, by their former */
-static ngx_http_osb_ctx_t *ngx_http_osb_spare;
-static ngx_uint_t          ngx_http_osb_nspare;
 
 
 static ngx_http_complex_value_t ngx_http_osb_alive_body = {
@@ -75,7 +51,7 @@ ngx_http_osb_handler(ngx_http_request_t *r)
         return NGX_DONE;
     }
 
-    ctx = ngx_http_osb_ctx(r);
+    ctx = ngx_http_osb_ctx_get(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -116,7 +92,7 @@ ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     /* whatever becomes of the request, nobody else is to see its cookie */
 
-    if (ngx_http_osb_cookie_cut(r) != NGX_OK) {
+    if (ngx_http_osb_cookie_field_cut(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -126,7 +102,7 @@ ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     if (ctx->status == NGX_HTTP_OSB_OK) {
-        if (ngx_http_osb_keep_prefix(r, ctx) != NGX_OK) {
+        if (ngx_http_osb_uri_keep_prefix(r, ctx) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
@@ -155,26 +131,37 @@ ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     if (ctx->status != NGX_HTTP_OSB_OK) {
-        rc = ngx_http_osb_cors_preflight(r);
-
-        if (rc != NGX_DECLINED) {
-            ctx->status = NGX_HTTP_OSB_OK;
-            ngx_http_finalize_request(r, rc);
-            return NGX_DONE;
-        }
-
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "opensandbox: %V, sandbox \"%V\", port %ui%s%s",
-                      ngx_http_osb_status_name(ctx->status), &ctx->id,
-                      ctx->route.port, ctx->reason ? ": " : "",
-                      ctx->reason ? ctx->reason : "");
-
-        return (ngx_int_t) ngx_http_osb_http_status(ctx->status);
+        return ngx_http_osb_refuse(r, ctx);
     }
 
     ngx_http_osb_renew(r, ctx);
 
     return NGX_DECLINED;
+}
+
+
+/* Whatever is wrong, a page of a named origin is told what it may send. */
+
+static ngx_int_t
+ngx_http_osb_refuse(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_osb_cors_preflight(r);
+
+    if (rc != NGX_DECLINED) {
+        ctx->status = NGX_HTTP_OSB_OK;
+        ngx_http_finalize_request(r, rc);
+        return NGX_DONE;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "opensandbox: %V, sandbox \"%V\", port %ui%s%s",
+                  ngx_http_osb_outcome_name(ctx->status), &ctx->id,
+                  ctx->route.port, ctx->reason ? ": " : "",
+                  ctx->reason ? ctx->reason : "");
+
+    return (ngx_int_t) ngx_http_osb_outcome_status(ctx->status);
 }
 
 
@@ -189,7 +176,7 @@ ngx_http_osb_settle(ngx_http_request_t *r)
     ngx_http_osb_ctx_t *ctx;
 
     while ((r = r->parent) != NULL) {
-        ctx = ngx_http_osb_routed_ctx(r);
+        ctx = ngx_http_osb_ctx_routed(r);
 
         if (ctx && !ctx->passed && !ctx->strays &&
             ctx->status == NGX_HTTP_OSB_OK && ctx->record == NULL)
@@ -202,7 +189,7 @@ ngx_http_osb_settle(ngx_http_request_t *r)
 
 
 ngx_int_t
-ngx_http_osb_proxy(ngx_http_request_t *r)
+ngx_http_osb_handler_proxy(ngx_http_request_t *r)
 {
     ngx_http_osb_ctx_t       *ctx;
     ngx_http_osb_loc_conf_t  *olcf;
@@ -231,14 +218,15 @@ ngx_http_osb_proxy(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->mode == NGX_HTTP_OSB_MODE_URI && !ctx->swapped) {
+    if ((ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) && !ctx->swapped) {
 
         /* a header for the sandbox may hold it: it is still the client's */
 
         omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
         (void) ngx_http_get_indexed_variable(r, omcf->request_uri);
 
-        /* until the proxy has made its request, see restore_uri() */
+        /* until the proxy has made its request, see
+         * ngx_http_osb_ctx_restore_uri() */
 
         ctx->uri = r->unparsed_uri;
         ctx->swapped = 1;
@@ -276,7 +264,7 @@ ngx_http_osb_clone(ngx_http_request_t *r)
         return NULL;
     }
 
-    ctx = ngx_http_osb_attach(r);
+    ctx = ngx_http_osb_ctx_attach(r);
     if (ctx == NULL) {
         return NULL;
     }
@@ -299,7 +287,7 @@ ngx_http_osb_clone(ngx_http_request_t *r)
     ctx->http_version = parent->http_version;
     ctx->passed = 1;
 
-    return ngx_http_osb_peer(r, ctx) == NGX_OK ? ctx : NULL;
+    return ngx_http_osb_peer_set(r, ctx) == NGX_OK ? ctx : NULL;
 }
 
 
@@ -373,267 +361,4 @@ ngx_http_osb_resolve_large(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     ngx_memcpy(ctx->record, &copy, copy.record.size);
 
     return NGX_OK;
-}
-
-
-ngx_http_osb_ctx_t *
-ngx_http_osb_ctx(ngx_http_request_t *r)
-{
-    ngx_http_osb_ctx_t *ctx;
-
-    for (;;) {
-        if (ngx_http_osb_early(r)) {
-            return NULL;
-        }
-
-        ctx = ngx_http_osb_routed_ctx(r);
-
-        if (ctx || r == r->main) {
-            return ctx;
-        }
-
-        r = r->parent;
-    }
-}
-
-
-/* Of the request itself, in the location that it has come to. */
-
-static ngx_http_osb_ctx_t *
-ngx_http_osb_routed_ctx(ngx_http_request_t *r)
-{
-    ngx_http_osb_ctx_t      *ctx;
-    ngx_http_osb_loc_conf_t *olcf;
-
-    ctx = ngx_http_osb_own_ctx(r);
-
-    if (ctx == NULL) {
-        return ngx_http_osb_make_ctx(r);
-    }
-
-    if (ctx->passed ||
-        ctx != ngx_http_get_module_ctx(r, ngx_http_opensandbox_module))
-    {
-        return ctx;
-    }
-
-    /* a variable has read the route; "rewrite" may have changed it since */
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (olcf->mode == 0) {
-        ngx_http_set_ctx(r, NULL, ngx_http_opensandbox_module);
-        return NULL;
-    }
-
-    if (olcf != ctx->location || r->uri.data != ctx->from.data ||
-        r->uri.len != ctx->from.len)
-    {
-        ngx_http_osb_read_route(r, olcf, ctx);
-    }
-
-    return ctx;
-}
-
-
-/*
- * Whether a request has not come to its location yet: neither the one that it
- * was redirected from nor its parent's says where it goes.
- */
-
-static ngx_uint_t
-ngx_http_osb_early(ngx_http_request_t *r)
-{
-    ngx_http_core_main_conf_t *cmcf;
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
-
-    return r->phase_handler <
-           (ngx_int_t) cmcf->phase_engine.location_rewrite_index;
-}
-
-
-static ngx_http_osb_ctx_t *
-ngx_http_osb_make_ctx(ngx_http_request_t *r)
-{
-    ngx_http_osb_ctx_t      *ctx, *former;
-    ngx_http_osb_loc_conf_t *olcf;
-
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (olcf->mode == 0) {
-        return NULL;
-    }
-
-    former = r->internal ? ngx_http_osb_former_ctx(r) : NULL;
-
-    if (former) {
-
-        /* the proxy may have given up before it made its request */
-        ngx_http_osb_restore_uri(r, former);
-    }
-
-    if (former == NULL && r->parent) {
-        former = ngx_http_osb_ctx(r->parent);
-    }
-
-    ctx = ngx_http_osb_attach(r);
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    ctx->former = former;
-    ctx->http_version = r->http_version;
-
-    ngx_http_osb_read_route(r, olcf, ctx);
-
-    return ctx;
-}
-
-
-/* An empty context of the request, which is freed with the pool. */
-
-static ngx_http_osb_ctx_t *
-ngx_http_osb_attach(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t *cln;
-    ngx_http_osb_ctx_t *ctx;
-
-    cln = ngx_pool_cleanup_add(r->pool, 0);
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    ctx = ngx_http_osb_new_ctx(r->connection->log);
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    ngx_memzero(ctx, offsetof(ngx_http_osb_ctx_t, folded));
-
-    ctx->request = r;
-
-    cln->handler = ngx_http_osb_cleanup;
-    cln->data = ctx;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
-
-    return ctx;
-}
-
-
-ngx_http_osb_ctx_t *
-ngx_http_osb_own_ctx(ngx_http_request_t *r)
-{
-    ngx_http_osb_ctx_t      *ctx;
-    ngx_http_osb_loc_conf_t *olcf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_opensandbox_module);
-
-    if (ctx || (!r->internal && !r->filter_finalize)) {
-        return ctx;
-    }
-
-    /* an internal redirect has cleared the contexts */
-
-    ctx = ngx_http_osb_former_ctx(r);
-    olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
-
-    if (ctx && ctx->strayed && olcf->mode) {
-        ctx->strayed = 0;
-        ngx_http_set_ctx(r, ctx, ngx_http_opensandbox_module);
-        return ctx;
-    }
-
-    return olcf->mode ? NULL : ctx;
-}
-
-
-/* The request's latest; its subrequests' lie in the same pool. */
-
-static ngx_http_osb_ctx_t *
-ngx_http_osb_former_ctx(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t *cln;
-    ngx_http_osb_ctx_t *ctx;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler != ngx_http_osb_cleanup) {
-            continue;
-        }
-
-        ctx = cln->data;
-
-        if (ctx->request == r) {
-            return ctx;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* Also marks the context among the pool's cleanups. */
-
-static void
-ngx_http_osb_cleanup(void *data)
-{
-    ngx_http_osb_ctx_t *ctx = data;
-
-    if (ctx->watched) {
-        ngx_http_osb_stream_close(ctx);
-    }
-
-    ngx_http_osb_release(ctx);
-
-    ngx_http_osb_free_ctx(ctx);
-}
-
-
-/*
- * Contexts are used again, as nginx does with connections: in a request's pool
- * one would make most requests need a third block of it, and malloc() has no
- * short way for as many as are open at once.
- */
-
-static ngx_http_osb_ctx_t *
-ngx_http_osb_new_ctx(ngx_log_t *log)
-{
-    ngx_http_osb_ctx_t *ctx;
-
-    ctx = ngx_http_osb_spare;
-
-    if (ctx == NULL) {
-        return ngx_alloc(sizeof(ngx_http_osb_ctx_t), log);
-    }
-
-    ngx_http_osb_spare = ctx->former;
-    ngx_http_osb_nspare--;
-
-    return ctx;
-}
-
-
-static void
-ngx_http_osb_free_ctx(ngx_http_osb_ctx_t *ctx)
-{
-    if (ngx_http_osb_nspare == NGX_HTTP_OSB_SPARE) {
-        ngx_free(ctx);
-        return;
-    }
-
-    ctx->former = ngx_http_osb_spare;
-    ngx_http_osb_spare = ctx;
-    ngx_http_osb_nspare++;
-}
-
-
-void
-ngx_http_osb_restore_uri(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
-{
-    if (ctx->swapped) {
-        r->unparsed_uri = ctx->uri;
-        ctx->swapped = 0;
-    }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -11,6 +11,8 @@
 
 static ngx_int_t
 ngx_http_osb_look_up(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static void
+ngx_http_osb_release(ngx_http_osb_ctx_t *ctx);
 static void
 ngx_http_osb_looked_up(ngx_resolver_ctx_t *rctx);
 static ngx_int_t
@@ -35,7 +37,7 @@ ngx_http_osb_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         }
     }
 
-    if (ctx->peer.sockaddr == NULL && ngx_http_osb_peer(r, ctx) != NGX_OK) {
+    if (ctx->peer.sockaddr == NULL && ngx_http_osb_peer_set(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -43,15 +45,13 @@ ngx_http_osb_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 }
 
 
-void
+static void
 ngx_http_osb_release(ngx_http_osb_ctx_t *ctx)
 {
     if (ctx->resolver) {
         ngx_resolve_name_done(ctx->resolver);
         ctx->resolver = NULL;
     }
-
-    ngx_http_osb_wait_end(ctx);
 }
 
 
@@ -91,6 +91,7 @@ ngx_http_osb_look_up(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     if (ctx->resolver) {
+        ngx_http_osb_ctx_cleanup(ctx, ngx_http_osb_release);
         ngx_http_osb_suspend(r);
         return NGX_AGAIN;
     }

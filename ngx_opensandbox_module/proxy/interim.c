@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -71,7 +71,7 @@ ngx_http_osb_process_header(ngx_http_request_t *r)
 
         if (status == NGX_HTTP_SWITCHING_PROTOCOLS) {
 
-            if (!ngx_http_osb_upgrading(r)) {
+            if (!ngx_http_osb_upgrade_wanted(r)) {
                 ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                               "upstream switches protocols unasked");
                 return NGX_HTTP_UPSTREAM_INVALID_HEADER;

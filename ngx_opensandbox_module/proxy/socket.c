@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "socket.h"
+
+
 /*
  * Apart from the others, since nginx includes the C library's <netinet/tcp.h>,
  * whose struct tcp_info is shorter than the kernel's.
  */
 
-#include "socket.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "status/meters.h"
+#include "inner.h"
+#include "status/status.h"
 
 
 /*
@@ -15,6 +16,8 @@
 
 static void
 ngx_http_osb_watch(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static void
+ngx_http_osb_tunnel_close(ngx_http_osb_ctx_t *ctx);
 static void
 ngx_http_osb_tunnel_tick(ngx_event_t *ev);
 static ngx_uint_t
@@ -42,7 +45,7 @@ ngx_http_osb_tunnel_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
 
 void
-ngx_http_osb_stream_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+ngx_http_osb_tunnel_stream_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
     ngx_http_osb_meters()->streams++;
 
@@ -72,6 +75,7 @@ ngx_http_osb_watch(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     ctx->watched = 1;
+    ngx_http_osb_ctx_cleanup(ctx, ngx_http_osb_tunnel_close);
 
     ngx_queue_insert_tail(&ngx_http_osb_tunnels, &ctx->queue);
 
@@ -85,8 +89,10 @@ ngx_http_osb_watch(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 }
 
 
-void
-ngx_http_osb_stream_close(ngx_http_osb_ctx_t *ctx)
+/* Of either. */
+
+static void
+ngx_http_osb_tunnel_close(ngx_http_osb_ctx_t *ctx)
 {
     if (ctx->tunnel) {
         ngx_http_osb_meters()->tunnels--;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -26,7 +26,7 @@ static ngx_str_t ngx_http_osb_h2c = ngx_string("h2c");
 
 
 ngx_uint_t
-ngx_http_osb_upgrading(ngx_http_request_t *r)
+ngx_http_osb_upgrade_wanted(ngx_http_request_t *r)
 {
     size_t           size;
     ngx_str_t        list, token;
@@ -45,7 +45,7 @@ ngx_http_osb_upgrading(ngx_http_request_t *r)
     part = &r->headers_in.headers.part;
 
     for (;;) {
-        h = ngx_http_osb_next_named(&part, &i, &ngx_http_osb_connection_name);
+        h = ngx_http_osb_header_named(&part, &i, &ngx_http_osb_connection_name);
 
         if (h == NULL) {
             return 0;
@@ -84,8 +84,8 @@ ngx_http_osb_upgrade_list(ngx_http_request_t *r, ngx_str_t *list)
     list->data = p;
 
     for (i = 0, part = &r->headers_in.headers.part;
-         (h = ngx_http_osb_next_named(&part, &i, &ngx_http_osb_upgrade_name)) !=
-         NULL;
+         (h = ngx_http_osb_header_named(&part, &i,
+                                        &ngx_http_osb_upgrade_name)) != NULL;
          /* void */)
     {
         rest = h->value;
@@ -126,8 +126,8 @@ ngx_http_osb_offered(ngx_http_request_t *r, ngx_str_t *list, size_t *size)
     ngx_str_null(list);
 
     for (i = 0, part = &r->headers_in.headers.part;
-         (h = ngx_http_osb_next_named(&part, &i, &ngx_http_osb_upgrade_name)) !=
-         NULL;
+         (h = ngx_http_osb_header_named(&part, &i,
+                                        &ngx_http_osb_upgrade_name)) != NULL;
          n++)
     {
         *list = rest = h->value;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "inner.h"
 
 
 /*
@@ -54,6 +54,7 @@ ngx_http_osb_wait(ngx_peer_connection_t *pc, ngx_http_osb_ctx_t *ctx)
 
     if (!ctx->waited) {
         ctx->waited = 1;
+        ngx_http_osb_ctx_cleanup(ctx, ngx_http_osb_wait_end);
         ctx->deadline = ngx_current_msec + olcf->wait;
 
         ngx_memzero(&ctx->attempt, sizeof(ngx_peer_connection_t));
@@ -318,7 +319,7 @@ ngx_http_osb_wait_next_peer(ngx_http_osb_ctx_t *ctx)
 {
     ngx_peer_connection_t *pc;
 
-    if (ngx_http_osb_next_peer(ctx->request, ctx) != NGX_OK) {
+    if (ngx_http_osb_peer_next(ctx->request, ctx) != NGX_OK) {
         return;
     }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "declare.h"
 
 
 /* the block that is being read: a JSON record, judged as any other */

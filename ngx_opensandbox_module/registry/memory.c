@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "status/meters.h"
+#include "status/status.h"
 #include "node.h"
 
 #include <dirent.h>

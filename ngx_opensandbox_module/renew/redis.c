@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "renew.h"
+#include "inner.h"
+#include "status/status.h"
 
 
 /*
- * One worker's way to Redis.  Intents wait in a ring of fixed size, as the
+ * One worker's way to Redis.  Intents wait in a queue, as the
  * commands that they become, until Redis has answered them; after a lost
  * connection those without an answer are sent again.  The few commands that
  * are sent have answers of one line, so that no library is needed to read
@@ -12,8 +13,6 @@
  */
 
 
-#define NGX_HTTP_OSB_REDIS_RING     (256 * 1024)
-#define NGX_HTTP_OSB_REDIS_QUEUE    1024
 #define NGX_HTTP_OSB_REDIS_TIMEOUT  2000
 #define NGX_HTTP_OSB_REDIS_BACKOFF  100
 #define NGX_HTTP_OSB_REDIS_PATIENCE 10000
@@ -27,19 +26,7 @@ typedef struct {
     ngx_event_t                retry;
     ngx_msec_t                 backoff;
 
-    /*
-     * Bytes of the ring from the first intent without an answer to the last
-     * one; all three only grow, a place is its remainder.
-     */
-    u_char *ring;
-    size_t  first;
-    size_t  sent;
-    size_t  last;
-
-    /* the intents of the ring, by their lengths */
-    uint32_t  *lens;
-    ngx_uint_t head;
-    ngx_uint_t n;
+    ngx_http_osb_queue_t queue;
 
     /* of the hello, and the answers of the hello and the first intent */
     size_t     greeted;
@@ -80,8 +67,6 @@ ngx_http_osb_redis_answer(ngx_http_osb_redis_t *redis);
 static void
 ngx_http_osb_redis_shift(ngx_http_osb_redis_t *redis);
 static void
-ngx_http_osb_redis_copy(ngx_http_osb_redis_t *redis, u_char *src, size_t len);
-static void
 ngx_http_osb_redis_fail(ngx_http_osb_redis_t *redis, const char *what,
                         ngx_err_t err);
 static void
@@ -108,10 +93,7 @@ ngx_http_osb_redis_init(ngx_http_osb_renew_conf_t *conf, ngx_cycle_t *cycle)
     redis->lookup.data = redis;
     redis->backoff = NGX_HTTP_OSB_REDIS_BACKOFF;
 
-    redis->ring = ngx_palloc(cycle->pool, NGX_HTTP_OSB_REDIS_RING);
-    redis->lens =
-        ngx_palloc(cycle->pool, NGX_HTTP_OSB_REDIS_QUEUE * sizeof(uint32_t));
-    if (redis->ring == NULL || redis->lens == NULL) {
+    if (ngx_http_osb_queue_init(&redis->queue, cycle->pool) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -146,8 +128,7 @@ ngx_http_osb_redis_room(size_t len)
     len += redis->conf->push.len + redis->conf->trim.len +
            sizeof("$65535\r\n\r\n");
 
-    return redis->n < NGX_HTTP_OSB_REDIS_QUEUE &&
-           len <= NGX_HTTP_OSB_REDIS_RING - (redis->last - redis->first);
+    return ngx_http_osb_queue_room(&redis->queue, len);
 }
 
 
@@ -155,28 +136,19 @@ void
 ngx_http_osb_redis_push(ngx_str_t *intent)
 {
     u_char                text[sizeof("$65535\r\n")];
-    size_t                len, start;
+    ngx_str_t             parts[5];
     ngx_http_osb_redis_t *redis;
 
     redis = ngx_http_osb_redis;
-    start = redis->last;
 
-    len = ngx_sprintf(text, "$%uz\r\n", intent->len) - text;
+    parts[0] = redis->conf->push;
+    parts[1].data = text;
+    parts[1].len = ngx_sprintf(text, "$%uz\r\n", intent->len) - text;
+    parts[2] = *intent;
+    ngx_str_set(&parts[3], "\r\n");
+    parts[4] = redis->conf->trim;
 
-    ngx_http_osb_redis_copy(redis, redis->conf->push.data,
-                            redis->conf->push.len);
-    ngx_http_osb_redis_copy(redis, text, len);
-    ngx_http_osb_redis_copy(redis, intent->data, intent->len);
-    ngx_http_osb_redis_copy(redis, (u_char *) "\r\n", 2);
-
-    if (redis->conf->trim.len) {
-        ngx_http_osb_redis_copy(redis, redis->conf->trim.data,
-                                redis->conf->trim.len);
-    }
-
-    redis->lens[(redis->head + redis->n) % NGX_HTTP_OSB_REDIS_QUEUE] =
-        (uint32_t) (redis->last - start);
-    redis->n++;
+    ngx_http_osb_queue_push(&redis->queue, parts, 5);
 
     if (redis->peer.connection) {
         ngx_http_osb_redis_send(redis);
@@ -230,7 +202,7 @@ ngx_http_osb_redis_found(void *data, ngx_int_t found)
 
     redis->greeted = 0;
     redis->greetings = redis->conf->greetings;
-    redis->sent = redis->first;
+    ngx_http_osb_queue_rewind(&redis->queue);
     redis->answers = 0;
     redis->refused = 0;
     redis->len = 0;
@@ -265,7 +237,7 @@ ngx_http_osb_redis_retry_handler(ngx_event_t *ev)
 {
     ngx_http_osb_redis_t *redis = ev->data;
 
-    if (redis->n && redis->peer.connection == NULL) {
+    if (redis->queue.n && redis->peer.connection == NULL) {
         ngx_http_osb_redis_connect(redis);
     }
 }
@@ -336,7 +308,7 @@ ngx_http_osb_redis_send(ngx_http_osb_redis_t *redis)
 static ngx_int_t
 ngx_http_osb_redis_flush(ngx_http_osb_redis_t *redis)
 {
-    size_t            at, size;
+    size_t            size;
     u_char           *p;
     ssize_t           n;
     ngx_connection_t *c;
@@ -352,14 +324,14 @@ ngx_http_osb_redis_flush(ngx_http_osb_redis_t *redis)
             p = redis->conf->hello.data + redis->greeted;
             size = redis->conf->hello.len - redis->greeted;
 
-        } else if (redis->greetings || redis->sent == redis->last) {
-            return NGX_OK;
-
         } else {
-            at = redis->sent % NGX_HTTP_OSB_REDIS_RING;
-            p = redis->ring + at;
-            size = ngx_min(redis->last - redis->sent,
-                           NGX_HTTP_OSB_REDIS_RING - at);
+            size = redis->greetings
+                       ? 0
+                       : ngx_http_osb_queue_unsent(&redis->queue, &p);
+
+            if (size == 0) {
+                return NGX_OK;
+            }
         }
 
         n = c->send(c, p, size);
@@ -376,7 +348,7 @@ ngx_http_osb_redis_flush(ngx_http_osb_redis_t *redis)
             redis->greeted += n;
 
         } else {
-            redis->sent += n;
+            redis->queue.sent += n;
         }
     }
 }
@@ -391,7 +363,7 @@ ngx_http_osb_redis_expect(ngx_http_osb_redis_t *redis)
 
     rev = redis->peer.connection->read;
 
-    if (redis->n == 0 && redis->greetings == 0) {
+    if (redis->queue.n == 0 && redis->greetings == 0) {
         if (rev->timer_set) {
             ngx_del_timer(rev);
         }
@@ -429,7 +401,7 @@ ngx_http_osb_redis_read_handler(ngx_event_t *rev)
 
             /* Redis may close what is idle, without a word from us */
 
-            if (redis->n == 0) {
+            if (redis->queue.n == 0) {
                 ngx_http_osb_redis_close(redis);
 
             } else {
@@ -450,7 +422,7 @@ ngx_http_osb_redis_read_handler(ngx_event_t *rev)
         }
     }
 
-    if (redis->n == 0 && (c->close || ngx_exiting)) {
+    if (redis->queue.n == 0 && (c->close || ngx_exiting)) {
 
         /* the worker is about to end */
 
@@ -523,7 +495,7 @@ ngx_http_osb_redis_answer(ngx_http_osb_redis_t *redis)
         return error ? NGX_ERROR : NGX_OK;
     }
 
-    if (redis->n == 0) {
+    if (redis->queue.n == 0) {
         ngx_cpystrn(redis->line, (u_char *) "says more than it was asked",
                     NGX_HTTP_OSB_REDIS_LINE);
         return NGX_ERROR;
@@ -561,26 +533,10 @@ ngx_http_osb_redis_shift(ngx_http_osb_redis_t *redis)
         redis->failing = 0;
     }
 
-    redis->first += redis->lens[redis->head];
-    redis->head = (redis->head + 1) % NGX_HTTP_OSB_REDIS_QUEUE;
-    redis->n--;
+    ngx_http_osb_queue_shift(&redis->queue);
+
     redis->answers = 0;
     redis->refused = 0;
-}
-
-
-static void
-ngx_http_osb_redis_copy(ngx_http_osb_redis_t *redis, u_char *src, size_t len)
-{
-    size_t place, size;
-
-    place = redis->last % NGX_HTTP_OSB_REDIS_RING;
-    size = ngx_min(len, NGX_HTTP_OSB_REDIS_RING - place);
-
-    ngx_memcpy(redis->ring + place, src, size);
-    ngx_memcpy(redis->ring, src + size, len - size);
-
-    redis->last += len;
 }
 
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "renew.h"
+#include "inner.h"
+#include "proxy/proxy.h"
+#include "status/status.h"
 #include "record/time.h"
 
 
@@ -66,7 +68,7 @@ ngx_http_osb_renew(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return;
     }
 
-    h = ngx_http_osb_header(r, &header, &n);
+    h = ngx_http_osb_header_find(r, &header, &n);
 
     if (h && h->value.len == 4 && ngx_strncmp(h->value.data, "skip", 4) == 0) {
         return;

@@ -4,88 +4,29 @@
 #define _NGX_HTTP_OSB_RENEW_RENEW_H_INCLUDED_
 
 
-#include "status/meters.h"
+#include "conf.h"
 
 
-/* opensandbox_renew_intent */
-struct ngx_http_osb_renew_conf_s {
-    ngx_str_t       host; /* empty if it is an address */
-    in_port_t       port;
-    ngx_str_t       file; /* where it stands */
-    ngx_uint_t      line;
-    ngx_resolver_t *resolver; /* of "http"; NULL without */
+/* renew/renew.c: opensandbox_renew_intent */
+char *
+ngx_http_osb_renew_intent(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-    /* of the host when the configuration was read; maybe none */
-    ngx_addr_t *addrs;
-    ngx_uint_t  naddrs;
-
-    time_t min_interval; /* seconds */
-
-    /* in Redis' protocol: what opens a connection, and its answers */
-    ngx_str_t  hello;
-    ngx_uint_t greetings;
-
-    /* what stands before and after each intent, and its answers */
-    ngx_str_t  push;
-    ngx_str_t  trim;
-    ngx_uint_t answers;
-};
-
-
-/* renew/lookup.c: the address for a connection */
-
-#define NGX_HTTP_OSB_LOOKUP_TIMEOUT 2000 /* milliseconds */
-
-typedef struct {
-    ngx_http_osb_renew_conf_t *conf;
-
-    /* for a result that comes later: NGX_OK or NGX_ERROR */
-    void (*handler)(void *data, ngx_int_t rc);
-    void *data;
-
-    ngx_addr_t addr; /* the result, until the next look-up */
-
-    ngx_resolver_ctx_t *resolver; /* while it is asked */
-    ngx_int_t           rc;
-    ngx_uint_t          turn; /* of several addresses */
-    ngx_sockaddr_t      sockaddr;
-    u_char              name[NGX_SOCKADDR_STRLEN];
-} ngx_http_osb_lookup_t;
-
-/*
- * NGX_OK with the address in lookup->addr; NGX_ERROR if none is known;
- * NGX_AGAIN, then the handler will be called.
- */
-ngx_int_t
-ngx_http_osb_lookup_start(ngx_http_osb_lookup_t *lookup);
-
-/* Ends a look-up, if there is one; the handler will not be called. */
+/* Tells that a sandbox is in use, once in a while. */
 void
-ngx_http_osb_lookup_cancel(ngx_http_osb_lookup_t *lookup);
+ngx_http_osb_renew(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
-
-/* renew/renew.c: to be called when all of "http" is known */
+/* To be called when all of "http" is known. */
 ngx_int_t
 ngx_http_osb_renew_init(ngx_conf_t *cf, ngx_http_osb_renew_conf_t *conf);
 
-
-/* renew/redis.c: one worker's queue of intents, and its connection to Redis */
-
-/* Makes the queue; a part of init process. */
+/* Makes a worker ready to tell; conf may be NULL. */
 ngx_int_t
-ngx_http_osb_redis_init(ngx_http_osb_renew_conf_t *conf, ngx_cycle_t *cycle);
+ngx_http_osb_renew_init_process(ngx_http_osb_renew_conf_t *conf,
+                                ngx_cycle_t               *cycle);
 
-/* Closes the connection; a part of exit process. */
+/* renew/redis.c: closes the connection; a part of exit process. */
 void
 ngx_http_osb_redis_exit(void);
-
-/* Whether an intent of that many bytes finds room in the queue. */
-ngx_uint_t
-ngx_http_osb_redis_room(size_t len);
-
-/* Queues an intent, for which there is room, and sends it in due time. */
-void
-ngx_http_osb_redis_push(ngx_str_t *intent);
 
 
 #endif /* _NGX_HTTP_OSB_RENEW_RENEW_H_INCLUDED_ */

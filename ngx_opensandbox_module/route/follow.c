@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "request.h"
+#include "access/access.h"
+#include "proxy/proxy.h"
 
 
 /*
@@ -42,7 +44,7 @@ ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_osb_request_uri(r, &uri) != NGX_OK) {
+    if (ngx_http_osb_uri_get(r, &uri) != NGX_OK) {
         ctx->reason = "no memory";
         return NGX_ERROR;
     }
@@ -53,7 +55,7 @@ ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
     route.signed_rest = uri;
 
     ctx->route = route;
-    ctx->mode = NGX_HTTP_OSB_MODE_URI;
+    ctx->mode = ngx_http_osb_mode(NGX_HTTP_OSB_MODE_URI);
     ctx->prefix = route.prefix;
     ctx->rest = uri;
     ctx->followed = 1;
@@ -71,7 +73,8 @@ ngx_http_osb_follow_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (!olcf->follow_referer || ctx->followed ||
-        ctx->mode != NGX_HTTP_OSB_MODE_URI || !ngx_http_osb_navigation(r))
+        !(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) ||
+        !ngx_http_osb_origin_navigation(r))
     {
         return NGX_OK;
     }
@@ -86,7 +89,7 @@ ngx_http_osb_follow_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
                     NGX_HTTP_OSB_PAGE_COOKIE
                     "%V-%ui=1; Path=/; HttpOnly; SameSite=Lax%s",
                     &ctx->id, ctx->route.port,
-                    ngx_http_osb_client_https(r) ? "; Secure" : "");
+                    ngx_http_osb_forwarded_https(r) ? "; Secure" : "");
     ctx->page.len = (size_t) (p - ctx->page.data);
 
     return NGX_OK;
@@ -101,9 +104,10 @@ ngx_http_osb_follow_referer(ngx_http_request_t *r, ngx_http_osb_route_t *route)
 
     static ngx_str_t referer = ngx_string("referer");
 
-    h = ngx_http_osb_header(r, &referer, &n);
+    h = ngx_http_osb_header_find(r, &referer, &n);
 
-    return n == 1 ? ngx_http_osb_page_route(r, &h->value, route) : NGX_DECLINED;
+    return n == 1 ? ngx_http_osb_origin_page(r, &h->value, route)
+                  : NGX_DECLINED;
 }
 
 
@@ -114,7 +118,7 @@ ngx_http_osb_follow_cookie(ngx_http_request_t *r, ngx_http_osb_route_t *route)
 {
     ngx_str_t name;
 
-    if (ngx_http_osb_cookie_page(r, &name) != 1 ||
+    if (ngx_http_osb_cookie_field_page(r, &name) != 1 ||
         ngx_http_osb_route_name(route, &name) != NGX_OK || route->signature.len)
     {
         return NGX_DECLINED;

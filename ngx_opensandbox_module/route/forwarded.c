@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "module.h"
+#include "request.h"
 
 
 /*
@@ -20,13 +20,16 @@ static ngx_str_t
 ngx_http_osb_requested_host(ngx_http_request_t *r);
 
 
-static ngx_str_t ngx_http_osb_forwarded_proto = ngx_string("x-forwarded-proto");
-static ngx_str_t ngx_http_osb_forwarded_host = ngx_string("x-forwarded-host");
-static ngx_str_t ngx_http_osb_forwarded_port = ngx_string("x-forwarded-port");
+static ngx_str_t ngx_http_osb_forwarded_proto_name =
+    ngx_string("x-forwarded-proto");
+static ngx_str_t ngx_http_osb_forwarded_host_name =
+    ngx_string("x-forwarded-host");
+static ngx_str_t ngx_http_osb_forwarded_port_name =
+    ngx_string("x-forwarded-port");
 
 
 char *
-ngx_http_osb_trust_forwarded(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_osb_forwarded_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
@@ -86,7 +89,7 @@ ngx_http_osb_trust_forwarded(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 ngx_uint_t
-ngx_http_osb_forwarded(ngx_http_request_t *r)
+ngx_http_osb_forwarded_trusted(ngx_http_request_t *r)
 {
     ngx_str_t                  text;
     ngx_addr_t                 peer;
@@ -126,12 +129,12 @@ ngx_http_osb_forwarded(ngx_http_request_t *r)
 
 
 ngx_uint_t
-ngx_http_osb_client_https(ngx_http_request_t *r)
+ngx_http_osb_forwarded_https(ngx_http_request_t *r)
 {
     ngx_str_t value;
 
-    if (ngx_http_osb_forwarded(r) &&
-        ngx_http_osb_forwarded_value(r, &ngx_http_osb_forwarded_proto,
+    if (ngx_http_osb_forwarded_trusted(r) &&
+        ngx_http_osb_forwarded_value(r, &ngx_http_osb_forwarded_proto_name,
                                      &value) == NGX_OK)
     {
         if (value.len == 5 &&
@@ -154,7 +157,7 @@ ngx_http_osb_client_https(ngx_http_request_t *r)
 
 
 ngx_str_t
-ngx_http_osb_client_host(ngx_http_request_t *r)
+ngx_http_osb_forwarded_host(ngx_http_request_t *r)
 {
     u_char    *p;
     ngx_str_t  host, value;
@@ -162,27 +165,27 @@ ngx_http_osb_client_host(ngx_http_request_t *r)
 
     host = ngx_http_osb_requested_host(r);
 
-    if (!ngx_http_osb_forwarded(r)) {
+    if (!ngx_http_osb_forwarded_trusted(r)) {
         return host;
     }
 
-    if (ngx_http_osb_forwarded_value(r, &ngx_http_osb_forwarded_host, &value) ==
-            NGX_OK &&
-        ngx_http_osb_valid_host(&value))
+    if (ngx_http_osb_forwarded_value(r, &ngx_http_osb_forwarded_host_name,
+                                     &value) == NGX_OK &&
+        ngx_http_osb_forwarded_valid(&value))
     {
         host = value;
     }
 
     if (ngx_http_osb_port_of(&host) ||
-        ngx_http_osb_forwarded_value(r, &ngx_http_osb_forwarded_port, &value) !=
-            NGX_OK)
+        ngx_http_osb_forwarded_value(r, &ngx_http_osb_forwarded_port_name,
+                                     &value) != NGX_OK)
     {
         return host;
     }
 
     port = ngx_http_osb_parse_port(&value);
 
-    if (port == 0 || port == (ngx_http_osb_client_https(r) ? 443 : 80)) {
+    if (port == 0 || port == (ngx_http_osb_forwarded_https(r) ? 443 : 80)) {
         return host;
     }
 
@@ -199,18 +202,18 @@ ngx_http_osb_client_host(ngx_http_request_t *r)
 
 
 ngx_str_t
-ngx_http_osb_client_port(ngx_http_request_t *r)
+ngx_http_osb_forwarded_port(ngx_http_request_t *r)
 {
     u_char   *p;
     ngx_str_t host, port;
 
     static ngx_str_t standard[] = {ngx_string("80"), ngx_string("443")};
 
-    host = ngx_http_osb_client_host(r);
+    host = ngx_http_osb_forwarded_host(r);
     p = ngx_http_osb_port_of(&host);
 
     if (p == NULL) {
-        return standard[ngx_http_osb_client_https(r) ? 1 : 0];
+        return standard[ngx_http_osb_forwarded_https(r) ? 1 : 0];
     }
 
     port.data = p;
@@ -230,7 +233,7 @@ ngx_http_osb_forwarded_value(ngx_http_request_t *r, ngx_str_t *name,
     ngx_uint_t       n;
     ngx_table_elt_t *h;
 
-    h = ngx_http_osb_header(r, name, &n);
+    h = ngx_http_osb_header_find(r, name, &n);
 
     if (h == NULL) {
         return NGX_DECLINED;
@@ -259,7 +262,7 @@ ngx_http_osb_forwarded_value(ngx_http_request_t *r, ngx_str_t *name,
 
 
 ngx_uint_t
-ngx_http_osb_valid_host(ngx_str_t *host)
+ngx_http_osb_forwarded_valid(ngx_str_t *host)
 {
     size_t i;
     u_char ch;

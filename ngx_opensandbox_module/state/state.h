@@ -4,7 +4,7 @@
 #define _NGX_HTTP_OSB_STATE_STATE_H_INCLUDED_
 
 
-#include "module.h"
+#include "conf.h"
 
 
 /* one writing of the state file, and what became of it */

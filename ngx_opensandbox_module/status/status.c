@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "status.h"
 #include "api/api.h"
-#include "meters.h"
 
 
 /* what one answer tells */
@@ -136,7 +136,7 @@ ngx_http_osb_status_format(ngx_http_request_t *r, ngx_uint_t *prometheus)
 
     *prometheus = 0;
 
-    h = ngx_http_osb_header(r, &accept, &n);
+    h = ngx_http_osb_header_find(r, &accept, &n);
 
     if (h) {
         value = h->value;
@@ -197,8 +197,9 @@ ngx_http_osb_status_read(ngx_http_osb_zone_t   *zone,
 static u_char *
 ngx_http_osb_status_json(u_char *p, u_char *last, ngx_http_osb_status_t *status)
 {
-    ngx_str_t *name;
-    ngx_uint_t i, n;
+    ngx_str_t           *name;
+    ngx_uint_t           i, n;
+    ngx_http_osb_mode_t *mode;
 
     p = ngx_slprintf(p, last,
                      "{\"sandboxes\":{\"total\":%ui,\"ready\":%ui,"
@@ -207,13 +208,12 @@ ngx_http_osb_status_json(u_char *p, u_char *last, ngx_http_osb_status_t *status)
                      status->records, status->ready,
                      status->records - status->ready, status->waiting);
 
-    for (i = 0; i < NGX_HTTP_OSB_METER_MODES; i++) {
-        p = ngx_slprintf(p, last, "%s\"%V\":{", i ? "," : "",
-                         &ngx_http_osb_meter_modes[i]);
+    for (i = 0; (mode = ngx_http_osb_mode((ngx_uint_t) 1 << i)) != NULL; i++) {
+        p = ngx_slprintf(p, last, "%s\"%V\":{", i ? "," : "", &mode->name);
 
         for (n = 0; n < NGX_HTTP_OSB_STATUSES; n++) {
             p = ngx_slprintf(p, last, "%s\"%V\":%uL", n ? "," : "",
-                             ngx_http_osb_status_name(n),
+                             ngx_http_osb_outcome_name(n),
                              status->meters.requests[i][n]);
         }
 
@@ -260,7 +260,8 @@ static u_char *
 ngx_http_osb_status_prometheus(u_char *p, u_char *last,
                                ngx_http_osb_status_t *status)
 {
-    ngx_uint_t i, n;
+    ngx_uint_t           i, n;
+    ngx_http_osb_mode_t *mode;
 
     p = ngx_http_osb_status_metric(p, last, "sandboxes", "gauge",
                                    "Sandboxes with a record.");
@@ -279,13 +280,12 @@ ngx_http_osb_status_prometheus(u_char *p, u_char *last,
         p, last, "requests_total", "counter",
         "Requests routed, by routing mode and by what became of them.");
 
-    for (i = 0; i < NGX_HTTP_OSB_METER_MODES; i++) {
+    for (i = 0; (mode = ngx_http_osb_mode((ngx_uint_t) 1 << i)) != NULL; i++) {
         for (n = 0; n < NGX_HTTP_OSB_STATUSES; n++) {
             p = ngx_slprintf(p, last,
                              "opensandbox_requests_total{mode=\"%V\","
                              "status=\"%V\"} %uL\n",
-                             &ngx_http_osb_meter_modes[i],
-                             ngx_http_osb_status_name(n),
+                             &mode->name, ngx_http_osb_outcome_name(n),
                              status->meters.requests[i][n]);
         }
     }

@@ -6,7 +6,10 @@
 #ifndef FUZZ_NGX_HOST_H
 #define FUZZ_NGX_HOST_H
 
-#include "module.h"
+#include "access/access.h"
+#include "proxy/proxy.h"
+#include "record/declare.h"
+#include "route/request.h"
 
 #include <assert.h>
 

@@ -4,7 +4,8 @@
  * route's text. What we sign is let in; the same with one character changed,
  * or what somebody else made up, is not, and neither is a wrong token.
  *
- * Counted: ngx_opensandbox_module/ngx_http_osb_access.c
+ * Counted: ngx_opensandbox_module/access/access.c
+ * Counted: ngx_opensandbox_module/access/signature.c
  */
 #include "ngx_host.h"
 
@@ -36,6 +37,7 @@ static ngx_http_osb_status_e enter(ngx_pool_t *pool,
 				   ngx_str_t *token)
 {
 	static u_char header[] = "opensandbox-secure-access";
+	static ngx_str_t by_header = ngx_string("header");
 	static ngx_http_osb_loc_conf_t location = {
 		.cookie = NGX_HTTP_OSB_COOKIE_LAX};
 	ngx_http_osb_ctx_t ctx;
@@ -64,7 +66,7 @@ static ngx_http_osb_status_e enter(ngx_pool_t *pool,
 		h->lowcase_key = header;
 		h->value = *token;
 	}
-	ctx.mode = NGX_HTTP_OSB_MODE_HEADER;
+	ctx.mode = ngx_http_osb_mode(ngx_http_osb_mode_bits(&by_header));
 	ctx.route = *route;
 	ctx.id.len = route->id.len;
 	ctx.id.data = ngx_pnalloc(pool, route->id.len + 1);
@@ -91,12 +93,12 @@ static void check_ours(ngx_pool_t *pool, const ngx_http_osb_route_t *of,
 	id.len = of->id.len;
 	id.data = ngx_pnalloc(pool, id.len);
 	ngx_strlow(id.data, of->id.data, id.len);
-	last = ngx_http_osb_sign(buf, key, NGX_HTTP_OSB_COOKIE, &id, route.port,
-				 &route.expires);
+	last = ngx_http_osb_signature_make(buf, key, NGX_HTTP_OSB_COOKIE, &id,
+					   route.port, &route.expires);
 	route.signature.data = buf;
 	route.signature.len = (size_t)(last - buf);
 	assert(enter(pool, &route, 0, NULL) != NGX_HTTP_OSB_OK);
-	last = ngx_http_osb_sign(
+	last = ngx_http_osb_signature_make(
 		buf, key, long_form ? NGX_HTTP_OSB_LONG : NGX_HTTP_OSB_SHORT,
 		&id, route.port, &route.expires);
 	assert(last);

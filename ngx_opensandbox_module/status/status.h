@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#ifndef _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_
-#define _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_
+#ifndef _NGX_HTTP_OSB_STATUS_STATUS_H_INCLUDED_
+#define _NGX_HTTP_OSB_STATUS_STATUS_H_INCLUDED_
 
 
-#include "module.h"
+#include "answer/answer.h"
+#include "route/request.h"
 
-
-#define NGX_HTTP_OSB_METER_MODES 3
 
 /* the API's methods, and the hundreds of its answers */
 #define NGX_HTTP_OSB_METER_METHODS 6
@@ -24,7 +23,8 @@ typedef enum {
 
 /* what is counted; all but what is open only grows */
 typedef struct {
-    uint64_t requests[NGX_HTTP_OSB_METER_MODES][NGX_HTTP_OSB_STATUSES];
+    /* by the place of the mode's bit */
+    uint64_t requests[NGX_HTTP_OSB_MODES_MAX][NGX_HTTP_OSB_STATUSES];
     uint64_t api[NGX_HTTP_OSB_METER_METHODS][NGX_HTTP_OSB_METER_CLASSES];
     uint64_t renews[NGX_HTTP_OSB_RENEWS];
     uint64_t upgrades;
@@ -33,15 +33,17 @@ typedef struct {
 } ngx_http_osb_meters_t;
 
 
-extern ngx_str_t ngx_http_osb_meter_modes[NGX_HTTP_OSB_METER_MODES];
 extern ngx_str_t ngx_http_osb_meter_methods[NGX_HTTP_OSB_METER_METHODS];
 
 
-/* Counts requests in this configuration; a part of postconfiguration. */
+/* status/log.c: counts requests in this configuration; a part of
+ * postconfiguration. */
 ngx_int_t
-ngx_http_osb_meters_init(ngx_conf_t *cf);
+ngx_http_osb_log_init(ngx_conf_t *cf);
 
-/* Gives a worker meters of its own in the zone; a part of init process. */
+
+/* status/meters.c: gives a worker meters of its own in the zone; a part of init
+ * process. */
 void
 ngx_http_osb_meters_init_process(ngx_http_osb_zone_t *zone, ngx_log_t *log);
 
@@ -54,4 +56,9 @@ void
 ngx_http_osb_meters_sum(ngx_http_osb_zone_t *zone, ngx_http_osb_meters_t *sum);
 
 
-#endif /* _NGX_HTTP_OSB_STATUS_METERS_H_INCLUDED_ */
+/* status/status.c: opensandbox_status */
+ngx_int_t
+ngx_http_osb_status_handler(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_OSB_STATUS_STATUS_H_INCLUDED_ */
