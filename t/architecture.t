@@ -39,10 +39,11 @@ for my $top (map { basename($_) } grep { -d } glob "$root/*") {
 is_deeply([sort @drawn], [sort @there],
     'the folders in the drawing are those of the tree');
 
-# `folder/file.c`, with the program's folder or below one of them
+# `folder/file.c`, with the program's folder or below one of them; and the files
+# of worked examples
 my @lost = grep {
 	my $name = $_;
 	!grep { -e "$root/$_$name" } '', 'ngx_opensandbox_module/', 'egress-sidecar/',
 	    'common/';
-} $page =~ m{`([\w/.-]+\.(?:[ch]|t|pm))`}g;
+} $page =~ m{(?:`|^\+\+\+ b/)([\w/.-]+\.(?:[ch]|t|pm))(?:`|$)}mg;
 is("@lost", '', 'every file that the page names is there');
