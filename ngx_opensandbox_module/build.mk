@@ -8,7 +8,7 @@ MODULE       := $(B)/ngx_http_opensandbox_module.so
 MODULE_DIR   := ngx_opensandbox_module
 MODULE_SRC   := $(sort $(wildcard $(MODULE_DIR)/*.c $(MODULE_DIR)/*/*.c))
 MODULE_DEPS  := $(MODULE_SRC) $(wildcard $(MODULE_DIR)/*.h $(MODULE_DIR)/*/*.h) \
-    $(MODULE_DIR)/symbols.map $(wildcard common/policy/*.[ch])
+    $(MODULE_DIR)/symbols.map common/version.h $(wildcard common/policy/*.[ch])
 NGINX_BIN    := $(NGINX)/usr/sbin/nginx
 NGINX_SRC    := $(NGINX)/usr/share/nginx/src
 NGINX_TREE   := $(B)/nginx

@@ -10,6 +10,7 @@
 #include "route/request.h"
 #include "status/status.h"
 #include "state/state.h"
+#include "version.h"
 
 
 static ngx_int_t
@@ -223,6 +224,11 @@ ngx_http_osb_init_module(ngx_cycle_t *cycle)
         ngx_http_cycle_get_module_main_conf(cycle, ngx_http_opensandbox_module);
 
     first = ngx_is_init_cycle(cycle->old_cycle);
+
+    if (first && !ngx_test_config) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "opensandbox " OPENSANDBOX_VERSION);
+    }
 
     if (omcf == NULL || omcf->zone == NULL) {
         ngx_http_osb_memory_confirm(NULL, first);

@@ -41,7 +41,7 @@ sub here
 }
 
 my $n = 0;
-for my $page (qw(ingress applications)) {
+for my $page (qw(ingress access api applications)) {
 	my $text = read_file(root() . "/docs/$page.md");
 	while ($text =~ /^```nginx\n(.*?)^```$/msg) {
 		my $block = here($1);
@@ -57,14 +57,14 @@ cmp_ok($n, '>', 8, 'there are pieces');
 
 # Headings as GitHub makes them anchors
 my %anchor;
-for my $page (glob root() . '/docs/*.md ' . root() . '/README.md') {
+for my $page (glob root() . '/docs/*.md ' . root() . '/*.md') {
 	my ($name) = $page =~ m{([^/]+)$};
 	$anchor{$name}{ lc($_) =~ s/[^\w\- ]//gr =~ s/ /-/gr } = 1
 	    for read_file($page) =~ /^#+ (.*)$/mg;
 }
 my @lost;
 for my $page (sort keys %anchor) {
-	my $path = $page eq 'README.md' ? root() . "/$page" : root() . "/docs/$page";
+	my $path = -e root() . "/$page" ? root() . "/$page" : root() . "/docs/$page";
 	for my $link (read_file($path) =~ /\]\(([^)\s]+)\)/g) {
 		next if $link =~ /^https?:/;
 		my ($file, $at) = $link =~ /^([^#]*)(?:#(.*))?$/;

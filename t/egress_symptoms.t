@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The README's troubleshooting: each symptom is brought about, and the command
+# docs/troubleshooting.md: each symptom is brought about, and the command
 # beside it, taken from the table, says what the table promises.
 
 use strict;
@@ -15,7 +15,7 @@ use World;
 my $dir = scratch();
 my $program = build_dir() . '/egress-sidecar';
 my $socket = "$dir/agent/egress.sock";
-my ($table) = read_file(root() . '/README.md')
+my ($table) = read_file(root() . '/docs/troubleshooting.md')
     =~ /^\| what you see \| command \| what it says \|\n\|---\|---\|---\|\n((?:\|.*\n)+)/m;
 my @commands = map { s/\\\|/|/gr }
     map { (split /(?<!\\)\|/)[2] =~ /`(.+)`/ ? $1 : () } split /\n/, $table;

@@ -201,7 +201,7 @@ is($answer->{headers}{'content-type'}[0], 'text/plain; version=0.0.4',
     'a Prometheus server gets its own form');
 my %types = $answer->{body} =~ /^# TYPE (\S+) (\S+)$/mg;
 my @strange = grep {
-	!/^(opensandbox_\w+)(?:\{\w+="\w+"(?:,\w+="\w+")*\})? \d+$/
+	!/^(opensandbox_\w+)(?:\{\w+="[\w.]+"(?:,\w+="\w+")*\})? \d+$/
 	    || !$types{$1}
 	    || ($types{$1} eq 'counter') != ($1 =~ /_total$/ ? 1 : 0)
 } grep { !/^# (?:HELP|TYPE) / } split /\n/, $answer->{body};

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The README's configuration is one that nginx takes; its table of options is
-# the program's, those of directives and answers are the module's; every worked
-# example of docs/policy.md is answered as shown.
+# The README's configuration, and docs/ingress.md's, are ones that nginx takes;
+# docs/options.md's table is the program's, those of docs/directives.md and of
+# answers are the module's; every worked example of docs/policy.md is answered as
+# shown. The README fits a few screens.
 
 use strict;
 use warnings;
@@ -16,30 +17,49 @@ my $readme = read_file(root() . '/README.md');
 my $dir = scratch();
 my $root = root();
 
+cmp_ok(($readme =~ tr/\n//), '<', 200, 'the README has less than 200 lines');
+my $directives = read_file("$root/docs/directives.md");
+my $options = read_file("$root/docs/options.md");
+my $ingress = read_file("$root/docs/ingress.md");
+
+# nginx's word on a whole configuration
+sub nginx_takes
+{
+	my ($whole) = @_;
+	my $module = build_dir() . '/ngx_http_opensandbox_module.so';
+	$whole =~ s{modules/ngx_http_opensandbox_module\.so}{$module};
+	$whole =~ s{(?:/etc/nginx|/usr/share/opensandbox/conf/nginx)/(opensandbox-\w+\.conf)}{$root/conf/nginx/$1}g;
+	$whole =~ s{/etc/nginx/opensandbox\.d}{$dir/opensandbox.d};
+	$whole =~ s{/var/lib/nginx}{$dir};
+	write_file("$dir/nginx.conf", "pid $dir/nginx.pid;\nerror_log $dir/error.log;\n"
+		. $whole);
+	my $env = nginx_env();
+	local @ENV{ keys %$env } = values %$env;
+	return capture(Ingress::nginx_binary(), '-e', "$dir/error.log", '-p', $dir,
+	    '-t', '-c', "$dir/nginx.conf");
+}
+
 my ($whole, @rest) = $readme =~ /```nginx\n(.*?)```/gs;
+push @rest, read_file("$root/docs/egress.md") =~ /```nginx\n(.*?)```/gs;
 ok($whole, 'the README shows a whole gateway');
 mkdir "$dir/opensandbox.d";
 s{/etc/nginx/policies}{$root/conf/policies}g for @rest;
+like("@rest", qr/opensandbox_policy/, 'docs/egress.md shows a policy');
 write_file("$dir/opensandbox.d/all.conf", join "\n", @rest);
-my $module = build_dir() . '/ngx_http_opensandbox_module.so';
-$whole =~ s{modules/ngx_http_opensandbox_module\.so}{$module};
-$whole =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$root/conf/nginx/$1}g;
-$whole =~ s{/etc/nginx/opensandbox\.d}{$dir/opensandbox.d};
-write_file("$dir/nginx.conf", "pid $dir/nginx.pid;\nerror_log $dir/error.log;\n"
-	. $whole);
-my ($status, $out) = do {
-	my $env = nginx_env();
-	local @ENV{ keys %$env } = values %$env;
-	capture(Ingress::nginx_binary(), '-e', "$dir/error.log", '-p', $dir, '-t',
-	    '-c', "$dir/nginx.conf");
-};
+my ($status, $out) = nginx_takes($whole);
 is($status, 0, 'nginx takes it, with the sandboxes and policies shown')
     or diag $out;
+my @gateways = grep { /^load_module/ } $ingress =~ /```nginx\n(.*?)```/gs;
+is(scalar @gateways, 2, 'docs/ingress.md shows two more');
+for (@gateways) {
+	($status, $out) = nginx_takes($_);
+	is($status, 0, '  nginx takes it, too') or diag $out;
+}
 
 my (undef, $help) = capture(build_dir() . '/egress-sidecar', '--help');
 my %said = map { $_ => 1 } $help =~ /^  --(\S+)/mg;
 delete @said{qw(help version)};
-my %shown = map { $_ => 1 } $readme =~ /^\| `--([a-z0-9-]+)/mg;
+my %shown = map { $_ => 1 } $options =~ /^\| `--([a-z0-9-]+)/mg;
 is_deeply([sort keys %shown], [sort keys %said],
     'every option is in its table, and no other');
 my @wrong;
@@ -50,12 +70,11 @@ while ($help =~ /^  (--\S+(?: \S+)?)\n((?:      .*\n)+)/mg) {
 	$text = join ' ', split ' ', $text;
 	s/\|/\\|/g for $option, $text;
 	push @wrong, $option
-	    if index($readme, "| `$option` | $variable | $text |\n") < 0;
+	    if index($options, "| `$option` | $variable | $text |\n") < 0;
 }
 is("@wrong", '', 'with its argument, variable, meaning and default');
 
 # The module's tables, against those that a user reads.
-my $docs = read_file("$root/docs/ingress.md");
 my $source = join '', map { read_file($_) }
     glob "$root/ngx_opensandbox_module/{,*/}*.c";
 my %contexts = (NGX_HTTP_MAIN_CONF => 'http', NGX_HTTP_SRV_CONF => 'server',
@@ -66,36 +85,36 @@ while ($source =~ /\{\s*ngx_string\("(opensandbox\w*)"\),\s*((?:NGX_\w+[\s|]*)+)
 	push @declared, "$name: " . join ', ', map { $contexts{$_} // () }
 	    $flags =~ /\w+/g;
 }
-while ($readme =~ /^\| `(opensandbox\w*)[^`]*` \| ([^|]*) \| ([^|]*) \|\s*(.*?) \|$/mg) {
+while ($directives =~ /^\| `(opensandbox\w*)[^`]*` \| ([^|]*) \| ([^|]*) \|\s*(.*?) \|$/mg) {
 	push @documented, "$1: $2";
 	push @bare, $1 unless length $3 && length $4;
 }
 is_deeply([sort @documented], [sort @declared],
     'every directive is documented with its contexts, and no other');
 is("@bare", '', 'each with a default and a meaning');
-my ($inside) = $readme =~ /^Inside of `opensandbox_sandbox`:(.*?)\n\n/ms;
+my ($inside) = $directives =~ /^Inside of `opensandbox_sandbox`:(.*?)\n\n/ms;
 my ($lines) = $source =~ /ngx_http_osb_lines\[\] = \{(.*?)\};/s;
 is_deeply([sort $inside =~ /`(\w+)/g], [sort 'include', $lines =~ /\{"(\w+)"/g],
     'so is what a sandbox block holds');
 my ($vars) = $source =~ /ngx_http_osb_vars\[\] = \{(.*?)\};/s;
-my ($listed) = $readme =~ /^Variables:(.*?)\n\n/ms;
+my ($listed) = $directives =~ /^Variables:(.*?)(?:\n\n|\z)/ms;
 is_deeply([sort $listed =~ /`\$(\w+)`/g], [sort $vars =~ /ngx_string\("(\w+)"\)/g],
     'every variable');
 my ($answers) = $source =~ /ngx_http_osb_answers\[\] = \{(.*?)\n\};/s;
 my %told = $answers =~ /\{ngx_string\("(\w+)"\), (\d+),/g;
 delete $told{ok};
 my %status;
-while ($docs =~ /^\| (\d{3}) \| ((?:`\w+`(?:, )?)+) \|/mg) {
+while ($ingress =~ /^\| (\d{3}) \| ((?:`\w+`(?:, )?)+) \|/mg) {
 	my ($code, $names) = ($1, $2);
 	$status{$_} = $code for $names =~ /`(\w+)`/g;
 }
 is_deeply(\%status, \%told, 'and every answer with its status');
 
-my ($policy) = $readme =~ /```json\n(.*?)```/s;
+my ($policy) = read_file("$root/docs/policy.md") =~ /```json\n(.*?)```/s;
 write_file("$dir/policy.json", $policy);
 ($status, $out) = capture(build_dir() . '/egress-sidecar', 'check',
     "$dir/policy.json", '--query', 'www.example.com');
-is($status, 0, 'its policy is one') or diag $out;
+is($status, 0, 'the first policy of docs/policy.md is one') or diag $out;
 like($out, qr/allow/, 'that decides as it says');
 
 # Each example: a policy, files that go with it, and a console. A paragraph's
@@ -122,4 +141,4 @@ for (read_file(root() . '/docs/policy.md') =~ /^```(\S+\n.*?)^```$/msg) {
 }
 cmp_ok($n, '>', 7, 'docs/policy.md has examples');
 
-done_testing(30);
+done_testing(33);

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every command of the README works, in the order that it has, as it stands
-# there: in a root of its own (an overlay of this one, without nginx's folder of
+# Every command of the README, and of the pages of docs/ that go on from it,
+# works, in the order that it has, as it stands there: in a root of its own (an overlay of this one, without nginx's folder of
 # modules) and namespaces of its own.
 
 use strict;
@@ -17,9 +17,13 @@ plan skip_all => 'the README is about the nginx of the system' if $ENV{NGINX};
 plan skip_all => 'a sanitized module needs its runtime loaded first'
     if build_dir() =~ m{/san\b};
 
-my $readme = read_file(root() . '/README.md');
+my @pages = map { read_file(root() . "/$_") } qw(README.md docs/access.md
+    docs/egress.md docs/learning.md);
+my $readme = join "\n", @pages;
 my $dir = scratch();
-my ($gateway, @records) = $readme =~ /```nginx\n(.*?)```/gs;
+# Records and policies; other pieces of configuration are t/docs_nginx.t's.
+my ($gateway, @records) = grep { /^(?:load_module|opensandbox_(?:sandbox|policy)\b)/ }
+    $readme =~ /```nginx\n(.*?)```/gs;
 
 # A block's commands, each with its continuation lines, without comments.
 my @commands;
@@ -78,11 +82,11 @@ for my $command (@commands) {
 	} elsif ($command =~ m{--agent$}) {
 		$script .= "serve '$say' 'curl --unix-socket /run/opensandbox/egress.sock "
 		    . "http://agent/healthz'; said '$say'\n";
-	} elsif ($command =~ m{egress-sidecar\b}) {
-		$join = $say if $command =~ /--netns/ && !$join;
+	} elsif ($command =~ m{egress-sidecar\b} && $command !~ /^make/) {
 		my ($run, $up) = $command =~ /--netns/ ? ($say, $health)
 		    : ("ip netns exec sandbox1 env $say", $inside);
 		$run = "env $run" if $run =~ /^OPENSANDBOX/;
+		$join = $run if $command =~ /--netns/ && !$join;
 		$script .= "serve '$run' '$up'; said '$say'\n";
 	} elsif ($command eq 'nginx -s reload') {
 		$script .= "old=\$(pgrep -o -f 'nginx: worker'); $command; said '$say'\n"

@@ -3,6 +3,7 @@
 
 #include "life/settings.h"
 #include "meters.h"
+#include "version.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,6 +84,16 @@ static void put_head(FILE *f, const char *name, const char *type,
 		     const char *help)
 {
 	fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A gauge that is 1, whose label is what it tells. */
+static void put_build(FILE *f, const char *label_text)
+{
+	put_head(f, "egress_build_info", "gauge", "The version that runs.");
+	fprintf(f,
+		"egress_build_info{%s%sversion=\"" OPENSANDBOX_VERSION
+		"\"} 1\n",
+		label_text, label_text[0] ? "," : "");
 }
 
 static void put_name(FILE *f, const char *name, const char *label_text)
@@ -242,6 +253,7 @@ static char *page(const struct sample *samples, size_t n,
 	put_query_times(f, samples, n);
 	for (const struct meter *m = sandbox_meters; m->name; m++)
 		put_meter(f, m, samples, n);
+	put_build(f, process_labels);
 	put_process(f, process_labels);
 	whole = put_outlets(f, outlets, settings);
 	if (fclose(f) == 0 && whole)

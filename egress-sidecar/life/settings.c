@@ -2,6 +2,7 @@
 #include "settings.h"
 
 #include "options.h"
+#include "version.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -179,7 +180,7 @@ static int read_arguments(struct settings *s, int argc, char **argv)
 			return 1;
 		}
 		if (c == OPTION_VERSION) {
-			puts("egress-sidecar " EGRESS_VERSION);
+			puts("egress-sidecar " OPENSANDBOX_VERSION);
 			return 1;
 		}
 		if (c == '?' || c == ':') {

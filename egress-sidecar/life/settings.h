@@ -13,10 +13,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#ifndef EGRESS_VERSION
-#define EGRESS_VERSION "0.1.0"
-#endif
-
 enum run_mode {
 	RUN_SIDECAR, /* in the sandbox's own namespace */
 	RUN_JOIN,    /* --netns, --pid */

@@ -4,6 +4,7 @@
 #include "http/fetch.h"
 #include "life/settings.h"
 #include "log/log.h"
+#include "version.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -238,8 +239,9 @@ static const char *resource_read(struct otlp *o)
 	const char *name = variable("OTEL_SERVICE_NAME", NULL);
 
 	o->resource = json_object();
-	json_object_set_new(o->resource, "service.name",
-			    json_string("opensandbox-egress-" EGRESS_VERSION));
+	json_object_set_new(
+		o->resource, "service.name",
+		json_string("opensandbox-egress-" OPENSANDBOX_VERSION));
 	if (attributes && otlp_pairs(o->resource, attributes))
 		return "OTEL_RESOURCE_ATTRIBUTES: expected key=value pairs";
 	if (name)

@@ -2,6 +2,7 @@
 
 #include "status.h"
 #include "api/api.h"
+#include "version.h"
 
 
 /* what one answer tells */
@@ -202,7 +203,8 @@ ngx_http_osb_status_json(u_char *p, u_char *last, ngx_http_osb_status_t *status)
     ngx_http_osb_mode_t *mode;
 
     p = ngx_slprintf(p, last,
-                     "{\"sandboxes\":{\"total\":%ui,\"ready\":%ui,"
+                     "{\"version\":\"" OPENSANDBOX_VERSION "\","
+                     "\"sandboxes\":{\"total\":%ui,\"ready\":%ui,"
                      "\"notReady\":%ui},"
                      "\"declared\":{\"waiting\":%ui},\"requests\":{",
                      status->records, status->ready,
@@ -262,6 +264,12 @@ ngx_http_osb_status_prometheus(u_char *p, u_char *last,
 {
     ngx_uint_t           i, n;
     ngx_http_osb_mode_t *mode;
+
+    p = ngx_http_osb_status_metric(p, last, "build_info", "gauge",
+                                   "The module's version.");
+    p = ngx_slprintf(p, last,
+                     "opensandbox_build_info{version=\"" OPENSANDBOX_VERSION
+                     "\"} 1\n");
 
     p = ngx_http_osb_status_metric(p, last, "sandboxes", "gauge",
                                    "Sandboxes with a record.");
