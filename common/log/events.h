@@ -1,39 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The families of events that log lines belong to: one row each.
+ * The families of events that log lines belong to, one row each.
  */
 #ifndef EGRESS_LOG_EVENTS_H
 #define EGRESS_LOG_EVENTS_H
 
 #include "log.h"
 
-/* Name here, name in the log, level of its lines where nothing makes them
- * worse or milder. */
-#define LOG_EVENTS(ROW)                                        \
-	ROW(LOADED, "egress.loaded", LOG_INFO)                 \
-	ROW(UPDATED, "egress.updated", LOG_INFO)               \
-	ROW(UPDATE_FAILED, "egress.update_failed", LOG_ERROR)  \
-	ROW(RULES_LOST, "egress.rules_lost", LOG_ERROR)        \
-	ROW(RULES_RESTORED, "egress.rules_restored", LOG_WARN) \
-	ROW(OUTBOUND, "egress.outbound", LOG_INFO)             \
-	ROW(DENIED, "egress.denied", LOG_INFO)                 \
-	ROW(DNS_LIMIT, "egress.dns_limit", LOG_WARN)
-
-enum event {
-#define LOG_EVENT_ID(id, name, level) EVENT_##id,
-	LOG_EVENTS(LOG_EVENT_ID)
-#undef LOG_EVENT_ID
-};
-
-struct event_row {
+struct event {
 	const char *name;
-	enum log_level level;
+	enum log_level level; /* of its lines, where nothing makes them worse
+				 or milder */
 };
-extern const struct event_row log_events[];
 
-#define EVENT_NAME(id) (log_events[EVENT_##id].name)
+static const struct event event_loaded = {"egress.loaded", LOG_INFO};
+static const struct event event_updated = {"egress.updated", LOG_INFO};
+static const struct event event_update_failed = {"egress.update_failed",
+						 LOG_ERROR};
+static const struct event event_rules_lost = {"egress.rules_lost", LOG_ERROR};
+static const struct event event_rules_restored = {"egress.rules_restored",
+						  LOG_WARN};
+static const struct event event_outbound = {"egress.outbound", LOG_INFO};
+static const struct event event_denied = {"egress.denied", LOG_INFO};
+static const struct event event_dns_limit = {"egress.dns_limit", LOG_WARN};
 
 /* The first two arguments of log_event(). */
-#define EVENT(id) log_events[EVENT_##id].level, EVENT_NAME(id)
+#define EVENT(event) (event).level, (event).name
 
 #endif

@@ -52,7 +52,7 @@ static void reply_unread(struct reply *reply, const struct sandbox *sandbox,
 			 const char *what, int err,
 			 const struct policy_error *fault)
 {
-	log_event(LOG_WARN, EVENT_NAME(UPDATE_FAILED), "policy refused",
+	log_event(LOG_WARN, event_update_failed.name, "policy refused",
 		  "serror", fault->message[0] ? fault->message : strerror(-err),
 		  "ssandbox_id",
 		  sandbox_id(sandbox)[0] ? sandbox_id(sandbox) : NULL, NULL);

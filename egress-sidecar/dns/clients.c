@@ -259,7 +259,8 @@ static void make_room(struct front *front)
 			oldest = c;
 		}
 	}
-	client_close(oldest);
+	if (oldest)
+		client_close(oldest);
 }
 
 /* Take the connection; its handles live from here on. */

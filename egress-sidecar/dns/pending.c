@@ -197,7 +197,7 @@ static bool over_limit(struct front *front, const struct question *q,
 		return false;
 	n = limit_report(&front->limit, now);
 	if (n)
-		log_event(EVENT(DNS_LIMIT),
+		log_event(EVENT(event_dns_limit),
 			  "too many new names a second below a wildcard",
 			  "starget", decision->rule->target, "irefused",
 			  (long long)n, NULL);

@@ -143,6 +143,10 @@ struct front {
 
 /* Each of the files below calls those after it, none those before. */
 
+/* flush.c: the end of the loop's iteration */
+
+void flush_open(struct front *front);
+
 /* clients.c: TCP (RFC 7766) */
 
 /* Listen on a bound socket. 0 or -errno. */
@@ -154,11 +158,7 @@ void client_send(struct tcp_client *client, uint8_t *bytes, size_t len);
 /* It has one question less under way: make use of the room. */
 void client_answered(struct tcp_client *client);
 
-/* flush.c: the end of the loop's iteration */
-
-void flush_open(struct front *front);
-
-/* judge.c */
+/* judge.c: a question arrives */
 
 /*
  * A question arrived. Returns the bytes of a refusal to be sent at once, which
@@ -183,7 +183,7 @@ void pending_refresh(struct front *front, const struct question *q,
 /* Forget all that is under way. */
 void pending_end_all(struct front *front);
 
-/* admit.c */
+/* admit.c: answers to allowed questions */
 
 enum answer_path {
 	PATH_FRESH,
@@ -198,7 +198,7 @@ void admit_answer(struct front *front, struct query *query,
 		  enum answer_path path, const struct policy *policy,
 		  const struct name_match *match);
 
-/* reply.c */
+/* reply.c: replies without an answer; the queue of all */
 
 /* Text made of pieces; what does not fit is left out. */
 struct reply_text {

@@ -251,10 +251,10 @@ static int take_event(struct traffic *t, const json_t *line, const char *event)
 	const char *direction = text_of(line, "direction");
 
 	t->suppressed += (uint64_t)json_integer_value(held);
-	t->loaded |= strcmp(event, EVENT_NAME(LOADED)) == 0;
-	if (strcmp(event, EVENT_NAME(OUTBOUND)) == 0)
+	t->loaded |= strcmp(event, event_loaded.name) == 0;
+	if (strcmp(event, event_outbound.name) == 0)
 		return host ? take_lookup(t, line, host) : 0;
-	if (strcmp(event, EVENT_NAME(DENIED)) != 0)
+	if (strcmp(event, event_denied.name) != 0)
 		return 0;
 	if (!ip)
 		return host ? take_lookup(t, line, host) : 0;

@@ -90,8 +90,9 @@ static void always_reload(void *arg)
 		always_load(&always, w->service->settings->always_dir, &fault);
 
 	if (err) {
-		log_event(EVENT(UPDATE_FAILED), "always-files not read again",
-			  "serror", fault.message, NULL);
+		log_event(EVENT(event_update_failed),
+			  "always-files not read again", "serror",
+			  fault.message, NULL);
 		return;
 	}
 	if (always_put(w, always)) {

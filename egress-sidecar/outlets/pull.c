@@ -103,7 +103,7 @@ static void refused(struct pull *p, const struct fetch_result *result,
 
 	p->outlet.counts.failed++;
 	if (h != p->refused)
-		log_event(EVENT(UPDATE_FAILED),
+		log_event(EVENT(event_update_failed),
 			  "policy URL gave no policy; the last one stays",
 			  "surl", p->url, "serror", message, "setag",
 			  result->etag, "ssandbox_id", sandbox_id(p->sandbox),

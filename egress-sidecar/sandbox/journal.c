@@ -123,8 +123,9 @@ void journal_denied_name(struct journal *j, const struct domain_name *name,
 	if (!budget_take(j, &j->names, LOG_INFO))
 		return;
 	held = budget_suppressed(&j->names);
-	log_event(EVENT(DENIED), "name denied", "ssandbox_id", j->sandbox_id,
-		  "starget.host", domain_name_to_text(name, text), "srule",
+	log_event(EVENT(event_denied), "name denied", "ssandbox_id",
+		  j->sandbox_id, "starget.host",
+		  domain_name_to_text(name, text), "srule",
 		  decision->rule ? decision->rule->target : NULL, "ssource",
 		  decision->source, "speer", peer_text(peer, from),
 		  "jsuppressed", held, NULL);
@@ -144,7 +145,7 @@ void journal_denied_packet(struct journal *j,
 	held = budget_suppressed(&j->packets);
 	if (packet->destination_port)
 		port = json_integer(packet->destination_port);
-	log_event(EVENT(DENIED),
+	log_event(EVENT(event_denied),
 		  packet->audit     ? "packet would be refused"
 		  : packet->inbound ? "inbound packet refused"
 				    : "packet refused",
@@ -174,7 +175,7 @@ void journal_answered(struct journal *j, const struct domain_name *name,
 	held = budget_suppressed(&j->answers);
 	ips = address_list(admitted, n_admitted);
 	cut = address_list(refused, n_refused);
-	log_event(level, EVENT_NAME(OUTBOUND),
+	log_event(level, event_outbound.name,
 		  error       ? "name not resolved"
 		  : n_refused ? "name resolved, addresses refused"
 			      : "name resolved",
@@ -194,7 +195,7 @@ void journal_kernel_failure(struct journal *j, int err)
 	if (!budget_take(j, &j->kernel, LOG_ERROR))
 		return;
 	held = budget_suppressed(&j->kernel);
-	log_event(EVENT(UPDATE_FAILED),
+	log_event(EVENT(event_update_failed),
 		  "learned addresses refused by the kernel; answers withheld",
 		  "ssandbox_id", j->sandbox_id, "serror", strerror(-err),
 		  "jsuppressed", held, NULL);
@@ -208,7 +209,7 @@ void journal_lost(struct journal *j, const char *what)
 	if (!budget_take(j, &j->lost, LOG_ERROR))
 		return;
 	held = budget_suppressed(&j->lost);
-	log_event(EVENT(RULES_LOST),
+	log_event(EVENT(event_rules_lost),
 		  "another process changed the rules in the kernel",
 		  "ssandbox_id", j->sandbox_id, "serror", what, "jsuppressed",
 		  held, NULL);
@@ -222,7 +223,7 @@ void journal_restored(struct journal *j)
 	if (!budget_take(j, &j->lost, LOG_WARN))
 		return;
 	held = budget_suppressed(&j->lost);
-	log_event(EVENT(RULES_RESTORED), "the rules are in force again",
+	log_event(EVENT(event_rules_restored), "the rules are in force again",
 		  "ssandbox_id", j->sandbox_id, "jsuppressed", held, NULL);
 	json_decref(held);
 }

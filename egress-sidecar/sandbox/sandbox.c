@@ -117,7 +117,7 @@ int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
 		sandbox_close(s, false);
 		return err;
 	}
-	journal_policy(&s->journal, EVENT_NAME(LOADED), s->policy, NULL);
+	journal_policy(&s->journal, event_loaded.name, s->policy, NULL);
 	*out = s;
 	return 0;
 }
@@ -240,13 +240,13 @@ static int sandbox_put(struct sandbox *s, const struct rules *rules,
 	if (err) {
 		policy_unref(policy);
 		s->counts.policy_update_failures++;
-		journal_policy(&s->journal, EVENT_NAME(UPDATE_FAILED),
-			       s->policy, message);
+		journal_policy(&s->journal, event_update_failed.name, s->policy,
+			       message);
 		return err;
 	}
 	sandbox_swap(s, policy);
 	s->always = always;
-	journal_policy(&s->journal, EVENT_NAME(UPDATED), s->policy, NULL);
+	journal_policy(&s->journal, event_updated.name, s->policy, NULL);
 	return 0;
 }
 
