@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "node.h"
+#include "inner.h"
 
 
 /*
@@ -130,7 +130,7 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
     ngx_http_osb_registry_unlock(zone);
 
     if (node) {
-        ngx_http_osb_registry_free(zone, node);
+        ngx_http_osb_node_release(zone, node);
         return NGX_ERROR;
     }
 
@@ -148,7 +148,7 @@ ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
 
     rc = NGX_BUSY;
 
-    if (!ngx_http_osb_registry_moved(batch->zone)) {
+    if (!ngx_http_osb_memory_superseded(batch->zone->memory)) {
         open = ngx_http_osb_batch_at(batch->zone, batch->link);
         open->committed = 1;
         rc = NGX_OK;
@@ -186,7 +186,7 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
         return NGX_OK;
     }
 
-    ngx_http_osb_registry_begin(zone);
+    ngx_http_osb_journal_begin(zone);
 
     for (i = 0; i < NGX_HTTP_OSB_BATCH_STEP; i++) {
         node = ngx_http_osb_batch_next(zone, open);
@@ -197,7 +197,7 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
         ngx_http_osb_node_read(zone->shared, node, &copy.record,
                                node->record.size);
 
-        old = ngx_http_osb_registry_publish(zone->shared, node, &copy.record);
+        old = ngx_http_osb_table_publish(zone->shared, node, &copy.record);
 
         ngx_memory_barrier();
 
@@ -209,14 +209,14 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
         }
     }
 
-    ngx_http_osb_registry_end(zone);
+    ngx_http_osb_journal_end(zone);
 
     ngx_http_osb_registry_unlock(zone);
 
     *replaced += n;
 
     while (n) {
-        ngx_http_osb_registry_free(zone, stale[--n]);
+        ngx_http_osb_node_release(zone, stale[--n]);
     }
 
     return node ? NGX_AGAIN : NGX_OK;
@@ -353,7 +353,7 @@ ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
 
         id = ngx_http_osb_node_id(zone->shared, node, &buf);
 
-        if (*ngx_http_osb_registry_find(zone->shared, &id, node->hash) ==
+        if (*ngx_http_osb_table_find(zone->shared, &id, node->hash) ==
             ngx_http_osb_node_link(zone->shared, node))
         {
             sheet = ngx_http_osb_batch_at(zone, open->first);

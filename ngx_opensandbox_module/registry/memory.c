@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "status/status.h"
-#include "node.h"
+#include "inner.h"
 
 #include <dirent.h>
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "node.h"
+#include "inner.h"
 
 
 /*
@@ -221,6 +221,15 @@ ngx_http_osb_node_free(ngx_http_osb_zone_t *zone, ngx_http_osb_node_t *node)
 
         piece = ngx_http_osb_node_at(zone->shared, next);
     }
+}
+
+
+void
+ngx_http_osb_node_release(ngx_http_osb_zone_t *zone, ngx_http_osb_node_t *node)
+{
+    ngx_http_osb_registry_lock(zone);
+    ngx_http_osb_node_free(zone, node);
+    ngx_http_osb_registry_unlock(zone);
 }
 
 
