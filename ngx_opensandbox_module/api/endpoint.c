@@ -2,7 +2,6 @@
 
 #include "inner.h"
 #include "access/access.h"
-#include "record/headers.h"
 
 
 typedef struct {

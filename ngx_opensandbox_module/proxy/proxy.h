@@ -5,7 +5,6 @@
 
 
 #include "answer/answer.h"
-#include "record/place.h"
 #include "route/request.h"
 
 

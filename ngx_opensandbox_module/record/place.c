@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "place.h"
-#include "route/route.h"
+#include "inner.h"
 
 
 static ngx_inline u_char *

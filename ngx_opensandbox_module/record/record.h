@@ -22,14 +22,20 @@
 #define NGX_HTTP_OSB_RECORD_MAX \
     (NGX_HTTP_OSB_RECORD_SIZE + NGX_HTTP_OSB_POLICY_SIZE)
 
+/* the largest address, IPv6 */
+#define NGX_HTTP_OSB_ADDR_LEN 16
+
+/* bytes of a time as text */
+#define NGX_HTTP_OSB_TIME_LEN 20
+
 /* connect(2) wants path and generation within sun_path */
 #define NGX_HTTP_OSB_UNIX_LEN 96
 
 /* the end of a sandbox that has none */
 #define NGX_HTTP_OSB_NEVER INT64_MAX
 
+/* for record_json() and record_text() */
 #define NGX_HTTP_OSB_SHOW_SECRETS 1
-#define NGX_HTTP_OSB_NO_POLICY    2
 
 
 typedef enum {
@@ -99,7 +105,7 @@ typedef struct {
     ngx_http_osb_text_t  id;
     ngx_http_osb_text_t  token;
     ngx_http_osb_text_t  host;
-    ngx_http_osb_text_t  headers; /* JSON, see record/headers.h */
+    ngx_http_osb_text_t  headers; /* JSON, see record/headers.c */
     ngx_http_osb_place_t endpoint;
 } ngx_http_osb_record_t;
 
@@ -130,21 +136,6 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
 ngx_str_t
 ngx_http_osb_policy_of(ngx_http_osb_record_t *record);
 
-/* The record with another policy, in the pool; NULL if memory is short. */
-ngx_http_osb_record_t *
-ngx_http_osb_record_policy(ngx_pool_t *pool, ngx_http_osb_record_t *record,
-                           ngx_str_t *policy);
-
-/*
- * A policy's document as compact JSON text, in the pool; rules is the sidecar's
- * own struct.  NGX_DECLINED if it is larger than a record can hold.
- */
-struct rules;
-
-ngx_int_t
-ngx_http_osb_policy_text(ngx_pool_t *pool, const struct rules *rules,
-                         ngx_str_t *text);
-
 /* The record as a new JSON object, for the caller to release; or NULL. */
 json_t *
 ngx_http_osb_record_json(ngx_http_osb_record_t *record, ngx_uint_t flags);
@@ -156,10 +147,6 @@ ngx_http_osb_record_json(ngx_http_osb_record_t *record, ngx_uint_t flags);
 char *
 ngx_http_osb_record_text(ngx_http_osb_record_t *record, ngx_uint_t flags,
                          size_t *len);
-
-/* One of a record's strings, in the record's own memory. */
-ngx_str_t
-ngx_http_osb_text(ngx_http_osb_record_t *record, ngx_http_osb_text_t *text);
 
 /*
  * The place of a port; NULL if the port is not exposed, or a port map leaves
@@ -184,11 +171,46 @@ ngx_uint_t
 ngx_http_osb_record_revokes(ngx_http_osb_record_t *old,
                             ngx_http_osb_record_t *record);
 
+/*
+ * Writes an address as a record has it, with the port if it is not 0.  Returns
+ * the end; the buffer has room for the text and 64 bytes more, an IPv4 address
+ * and its port take 21 at most.
+ */
+u_char *
+ngx_http_osb_place_print(u_char *buf, ngx_http_osb_place_t *place,
+                         ngx_str_t *text, ngx_uint_t port);
+
+/*
+ * Writes unix seconds as a time of RFC 3339 in UTC.  Returns the end; the
+ * buffer has room for NGX_HTTP_OSB_TIME_LEN bytes, for years up to 9999.
+ */
+u_char *
+ngx_http_osb_time_print(u_char *buf, int64_t seconds);
+
+/* Adds the "endpointHeaders" of a port to the object; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_osb_headers_add(ngx_http_osb_record_t *record, ngx_uint_t port,
+                         json_t *headers);
+
 /* Writes "what" on the field into the fault. */
 void
 ngx_http_osb_fault(ngx_http_osb_fault_t *fault, const char *field,
                    const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+
+/* One of a record's strings, in the record's own memory. */
+
+static ngx_inline ngx_str_t
+ngx_http_osb_text(ngx_http_osb_record_t *record, ngx_http_osb_text_t *text)
+{
+    ngx_str_t value;
+
+    value.data = (u_char *) record + text->offset;
+    value.len = text->len;
+
+    return value;
+}
 
 
 #endif /* _NGX_HTTP_OSB_RECORD_RECORD_H_INCLUDED_ */

@@ -4,10 +4,11 @@
  * read fits where it is copied to, and is shown as JSON that reads as the same
  * record again; what is not read names the fault in one line.
  *
- * Counted: ngx_opensandbox_module/ngx_http_osb_record.c
- * Counted: ngx_opensandbox_module/ngx_http_osb_parse.c
- * Counted: ngx_opensandbox_module/ngx_http_osb_place.c
- * Counted: ngx_opensandbox_module/ngx_http_osb_time.c
+ * Counted: ngx_opensandbox_module/record/record.c
+ * Counted: ngx_opensandbox_module/record/fields.c
+ * Counted: ngx_opensandbox_module/record/ports.c
+ * Counted: ngx_opensandbox_module/record/place.c
+ * Counted: ngx_opensandbox_module/record/time.c
  */
 #include "ngx_host.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "declare.h"
+#include "inner.h"
 
 
 /* the block that is being read: a JSON record, judged as any other */
@@ -13,43 +14,10 @@ typedef struct {
 } ngx_http_osb_block_t;
 
 
-typedef struct {
-    const char *name;
-    const char *key;
-    ngx_uint_t  min;
-    ngx_uint_t  max;
-    json_t *(*value)(json_t *old, ngx_str_t *args, ngx_uint_t n);
-} ngx_http_osb_line_t;
-
-
 static char *
 ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf);
-static json_t *
-ngx_http_osb_line_text(json_t *old, ngx_str_t *args, ngx_uint_t n);
-static json_t *
-ngx_http_osb_line_list(json_t *old, ngx_str_t *args, ngx_uint_t n);
-static json_t *
-ngx_http_osb_line_map(json_t *old, ngx_str_t *args, ngx_uint_t n);
-static json_t *
-ngx_http_osb_line_flag(json_t *old, ngx_str_t *args, ngx_uint_t n);
-static json_t *
-ngx_http_osb_line_header(json_t *old, ngx_str_t *args, ngx_uint_t n);
 static void
 ngx_http_osb_block_free(void *data);
-
-
-static ngx_http_osb_line_t ngx_http_osb_lines[] = {
-    {"endpoint", "endpoint", 1, 1, ngx_http_osb_line_text},
-    {"expose", "expose", 1, 256, ngx_http_osb_line_list},
-    {"port_map", "portMap", 2, 2, ngx_http_osb_line_map},
-    {"ready", "ready", 1, 1, ngx_http_osb_line_flag},
-    {"access_token", "accessToken", 1, 1, ngx_http_osb_line_text},
-    {"expires_at", "expiresAt", 1, 1, ngx_http_osb_line_text},
-    {"host_header", "hostHeader", 1, 1, ngx_http_osb_line_text},
-    {"keep_prefix", "keepPrefix", 1, 1, ngx_http_osb_line_flag},
-    {"endpoint_header", "endpointHeaders", 3, 3, ngx_http_osb_line_header},
-    {"policy", "policy", 1, 1, ngx_http_osb_line_text},
-    {NULL, NULL, 0, 0, NULL}};
 
 
 char *
@@ -145,7 +113,7 @@ ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
     json_t                *part, *old;
     ngx_str_t             *value;
     ngx_uint_t             n;
-    ngx_http_osb_line_t   *line;
+    ngx_http_osb_field_t  *field;
     ngx_http_osb_fault_t   fault;
     ngx_http_osb_record_t *record;
 
@@ -173,13 +141,14 @@ ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         return NGX_CONF_OK;
     }
 
-    for (line = ngx_http_osb_lines; line->name; line++) {
-        if (ngx_strcmp(value[0].data, line->name) == 0) {
+    for (field = ngx_http_osb_fields; field->key; field++) {
+        if (field->directive &&
+            ngx_strcmp(value[0].data, field->directive) == 0) {
             break;
         }
     }
 
-    if (line->name == NULL) {
+    if (field->key == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "unknown directive \"%V\" in "
                            "\"opensandbox_sandbox\"",
@@ -187,14 +156,14 @@ ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (n < line->min || n > line->max) {
+    if (n < field->min || n > field->max) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid number of arguments in \"%V\" directive",
                            &value[0]);
         return NGX_CONF_ERROR;
     }
 
-    old = json_object_get(block->object, line->key);
+    old = json_object_get(block->object, field->key);
 
     if (old && !json_is_object(old) && !json_is_array(old)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -202,16 +171,16 @@ ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (json_object_set_new(block->object, line->key,
-                            line->value(old, &value[1], n)) != 0)
+    if (json_object_set_new(block->object, field->key,
+                            field->line(old, &value[1], n)) != 0)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\"",
                            &value[1]);
         return NGX_CONF_ERROR;
     }
 
-    part = json_pack("{s:O}", line->key,
-                     json_object_get(block->object, line->key));
+    part = json_pack("{s:O}", field->key,
+                     json_object_get(block->object, field->key));
 
     record =
         ngx_http_osb_record_parse(cf->temp_pool, part, &block->id, 1, &fault);
@@ -224,98 +193,6 @@ ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
     }
 
     return NGX_CONF_OK;
-}
-
-
-static json_t *
-ngx_http_osb_line_text(json_t *old, ngx_str_t *args, ngx_uint_t n)
-{
-    return json_stringn((char *) args->data, args->len);
-}
-
-
-static json_t *
-ngx_http_osb_line_list(json_t *old, ngx_str_t *args, ngx_uint_t n)
-{
-    json_t    *list;
-    ngx_uint_t i;
-
-    list = old ? json_incref(old) : json_array();
-
-    for (i = 0; i < n; i++) {
-        if (json_array_append_new(
-                list, json_stringn((char *) args[i].data, args[i].len)) != 0)
-        {
-            json_decref(list);
-            return NULL;
-        }
-    }
-
-    return list;
-}
-
-
-static json_t *
-ngx_http_osb_line_map(json_t *old, ngx_str_t *args, ngx_uint_t n)
-{
-    json_t *map;
-
-    map = old ? json_incref(old) : json_object();
-
-    if (json_object_set_new(map, (char *) args[0].data,
-                            json_stringn((char *) args[1].data, args[1].len)) !=
-        0)
-    {
-        json_decref(map);
-        return NULL;
-    }
-
-    return map;
-}
-
-
-static json_t *
-ngx_http_osb_line_flag(json_t *old, ngx_str_t *args, ngx_uint_t n)
-{
-    if (ngx_strcmp(args->data, "on") == 0) {
-        return json_true();
-    }
-
-    if (ngx_strcmp(args->data, "off") == 0) {
-        return json_false();
-    }
-
-    return NULL;
-}
-
-
-/* PORT NAME VALUE */
-
-static json_t *
-ngx_http_osb_line_header(json_t *old, ngx_str_t *args, ngx_uint_t n)
-{
-    json_t *map, *headers;
-
-    map = old ? json_incref(old) : json_object();
-    headers = json_object_get(map, (char *) args[0].data);
-
-    if (headers == NULL) {
-        headers = json_object();
-        (void) json_object_set_new(map, (char *) args[0].data, headers);
-    }
-
-    /* a name that stands there twice is no way to have two values */
-
-    if (json_object_get(headers, (char *) args[1].data) ||
-        json_object_set_new(headers, (char *) args[1].data,
-                            json_stringn((char *) args[2].data, args[2].len)) !=
-            0)
-    {
-        json_decref(map);
-        return NULL;
-    }
-
-    return map;
 }
 
 
