@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "state.h"
+#include "inner.h"
 
 #include <sys/file.h>
 
@@ -19,7 +19,7 @@ static ngx_int_t
 ngx_http_osb_state_line(ngx_http_osb_zone_t *zone, char *line, size_t len,
                         ngx_uint_t n, ngx_log_t *log);
 static void
-ngx_http_osb_state_keep(ngx_http_osb_zone_t *zone, ngx_log_t *log);
+ngx_http_osb_state_set_aside(ngx_http_osb_zone_t *zone, ngx_log_t *log);
 static int
 ngx_http_osb_state_open(ngx_http_osb_save_t *save, const char *name);
 static int
@@ -78,7 +78,7 @@ ngx_http_osb_state_load(ngx_http_osb_zone_t *zone, ngx_log_t *log)
     (void) fclose(file);
 
     if (bad) {
-        ngx_http_osb_state_keep(zone, log);
+        ngx_http_osb_state_set_aside(zone, log);
     }
 
     return rc;
@@ -137,7 +137,7 @@ ngx_http_osb_state_line(ngx_http_osb_zone_t *zone, char *line, size_t len,
 /* The next writing would lose the lines that were not taken. */
 
 static void
-ngx_http_osb_state_keep(ngx_http_osb_zone_t *zone, ngx_log_t *log)
+ngx_http_osb_state_set_aside(ngx_http_osb_zone_t *zone, ngx_log_t *log)
 {
     char name[PATH_MAX];
 
