@@ -265,8 +265,8 @@ ngx_http_osb_keep_parse(ngx_http_osb_draft_t *draft,
         return NGX_ERROR;
     }
 
-    draft->record->keeps = 1;
-    draft->record->keep = json_is_true(value);
+    draft->record->keep_prefix_set = 1;
+    draft->record->keep_prefix = json_is_true(value);
 
     return NGX_OK;
 }
@@ -276,7 +276,8 @@ int
 ngx_http_osb_keep_print(ngx_http_osb_field_t *field, json_t *object,
                         ngx_http_osb_record_t *record)
 {
-    return record->keeps ? json_object_set_new(object, field->key,
-                                               json_boolean(record->keep))
-                         : 0;
+    return record->keep_prefix_set
+               ? json_object_set_new(object, field->key,
+                                     json_boolean(record->keep_prefix))
+               : 0;
 }

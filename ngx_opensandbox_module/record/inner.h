@@ -176,18 +176,18 @@ ngx_http_osb_keep_print(ngx_http_osb_field_t *field, json_t *object,
 /* record/ports.c */
 
 ngx_int_t
-ngx_http_osb_endpoint_parse(ngx_http_osb_draft_t *draft,
-                            ngx_http_osb_field_t *field, json_t *value);
+ngx_http_osb_endpoint_field_parse(ngx_http_osb_draft_t *draft,
+                                  ngx_http_osb_field_t *field, json_t *value);
 int
-ngx_http_osb_endpoint_print(ngx_http_osb_field_t *field, json_t *object,
-                            ngx_http_osb_record_t *record);
+ngx_http_osb_endpoint_field_print(ngx_http_osb_field_t *field, json_t *object,
+                                  ngx_http_osb_record_t *record);
 ngx_uint_t
-ngx_http_osb_endpoint_same(ngx_http_osb_field_t  *field,
-                           ngx_http_osb_record_t *one,
-                           ngx_http_osb_record_t *two);
+ngx_http_osb_endpoint_field_same(ngx_http_osb_field_t  *field,
+                                 ngx_http_osb_record_t *one,
+                                 ngx_http_osb_record_t *two);
 ngx_uint_t
-ngx_http_osb_endpoint_revokes(ngx_http_osb_record_t *old,
-                              ngx_http_osb_record_t *record);
+ngx_http_osb_endpoint_field_revokes(ngx_http_osb_record_t *old,
+                                    ngx_http_osb_record_t *record);
 
 ngx_int_t
 ngx_http_osb_expose_parse(ngx_http_osb_draft_t *draft,
@@ -257,17 +257,19 @@ ngx_http_osb_policy_text(ngx_pool_t *pool, const struct rules *rules,
                          ngx_str_t *text);
 
 
-/* record/place.c */
+/* record/endpoint.c */
 
 /*
  * Reads "10.0.0.5", "[fd00::5]", "name.example" or "unix:/path"; with_port,
- * all but the last end in ":port".  Sets kind and port; *text is what the place
- * is to have as its text: an address, in addr, or the part of the value that is
- * a host name or a path.  Returns NULL, or a sentence saying what is wrong.
+ * all but the last end in ":port".  Sets kind and port; *text is what the
+ * endpoint is to have as its text: an address, in addr, or the part of the
+ * value that is a host name or a path.  Returns NULL, or a sentence saying what
+ * is wrong.
  */
 const char *
-ngx_http_osb_place_parse(ngx_http_osb_place_t *place, ngx_str_t value,
-                         ngx_uint_t with_port, u_char *addr, ngx_str_t *text);
+ngx_http_osb_endpoint_parse(ngx_http_osb_endpoint_t *endpoint, ngx_str_t value,
+                            ngx_uint_t with_port, u_char *addr,
+                            ngx_str_t *text);
 
 
 /* record/time.c */

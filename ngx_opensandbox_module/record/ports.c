@@ -9,16 +9,18 @@
 static ngx_int_t
 ngx_http_osb_range_parse(json_t *value, ngx_http_osb_range_t *range);
 static ngx_uint_t
-ngx_http_osb_place_same(ngx_http_osb_record_t *one, ngx_http_osb_place_t *p,
-                        ngx_http_osb_record_t *two, ngx_http_osb_place_t *q);
+ngx_http_osb_endpoints_equal(ngx_http_osb_record_t   *one,
+                             ngx_http_osb_endpoint_t *p,
+                             ngx_http_osb_record_t   *two,
+                             ngx_http_osb_endpoint_t *q);
 
 
-ngx_http_osb_place_t *
-ngx_http_osb_record_place(ngx_http_osb_record_t *record, ngx_uint_t port)
+ngx_http_osb_endpoint_t *
+ngx_http_osb_record_endpoint(ngx_http_osb_record_t *record, ngx_uint_t port)
 {
-    ngx_uint_t            i;
-    ngx_http_osb_place_t *place;
-    ngx_http_osb_range_t *range;
+    ngx_uint_t               i;
+    ngx_http_osb_endpoint_t *endpoint;
+    ngx_http_osb_range_t    *range;
 
     if (record->limited) {
         range = (void *) ((u_char *) record + record->ranges);
@@ -34,15 +36,15 @@ ngx_http_osb_record_place(ngx_http_osb_record_t *record, ngx_uint_t port)
         }
     }
 
-    place = (void *) ((u_char *) record + record->places);
+    endpoint = (void *) ((u_char *) record + record->mapped);
 
-    for (i = 0; i < record->nplaces; i++) {
-        if (place[i].from == port) {
-            return &place[i];
+    for (i = 0; i < record->nmapped; i++) {
+        if (endpoint[i].from == port) {
+            return &endpoint[i];
         }
     }
 
-    if (record->endpoint.kind == NGX_HTTP_OSB_PLACE_NONE) {
+    if (record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE) {
         return NULL;
     }
 
@@ -51,29 +53,29 @@ ngx_http_osb_record_place(ngx_http_osb_record_t *record, ngx_uint_t port)
 
 
 ngx_int_t
-ngx_http_osb_endpoint_parse(ngx_http_osb_draft_t *draft,
-                            ngx_http_osb_field_t *field, json_t *value)
+ngx_http_osb_endpoint_field_parse(ngx_http_osb_draft_t *draft,
+                                  ngx_http_osb_field_t *field, json_t *value)
 {
-    u_char                addr[NGX_HTTP_OSB_ADDR_LEN];
-    ngx_str_t             text, part;
-    const char           *error;
-    ngx_http_osb_place_t *place;
+    u_char                   addr[NGX_HTTP_OSB_ADDR_LEN];
+    ngx_str_t                text, part;
+    const char              *error;
+    ngx_http_osb_endpoint_t *endpoint;
 
     if (ngx_http_osb_json_text(value, &text) != NGX_OK) {
         ngx_http_osb_fault(draft->fault, field->key, "an endpoint is a string");
         return NGX_ERROR;
     }
 
-    place = &draft->record->endpoint;
+    endpoint = &draft->record->endpoint;
 
-    error = ngx_http_osb_place_parse(place, text, 0, addr, &part);
+    error = ngx_http_osb_endpoint_parse(endpoint, text, 0, addr, &part);
 
     if (error) {
         ngx_http_osb_fault(draft->fault, field->key, "%s", error);
         return NGX_ERROR;
     }
 
-    return ngx_http_osb_draft_text(draft, &place->text, &part, field->key);
+    return ngx_http_osb_draft_text(draft, &endpoint->text, &part, field->key);
 }
 
 
@@ -167,11 +169,11 @@ ngx_int_t
 ngx_http_osb_port_map_parse(ngx_http_osb_draft_t *draft,
                             ngx_http_osb_field_t *field, json_t *value)
 {
-    u_char                addr[NGX_HTTP_OSB_ADDR_LEN];
-    json_t               *target;
-    ngx_str_t             text, part;
-    const char           *from, *error;
-    ngx_http_osb_place_t *place;
+    u_char                   addr[NGX_HTTP_OSB_ADDR_LEN];
+    json_t                  *target;
+    ngx_str_t                text, part;
+    const char              *from, *error;
+    ngx_http_osb_endpoint_t *endpoint;
 
     if (!json_is_object(value)) {
         ngx_http_osb_fault(
@@ -180,16 +182,16 @@ ngx_http_osb_port_map_parse(ngx_http_osb_draft_t *draft,
         return NGX_ERROR;
     }
 
-    place = ngx_http_osb_draft_alloc(
-        draft, json_object_size(value) * sizeof(ngx_http_osb_place_t),
+    endpoint = ngx_http_osb_draft_alloc(
+        draft, json_object_size(value) * sizeof(ngx_http_osb_endpoint_t),
         sizeof(uint16_t), field->key);
 
-    if (place == NULL) {
+    if (endpoint == NULL) {
         return NGX_ERROR;
     }
 
-    draft->record->places = (u_char *) place - draft->space;
-    draft->record->nplaces = json_object_size(value);
+    draft->record->mapped = (u_char *) endpoint - draft->space;
+    draft->record->nmapped = json_object_size(value);
 
     json_object_foreach(value, from, target)
     {
@@ -197,15 +199,15 @@ ngx_http_osb_port_map_parse(ngx_http_osb_draft_t *draft,
         error = "the target is not a string";
 
         if (ngx_http_osb_json_text(target, &text) == NGX_OK) {
-            error = ngx_http_osb_place_parse(place, text, 1, addr, &part);
+            error = ngx_http_osb_endpoint_parse(endpoint, text, 1, addr, &part);
         }
 
         text.data = (u_char *) from;
         text.len = strlen(from);
 
-        place->from = ngx_http_osb_parse_port(&text);
+        endpoint->from = ngx_http_osb_parse_port(&text);
 
-        if (place->from == 0) {
+        if (endpoint->from == 0) {
             error = "the key is not a port";
         }
 
@@ -215,12 +217,13 @@ ngx_http_osb_port_map_parse(ngx_http_osb_draft_t *draft,
             return NGX_ERROR;
         }
 
-        if (ngx_http_osb_draft_text(draft, &place->text, &part, field->key) !=
-            NGX_OK) {
+        if (ngx_http_osb_draft_text(draft, &endpoint->text, &part,
+                                    field->key) != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
-        place++;
+        endpoint++;
     }
 
     return NGX_OK;
@@ -228,18 +231,18 @@ ngx_http_osb_port_map_parse(ngx_http_osb_draft_t *draft,
 
 
 int
-ngx_http_osb_endpoint_print(ngx_http_osb_field_t *field, json_t *object,
-                            ngx_http_osb_record_t *record)
+ngx_http_osb_endpoint_field_print(ngx_http_osb_field_t *field, json_t *object,
+                                  ngx_http_osb_record_t *record)
 {
     u_char   *p, buf[NGX_HTTP_OSB_TEXT_LEN + 64];
     ngx_str_t text;
 
-    if (record->endpoint.kind == NGX_HTTP_OSB_PLACE_NONE) {
+    if (record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE) {
         return 0;
     }
 
     text = ngx_http_osb_text(record, &record->endpoint.text);
-    p = ngx_http_osb_place_print(buf, &record->endpoint, &text, 0);
+    p = ngx_http_osb_endpoint_print(buf, &record->endpoint, &text, 0);
 
     return json_object_set_new(object, field->key,
                                json_stringn((char *) buf, p - buf));
@@ -279,26 +282,27 @@ int
 ngx_http_osb_port_map_print(ngx_http_osb_field_t *field, json_t *object,
                             ngx_http_osb_record_t *record)
 {
-    int                   failed;
-    char                  name[sizeof("65535")];
-    u_char               *p, buf[NGX_HTTP_OSB_TEXT_LEN + 64];
-    json_t               *map;
-    ngx_str_t             text;
-    ngx_uint_t            i;
-    ngx_http_osb_place_t *place;
+    int                      failed;
+    char                     name[sizeof("65535")];
+    u_char                  *p, buf[NGX_HTTP_OSB_TEXT_LEN + 64];
+    json_t                  *map;
+    ngx_str_t                text;
+    ngx_uint_t               i;
+    ngx_http_osb_endpoint_t *endpoint;
 
-    if (record->nplaces == 0) {
+    if (record->nmapped == 0) {
         return 0;
     }
 
     map = json_object();
-    place = (void *) ((u_char *) record + record->places);
+    endpoint = (void *) ((u_char *) record + record->mapped);
     failed = 0;
 
-    for (i = 0; i < record->nplaces; i++) {
-        text = ngx_http_osb_text(record, &place[i].text);
-        p = ngx_http_osb_place_print(buf, &place[i], &text, place[i].port);
-        (void) snprintf(name, sizeof(name), "%u", place[i].from);
+    for (i = 0; i < record->nmapped; i++) {
+        text = ngx_http_osb_text(record, &endpoint[i].text);
+        p = ngx_http_osb_endpoint_print(buf, &endpoint[i], &text,
+                                        endpoint[i].port);
+        (void) snprintf(name, sizeof(name), "%u", endpoint[i].from);
 
         failed |=
             json_object_set_new(map, name, json_stringn((char *) buf, p - buf));
@@ -309,11 +313,12 @@ ngx_http_osb_port_map_print(ngx_http_osb_field_t *field, json_t *object,
 
 
 ngx_uint_t
-ngx_http_osb_endpoint_same(ngx_http_osb_field_t  *field,
-                           ngx_http_osb_record_t *one,
-                           ngx_http_osb_record_t *two)
+ngx_http_osb_endpoint_field_same(ngx_http_osb_field_t  *field,
+                                 ngx_http_osb_record_t *one,
+                                 ngx_http_osb_record_t *two)
 {
-    return ngx_http_osb_place_same(one, &one->endpoint, two, &two->endpoint);
+    return ngx_http_osb_endpoints_equal(one, &one->endpoint, two,
+                                        &two->endpoint);
 }
 
 
@@ -333,18 +338,18 @@ ngx_http_osb_port_map_same(ngx_http_osb_field_t  *field,
                            ngx_http_osb_record_t *one,
                            ngx_http_osb_record_t *two)
 {
-    ngx_uint_t            i;
-    ngx_http_osb_place_t *p, *q;
+    ngx_uint_t               i;
+    ngx_http_osb_endpoint_t *p, *q;
 
-    if (one->nplaces != two->nplaces) {
+    if (one->nmapped != two->nmapped) {
         return 0;
     }
 
-    p = (void *) ((u_char *) one + one->places);
-    q = (void *) ((u_char *) two + two->places);
+    p = (void *) ((u_char *) one + one->mapped);
+    q = (void *) ((u_char *) two + two->mapped);
 
-    for (i = 0; i < one->nplaces; i++) {
-        if (!ngx_http_osb_place_same(one, &p[i], two, &q[i])) {
+    for (i = 0; i < one->nmapped; i++) {
+        if (!ngx_http_osb_endpoints_equal(one, &p[i], two, &q[i])) {
             return 0;
         }
     }
@@ -392,12 +397,12 @@ ngx_http_osb_expose_revokes(ngx_http_osb_record_t *old,
 /* Unless each port leads where it led. */
 
 ngx_uint_t
-ngx_http_osb_endpoint_revokes(ngx_http_osb_record_t *old,
-                              ngx_http_osb_record_t *record)
+ngx_http_osb_endpoint_field_revokes(ngx_http_osb_record_t *old,
+                                    ngx_http_osb_record_t *record)
 {
     return old->endpoint.kind &&
-                   !ngx_http_osb_place_same(old, &old->endpoint, record,
-                                            &record->endpoint)
+                   !ngx_http_osb_endpoints_equal(old, &old->endpoint, record,
+                                                 &record->endpoint)
                ? NGX_HTTP_OSB_REVOKES_ENTRY
                : 0;
 }
@@ -407,29 +412,31 @@ ngx_uint_t
 ngx_http_osb_port_map_revokes(ngx_http_osb_record_t *old,
                               ngx_http_osb_record_t *record)
 {
-    ngx_uint_t            i;
-    ngx_http_osb_place_t *place, *now;
+    ngx_uint_t               i;
+    ngx_http_osb_endpoint_t *endpoint, *now;
 
-    place = (void *) ((u_char *) old + old->places);
+    endpoint = (void *) ((u_char *) old + old->mapped);
 
-    for (i = 0; i < old->nplaces; i++) {
-        now = ngx_http_osb_record_place(record, place[i].from);
+    for (i = 0; i < old->nmapped; i++) {
+        now = ngx_http_osb_record_endpoint(record, endpoint[i].from);
 
         /* one that is not exposed is not reached anyway */
 
-        if (now && !ngx_http_osb_place_same(old, &place[i], record, now)) {
+        if (now &&
+            !ngx_http_osb_endpoints_equal(old, &endpoint[i], record, now)) {
             return NGX_HTTP_OSB_REVOKES_ENTRY;
         }
     }
 
     /* what is mapped now may have led to the endpoint */
 
-    place = (void *) ((u_char *) record + record->places);
+    endpoint = (void *) ((u_char *) record + record->mapped);
 
-    for (i = 0; i < record->nplaces; i++) {
-        now = ngx_http_osb_record_place(old, place[i].from);
+    for (i = 0; i < record->nmapped; i++) {
+        now = ngx_http_osb_record_endpoint(old, endpoint[i].from);
 
-        if (now && !ngx_http_osb_place_same(record, &place[i], old, now)) {
+        if (now &&
+            !ngx_http_osb_endpoints_equal(record, &endpoint[i], old, now)) {
             return NGX_HTTP_OSB_REVOKES_ENTRY;
         }
     }
@@ -439,8 +446,10 @@ ngx_http_osb_port_map_revokes(ngx_http_osb_record_t *old,
 
 
 static ngx_uint_t
-ngx_http_osb_place_same(ngx_http_osb_record_t *one, ngx_http_osb_place_t *p,
-                        ngx_http_osb_record_t *two, ngx_http_osb_place_t *q)
+ngx_http_osb_endpoints_equal(ngx_http_osb_record_t   *one,
+                             ngx_http_osb_endpoint_t *p,
+                             ngx_http_osb_record_t   *two,
+                             ngx_http_osb_endpoint_t *q)
 {
     ngx_str_t a, b;
 

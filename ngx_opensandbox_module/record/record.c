@@ -40,8 +40,8 @@ ngx_http_osb_field_t ngx_http_osb_fields[] = {
 
     {"endpoint", "endpoint", 1, 1, ngx_http_osb_line_text,
      0, NULL, NULL,
-     ngx_http_osb_endpoint_parse, ngx_http_osb_endpoint_print, NULL,
-     ngx_http_osb_endpoint_same, ngx_http_osb_endpoint_revokes},
+     ngx_http_osb_endpoint_field_parse, ngx_http_osb_endpoint_field_print, NULL,
+     ngx_http_osb_endpoint_field_same, ngx_http_osb_endpoint_field_revokes},
 
     {"expose", "expose", 1, 256, ngx_http_osb_line_list,
      0, NULL, NULL,
@@ -166,8 +166,8 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
         return NULL;
     }
 
-    if (record->endpoint.kind == NGX_HTTP_OSB_PLACE_NONE &&
-        record->nplaces == 0 && !partial)
+    if (record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE &&
+        record->nmapped == 0 && !partial)
     {
         ngx_http_osb_fault(fault, "endpoint", "the endpoint is missing");
         return NULL;

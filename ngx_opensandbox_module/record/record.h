@@ -39,12 +39,12 @@
 
 
 typedef enum {
-    NGX_HTTP_OSB_PLACE_NONE = 0,
-    NGX_HTTP_OSB_PLACE_INET,
-    NGX_HTTP_OSB_PLACE_INET6,
-    NGX_HTTP_OSB_PLACE_NAME,
-    NGX_HTTP_OSB_PLACE_UNIX
-} ngx_http_osb_kind_e;
+    NGX_HTTP_OSB_ENDPOINT_NONE = 0,
+    NGX_HTTP_OSB_ENDPOINT_INET,
+    NGX_HTTP_OSB_ENDPOINT_INET6,
+    NGX_HTTP_OSB_ENDPOINT_NAME,
+    NGX_HTTP_OSB_ENDPOINT_UNIX
+} ngx_http_osb_endpoint_kind_e;
 
 
 /* a string inside a record: offset from the record's start, and length */
@@ -63,7 +63,7 @@ typedef struct {
     uint16_t            port;
     uint16_t            kind;
     ngx_http_osb_text_t text;
-} ngx_http_osb_place_t;
+} ngx_http_osb_endpoint_t;
 
 
 typedef struct {
@@ -76,7 +76,7 @@ typedef struct {
  * A sandbox's record, one piece of memory without pointers, so that it can be
  * copied into and out of shared memory with its strings, the id first.  The
  * registry sets the generation: two records with the same generation lead to
- * the same place and admit the same people.
+ * the same endpoints and admit the same people.
  */
 typedef struct {
     uint64_t generation;
@@ -90,8 +90,8 @@ typedef struct {
 
     uint16_t nranges;
     uint16_t ranges; /* offset */
-    uint16_t nplaces;
-    uint16_t places; /* offset of the port map */
+    uint16_t nmapped;
+    uint16_t mapped; /* offset of the port map */
 
     uint16_t ready : 1;
     uint16_t secure : 1;
@@ -99,14 +99,14 @@ typedef struct {
     uint16_t declared : 1; /* by the configuration */
 
     /* whether the path goes on unstripped, where the record says so */
-    uint16_t keeps : 1;
-    uint16_t keep : 1;
+    uint16_t keep_prefix_set : 1;
+    uint16_t keep_prefix : 1;
 
-    ngx_http_osb_text_t  id;
-    ngx_http_osb_text_t  token;
-    ngx_http_osb_text_t  host;
-    ngx_http_osb_text_t  headers; /* JSON, see record/headers.c */
-    ngx_http_osb_place_t endpoint;
+    ngx_http_osb_text_t     id;
+    ngx_http_osb_text_t     token;
+    ngx_http_osb_text_t     host;
+    ngx_http_osb_text_t     headers; /* JSON, see record/headers.c */
+    ngx_http_osb_endpoint_t endpoint;
 } ngx_http_osb_record_t;
 
 
@@ -149,11 +149,11 @@ ngx_http_osb_record_text(ngx_http_osb_record_t *record, ngx_uint_t flags,
                          size_t *len);
 
 /*
- * The place of a port; NULL if the port is not exposed, or a port map leaves
- * it without a place.
+ * The endpoint of a port, the record's own or the port map's; NULL if the port
+ * is not exposed, or leads nowhere.
  */
-ngx_http_osb_place_t *
-ngx_http_osb_record_place(ngx_http_osb_record_t *record, ngx_uint_t port);
+ngx_http_osb_endpoint_t *
+ngx_http_osb_record_endpoint(ngx_http_osb_record_t *record, ngx_uint_t port);
 
 /* Whether connections and rights of the one are good for the other too. */
 ngx_uint_t
@@ -177,8 +177,8 @@ ngx_http_osb_record_revokes(ngx_http_osb_record_t *old,
  * and its port take 21 at most.
  */
 u_char *
-ngx_http_osb_place_print(u_char *buf, ngx_http_osb_place_t *place,
-                         ngx_str_t *text, ngx_uint_t port);
+ngx_http_osb_endpoint_print(u_char *buf, ngx_http_osb_endpoint_t *endpoint,
+                            ngx_str_t *text, ngx_uint_t port);
 
 /*
  * Writes unix seconds as a time of RFC 3339 in UTC.  Returns the end; the

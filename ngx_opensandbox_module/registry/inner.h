@@ -241,27 +241,27 @@ typedef struct {
     uint64_t address;
     uint64_t size;
     uint32_t layout[NGX_HTTP_OSB_LAYOUT];
-} ngx_http_osb_header_t;
+} ngx_http_osb_memory_header_t;
 
 
 /* a zone's memory; each configuration that uses it holds a reference */
 struct ngx_http_osb_memory_s {
-    int                    fd; /* -1 but in the master */
-    ngx_uint_t             refs;
-    ngx_http_osb_header_t *header;
+    int                           fd; /* -1 but in the master */
+    ngx_uint_t                    refs;
+    ngx_http_osb_memory_header_t *header;
 
     /* of the memory that the records came from, until they have moved */
-    ngx_http_osb_header_t *previous;
+    ngx_http_osb_memory_header_t *previous;
 };
 
 
 /* memory that a zone of the same name had before */
 typedef struct {
-    int                    fd;
-    ngx_http_osb_header_t *header; /* NULL if there is none */
-    u_char                *addr;   /* NULL if it cannot be read */
-    size_t                 size;
-    ngx_uint_t             mapped; /* for this look alone */
+    int                           fd;
+    ngx_http_osb_memory_header_t *header; /* NULL if there is none */
+    u_char                       *addr;   /* NULL if it cannot be read */
+    size_t                        size;
+    ngx_uint_t                    mapped; /* for this look alone */
 } ngx_http_osb_previous_t;
 
 

@@ -227,14 +227,14 @@ typedef struct {
     u_char                *buf;
     ngx_http_osb_record_t *next;
     ngx_uint_t             ready; /* records in buf that are to come */
-    ngx_str_t              at;    /* the id of the last one, in here: */
+    ngx_str_t              at;    /* the id of the last one, which is in id */
     u_char                 id[NGX_HTTP_OSB_ID_LEN];
 } ngx_http_osb_walk_t;
 
 
 /*
- * Begins with the first record in the byte order of ids; with walk->at set
- * after that, with the one that follows this id.
+ * Begins with the first record in the byte order of ids.  To begin behind some
+ * id, copy it to walk->id, and its length to walk->at.len, after that.
  */
 void
 ngx_http_osb_walk_start(ngx_http_osb_walk_t *walk, ngx_http_osb_zone_t *zone,

@@ -5,6 +5,10 @@
 
 /*
  * The order of ids: a treap, since it needs two links a node and nothing else.
+ * A node of ngx_rbtree takes 32 bytes more, which leave no id in the first
+ * piece: by t/ingress_memory.t, a record with a token then takes 177 bytes
+ * beyond its strings instead of 113, and the largest 259 instead of 227.
+ *
  * A node's priority is made of the hash of its id and of a number that nobody
  * outside knows, so that no choice of ids makes a high tree.
  */
