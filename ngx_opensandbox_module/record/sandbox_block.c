@@ -15,7 +15,14 @@ typedef struct {
 
 
 static char *
+ngx_http_osb_block_read(ngx_conf_t *cf, ngx_http_osb_block_t *block);
+static char *
 ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf);
+static char *
+ngx_http_osb_block_policy(ngx_conf_t *cf, ngx_http_osb_block_t *block);
+static char *
+ngx_http_osb_block_field(ngx_conf_t *cf, ngx_http_osb_block_t *block,
+                         ngx_http_osb_field_t *field);
 static void
 ngx_http_osb_block_free(void *data);
 
@@ -25,11 +32,8 @@ ngx_http_osb_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_main_conf_t *omcf = conf;
 
-    char                  *rv;
     ngx_str_t             *value;
-    ngx_conf_t             save;
     ngx_str_node_t        *node;
-    ngx_pool_cleanup_t    *cln;
     ngx_http_osb_block_t   block;
     ngx_http_osb_fault_t   fault;
     ngx_http_osb_record_t *record, **declared;
@@ -58,29 +62,8 @@ ngx_http_osb_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
+    if (ngx_http_osb_block_read(cf, &block) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
-    }
-
-    block.object = json_object();
-    if (block.object == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    cln->handler = ngx_http_osb_block_free;
-    cln->data = block.object;
-
-    save = *cf;
-    cf->handler = ngx_http_osb_block_line;
-    cf->handler_conf = (void *) &block;
-
-    rv = ngx_conf_parse(cf, NULL);
-
-    *cf = save;
-
-    if (rv != NGX_CONF_OK) {
-        return rv;
     }
 
     record =
@@ -105,17 +88,48 @@ ngx_http_osb_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* Makes the lines JSON, which lives as long as the pool. */
+
+static char *
+ngx_http_osb_block_read(ngx_conf_t *cf, ngx_http_osb_block_t *block)
+{
+    char               *rv;
+    ngx_conf_t          save;
+    ngx_pool_cleanup_t *cln;
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    block->object = json_object();
+    if (block->object == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_osb_block_free;
+    cln->data = block->object;
+
+    save = *cf;
+    cf->handler = ngx_http_osb_block_line;
+    cf->handler_conf = block;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    return rv;
+}
+
+
 static char *
 ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 {
     ngx_http_osb_block_t *block = conf;
 
-    json_t                *part, *old;
-    ngx_str_t             *value;
-    ngx_uint_t             n;
-    ngx_http_osb_field_t  *field;
-    ngx_http_osb_fault_t   fault;
-    ngx_http_osb_record_t *record;
+    ngx_str_t            *value;
+    ngx_uint_t            n;
+    ngx_http_osb_field_t *field;
 
     value = cf->args->elts;
     n = cf->args->nelts - 1;
@@ -125,20 +139,7 @@ ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
     }
 
     if (ngx_strcmp(value[0].data, "policy") == 0 && n == 1) {
-
-        if (block->policy.len) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" directive is duplicate", &value[0]);
-            return NGX_CONF_ERROR;
-        }
-
-        block->policy = value[1];
-
-        if (ngx_http_osb_policy_use(cf, block->conf, &value[1]) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-        return NGX_CONF_OK;
+        return ngx_http_osb_block_policy(cf, block);
     }
 
     for (field = ngx_http_osb_fields; field->key; field++) {
@@ -155,6 +156,50 @@ ngx_http_osb_block_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
                            &value[0]);
         return NGX_CONF_ERROR;
     }
+
+    return ngx_http_osb_block_field(cf, block, field);
+}
+
+
+/* A policy's name, which need not be known yet. */
+
+static char *
+ngx_http_osb_block_policy(ngx_conf_t *cf, ngx_http_osb_block_t *block)
+{
+    ngx_str_t *value;
+
+    value = cf->args->elts;
+
+    if (block->policy.len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" directive is duplicate", &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    block->policy = value[1];
+
+    if (ngx_http_osb_policy_use(cf, block->conf, &value[1]) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* Adds the line to the JSON, and judges it while its number is at hand. */
+
+static char *
+ngx_http_osb_block_field(ngx_conf_t *cf, ngx_http_osb_block_t *block,
+                         ngx_http_osb_field_t *field)
+{
+    json_t                *part, *old;
+    ngx_str_t             *value;
+    ngx_uint_t             n;
+    ngx_http_osb_fault_t   fault;
+    ngx_http_osb_record_t *record;
+
+    value = cf->args->elts;
+    n = cf->args->nelts - 1;
 
     if (n < field->min || n > field->max) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
