@@ -4,7 +4,6 @@
 #include "access/access.h"
 #include "proxy/proxy.h"
 #include "route/request.h"
-#include "registry/node.h"
 
 
 /*
@@ -353,7 +352,7 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    zone->shm_zone->init = ngx_http_osb_registry_init;
+    zone->shm_zone->init = ngx_http_osb_zone_init;
     zone->shm_zone->data = zone;
 
     omcf->zone = zone;

@@ -89,8 +89,8 @@ sub all_new
 	return grep { ($_->{hostHeader} // '') =~ /^b/ } @$list;
 }
 for my $case (['batch_add', 1, 1], ['batch_add', 300, 40], ['batch_commit', 1, 1],
-    ['registry_publish', 1, 1], ['registry_publish', 10, 300],
-    ['registry_publish', 70, 2], ['registry_publish', 399, 500],
+    ['table_publish', 1, 1], ['table_publish', 10, 300],
+    ['table_publish', 70, 2], ['table_publish', 399, 500],
     ['batch_close', 1, 60]) {
 	my ($function, $call, $n) = @$case;
 	api($g, 'DELETE', "/a$_") for 21 .. 400;

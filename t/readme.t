@@ -93,8 +93,8 @@ is_deeply([sort @documented], [sort @declared],
     'every directive is documented with its contexts, and no other');
 is("@bare", '', 'each with a default and a meaning');
 my ($inside) = $directives =~ /^Inside of `opensandbox_sandbox`:(.*?)\n\n/ms;
-my ($lines) = $source =~ /ngx_http_osb_lines\[\] = \{(.*?)\};/s;
-is_deeply([sort $inside =~ /`(\w+)/g], [sort 'include', $lines =~ /\{"(\w+)"/g],
+my ($lines) = $source =~ /ngx_http_osb_fields\[\] = \{(.*?)\n\};/s;
+is_deeply([sort $inside =~ /`(\w+)/g], [sort 'include', $lines =~ /\{"\w+", "(\w+)"/g],
     'so is what a sandbox block holds');
 my ($vars) = $source =~ /ngx_http_osb_vars\[\] = \{(.*?)\};/s;
 my ($listed) = $directives =~ /^Variables:(.*?)(?:\n\n|\z)/ms;

@@ -35,7 +35,7 @@ ngx_http_osb_access(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return NGX_HTTP_OSB_EXPIRED;
     }
 
-    ctx->place = ngx_http_osb_record_place(record, ctx->route.port);
+    ctx->place = ngx_http_osb_record_endpoint(record, ctx->route.port);
 
     if (ctx->place == NULL) {
         return NGX_HTTP_OSB_NOT_EXPOSED;

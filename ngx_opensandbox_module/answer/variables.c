@@ -223,12 +223,12 @@ static ngx_int_t
 ngx_http_osb_endpoint_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                            ngx_str_t *host)
 {
-    ngx_str_t             name;
-    ngx_http_osb_place_t *place;
+    ngx_str_t                name;
+    ngx_http_osb_endpoint_t *place;
 
     place = ctx->place;
 
-    if (place->kind == NGX_HTTP_OSB_PLACE_UNIX) {
+    if (place->kind == NGX_HTTP_OSB_ENDPOINT_UNIX) {
         ngx_str_set(host, "localhost");
         return NGX_OK;
     }

@@ -13,10 +13,6 @@
 #define NGX_HTTP_OSB_PAGE     100
 #define NGX_HTTP_OSB_PAGE_MAX 1000
 
-/* what is copied out of the zone at a time */
-#define NGX_HTTP_OSB_PIECE         65536
-#define NGX_HTTP_OSB_PIECE_RECORDS 64
-
 #define NGX_HTTP_OSB_LIST_SLICE 2 /* milliseconds */
 
 
@@ -24,15 +20,13 @@ typedef struct {
     ngx_http_osb_call_t call;
     ngx_uint_t          left; /* records of the page */
     ngx_uint_t          flags;
-    ngx_str_t           after;
-    u_char             *records;
+    ngx_http_osb_walk_t walk;
     u_char             *text; /* a piece, in memory of its own */
     size_t              len;
     size_t              size;
     ngx_buf_t           buf; /* of the piece on its way */
     unsigned            begun : 1;
     unsigned            ended : 1;
-    u_char              last[NGX_HTTP_OSB_ID_LEN];
 } ngx_http_osb_list_t;
 
 
@@ -51,6 +45,9 @@ ngx_http_osb_list_send(ngx_http_osb_list_t *list);
 static ngx_int_t
 ngx_http_osb_list_piece(ngx_http_osb_list_t *list);
 static ngx_int_t
+ngx_http_osb_list_record(ngx_http_osb_list_t   *list,
+                         ngx_http_osb_record_t *record);
+static ngx_int_t
 ngx_http_osb_list_append(ngx_http_osb_list_t *list, const char *text,
                          size_t len);
 static void
@@ -62,6 +59,7 @@ ngx_http_osb_api_list(ngx_http_osb_call_t *call)
 {
     static ngx_str_t none; /* a collection has no tag */
 
+    u_char              *buf;
     ngx_int_t            rc;
     ngx_http_request_t  *r;
     ngx_pool_cleanup_t  *cln;
@@ -77,12 +75,16 @@ ngx_http_osb_api_list(ngx_http_osb_call_t *call)
     list = ngx_pcalloc(r->pool, sizeof(ngx_http_osb_list_t));
     cln = ngx_pool_cleanup_add(r->pool, 0);
 
-    if (list == NULL || cln == NULL) {
+    buf = ngx_palloc(r->pool, NGX_HTTP_OSB_WALK_SIZE);
+
+    if (list == NULL || cln == NULL || buf == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     list->call = *call;
     list->call.body = NULL;
+
+    ngx_http_osb_walk_start(&list->walk, call->zone, buf);
 
     cln->handler = ngx_http_osb_list_cleanup;
     cln->data = list;
@@ -92,9 +94,7 @@ ngx_http_osb_api_list(ngx_http_osb_call_t *call)
                                       "bad_argument");
     }
 
-    list->records = ngx_palloc(r->pool, NGX_HTTP_OSB_PIECE);
-
-    if (list->records == NULL || ngx_http_osb_list_piece(list) != NGX_OK) {
+    if (ngx_http_osb_list_piece(list) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -122,7 +122,6 @@ ngx_http_osb_list_arguments(ngx_http_osb_list_t *list)
     r = list->call.request;
 
     list->left = NGX_HTTP_OSB_PAGE;
-    list->after.data = list->last;
     list->flags = ngx_http_osb_api_flags(&list->call);
 
     if (ngx_http_osb_api_arg(r, "limit", &value) == NGX_OK && value.len) {
@@ -145,8 +144,8 @@ ngx_http_osb_list_arguments(ngx_http_osb_list_t *list)
             return NGX_ERROR;
         }
 
-        ngx_strlow(list->last, value.data, value.len);
-        list->after.len = value.len;
+        ngx_strlow(list->walk.id, value.data, value.len);
+        list->walk.at.len = value.len;
     }
 
     return NGX_OK;
@@ -324,64 +323,69 @@ ngx_http_osb_list_send(ngx_http_osb_list_t *list)
 static ngx_int_t
 ngx_http_osb_list_piece(ngx_http_osb_list_t *list)
 {
-    char                  *text;
-    size_t                 len;
+    u_char                 next[64 + NGX_HTTP_OSB_ID_LEN];
     ngx_int_t              rc;
-    ngx_str_t              id;
-    ngx_uint_t             n;
     ngx_http_osb_record_t *record;
 
-    n = ngx_http_osb_registry_list(
-        list->call.zone, &list->after, list->records, NGX_HTTP_OSB_PIECE,
-        ngx_min(list->left, NGX_HTTP_OSB_PIECE_RECORDS));
-
-    record = (ngx_http_osb_record_t *) list->records;
-
     list->len = 0;
-    list->ended = (n == 0 || n == list->left);
-    list->left -= n;
     rc = NGX_OK;
 
     if (!list->begun) {
         rc = ngx_http_osb_list_append(list, "{\"sandboxes\":[", 14);
     }
 
-    while (n-- && rc == NGX_OK) {
+    do {
+        record = ngx_http_osb_walk_next(&list->walk);
 
-        if (list->begun) {
-            rc = ngx_http_osb_list_append(list, ",", 1);
+        if (record && rc == NGX_OK) {
+            rc = ngx_http_osb_list_record(list, record);
         }
 
-        list->begun = 1;
-        text = ngx_http_osb_record_text(record, list->flags, &len);
+        list->ended = (record == NULL || --list->left == 0);
 
-        if (text == NULL || ngx_http_osb_list_append(list, text, len) != NGX_OK)
-        {
-            rc = NGX_ERROR;
-        }
-
-        free(text);
-
-        id = ngx_http_osb_text(record, &record->id);
-        list->after.len = id.len;
-        ngx_memcpy(list->last, id.data, id.len);
-
-        record = ngx_http_osb_next_record(record);
-    }
+    } while (!list->ended && list->walk.ready);
 
     if (rc != NGX_OK || !list->ended) {
         return rc;
     }
 
-    if (list->left == 0) {
-        len = (size_t) (ngx_sprintf(list->records, "],\"next\":\"%V\"}\n",
-                                    &list->after) -
-                        list->records);
-
-        return ngx_http_osb_list_append(list, (char *) list->records, len);
+    if (record) {
+        return ngx_http_osb_list_append(
+            list, (char *) next,
+            ngx_sprintf(next, "],\"next\":\"%V\"}\n", &list->walk.at) - next);
     }
 
     return ngx_http_osb_list_append(list, "]}\n", 3);
+}
+
+
+static ngx_int_t
+ngx_http_osb_list_record(ngx_http_osb_list_t   *list,
+                         ngx_http_osb_record_t *record)
+{
+    char     *text;
+    size_t    len;
+    ngx_int_t rc;
+
+    rc = NGX_OK;
+
+    if (list->begun) {
+        rc = ngx_http_osb_list_append(list, ",", 1);
+    }
+
+    list->begun = 1;
+    text = ngx_http_osb_record_text(record, list->flags, &len);
+
+    if (text == NULL || rc != NGX_OK) {
+        rc = NGX_ERROR;
+
+    } else {
+        rc = ngx_http_osb_list_append(list, text, len);
+    }
+
+    free(text);
+
+    return rc;
 }
 
 

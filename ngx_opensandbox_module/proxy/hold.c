@@ -29,7 +29,7 @@ ngx_http_osb_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
     ngx_int_t rc;
 
-    if (ctx->place->kind == NGX_HTTP_OSB_PLACE_NAME) {
+    if (ctx->place->kind == NGX_HTTP_OSB_ENDPOINT_NAME) {
         rc = ngx_http_osb_look_up(r, ctx);
 
         if (rc != NGX_OK) {
@@ -157,13 +157,13 @@ ngx_http_osb_keep(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 
         if (rctx->addrs[i].sockaddr->sa_family == AF_INET6) {
             sin6 = (struct sockaddr_in6 *) rctx->addrs[i].sockaddr;
-            resolved[i].place.kind = NGX_HTTP_OSB_PLACE_INET6;
+            resolved[i].place.kind = NGX_HTTP_OSB_ENDPOINT_INET6;
             ngx_memcpy(resolved[i].addr, &sin6->sin6_addr,
                        sizeof(struct in6_addr));
 
         } else {
             sin = (struct sockaddr_in *) rctx->addrs[i].sockaddr;
-            resolved[i].place.kind = NGX_HTTP_OSB_PLACE_INET;
+            resolved[i].place.kind = NGX_HTTP_OSB_ENDPOINT_INET;
             ngx_memcpy(resolved[i].addr, &sin->sin_addr,
                        sizeof(struct in_addr));
         }

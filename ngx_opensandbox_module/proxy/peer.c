@@ -22,10 +22,10 @@ ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
 ngx_int_t
 ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    u_char               *p;
-    ngx_str_t             text;
-    ngx_uint_t            port;
-    ngx_http_osb_place_t *place;
+    u_char                  *p;
+    ngx_str_t                text;
+    ngx_uint_t               port;
+    ngx_http_osb_endpoint_t *place;
 
     place = ctx->place;
     port = place->port ? place->port : ctx->route.port;
@@ -37,7 +37,7 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         text.len = NGX_HTTP_OSB_ADDR_LEN;
     }
 
-    if (place->kind == NGX_HTTP_OSB_PLACE_INET && ctx->resolved == NULL) {
+    if (place->kind == NGX_HTTP_OSB_ENDPOINT_INET && ctx->resolved == NULL) {
         p = ctx->name;
 
     } else {
@@ -48,7 +48,7 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     ctx->peer.name.data = p;
-    ctx->peer.name.len = ngx_http_osb_place_print(p, place, &text, port) - p;
+    ctx->peer.name.len = ngx_http_osb_endpoint_print(p, place, &text, port) - p;
 
     return ngx_http_osb_peer_address(ctx, &text, port);
 }
@@ -68,7 +68,7 @@ ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
 
     switch (ctx->place->kind) {
 
-    case NGX_HTTP_OSB_PLACE_INET:
+    case NGX_HTTP_OSB_ENDPOINT_INET:
         address->in.sin_family = AF_INET;
         address->in.sin_port = htons((in_port_t) port);
         ngx_memcpy(&address->in.sin_addr, text->data, sizeof(struct in_addr));
@@ -77,7 +77,7 @@ ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
         ctx->peer.socklen = sizeof(struct sockaddr_in);
         break;
 
-    case NGX_HTTP_OSB_PLACE_INET6:
+    case NGX_HTTP_OSB_ENDPOINT_INET6:
         ngx_memzero(&address->in6, sizeof(address->in6));
         address->in6.sockaddr.sin6_family = AF_INET6;
         address->in6.sockaddr.sin6_port = htons((in_port_t) port);
@@ -88,7 +88,7 @@ ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
         ctx->peer.socklen = sizeof(address->in6);
         break;
 
-    case NGX_HTTP_OSB_PLACE_UNIX:
+    case NGX_HTTP_OSB_ENDPOINT_UNIX:
         address->un.sun_family = AF_UNIX;
         ngx_memcpy(address->un.sun_path, text->data, text->len);
         address->un.sun_path[text->len] = '\0';
@@ -99,7 +99,7 @@ ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
                             1 + sizeof(uint64_t);
         break;
 
-    default: /* NGX_HTTP_OSB_PLACE_NAME: resolved before */
+    default: /* NGX_HTTP_OSB_ENDPOINT_NAME: resolved before */
         return ctx->peer.sockaddr ? NGX_OK : NGX_ERROR;
     }
 

@@ -5,7 +5,6 @@
 
 
 #include "answer/answer.h"
-#include "record/place.h"
 #include "route/request.h"
 
 
@@ -35,8 +34,8 @@ typedef union {
 
 /* one of a host name's addresses; the text of its place is the name still */
 typedef struct {
-    ngx_http_osb_place_t place;
-    u_char               addr[NGX_HTTP_OSB_ADDR_LEN];
+    ngx_http_osb_endpoint_t place;
+    u_char                  addr[NGX_HTTP_OSB_ADDR_LEN];
 } ngx_http_osb_resolved_t;
 
 #define NGX_HTTP_OSB_INET_NAME sizeof("255.255.255.255:65535")
@@ -63,10 +62,10 @@ struct ngx_http_osb_ctx_s {
     ngx_str_t            prefix;
     ngx_str_t            rest;
 
-    ngx_http_osb_record_t *record;
-    ngx_http_osb_place_t  *place;
-    ngx_addr_t             peer;
-    ngx_http_osb_pool_t   *pool; /* NULL without */
+    ngx_http_osb_record_t   *record;
+    ngx_http_osb_endpoint_t *place;
+    ngx_addr_t               peer;
+    ngx_http_osb_pool_t     *pool; /* NULL without */
 
     /* of the connection, see proxy/kind.c; 0 until it is known */
     uint64_t kind;

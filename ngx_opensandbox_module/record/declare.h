@@ -10,11 +10,11 @@
 /* Records and policies that the configuration declares. */
 
 
-/* record/declare.c: opensandbox_sandbox ID { ... } */
+/* record/sandbox_block.c: opensandbox_sandbox ID { ... } */
 char *
 ngx_http_osb_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* record/policy.c: opensandbox_policy NAME { ... } */
+/* record/policy_block.c: opensandbox_policy NAME { ... } */
 char *
 ngx_http_osb_policy_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 

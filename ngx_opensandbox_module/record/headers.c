@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "headers.h"
-#include "route/route.h"
+#include "inner.h"
+
+
+/*
+ * "endpointHeaders": what a client of a port has to send to whatever listens
+ * there, {"18080": {"OPENSANDBOX-EGRESS-AUTH": "secret"}}.  The gateway tells
+ * it to the API's caller with the endpoint and sends none of it itself.
+ */
 
 
 #define NGX_HTTP_OSB_HEADER_NAME_LEN  127
 #define NGX_HTTP_OSB_HEADER_VALUE_LEN 2048
 
 
+static ngx_int_t
+ngx_http_osb_headers_check(json_t *object, const char *field,
+                           ngx_http_osb_fault_t *fault);
 static const char *
 ngx_http_osb_header_fault(json_t *headers, const char *name, json_t *value);
 static ngx_uint_t
@@ -25,6 +34,38 @@ static const char *ngx_http_osb_header_own[] = {
 
 
 ngx_int_t
+ngx_http_osb_headers_parse(ngx_http_osb_draft_t *draft,
+                           ngx_http_osb_field_t *field, json_t *value)
+{
+    char     *text;
+    ngx_int_t rc;
+    ngx_str_t compact;
+
+    if (ngx_http_osb_headers_check(value, field->key, draft->fault) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (json_object_size(value) == 0) {
+        return NGX_OK;
+    }
+
+    text = json_dumps(value, JSON_COMPACT);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
+    compact.data = (u_char *) text;
+    compact.len = strlen(text);
+
+    rc = ngx_http_osb_draft_text(draft, &draft->record->headers, &compact,
+                                 field->key);
+    free(text);
+
+    return rc;
+}
+
+
+static ngx_int_t
 ngx_http_osb_headers_check(json_t *object, const char *field,
                            ngx_http_osb_fault_t *fault)
 {
@@ -152,19 +193,33 @@ ngx_http_osb_header_content(json_t *value)
 }
 
 
-json_t *
-ngx_http_osb_headers_json(ngx_http_osb_record_t *record, ngx_uint_t flags)
+int
+ngx_http_osb_headers_print(ngx_http_osb_field_t *field, json_t *object,
+                           ngx_http_osb_record_t *record)
 {
-    json_t     *object, *headers, *names, *value;
+    return record->headers.len
+               ? json_object_set_new(object, field->key,
+                                     ngx_http_osb_headers_load(record))
+               : 0;
+}
+
+
+/* Names in the place of the values: {"18080": ["OPENSANDBOX-EGRESS-AUTH"]}. */
+
+int
+ngx_http_osb_headers_redact(ngx_http_osb_field_t *field, json_t *object,
+                            ngx_http_osb_record_t *record)
+{
+    json_t     *all, *headers, *names, *value;
     const char *port, *name;
 
-    object = ngx_http_osb_headers_load(record);
-
-    if (object == NULL || (flags & NGX_HTTP_OSB_SHOW_SECRETS)) {
-        return object;
+    if (record->headers.len == 0) {
+        return 0;
     }
 
-    json_object_foreach(object, port, headers)
+    all = ngx_http_osb_headers_load(record);
+
+    json_object_foreach(all, port, headers)
     {
         names = json_array();
 
@@ -173,10 +228,10 @@ ngx_http_osb_headers_json(ngx_http_osb_record_t *record, ngx_uint_t flags)
             (void) json_array_append_new(names, json_string(name));
         }
 
-        (void) json_object_set_new(object, port, names);
+        (void) json_object_set_new(all, port, names);
     }
 
-    return object;
+    return json_object_set_new(object, field->key, all);
 }
 
 

@@ -1,290 +1,181 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "declare.h"
-#include "policy/rules.h"
+#include "inner.h"
 
 
-/*
- * Policies that the configuration names.  Targets are judged by the code that
- * the sidecar itself reads them with.
- */
+/* "policy": judged by the code that the sidecar itself reads it with. */
 
 
-/* the block that is being read */
-typedef struct {
-    ngx_str_t     name;
-    struct rules *rules;
-    ngx_uint_t    chosen; /* the default has been given */
-} ngx_http_osb_policy_block_t;
-
-
-static char *
-ngx_http_osb_policy_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf);
-static char *
-ngx_http_osb_policy_default(ngx_conf_t *cf, ngx_http_osb_policy_block_t *block);
-static char *
-ngx_http_osb_policy_targets(ngx_conf_t *cf, ngx_http_osb_policy_block_t *block,
-                            enum policy_action action);
-
-
-char *
-ngx_http_osb_policy_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_osb_main_conf_t *omcf = conf;
-
-    char                       *rv;
-    ngx_int_t                   rc;
-    ngx_str_t                  *value, text;
-    ngx_conf_t                  save;
-    ngx_http_osb_policy_t      *policy;
-    ngx_http_osb_policy_block_t block;
-
-    value = cf->args->elts;
-
-    block.name = value[1];
-    block.chosen = 0;
-
-    if (block.name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "a policy needs a name");
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_osb_names_find(&omcf->policies, &block.name)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate policy \"%V\"",
-                           &block.name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (rules_new(&block.rules, POLICY_DENY) != 0) {
-        return NGX_CONF_ERROR;
-    }
-
-    save = *cf;
-    cf->handler = ngx_http_osb_policy_line;
-    cf->handler_conf = (void *) &block;
-
-    rv = ngx_conf_parse(cf, NULL);
-
-    *cf = save;
-
-    rc = NGX_ERROR;
-
-    if (rv == NGX_CONF_OK) {
-        rc = ngx_http_osb_policy_text(cf->pool, block.rules, &text);
-    }
-
-    rules_free(block.rules);
-
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    if (rc == NGX_DECLINED) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "policy \"%V\" is larger than %d bytes", &block.name,
-                           NGX_HTTP_OSB_POLICY_SIZE);
-    }
-
-    if (rc != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    policy = ngx_palloc(cf->pool, sizeof(ngx_http_osb_policy_t));
-    if (policy == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    policy->text = text;
-    ngx_http_osb_names_add(&omcf->policies, &policy->node, &block.name);
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_osb_policy_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
-{
-    ngx_http_osb_policy_block_t *block = conf;
-
-    ngx_str_t *value;
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[0].data, "allow") == 0) {
-        return ngx_http_osb_policy_targets(cf, block, POLICY_ALLOW);
-    }
-
-    if (ngx_strcmp(value[0].data, "deny") == 0) {
-        return ngx_http_osb_policy_targets(cf, block, POLICY_DENY);
-    }
-
-    if (ngx_strcmp(value[0].data, "default") == 0) {
-        return ngx_http_osb_policy_default(cf, block);
-    }
-
-    if (ngx_strcmp(value[0].data, "include") == 0) {
-
-        if (cf->args->nelts != 2) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid number of arguments in \"%V\" "
-                               "directive",
-                               &value[0]);
-            return NGX_CONF_ERROR;
-        }
-
-        return ngx_conf_include(cf, dummy, conf);
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown directive \"%V\" in \"opensandbox_policy\"",
-                       &value[0]);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_osb_policy_default(ngx_conf_t *cf, ngx_http_osb_policy_block_t *block)
-{
-    ngx_str_t *value;
-
-    value = cf->args->elts;
-
-    if (cf->args->nelts != 2) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid number of arguments in \"%V\" directive",
-                           &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (block->chosen) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" directive is duplicate", &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    block->chosen = 1;
-
-    if (ngx_strcmp(value[1].data, "allow") == 0) {
-        block->rules->default_action = POLICY_ALLOW;
-
-    } else if (ngx_strcmp(value[1].data, "deny") == 0) {
-        block->rules->default_action = POLICY_DENY;
-
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"%V\" directive, it must "
-                           "be \"allow\" or \"deny\"",
-                           &value[1], &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_osb_policy_targets(ngx_conf_t *cf, ngx_http_osb_policy_block_t *block,
-                            enum policy_action action)
-{
-    ngx_str_t          *value;
-    ngx_uint_t          i, warned;
-    struct policy_error why;
-
-    value = cf->args->elts;
-
-    if (cf->args->nelts < 2) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid number of arguments in \"%V\" directive",
-                           &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (block->rules->n_rules == NGX_HTTP_OSB_POLICY_RULES) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "policy \"%V\" has more than %d targets",
-                               &block->name, NGX_HTTP_OSB_POLICY_RULES);
-            return NGX_CONF_ERROR;
-        }
-
-        (void) snprintf(why.message, sizeof(why.message), "no memory");
-        warned = json_array_size(block->rules->warnings);
-
-        if (rules_append(block->rules, action, (char *) value[i].data, &why) !=
-            0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "policy \"%V\": \"%V\": %s", &block->name,
-                               &value[0], why.message);
-            return NGX_CONF_ERROR;
-        }
-
-        if (json_array_size(block->rules->warnings) > warned) {
-            ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "policy \"%V\": \"%V\": %s",
-                               &block->name, &value[0],
-                               json_string_value(json_array_get(
-                                   block->rules->warnings, warned)));
-        }
-    }
-
-    return NGX_CONF_OK;
-}
+static ngx_int_t
+ngx_http_osb_policy_warnings(ngx_http_osb_draft_t *draft, json_t *warnings);
 
 
 ngx_int_t
-ngx_http_osb_policy_use(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf,
-                        ngx_str_t *name)
+ngx_http_osb_policy_parse(ngx_http_osb_draft_t *draft,
+                          ngx_http_osb_field_t *field, json_t *value)
 {
-    ngx_http_osb_policy_use_t *use;
+    int                 error;
+    ngx_int_t           rc;
+    struct rules       *rules;
+    struct policy_error why;
 
-    use = ngx_array_push(&omcf->policy_uses);
-    if (use == NULL) {
+    if (!json_is_object(value)) {
+        ngx_http_osb_fault(draft->fault, field->key, "a policy is an object");
         return NGX_ERROR;
     }
 
-    /* the file's name may be gone by the end of its include */
+    why.message[0] = '\0';
 
-    use->declared = omcf->declared.nelts;
-    use->name = *name;
-    use->line = cf->conf_file->line;
-    use->file.len = cf->conf_file->file.name.len;
-    use->file.data = ngx_pstrdup(cf->pool, &cf->conf_file->file.name);
+    error = rules_from_json(&rules, value, NGX_HTTP_OSB_POLICY_RULES, &why);
+    if (error) {
+        if (why.message[0]) {
+            ngx_http_osb_fault(draft->fault, field->key, "%s", why.message);
+        }
 
-    return use->file.data ? NGX_OK : NGX_ERROR;
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_osb_policy_text(draft->pool, rules, &draft->policy);
+
+    if (rules->warnings && rc == NGX_OK) {
+        rc = ngx_http_osb_policy_warnings(draft, rules->warnings);
+    }
+
+    rules_free(rules);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_osb_fault(draft->fault, field->key,
+                           "the policy is larger than %d bytes",
+                           NGX_HTTP_OSB_POLICY_SIZE);
+    }
+
+    return rc == NGX_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+/* For the answer, in the pool; and for the log. */
+
+static ngx_int_t
+ngx_http_osb_policy_warnings(ngx_http_osb_draft_t *draft, json_t *warnings)
+{
+    size_t     size;
+    ngx_str_t *text;
+
+    text = &draft->fault->warnings;
+
+    size = json_dumpb(warnings, NULL, 0, JSON_COMPACT);
+    text->data = ngx_pnalloc(draft->pool, size);
+
+    if (size == 0 || text->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = json_dumpb(warnings, (char *) text->data, size, JSON_COMPACT);
+
+    ngx_log_error(NGX_LOG_WARN, draft->pool->log, 0,
+                  "a sandbox's policy was not taken as it is written: %V",
+                  text);
+
+    return NGX_OK;
+}
+
+
+int
+ngx_http_osb_policy_print(ngx_http_osb_field_t *field, json_t *object,
+                          ngx_http_osb_record_t *record)
+{
+    ngx_str_t text;
+
+    text = ngx_http_osb_policy_of(record);
+
+    return text.len ? json_object_set_new(
+                          object, field->key,
+                          json_loadb((char *) text.data, text.len, 0, NULL))
+                    : 0;
+}
+
+
+/* Without a policy everything is denied already. */
+
+ngx_uint_t
+ngx_http_osb_policy_revokes(ngx_http_osb_record_t *old,
+                            ngx_http_osb_record_t *record)
+{
+    ngx_str_t a, b;
+
+    a = ngx_http_osb_policy_of(old);
+    b = ngx_http_osb_policy_of(record);
+
+    return a.len && ngx_memn2cmp(a.data, b.data, a.len, b.len) != 0
+               ? NGX_HTTP_OSB_REVOKES_POLICY
+               : 0;
 }
 
 
 ngx_int_t
-ngx_http_osb_policy_resolve(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
+ngx_http_osb_policy_text(ngx_pool_t *pool, const struct rules *rules,
+                         ngx_str_t *text)
 {
-    ngx_uint_t                 i;
-    ngx_http_osb_record_t    **declared, *record;
-    ngx_http_osb_policy_t     *policy;
-    ngx_http_osb_policy_use_t *use;
+    json_t   *document;
+    ngx_int_t rc;
 
-    declared = omcf->declared.elts;
-    use = omcf->policy_uses.elts;
-
-    for (i = 0; i < omcf->policy_uses.nelts; i++) {
-        policy = (ngx_http_osb_policy_t *) ngx_http_osb_names_find(
-            &omcf->policies, &use[i].name);
-
-        if (policy == NULL) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "unknown policy \"%V\" in %V:%ui", &use[i].name,
-                          &use[i].file, use[i].line);
-            return NGX_ERROR;
-        }
-
-        record = ngx_http_osb_record_policy(cf->pool, declared[use[i].declared],
-                                            &policy->text);
-        if (record == NULL) {
-            return NGX_ERROR;
-        }
-
-        declared[use[i].declared] = record;
+    document = rules_to_json(rules);
+    if (document == NULL) {
+        return NGX_ERROR;
     }
 
-    return NGX_OK;
+    text->len = json_dumpb(document, NULL, 0, JSON_COMPACT);
+    rc = NGX_ERROR;
+
+    if (text->len > NGX_HTTP_OSB_POLICY_SIZE) {
+        rc = NGX_DECLINED;
+
+    } else if (text->len) {
+        text->data = ngx_pnalloc(pool, text->len);
+
+        if (text->data) {
+            (void) json_dumpb(document, (char *) text->data, text->len,
+                              JSON_COMPACT);
+            rc = NGX_OK;
+        }
+    }
+
+    json_decref(document);
+
+    return rc;
+}
+
+
+ngx_str_t
+ngx_http_osb_policy_of(ngx_http_osb_record_t *record)
+{
+    ngx_str_t value;
+
+    value.data = (u_char *) record + record->lean;
+    value.len = record->size - record->lean;
+
+    return value;
+}
+
+
+ngx_http_osb_record_t *
+ngx_http_osb_record_policy(ngx_pool_t *pool, ngx_http_osb_record_t *record,
+                           ngx_str_t *policy)
+{
+    ngx_http_osb_record_t *whole;
+
+    whole = ngx_palloc(pool, record->lean + policy->len);
+    if (whole == NULL) {
+        return NULL;
+    }
+
+    ngx_memcpy(whole, record, record->lean);
+
+    whole->size = record->lean + policy->len;
+
+    if (policy->len) {
+        ngx_memcpy((u_char *) whole + whole->lean, policy->data, policy->len);
+    }
+
+    return whole;
 }

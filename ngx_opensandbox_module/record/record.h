@@ -22,23 +22,29 @@
 #define NGX_HTTP_OSB_RECORD_MAX \
     (NGX_HTTP_OSB_RECORD_SIZE + NGX_HTTP_OSB_POLICY_SIZE)
 
+/* the largest address, IPv6 */
+#define NGX_HTTP_OSB_ADDR_LEN 16
+
+/* bytes of a time as text */
+#define NGX_HTTP_OSB_TIME_LEN 20
+
 /* connect(2) wants path and generation within sun_path */
 #define NGX_HTTP_OSB_UNIX_LEN 96
 
 /* the end of a sandbox that has none */
 #define NGX_HTTP_OSB_NEVER INT64_MAX
 
+/* for record_json() and record_text() */
 #define NGX_HTTP_OSB_SHOW_SECRETS 1
-#define NGX_HTTP_OSB_NO_POLICY    2
 
 
 typedef enum {
-    NGX_HTTP_OSB_PLACE_NONE = 0,
-    NGX_HTTP_OSB_PLACE_INET,
-    NGX_HTTP_OSB_PLACE_INET6,
-    NGX_HTTP_OSB_PLACE_NAME,
-    NGX_HTTP_OSB_PLACE_UNIX
-} ngx_http_osb_kind_e;
+    NGX_HTTP_OSB_ENDPOINT_NONE = 0,
+    NGX_HTTP_OSB_ENDPOINT_INET,
+    NGX_HTTP_OSB_ENDPOINT_INET6,
+    NGX_HTTP_OSB_ENDPOINT_NAME,
+    NGX_HTTP_OSB_ENDPOINT_UNIX
+} ngx_http_osb_endpoint_kind_e;
 
 
 /* a string inside a record: offset from the record's start, and length */
@@ -57,7 +63,7 @@ typedef struct {
     uint16_t            port;
     uint16_t            kind;
     ngx_http_osb_text_t text;
-} ngx_http_osb_place_t;
+} ngx_http_osb_endpoint_t;
 
 
 typedef struct {
@@ -70,7 +76,7 @@ typedef struct {
  * A sandbox's record, one piece of memory without pointers, so that it can be
  * copied into and out of shared memory with its strings, the id first.  The
  * registry sets the generation: two records with the same generation lead to
- * the same place and admit the same people.
+ * the same endpoints and admit the same people.
  */
 typedef struct {
     uint64_t generation;
@@ -84,8 +90,8 @@ typedef struct {
 
     uint16_t nranges;
     uint16_t ranges; /* offset */
-    uint16_t nplaces;
-    uint16_t places; /* offset of the port map */
+    uint16_t nmapped;
+    uint16_t mapped; /* offset of the port map */
 
     uint16_t ready : 1;
     uint16_t secure : 1;
@@ -93,14 +99,14 @@ typedef struct {
     uint16_t declared : 1; /* by the configuration */
 
     /* whether the path goes on unstripped, where the record says so */
-    uint16_t keeps : 1;
-    uint16_t keep : 1;
+    uint16_t keep_prefix_set : 1;
+    uint16_t keep_prefix : 1;
 
-    ngx_http_osb_text_t  id;
-    ngx_http_osb_text_t  token;
-    ngx_http_osb_text_t  host;
-    ngx_http_osb_text_t  headers; /* JSON, see record/headers.h */
-    ngx_http_osb_place_t endpoint;
+    ngx_http_osb_text_t     id;
+    ngx_http_osb_text_t     token;
+    ngx_http_osb_text_t     host;
+    ngx_http_osb_text_t     headers; /* JSON, see record/headers.c */
+    ngx_http_osb_endpoint_t endpoint;
 } ngx_http_osb_record_t;
 
 
@@ -130,21 +136,6 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
 ngx_str_t
 ngx_http_osb_policy_of(ngx_http_osb_record_t *record);
 
-/* The record with another policy, in the pool; NULL if memory is short. */
-ngx_http_osb_record_t *
-ngx_http_osb_record_policy(ngx_pool_t *pool, ngx_http_osb_record_t *record,
-                           ngx_str_t *policy);
-
-/*
- * A policy's document as compact JSON text, in the pool; rules is the sidecar's
- * own struct.  NGX_DECLINED if it is larger than a record can hold.
- */
-struct rules;
-
-ngx_int_t
-ngx_http_osb_policy_text(ngx_pool_t *pool, const struct rules *rules,
-                         ngx_str_t *text);
-
 /* The record as a new JSON object, for the caller to release; or NULL. */
 json_t *
 ngx_http_osb_record_json(ngx_http_osb_record_t *record, ngx_uint_t flags);
@@ -157,16 +148,12 @@ char *
 ngx_http_osb_record_text(ngx_http_osb_record_t *record, ngx_uint_t flags,
                          size_t *len);
 
-/* One of a record's strings, in the record's own memory. */
-ngx_str_t
-ngx_http_osb_text(ngx_http_osb_record_t *record, ngx_http_osb_text_t *text);
-
 /*
- * The place of a port; NULL if the port is not exposed, or a port map leaves
- * it without a place.
+ * The endpoint of a port, the record's own or the port map's; NULL if the port
+ * is not exposed, or leads nowhere.
  */
-ngx_http_osb_place_t *
-ngx_http_osb_record_place(ngx_http_osb_record_t *record, ngx_uint_t port);
+ngx_http_osb_endpoint_t *
+ngx_http_osb_record_endpoint(ngx_http_osb_record_t *record, ngx_uint_t port);
 
 /* Whether connections and rights of the one are good for the other too. */
 ngx_uint_t
@@ -184,11 +171,46 @@ ngx_uint_t
 ngx_http_osb_record_revokes(ngx_http_osb_record_t *old,
                             ngx_http_osb_record_t *record);
 
+/*
+ * Writes an address as a record has it, with the port if it is not 0.  Returns
+ * the end; the buffer has room for the text and 64 bytes more, an IPv4 address
+ * and its port take 21 at most.
+ */
+u_char *
+ngx_http_osb_endpoint_print(u_char *buf, ngx_http_osb_endpoint_t *endpoint,
+                            ngx_str_t *text, ngx_uint_t port);
+
+/*
+ * Writes unix seconds as a time of RFC 3339 in UTC.  Returns the end; the
+ * buffer has room for NGX_HTTP_OSB_TIME_LEN bytes, for years up to 9999.
+ */
+u_char *
+ngx_http_osb_time_print(u_char *buf, int64_t seconds);
+
+/* Adds the "endpointHeaders" of a port to the object; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_osb_headers_add(ngx_http_osb_record_t *record, ngx_uint_t port,
+                         json_t *headers);
+
 /* Writes "what" on the field into the fault. */
 void
 ngx_http_osb_fault(ngx_http_osb_fault_t *fault, const char *field,
                    const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+
+/* One of a record's strings, in the record's own memory. */
+
+static ngx_inline ngx_str_t
+ngx_http_osb_text(ngx_http_osb_record_t *record, ngx_http_osb_text_t *text)
+{
+    ngx_str_t value;
+
+    value.data = (u_char *) record + text->offset;
+    value.len = text->len;
+
+    return value;
+}
 
 
 #endif /* _NGX_HTTP_OSB_RECORD_RECORD_H_INCLUDED_ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "time.h"
+#include "inner.h"
 #include <time.h>
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "node.h"
+#include "inner.h"
 
 
 /*
@@ -36,7 +36,7 @@ typedef struct {
     uint32_t     first; /* links to sheets */
     uint32_t     last;
     uint32_t     committed;
-} ngx_http_osb_open_t;
+} ngx_http_osb_batch_head_t;
 
 
 static void *
@@ -44,9 +44,11 @@ ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link);
 static void *
 ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size);
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_node(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open);
+ngx_http_osb_batch_node(ngx_http_osb_zone_t       *zone,
+                        ngx_http_osb_batch_head_t *head);
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_next(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open);
+ngx_http_osb_batch_next(ngx_http_osb_zone_t       *zone,
+                        ngx_http_osb_batch_head_t *head);
 static ngx_uint_t
 ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link);
 
@@ -54,28 +56,28 @@ ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link);
 ngx_int_t
 ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone)
 {
-    ngx_http_osb_open_t *open;
+    ngx_http_osb_batch_head_t *head;
 
     batch->zone = zone;
     batch->link = 0;
 
     ngx_http_osb_registry_lock(zone);
 
-    open = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_open_t));
+    head = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_batch_head_t));
 
-    if (open) {
-        open->owner = (ngx_atomic_uint_t) ngx_pid;
-        open->next = zone->shared->batches;
+    if (head) {
+        head->owner = (ngx_atomic_uint_t) ngx_pid;
+        head->next = zone->shared->batches;
 
         ngx_memory_barrier();
 
-        batch->link = ngx_http_osb_node_link(zone->shared, open);
+        batch->link = ngx_http_osb_node_link(zone->shared, head);
         zone->shared->batches = batch->link;
     }
 
     ngx_http_osb_registry_unlock(zone);
 
-    return open ? NGX_OK : NGX_ERROR;
+    return head ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -83,11 +85,11 @@ ngx_int_t
 ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
                        ngx_http_osb_record_t *record)
 {
-    uint32_t              link;
-    ngx_http_osb_node_t  *node;
-    ngx_http_osb_open_t  *open;
-    ngx_http_osb_zone_t  *zone;
-    ngx_http_osb_sheet_t *sheet;
+    uint32_t                   link;
+    ngx_http_osb_node_t       *node;
+    ngx_http_osb_batch_head_t *head;
+    ngx_http_osb_zone_t       *zone;
+    ngx_http_osb_sheet_t      *sheet;
 
     zone = batch->zone;
 
@@ -98,8 +100,8 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
 
     ngx_http_osb_registry_lock(zone);
 
-    open = ngx_http_osb_batch_at(zone, batch->link);
-    sheet = ngx_http_osb_batch_at(zone, open->last);
+    head = ngx_http_osb_batch_at(zone, batch->link);
+    sheet = ngx_http_osb_batch_at(zone, head->last);
 
     if (sheet == NULL || sheet->n == NGX_HTTP_OSB_BATCH_LINKS) {
         sheet = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_sheet_t));
@@ -107,16 +109,16 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
         if (sheet) {
             link = ngx_http_osb_node_link(zone->shared, sheet);
 
-            if (open->last) {
+            if (head->last) {
                 ((ngx_http_osb_sheet_t *) ngx_http_osb_batch_at(zone,
-                                                                open->last))
+                                                                head->last))
                     ->next = link;
 
             } else {
-                open->first = link;
+                head->first = link;
             }
 
-            open->last = link;
+            head->last = link;
         }
     }
 
@@ -130,7 +132,7 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
     ngx_http_osb_registry_unlock(zone);
 
     if (node) {
-        ngx_http_osb_registry_free(zone, node);
+        ngx_http_osb_node_release(zone, node);
         return NGX_ERROR;
     }
 
@@ -141,16 +143,16 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
 ngx_int_t
 ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
 {
-    ngx_int_t            rc;
-    ngx_http_osb_open_t *open;
+    ngx_int_t                  rc;
+    ngx_http_osb_batch_head_t *head;
 
     ngx_http_osb_registry_lock(batch->zone);
 
     rc = NGX_BUSY;
 
-    if (!ngx_http_osb_registry_moved(batch->zone)) {
-        open = ngx_http_osb_batch_at(batch->zone, batch->link);
-        open->committed = 1;
+    if (!ngx_http_osb_memory_superseded(batch->zone->memory)) {
+        head = ngx_http_osb_batch_at(batch->zone, batch->link);
+        head->committed = 1;
         rc = NGX_OK;
     }
 
@@ -163,13 +165,13 @@ ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
 ngx_int_t
 ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
 {
-    ngx_uint_t            i, n;
-    ngx_http_osb_node_t  *node, *old;
-    ngx_http_osb_node_t  *stale[NGX_HTTP_OSB_BATCH_STEP];
-    ngx_http_osb_open_t  *open;
-    ngx_http_osb_zone_t  *zone;
-    ngx_http_osb_whole_t  copy;
-    ngx_http_osb_sheet_t *sheet;
+    ngx_uint_t                 i, n;
+    ngx_http_osb_node_t       *node, *old;
+    ngx_http_osb_node_t       *stale[NGX_HTTP_OSB_BATCH_STEP];
+    ngx_http_osb_batch_head_t *head;
+    ngx_http_osb_zone_t       *zone;
+    ngx_http_osb_whole_t       copy;
+    ngx_http_osb_sheet_t      *sheet;
 
     zone = batch->zone;
     node = NULL;
@@ -177,19 +179,19 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
 
     ngx_http_osb_registry_lock(zone);
 
-    open = ngx_http_osb_batch_at(zone, batch->link);
+    head = ngx_http_osb_batch_at(zone, batch->link);
 
     /* another zone may have taken it over, and its worker closed it */
 
-    if (!ngx_http_osb_batch_listed(zone, batch->link) || !open->committed) {
+    if (!ngx_http_osb_batch_listed(zone, batch->link) || !head->committed) {
         ngx_http_osb_registry_unlock(zone);
         return NGX_OK;
     }
 
-    ngx_http_osb_registry_begin(zone);
+    ngx_http_osb_journal_begin(zone);
 
     for (i = 0; i < NGX_HTTP_OSB_BATCH_STEP; i++) {
-        node = ngx_http_osb_batch_next(zone, open);
+        node = ngx_http_osb_batch_next(zone, head);
         if (node == NULL) {
             break;
         }
@@ -197,11 +199,11 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
         ngx_http_osb_node_read(zone->shared, node, &copy.record,
                                node->record.size);
 
-        old = ngx_http_osb_registry_publish(zone->shared, node, &copy.record);
+        old = ngx_http_osb_table_publish(zone->shared, node, &copy.record);
 
         ngx_memory_barrier();
 
-        sheet = ngx_http_osb_batch_at(zone, open->first);
+        sheet = ngx_http_osb_batch_at(zone, head->first);
         sheet->done++;
 
         if (old) {
@@ -209,14 +211,14 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
         }
     }
 
-    ngx_http_osb_registry_end(zone);
+    ngx_http_osb_journal_end(zone);
 
     ngx_http_osb_registry_unlock(zone);
 
     *replaced += n;
 
     while (n) {
-        ngx_http_osb_registry_free(zone, stale[--n]);
+        ngx_http_osb_node_release(zone, stale[--n]);
     }
 
     return node ? NGX_AGAIN : NGX_OK;
@@ -226,26 +228,26 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
 ngx_int_t
 ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch)
 {
-    ngx_uint_t            i;
-    ngx_http_osb_node_t  *node;
-    ngx_http_osb_open_t  *open;
-    ngx_http_osb_zone_t  *zone;
-    ngx_http_osb_sheet_t *sheet;
+    ngx_uint_t                 i;
+    ngx_http_osb_node_t       *node;
+    ngx_http_osb_batch_head_t *head;
+    ngx_http_osb_zone_t       *zone;
+    ngx_http_osb_sheet_t      *sheet;
 
     zone = batch->zone;
     node = NULL;
 
     ngx_http_osb_registry_lock(zone);
 
-    open = ngx_http_osb_batch_at(zone, batch->link);
+    head = ngx_http_osb_batch_at(zone, batch->link);
 
     for (i = 0; i < NGX_HTTP_OSB_BATCH_STEP; i++) {
-        node = ngx_http_osb_batch_next(zone, open);
+        node = ngx_http_osb_batch_next(zone, head);
         if (node == NULL) {
             break;
         }
 
-        sheet = ngx_http_osb_batch_at(zone, open->first);
+        sheet = ngx_http_osb_batch_at(zone, head->first);
         sheet->done++;
 
         ngx_memory_barrier();
@@ -261,10 +263,10 @@ ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch)
 void
 ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone)
 {
-    ngx_int_t            rc;
-    ngx_uint_t           replaced, committed;
-    ngx_http_osb_open_t *open;
-    ngx_http_osb_batch_t batch;
+    ngx_int_t                  rc;
+    ngx_uint_t                 replaced, committed;
+    ngx_http_osb_batch_head_t *head;
+    ngx_http_osb_batch_t       batch;
 
     batch.zone = zone;
 
@@ -274,12 +276,12 @@ ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone)
         committed = 0;
 
         for (batch.link = zone->shared->batches; batch.link;
-             batch.link = open->next) {
-            open = ngx_http_osb_batch_at(zone, batch.link);
+             batch.link = head->next) {
+            head = ngx_http_osb_batch_at(zone, batch.link);
 
-            if (!ngx_http_osb_process_alive((ngx_pid_t) open->owner)) {
-                open->owner = (ngx_atomic_uint_t) ngx_pid;
-                committed = open->committed;
+            if (!ngx_http_osb_process_alive((ngx_pid_t) head->owner)) {
+                head->owner = (ngx_atomic_uint_t) ngx_pid;
+                committed = head->committed;
                 break;
             }
         }
@@ -303,9 +305,9 @@ ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone)
 void
 ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone)
 {
-    ngx_uint_t           replaced;
-    ngx_http_osb_open_t *open;
-    ngx_http_osb_batch_t batch;
+    ngx_uint_t                 replaced;
+    ngx_http_osb_batch_head_t *head;
+    ngx_http_osb_batch_t       batch;
 
     batch.zone = zone;
 
@@ -313,10 +315,10 @@ ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone)
         ngx_http_osb_registry_lock(zone);
 
         for (batch.link = zone->shared->batches; batch.link;
-             batch.link = open->next) {
-            open = ngx_http_osb_batch_at(zone, batch.link);
+             batch.link = head->next) {
+            head = ngx_http_osb_batch_at(zone, batch.link);
 
-            if (open->committed && open->first) {
+            if (head->committed && head->first) {
                 break;
             }
         }
@@ -335,28 +337,28 @@ ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone)
 void
 ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
 {
-    uint32_t              link;
-    ngx_str_t             id;
-    ngx_http_osb_node_t  *node;
-    ngx_http_osb_open_t  *open;
-    ngx_http_osb_named_t  buf;
-    ngx_http_osb_sheet_t *sheet;
+    uint32_t                   link;
+    ngx_str_t                  id;
+    ngx_http_osb_node_t       *node;
+    ngx_http_osb_batch_head_t *head;
+    ngx_http_osb_named_t       buf;
+    ngx_http_osb_sheet_t      *sheet;
 
-    for (link = zone->shared->batches; link; link = open->next) {
-        open = ngx_http_osb_batch_at(zone, link);
+    for (link = zone->shared->batches; link; link = head->next) {
+        head = ngx_http_osb_batch_at(zone, link);
 
-        node = ngx_http_osb_batch_node(zone, open);
+        node = ngx_http_osb_batch_node(zone, head);
 
-        if (node == NULL || !open->committed) {
+        if (node == NULL || !head->committed) {
             continue;
         }
 
         id = ngx_http_osb_node_id(zone->shared, node, &buf);
 
-        if (*ngx_http_osb_registry_find(zone->shared, &id, node->hash) ==
+        if (*ngx_http_osb_table_find(zone->shared, &id, node->hash) ==
             ngx_http_osb_node_link(zone->shared, node))
         {
-            sheet = ngx_http_osb_batch_at(zone, open->first);
+            sheet = ngx_http_osb_batch_at(zone, head->first);
             sheet->done++;
         }
     }
@@ -383,11 +385,12 @@ ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size)
 /* The first node of a batch; NULL if its first sheet has no more. */
 
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_node(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open)
+ngx_http_osb_batch_node(ngx_http_osb_zone_t       *zone,
+                        ngx_http_osb_batch_head_t *head)
 {
     ngx_http_osb_sheet_t *sheet;
 
-    sheet = ngx_http_osb_batch_at(zone, open->first);
+    sheet = ngx_http_osb_batch_at(zone, head->first);
 
     if (sheet == NULL || sheet->done == sheet->n) {
         return NULL;
@@ -400,20 +403,21 @@ ngx_http_osb_batch_node(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open)
 /* The same; NULL if there is none on any sheet. */
 
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_next(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open)
+ngx_http_osb_batch_next(ngx_http_osb_zone_t       *zone,
+                        ngx_http_osb_batch_head_t *head)
 {
     ngx_http_osb_node_t  *node;
     ngx_http_osb_sheet_t *sheet;
 
     for (;;) {
-        node = ngx_http_osb_batch_node(zone, open);
+        node = ngx_http_osb_batch_node(zone, head);
 
-        if (node || open->first == 0) {
+        if (node || head->first == 0) {
             return node;
         }
 
-        sheet = ngx_http_osb_batch_at(zone, open->first);
-        open->first = sheet->next;
+        sheet = ngx_http_osb_batch_at(zone, head->first);
+        head->first = sheet->next;
 
         ngx_memory_barrier();
         ngx_slab_free_locked(zone->pool, sheet);
@@ -424,11 +428,11 @@ ngx_http_osb_batch_next(ngx_http_osb_zone_t *zone, ngx_http_osb_open_t *open)
 static ngx_uint_t
 ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link)
 {
-    uint32_t             at;
-    ngx_http_osb_open_t *open;
+    uint32_t                   at;
+    ngx_http_osb_batch_head_t *head;
 
-    for (at = zone->shared->batches; at && at != link; at = open->next) {
-        open = ngx_http_osb_batch_at(zone, at);
+    for (at = zone->shared->batches; at && at != link; at = head->next) {
+        head = ngx_http_osb_batch_at(zone, at);
     }
 
     return at != 0;
@@ -438,15 +442,15 @@ ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link)
 void
 ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch)
 {
-    uint32_t            *link;
-    ngx_http_osb_open_t *open, *other;
-    ngx_http_osb_zone_t *zone;
+    uint32_t                  *link;
+    ngx_http_osb_batch_head_t *head, *other;
+    ngx_http_osb_zone_t       *zone;
 
     zone = batch->zone;
 
     ngx_http_osb_registry_lock(zone);
 
-    open = ngx_http_osb_batch_at(zone, batch->link);
+    head = ngx_http_osb_batch_at(zone, batch->link);
 
     for (link = &zone->shared->batches; *link && *link != batch->link;
          link = &other->next)
@@ -455,9 +459,9 @@ ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch)
     }
 
     if (*link) {
-        *link = open->next;
+        *link = head->next;
         ngx_memory_barrier();
-        ngx_slab_free_locked(zone->pool, open);
+        ngx_slab_free_locked(zone->pool, head);
     }
 
     ngx_http_osb_registry_unlock(zone);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "node.h"
+#include "inner.h"
 
 
 /*
@@ -11,27 +11,25 @@
  */
 
 
-#define NGX_HTTP_OSB_DECLARED_LIST 65536
-
-
 /* the declared ids: heads of chains, and each record's next one, from 1 */
 typedef struct {
     uint32_t               *heads;
     uint32_t               *next;
     ngx_uint_t              mask;
     ngx_http_osb_record_t **records;
-} ngx_http_osb_names_t;
+} ngx_http_osb_declared_ids_t;
 
 
 static ngx_int_t
-ngx_http_osb_names_init(ngx_http_osb_names_t   *names,
-                        ngx_http_osb_record_t **records, ngx_uint_t n,
-                        ngx_pool_t *pool);
+ngx_http_osb_declared_ids_init(ngx_http_osb_declared_ids_t *names,
+                               ngx_http_osb_record_t **records, ngx_uint_t n,
+                               ngx_pool_t *pool);
 static ngx_uint_t
-ngx_http_osb_names_have(ngx_http_osb_names_t *names, ngx_str_t *id);
+ngx_http_osb_declared_ids_have(ngx_http_osb_declared_ids_t *names,
+                               ngx_str_t                   *id);
 static void
-ngx_http_osb_declared_sweep(ngx_http_osb_zone_t  *zone,
-                            ngx_http_osb_names_t *names, u_char *buf);
+ngx_http_osb_declared_sweep(ngx_http_osb_zone_t         *zone,
+                            ngx_http_osb_declared_ids_t *names, u_char *buf);
 static ngx_int_t
 ngx_http_osb_declared_put(ngx_http_osb_zone_t   *zone,
                           ngx_http_osb_record_t *record);
@@ -45,23 +43,24 @@ ngx_http_osb_registry_declare(ngx_http_osb_zone_t    *zone,
                               ngx_http_osb_record_t **records, ngx_uint_t n,
                               ngx_log_t *log)
 {
-    u_char                *buf;
-    ngx_int_t              rc;
-    ngx_str_t              id;
-    ngx_uint_t             i, pass;
-    ngx_pool_t            *pool;
-    ngx_http_osb_names_t   names;
-    ngx_http_osb_record_t *record;
+    u_char                     *buf;
+    ngx_int_t                   rc;
+    ngx_str_t                   id;
+    ngx_uint_t                  i, pass;
+    ngx_pool_t                 *pool;
+    ngx_http_osb_declared_ids_t names;
+    ngx_http_osb_record_t      *record;
 
     pool = ngx_create_pool(4096, log);
     if (pool == NULL) {
         return NGX_ERROR;
     }
 
-    buf = ngx_palloc(pool, NGX_HTTP_OSB_DECLARED_LIST);
+    buf = ngx_palloc(pool, NGX_HTTP_OSB_WALK_SIZE);
 
     if (buf == NULL ||
-        ngx_http_osb_names_init(&names, records, n, pool) != NGX_OK) {
+        ngx_http_osb_declared_ids_init(&names, records, n, pool) != NGX_OK)
+    {
         ngx_destroy_pool(pool);
         return NGX_ERROR;
     }
@@ -213,46 +212,29 @@ ngx_http_osb_declared_due(ngx_http_osb_zone_t   *zone,
 /* Deletes what an earlier configuration declared and the present one lacks. */
 
 static void
-ngx_http_osb_declared_sweep(ngx_http_osb_zone_t  *zone,
-                            ngx_http_osb_names_t *names, u_char *buf)
+ngx_http_osb_declared_sweep(ngx_http_osb_zone_t         *zone,
+                            ngx_http_osb_declared_ids_t *names, u_char *buf)
 {
-    u_char                 last[NGX_HTTP_OSB_ID_LEN];
-    ngx_str_t              after, id;
-    ngx_uint_t             n;
+    ngx_str_t              id;
+    ngx_http_osb_walk_t    walk;
     ngx_http_osb_record_t *record;
 
-    after.len = 0;
-    after.data = last;
+    ngx_http_osb_walk_start(&walk, zone, buf);
 
-    for (;;) {
-        n = ngx_http_osb_registry_list(zone, &after, buf,
-                                       NGX_HTTP_OSB_DECLARED_LIST, 256);
-        if (n == 0) {
-            return;
-        }
+    while ((record = ngx_http_osb_walk_next(&walk)) != NULL) {
+        id = ngx_http_osb_text(record, &record->id);
 
-        record = (ngx_http_osb_record_t *) buf;
-
-        while (n--) {
-            id = ngx_http_osb_text(record, &record->id);
-
-            if (record->declared && !ngx_http_osb_names_have(names, &id)) {
-                (void) ngx_http_osb_registry_delete(zone, &id);
-            }
-
-            after.len = id.len;
-            ngx_memcpy(last, id.data, id.len);
-
-            record = ngx_http_osb_next_record(record);
+        if (record->declared && !ngx_http_osb_declared_ids_have(names, &id)) {
+            (void) ngx_http_osb_registry_delete(zone, &id);
         }
     }
 }
 
 
 static ngx_int_t
-ngx_http_osb_names_init(ngx_http_osb_names_t   *names,
-                        ngx_http_osb_record_t **records, ngx_uint_t n,
-                        ngx_pool_t *pool)
+ngx_http_osb_declared_ids_init(ngx_http_osb_declared_ids_t *names,
+                               ngx_http_osb_record_t **records, ngx_uint_t n,
+                               ngx_pool_t *pool)
 {
     ngx_str_t  id;
     ngx_uint_t i, at;
@@ -282,7 +264,8 @@ ngx_http_osb_names_init(ngx_http_osb_names_t   *names,
 
 
 static ngx_uint_t
-ngx_http_osb_names_have(ngx_http_osb_names_t *names, ngx_str_t *id)
+ngx_http_osb_declared_ids_have(ngx_http_osb_declared_ids_t *names,
+                               ngx_str_t                   *id)
 {
     uint32_t  i;
     ngx_str_t own;

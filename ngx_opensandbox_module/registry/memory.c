@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "status/status.h"
-#include "node.h"
+#include "inner.h"
 
 #include <dirent.h>
 #include <sys/mman.h>
@@ -30,7 +30,7 @@
 
 static int
 ngx_http_osb_memory_find(ngx_str_t *name, ngx_log_t *log);
-static ngx_http_osb_header_t *
+static ngx_http_osb_memory_header_t *
 ngx_http_osb_memory_header(int fd, ngx_str_t *name, ngx_log_t *log);
 static void
 ngx_http_osb_memory_look(ngx_shm_zone_t          *shm_zone,
@@ -78,8 +78,8 @@ static const uint32_t ngx_http_osb_memory_layout[NGX_HTTP_OSB_LAYOUT] = {
     sizeof(ngx_http_osb_node_t),
     sizeof(ngx_http_osb_record_t),
     offsetof(ngx_http_osb_record_t, id),
-    sizeof(ngx_http_osb_place_t),
-    offsetof(ngx_http_osb_place_t, text),
+    sizeof(ngx_http_osb_endpoint_t),
+    offsetof(ngx_http_osb_endpoint_t, text),
     sizeof(ngx_http_osb_range_t),
     sizeof(ngx_http_osb_meters_t)};
 
@@ -89,9 +89,9 @@ ngx_http_osb_memory_open(ngx_shm_zone_t          *shm_zone,
                          ngx_http_osb_memory_t  **memory,
                          ngx_http_osb_previous_t *previous)
 {
-    u_char                *addr;
-    ngx_log_t             *log;
-    ngx_http_osb_header_t *header;
+    u_char                       *addr;
+    ngx_log_t                    *log;
+    ngx_http_osb_memory_header_t *header;
 
     *memory = NULL;
     ngx_memzero(previous, sizeof(ngx_http_osb_previous_t));
@@ -141,11 +141,11 @@ static void
 ngx_http_osb_memory_look(ngx_shm_zone_t          *shm_zone,
                          ngx_http_osb_previous_t *previous)
 {
-    int                    fd;
-    u_char                *addr;
-    ngx_log_t             *log;
-    ngx_str_t             *name;
-    ngx_http_osb_header_t *header;
+    int                           fd;
+    u_char                       *addr;
+    ngx_log_t                    *log;
+    ngx_str_t                    *name;
+    ngx_http_osb_memory_header_t *header;
 
     log = shm_zone->shm.log;
     name = &shm_zone->shm.name;
@@ -214,11 +214,11 @@ static ngx_int_t
 ngx_http_osb_memory_create(ngx_shm_zone_t         *shm_zone,
                            ngx_http_osb_memory_t **memory)
 {
-    int                    fd;
-    size_t                 size;
-    u_char                *addr;
-    ngx_log_t             *log;
-    ngx_http_osb_header_t *header;
+    int                           fd;
+    size_t                        size;
+    u_char                       *addr;
+    ngx_log_t                    *log;
+    ngx_http_osb_memory_header_t *header;
 
     log = shm_zone->shm.log;
     size = ngx_align(shm_zone->shm.size, ngx_pagesize);
@@ -361,13 +361,13 @@ ngx_http_osb_memory_replace(ngx_shm_zone_t *shm_zone, u_char *addr)
 static int
 ngx_http_osb_memory_find(ngx_str_t *name, ngx_log_t *log)
 {
-    int                    fd, found;
-    DIR                   *dir;
-    char                   link[300];
-    u_char                 want[300];
-    ssize_t                len;
-    struct dirent         *entry;
-    ngx_http_osb_header_t *header;
+    int                           fd, found;
+    DIR                          *dir;
+    char                          link[300];
+    u_char                        want[300];
+    ssize_t                       len;
+    struct dirent                *entry;
+    ngx_http_osb_memory_header_t *header;
 
     dir = opendir("/proc/self/fd");
     if (dir == NULL) {
@@ -414,11 +414,11 @@ ngx_http_osb_memory_find(ngx_str_t *name, ngx_log_t *log)
 }
 
 
-static ngx_http_osb_header_t *
+static ngx_http_osb_memory_header_t *
 ngx_http_osb_memory_header(int fd, ngx_str_t *name, ngx_log_t *log)
 {
-    struct stat            st;
-    ngx_http_osb_header_t *header;
+    struct stat                   st;
+    ngx_http_osb_memory_header_t *header;
 
     if (fstat(fd, &st) == -1 || st.st_size < (off_t) (2 * ngx_pagesize)) {
         return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "node.h"
+#include "inner.h"
 
 
 /*
@@ -22,8 +22,9 @@ static ngx_int_t
 ngx_http_osb_registry_copy(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                            ngx_http_osb_record_t *buf, size_t room,
                            ngx_uint_t lean);
-static ngx_http_osb_node_t *
-ngx_http_osb_registry_unlink(ngx_http_osb_zone_t *zone, uint32_t *link);
+static void
+ngx_http_osb_registry_withhold(ngx_http_osb_zone_t *zone,
+                               ngx_http_osb_node_t *node, ngx_uint_t revokes);
 
 
 ngx_int_t
@@ -70,7 +71,7 @@ ngx_http_osb_registry_copy(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 
     ngx_http_osb_registry_lock(zone);
 
-    link = *ngx_http_osb_registry_find(zone->shared, id, hash);
+    link = *ngx_http_osb_table_find(zone->shared, id, hash);
 
     rc = NGX_DECLINED;
 
@@ -111,12 +112,12 @@ ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
 
     ngx_http_osb_registry_lock(zone);
 
-    rc = ngx_http_osb_registry_moved(zone) ? NGX_BUSY : NGX_OK;
+    rc = ngx_http_osb_memory_superseded(zone->memory) ? NGX_BUSY : NGX_OK;
 
     if (rc == NGX_OK) {
-        ngx_http_osb_registry_begin(zone);
-        node = ngx_http_osb_registry_publish(zone->shared, node, record);
-        ngx_http_osb_registry_end(zone);
+        ngx_http_osb_journal_begin(zone);
+        node = ngx_http_osb_table_publish(zone->shared, node, record);
+        ngx_http_osb_journal_end(zone);
 
         *replaced = (node != NULL);
     }
@@ -124,7 +125,7 @@ ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
     ngx_http_osb_registry_unlock(zone);
 
     if (node) {
-        ngx_http_osb_registry_free(zone, node);
+        ngx_http_osb_node_release(zone, node);
     }
 
     return rc;
@@ -154,10 +155,10 @@ ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 
     ngx_http_osb_registry_lock(zone);
 
-    link = ngx_http_osb_registry_find(shared, id, hash);
+    link = ngx_http_osb_table_find(shared, id, hash);
     node = *link ? ngx_http_osb_node_at(shared, *link) : NULL;
 
-    if (ngx_http_osb_registry_moved(zone)) {
+    if (ngx_http_osb_memory_superseded(zone->memory)) {
         rc = NGX_BUSY;
         node = spare;
 
@@ -168,13 +169,13 @@ ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
         node = spare;
 
     } else if (record == NULL) {
-        node = ngx_http_osb_registry_unlink(zone, link);
+        node = ngx_http_osb_table_unlink(zone, link);
         rc = NGX_OK;
 
     } else if (spare) {
-        ngx_http_osb_registry_begin(zone);
-        node = ngx_http_osb_registry_publish(shared, spare, record);
-        ngx_http_osb_registry_end(zone);
+        ngx_http_osb_journal_begin(zone);
+        node = ngx_http_osb_table_publish(shared, spare, record);
+        ngx_http_osb_journal_end(zone);
         rc = NGX_OK;
 
     } else if (node && record->size <= shared->room &&
@@ -182,10 +183,10 @@ ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
     {
         /* a full zone still takes changes that fit in the old place */
 
-        ngx_http_osb_registry_begin(zone);
-        ngx_http_osb_registry_stamp(shared, node, record);
-        ngx_http_osb_registry_rewrite(shared, node, record);
-        ngx_http_osb_registry_end(zone);
+        ngx_http_osb_journal_begin(zone);
+        ngx_http_osb_table_stamp(shared, node, record);
+        ngx_http_osb_journal_rewrite(shared, node, record);
+        ngx_http_osb_journal_end(zone);
         node = NULL;
         rc = NGX_OK;
 
@@ -202,7 +203,7 @@ ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
     ngx_http_osb_registry_unlock(zone);
 
     if (node) {
-        ngx_http_osb_registry_free(zone, node);
+        ngx_http_osb_node_release(zone, node);
     }
 
     return rc;
@@ -219,7 +220,7 @@ ngx_http_osb_registry_edition(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 
     ngx_http_osb_registry_lock(zone);
 
-    link = *ngx_http_osb_registry_find(zone->shared, id, hash);
+    link = *ngx_http_osb_table_find(zone->shared, id, hash);
 
     if (link) {
         *edition = ngx_http_osb_node_at(zone->shared, link)->record.edition;
@@ -246,7 +247,7 @@ ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
 
     ngx_http_osb_registry_lock(zone);
 
-    link = *ngx_http_osb_registry_find(zone->shared, &id, hash);
+    link = *ngx_http_osb_table_find(zone->shared, &id, hash);
 
     if (link) {
         node = ngx_http_osb_node_at(zone->shared, link);
@@ -279,52 +280,27 @@ ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id)
 
     ngx_http_osb_registry_lock(zone);
 
-    link = ngx_http_osb_registry_find(zone->shared, id, hash);
+    link = ngx_http_osb_table_find(zone->shared, id, hash);
     node = NULL;
     rc = NGX_OK;
 
-    if (ngx_http_osb_registry_moved(zone)) {
+    if (ngx_http_osb_memory_superseded(zone->memory)) {
         rc = NGX_BUSY;
 
     } else if (*link == 0) {
         rc = NGX_DECLINED;
 
     } else {
-        node = ngx_http_osb_registry_unlink(zone, link);
+        node = ngx_http_osb_table_unlink(zone, link);
     }
 
     ngx_http_osb_registry_unlock(zone);
 
     if (node) {
-        ngx_http_osb_registry_free(zone, node);
+        ngx_http_osb_node_release(zone, node);
     }
 
     return rc;
-}
-
-
-/* Takes the node that the link leads to out, to be freed without the lock. */
-
-static ngx_http_osb_node_t *
-ngx_http_osb_registry_unlink(ngx_http_osb_zone_t *zone, uint32_t *link)
-{
-    ngx_http_osb_node_t   *node;
-    ngx_http_osb_shared_t *shared;
-
-    shared = zone->shared;
-    node = ngx_http_osb_node_at(shared, *link);
-
-    ngx_http_osb_registry_begin(zone);
-
-    *link = node->next;
-    ngx_http_osb_tree_delete(shared, node);
-    shared->nrecords--;
-    shared->nready -= node->record.ready;
-    shared->editions++;
-
-    ngx_http_osb_registry_end(zone);
-
-    return node;
 }
 
 
@@ -341,7 +317,7 @@ ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 
     ngx_http_osb_registry_lock(zone);
 
-    link = *ngx_http_osb_registry_find(zone->shared, id, hash);
+    link = *ngx_http_osb_table_find(zone->shared, id, hash);
 
     if (link) {
         node = ngx_http_osb_node_at(zone->shared, link);
@@ -361,180 +337,40 @@ ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 }
 
 
-ngx_uint_t
-ngx_http_osb_registry_list(ngx_http_osb_zone_t *zone, ngx_str_t *after,
-                           u_char *buf, size_t size, ngx_uint_t limit)
+/* Leaves the node's record without what is to be taken away. */
+
+static void
+ngx_http_osb_registry_withhold(ngx_http_osb_zone_t *zone,
+                               ngx_http_osb_node_t *node, ngx_uint_t revokes)
 {
-    size_t               len;
-    ngx_uint_t           n;
-    ngx_http_osb_node_t *node;
-    ngx_http_osb_walk_t  walk;
+    uint32_t               epoch;
+    ngx_http_osb_whole_t   copy;
+    ngx_http_osb_shared_t *shared;
 
-    n = 0;
+    shared = zone->shared;
 
-    ngx_http_osb_registry_lock(zone);
+    ngx_http_osb_node_read(shared, node, &copy.record, node->record.size);
 
-    ngx_http_osb_tree_after(zone->shared, &walk, after);
+    /* it is no record of the present configuration */
+    epoch = copy.record.epoch;
 
-    while (n < limit) {
-        node = ngx_http_osb_tree_next(zone->shared, &walk);
-        if (node == NULL) {
-            break;
-        }
+    /* the journal of a small zone has no room for every policy */
 
-        len = ngx_align(node->record.size, 8);
-        if (len > size) {
-            break;
-        }
-
-        ngx_http_osb_node_read(zone->shared, node,
-                               (ngx_http_osb_record_t *) buf,
-                               node->record.size);
-
-        buf += len;
-        size -= len;
-        n++;
+    if ((revokes & NGX_HTTP_OSB_REVOKES_POLICY) ||
+        copy.record.size > shared->room) {
+        copy.record.size = copy.record.lean;
     }
 
-    ngx_http_osb_registry_unlock(zone);
+    ngx_http_osb_journal_begin(zone);
+    ngx_http_osb_table_stamp(shared, node, &copy.record);
 
-    return n;
-}
+    copy.record.epoch = epoch;
 
-
-ngx_uint_t
-ngx_http_osb_registry_moved(ngx_http_osb_zone_t *zone)
-{
-    return ngx_http_osb_memory_superseded(zone->memory);
-}
-
-
-void
-ngx_http_osb_registry_free(ngx_http_osb_zone_t *zone, ngx_http_osb_node_t *node)
-{
-    ngx_http_osb_registry_lock(zone);
-    ngx_http_osb_node_free(zone, node);
-    ngx_http_osb_registry_unlock(zone);
-}
-
-
-void
-ngx_http_osb_registry_begin(ngx_http_osb_zone_t *zone)
-{
-    zone->shared->changing = 1;
-    ngx_memory_barrier();
-}
-
-
-void
-ngx_http_osb_registry_end(ngx_http_osb_zone_t *zone)
-{
-    ngx_memory_barrier();
-    zone->shared->changing = 0;
-    zone->shared->changes++;
-}
-
-
-uint32_t *
-ngx_http_osb_registry_find(ngx_http_osb_shared_t *shared, ngx_str_t *id,
-                           uint32_t hash)
-{
-    uint32_t            *link;
-    ngx_http_osb_node_t *node;
-
-    link = &shared->buckets[hash & shared->mask];
-
-    while (*link) {
-        node = ngx_http_osb_node_at(shared, *link);
-
-        if (node->hash == hash &&
-            (node->record.id.offset + id->len <= node->head
-                 ? node->record.id.len == id->len &&
-                       ngx_memcmp((u_char *) &node->record +
-                                      node->record.id.offset,
-                                  id->data, id->len) == 0
-                 : ngx_http_osb_node_named(shared, node, id)))
-        {
-            break;
-        }
-
-        link = &node->next;
+    if (revokes & NGX_HTTP_OSB_REVOKES_ENTRY) {
+        copy.record.ready = 0;
+        copy.record.generation = ++shared->generation;
     }
 
-    return link;
-}
-
-
-ngx_http_osb_node_t *
-ngx_http_osb_registry_publish(ngx_http_osb_shared_t *shared,
-                              ngx_http_osb_node_t   *node,
-                              ngx_http_osb_record_t *record)
-{
-    uint32_t            *link;
-    ngx_str_t            id;
-    ngx_http_osb_named_t buf;
-    ngx_http_osb_node_t *old;
-
-    id = ngx_http_osb_node_id(shared, node, &buf);
-
-    link = ngx_http_osb_registry_find(shared, &id, node->hash);
-    old = NULL;
-
-    if (*link) {
-        old = ngx_http_osb_node_at(shared, *link);
-        shared->nready -= old->record.ready;
-        node->renewed = old->renewed;
-        node->next = old->next;
-
-    } else {
-        shared->nrecords++;
-    }
-
-    ngx_http_osb_registry_stamp(shared, old, record);
-
-    node->record.generation = record->generation;
-    node->record.edition = record->edition;
-    node->record.epoch = record->epoch;
-    shared->nready += record->ready;
-
-    ngx_memory_barrier();
-    *link = ngx_http_osb_node_link(shared, node);
-
-    if (old) {
-        ngx_http_osb_tree_replace(shared, old, node);
-
-    } else {
-        ngx_http_osb_tree_insert(shared, node);
-    }
-
-    return old;
-}
-
-
-void
-ngx_http_osb_registry_stamp(ngx_http_osb_shared_t *shared,
-                            ngx_http_osb_node_t   *old,
-                            ngx_http_osb_record_t *record)
-{
-    ngx_http_osb_copy_t before;
-
-    record->epoch = shared->epoch;
-
-    if (old) {
-        ngx_http_osb_node_read(shared, old, &before.record, old->record.lean);
-    }
-
-    if (old && ngx_http_osb_record_same(&before.record, record)) {
-        record->generation = before.record.generation;
-
-    } else {
-        record->generation = ++shared->generation;
-    }
-
-    if (old && ngx_http_osb_node_policy_same(shared, old, record)) {
-        record->edition = before.record.edition;
-
-    } else {
-        record->edition = ++shared->editions;
-    }
+    ngx_http_osb_journal_rewrite(shared, node, &copy.record);
+    ngx_http_osb_journal_end(zone);
 }

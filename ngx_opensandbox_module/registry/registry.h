@@ -6,8 +6,15 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "memory.h"
 #include "record/record.h"
+#include "route/route.h"
+
+
+/* what nodes and their pieces are multiples of, and stand at multiples of */
+#define NGX_HTTP_OSB_NODE_UNIT 16
+
+/* links have 32 bits and count units */
+#define NGX_HTTP_OSB_ZONE_MAX ((uint64_t) NGX_HTTP_OSB_NODE_UNIT << 32)
 
 
 /*
@@ -17,7 +24,7 @@
  */
 typedef struct {
     u_char      *start;   /* of the memory, whence links count */
-    uint32_t    *buckets; /* links to nodes, see registry/node.h */
+    uint32_t    *buckets; /* links to nodes, see registry/inner.h */
     ngx_uint_t   mask;
     uint32_t     root;
     uint32_t     seed; /* of the tree's shape */
@@ -33,7 +40,7 @@ typedef struct {
     /* pages that only a change takes which revokes */
     ngx_uint_t reserve;
 
-    /* a change is under way; if its worker died, see registry_recover() */
+    /* a change is under way; if its worker died, see registry/recover.c */
     ngx_uint_t changing;
 
     /*
@@ -64,12 +71,20 @@ typedef struct {
 } ngx_http_osb_shared_t;
 
 
-typedef struct {
+typedef struct ngx_http_osb_memory_s ngx_http_osb_memory_t;
+typedef struct ngx_http_osb_zone_s   ngx_http_osb_zone_t;
+
+
+struct ngx_http_osb_zone_s {
     ngx_shm_zone_t        *shm_zone;
     ngx_slab_pool_t       *pool;
     ngx_http_osb_shared_t *shared;
     ngx_http_osb_memory_t *memory; /* NULL if it is nginx's own */
-    ngx_str_t              state;
+
+    /* repairs what a process left that died with the lock; it is held */
+    void (*recover)(ngx_http_osb_zone_t *zone);
+
+    ngx_str_t state;
 
     /* when this configuration's records were declared */
     uint32_t epoch;
@@ -79,7 +94,7 @@ typedef struct {
 
     /* nothing has been in it yet */
     ngx_uint_t fresh;
-} ngx_http_osb_zone_t;
+};
 
 
 /* room for any record without its policy */
@@ -110,7 +125,7 @@ typedef struct {
  * ngx_shm_zone_init_pt.
  */
 ngx_int_t
-ngx_http_osb_registry_init(ngx_shm_zone_t *shm_zone, void *data);
+ngx_http_osb_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 
 /*
  * Copies a sandbox's record into the buffer, which has room for
@@ -170,14 +185,6 @@ ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch);
 void
 ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch);
 
-/* Brings the batches to their end whose processes are no more. */
-void
-ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone);
-
-/* Publishes all that is committed, their own processes may be at it too. */
-void
-ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone);
-
 /*
  * Replaces the sandbox's record if it still is byte for byte the old one, NULL
  * meaning that there is none; a new one of NULL deletes it.  Returns NGX_OK,
@@ -202,14 +209,6 @@ ngx_http_osb_registry_edition(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                               uint32_t *edition);
 
 /*
- * Whether the sandbox's record is the given one but for what the registry sets;
- * then it is of the present epoch.
- */
-ngx_uint_t
-ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
-                           ngx_http_osb_record_t *record);
-
-/*
  * Notes that a renew intent is sent now, unless one was less than min_interval
  * seconds ago: then returns its time.  Returns 0 if it is noted, now if there
  * is no such record.
@@ -218,15 +217,32 @@ time_t
 ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                             time_t now, time_t min_interval);
 
+/* what a walk copies out at a time: at least one record, and mostly many */
+#define NGX_HTTP_OSB_WALK_SIZE 65536
+
+
+/* a walk over all records; buf is the caller's, of NGX_HTTP_OSB_WALK_SIZE */
+typedef struct {
+    ngx_http_osb_zone_t   *zone;
+    u_char                *buf;
+    ngx_http_osb_record_t *next;
+    ngx_uint_t             ready; /* records in buf that are to come */
+    ngx_str_t              at;    /* the id of the last one, which is in id */
+    u_char                 id[NGX_HTTP_OSB_ID_LEN];
+} ngx_http_osb_walk_t;
+
+
 /*
- * Copies the records that follow the id "after" in byte order, as many of at
- * most limit as fit into the buffer, one behind the other at multiples of
- * eight bytes.  Returns their number; 0 means that there are no more, since
- * the buffer has room for NGX_HTTP_OSB_RECORD_MAX bytes at least.
+ * Begins with the first record in the byte order of ids.  To begin behind some
+ * id, copy it to walk->id, and its length to walk->at.len, after that.
  */
-ngx_uint_t
-ngx_http_osb_registry_list(ngx_http_osb_zone_t *zone, ngx_str_t *after,
-                           u_char *buf, size_t size, ngx_uint_t limit);
+void
+ngx_http_osb_walk_start(ngx_http_osb_walk_t *walk, ngx_http_osb_zone_t *zone,
+                        u_char *buf);
+
+/* The next record, until the next call, in the buffer; NULL behind the last. */
+ngx_http_osb_record_t *
+ngx_http_osb_walk_next(ngx_http_osb_walk_t *walk);
 
 /*
  * Makes the records those that the configuration declares, next to the others.
@@ -249,16 +265,6 @@ ngx_http_osb_registry_lock_busy(ngx_http_osb_zone_t *zone);
 void
 ngx_http_osb_registry_unlock(ngx_http_osb_zone_t *zone);
 
-/* Tries the first of those again that wait, at most so many. */
-void
-ngx_http_osb_registry_declare_waiting(ngx_http_osb_zone_t    *zone,
-                                      ngx_http_osb_record_t **records,
-                                      ngx_uint_t limit, ngx_log_t *log);
-
-/* Repairs what a process left that died with the lock; the lock is held. */
-void
-ngx_http_osb_registry_recover(ngx_http_osb_zone_t *zone);
-
 /*
  * Nearly always it is free, and each request takes it.  Who has it sees the
  * records whole.
@@ -276,7 +282,7 @@ ngx_http_osb_registry_lock(ngx_http_osb_zone_t *zone)
     }
 
     if (zone->shared->changing) {
-        ngx_http_osb_registry_recover(zone);
+        zone->recover(zone);
     }
 }
 
@@ -289,9 +295,31 @@ void
 ngx_http_osb_zone_init_process(ngx_http_osb_zone_t *zone, ngx_log_t *log);
 
 
-#define ngx_http_osb_next_record(record)             \
-    (ngx_http_osb_record_t *) ((u_char *) (record) + \
-                               ngx_align((record)->size, 8))
+/*
+ * Gives a reference up.  If the move from other memory was not confirmed, it
+ * has not happened.
+ */
+void
+ngx_http_osb_memory_release(ngx_http_osb_memory_t *memory);
+
+/*
+ * The configuration with this memory is in force, the first of its process or
+ * a later one; memory may be NULL.
+ */
+void
+ngx_http_osb_memory_confirm(ngx_http_osb_memory_t *memory, ngx_uint_t first);
+
+/* What is not a master needs the mapping alone. */
+void
+ngx_http_osb_memory_init_process(ngx_http_osb_memory_t *memory);
+
+/* Whether the records are elsewhere now; memory may be NULL. */
+ngx_uint_t
+ngx_http_osb_memory_superseded(ngx_http_osb_memory_t *memory);
+
+/* Whether a process is there; the pid may be of any user. */
+ngx_uint_t
+ngx_http_osb_process_alive(ngx_pid_t pid);
 
 
 #endif /* _NGX_HTTP_OSB_REGISTRY_REGISTRY_H_INCLUDED_ */

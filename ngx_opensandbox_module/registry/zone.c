@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "conf.h"
-#include "node.h"
+#include "inner.h"
 
 #include <sys/random.h>
 
 
 /*
  * The zone's life: laid out, taken over from the configuration or binary
- * before, filled with what the configuration declares, locked.
+ * before, filled with what the configuration declares.
  */
 
 
-#define NGX_HTTP_OSB_LIST_SIZE 65536
 #define NGX_HTTP_OSB_ZONE_TICK 1000 /* milliseconds */
 
 /* declared records that are tried again in a tick */
@@ -28,11 +27,8 @@ static ngx_int_t
 ngx_http_osb_zone_carry(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
                         ngx_log_t *log);
 static ngx_int_t
-ngx_http_osb_zone_carry_part(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
-                             ngx_uint_t declared, u_char *buf,
-                             ngx_str_t *after);
-static void
-ngx_http_osb_zone_wait(ngx_shmtx_t *mutex, ngx_uint_t n);
+ngx_http_osb_zone_carry_part(ngx_http_osb_zone_t *to, ngx_uint_t declared,
+                             ngx_http_osb_walk_t *walk);
 static void
 ngx_http_osb_zone_tick(ngx_event_t *ev);
 static ngx_uint_t
@@ -44,7 +40,7 @@ static ngx_connection_t ngx_http_osb_zone_dummy;
 
 
 ngx_int_t
-ngx_http_osb_registry_init(ngx_shm_zone_t *shm_zone, void *data)
+ngx_http_osb_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
     ngx_http_osb_zone_t *old = data;
 
@@ -53,6 +49,7 @@ ngx_http_osb_registry_init(ngx_shm_zone_t *shm_zone, void *data)
     ngx_http_osb_previous_t previous;
 
     zone = shm_zone->data;
+    zone->recover = ngx_http_osb_recover;
 
     if (old) {
         zone->pool = old->pool;
@@ -174,6 +171,7 @@ ngx_http_osb_zone_inherit(ngx_http_osb_zone_t     *zone,
 
     from.pool = (ngx_slab_pool_t *) previous->addr;
     from.shared = from.pool->data;
+    from.recover = ngx_http_osb_recover;
 
     if (from.shared == NULL) {
         return NGX_OK;
@@ -189,19 +187,15 @@ static ngx_int_t
 ngx_http_osb_zone_carry(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
                         ngx_log_t *log)
 {
-    u_char     *buf, last[NGX_HTTP_OSB_ID_LEN];
-    ngx_int_t   rc;
-    ngx_str_t   after;
-    ngx_uint_t  declared;
-    ngx_pool_t *pool;
+    u_char             *buf;
+    ngx_int_t           rc;
+    ngx_uint_t          declared;
+    ngx_http_osb_walk_t walk;
 
-    pool = ngx_create_pool(NGX_HTTP_OSB_LIST_SIZE, log);
-    if (pool == NULL) {
+    buf = ngx_alloc(NGX_HTTP_OSB_WALK_SIZE, log);
+    if (buf == NULL) {
         return NGX_ERROR;
     }
-
-    after.len = 0;
-    after.data = last;
 
     /* what its workers decided before it was marked */
     ngx_http_osb_batch_finish(from);
@@ -209,8 +203,7 @@ ngx_http_osb_zone_carry(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
     to->shared->epoch = from->shared->epoch;
     to->shared->generation = from->shared->generation;
 
-    buf = ngx_palloc(pool, NGX_HTTP_OSB_LIST_SIZE);
-    rc = buf ? NGX_OK : NGX_ERROR;
+    rc = NGX_OK;
 
     /*
      * Those of the API first: what the configuration declares is declared once
@@ -218,14 +211,16 @@ ngx_http_osb_zone_carry(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
      */
 
     for (declared = 0; rc == NGX_OK && declared < 2; declared++) {
-        rc = ngx_http_osb_zone_carry_part(from, to, declared, buf, &after);
+        ngx_http_osb_walk_start(&walk, from, buf);
+        rc = ngx_http_osb_zone_carry_part(to, declared, &walk);
     }
 
     if (rc != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
                       "opensandbox_zone \"%V\" is too small for the %ui "
                       "records that it has: sandbox \"%V\" does not fit",
-                      &to->shm_zone->shm.name, from->shared->nrecords, &after);
+                      &to->shm_zone->shm.name, from->shared->nrecords,
+                      &walk.at);
     }
 
     if (rc == NGX_OK) {
@@ -235,7 +230,7 @@ ngx_http_osb_zone_carry(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
                       &to->shm_zone->shm.name, to->shared->nrecords);
     }
 
-    ngx_destroy_pool(pool);
+    ngx_free(buf);
 
     return rc;
 }
@@ -243,44 +238,27 @@ ngx_http_osb_zone_carry(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
 
 /*
  * Puts those that are declared, as far as there is room, or the others, which
- * must fit; after is the id of the last one tried.
+ * must fit; the walk then stands at the one that does not.
  */
 
 static ngx_int_t
-ngx_http_osb_zone_carry_part(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
-                             ngx_uint_t declared, u_char *buf, ngx_str_t *after)
+ngx_http_osb_zone_carry_part(ngx_http_osb_zone_t *to, ngx_uint_t declared,
+                             ngx_http_osb_walk_t *walk)
 {
-    ngx_str_t              id;
-    ngx_uint_t             n, replaced;
+    ngx_uint_t             replaced;
     ngx_http_osb_record_t *record;
 
-    after->len = 0;
+    while ((record = ngx_http_osb_walk_next(walk)) != NULL) {
 
-    for (;;) {
-        n = ngx_http_osb_registry_list(from, after, buf, NGX_HTTP_OSB_LIST_SIZE,
-                                       256);
-        if (n == 0) {
-            return NGX_OK;
-        }
-
-        record = (ngx_http_osb_record_t *) buf;
-
-        while (n--) {
-            id = ngx_http_osb_text(record, &record->id);
-
-            after->len = id.len;
-            ngx_memcpy(after->data, id.data, id.len);
-
-            if (record->declared == declared &&
-                ngx_http_osb_registry_put(to, record, 1, &replaced) != NGX_OK &&
-                !declared)
-            {
-                return NGX_ERROR;
-            }
-
-            record = ngx_http_osb_next_record(record);
+        if (record->declared == declared &&
+            ngx_http_osb_registry_put(to, record, 1, &replaced) != NGX_OK &&
+            !declared)
+        {
+            return NGX_ERROR;
         }
     }
+
+    return NGX_OK;
 }
 
 
@@ -357,58 +335,4 @@ ngx_http_osb_zone_deserted(ngx_http_osb_zone_t *zone)
     return shared->epoch != zone->epoch && declarer != ngx_parent &&
            !ngx_http_osb_process_alive(declarer) &&
            ngx_atomic_cmp_set(&shared->declarer, declarer, ngx_parent);
-}
-
-
-void
-ngx_http_osb_registry_lock_busy(ngx_http_osb_zone_t *zone)
-{
-    ngx_uint_t n;
-
-    for (n = 0; !ngx_shmtx_trylock(&zone->pool->mutex); n++) {
-        ngx_http_osb_zone_wait(&zone->pool->mutex, n);
-    }
-}
-
-
-/*
- * A master releases the lock for its own workers alone: in a binary upgrade it
- * may have died together with the one that has the lock.  So nobody sleeps
- * here until a process wakes him that is no more.
- */
-
-static void
-ngx_http_osb_zone_wait(ngx_shmtx_t *mutex, ngx_uint_t n)
-{
-    ngx_uint_t i;
-    ngx_pid_t  owner;
-
-    if (n < 11 && ngx_ncpu > 1) {
-        for (i = 0; i < ((ngx_uint_t) 1 << n); i++) {
-            ngx_cpu_pause();
-        }
-
-        return;
-    }
-
-    if (n % 64) {
-        ngx_sched_yield();
-        return;
-    }
-
-    owner = (ngx_pid_t) *mutex->lock;
-
-    if (owner && !ngx_http_osb_process_alive(owner)) {
-        (void) ngx_shmtx_force_unlock(mutex, owner);
-        return;
-    }
-
-    (void) usleep(500);
-}
-
-
-void
-ngx_http_osb_registry_unlock(ngx_http_osb_zone_t *zone)
-{
-    ngx_shmtx_unlock(&zone->pool->mutex);
 }

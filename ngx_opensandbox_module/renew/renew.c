@@ -3,7 +3,6 @@
 #include "inner.h"
 #include "proxy/proxy.h"
 #include "status/status.h"
-#include "record/time.h"
 
 
 #define NGX_HTTP_OSB_RENEW_URI_LEN 4096

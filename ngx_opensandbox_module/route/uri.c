@@ -93,7 +93,8 @@ ngx_http_osb_uri_keep_prefix(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     if (!(ctx->mode->flags & NGX_HTTP_OSB_MODE_PREFIX) || ctx->keep ||
         ctx->followed ||
-        !(ctx->record->keeps ? ctx->record->keep : olcf->keep_prefix))
+        !(ctx->record->keep_prefix_set ? ctx->record->keep_prefix
+                                       : olcf->keep_prefix))
     {
         return NGX_OK;
     }

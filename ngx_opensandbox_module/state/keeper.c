@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "state.h"
+#include "conf.h"
+#include "inner.h"
 
 #include <pthread.h>
 

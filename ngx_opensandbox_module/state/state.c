@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "state.h"
+#include "inner.h"
 
 #include <sys/file.h>
 
@@ -15,14 +15,11 @@
  */
 
 
-#define NGX_HTTP_OSB_STATE_SIZE 65536
-
-
 static ngx_int_t
 ngx_http_osb_state_line(ngx_http_osb_zone_t *zone, char *line, size_t len,
                         ngx_uint_t n, ngx_log_t *log);
 static void
-ngx_http_osb_state_keep(ngx_http_osb_zone_t *zone, ngx_log_t *log);
+ngx_http_osb_state_set_aside(ngx_http_osb_zone_t *zone, ngx_log_t *log);
 static int
 ngx_http_osb_state_open(ngx_http_osb_save_t *save, const char *name);
 static int
@@ -81,7 +78,7 @@ ngx_http_osb_state_load(ngx_http_osb_zone_t *zone, ngx_log_t *log)
     (void) fclose(file);
 
     if (bad) {
-        ngx_http_osb_state_keep(zone, log);
+        ngx_http_osb_state_set_aside(zone, log);
     }
 
     return rc;
@@ -140,7 +137,7 @@ ngx_http_osb_state_line(ngx_http_osb_zone_t *zone, char *line, size_t len,
 /* The next writing would lose the lines that were not taken. */
 
 static void
-ngx_http_osb_state_keep(ngx_http_osb_zone_t *zone, ngx_log_t *log)
+ngx_http_osb_state_set_aside(ngx_http_osb_zone_t *zone, ngx_log_t *log)
 {
     char name[PATH_MAX];
 
@@ -273,7 +270,7 @@ ngx_http_osb_state_replace(ngx_http_osb_save_t *save, int fd, const char *name)
     const char *what;
 
     what = "write";
-    buf = ngx_alloc(NGX_HTTP_OSB_STATE_SIZE, save->log);
+    buf = ngx_alloc(NGX_HTTP_OSB_WALK_SIZE, save->log);
 
     /* fclose() is not to release the lock */
 
@@ -320,48 +317,31 @@ ngx_http_osb_state_write(ngx_http_osb_zone_t *zone, FILE *file, u_char *buf)
     int                    failed;
     char                  *text;
     size_t                 len;
-    u_char                 last[NGX_HTTP_OSB_ID_LEN];
-    ngx_str_t              after, id;
-    ngx_uint_t             n;
+    ngx_http_osb_walk_t    walk;
     ngx_http_osb_record_t *record;
 
-    after.len = 0;
-    after.data = last;
+    ngx_http_osb_walk_start(&walk, zone, buf);
 
-    for (;;) {
-        n = ngx_http_osb_registry_list(zone, &after, buf,
-                                       NGX_HTTP_OSB_STATE_SIZE, 128);
+    while ((record = ngx_http_osb_walk_next(&walk)) != NULL) {
 
-        if (n == 0) {
-            return NGX_OK;
+        if (record->declared) {
+            continue;
         }
 
-        record = (ngx_http_osb_record_t *) buf;
+        text =
+            ngx_http_osb_record_text(record, NGX_HTTP_OSB_SHOW_SECRETS, &len);
 
-        while (n--) {
+        failed = text == NULL || fwrite(text, 1, len, file) != len ||
+                 putc('\n', file) == EOF;
 
-            if (!record->declared) {
-                text = ngx_http_osb_record_text(
-                    record, NGX_HTTP_OSB_SHOW_SECRETS, &len);
+        free(text);
 
-                failed = text == NULL || fwrite(text, 1, len, file) != len ||
-                         putc('\n', file) == EOF;
-
-                free(text);
-
-                if (failed) {
-                    return NGX_ERROR;
-                }
-            }
-
-            id = ngx_http_osb_text(record, &record->id);
-
-            after.len = id.len;
-            ngx_memcpy(last, id.data, id.len);
-
-            record = ngx_http_osb_next_record(record);
+        if (failed) {
+            return NGX_ERROR;
         }
     }
+
+    return NGX_OK;
 }
 
 

@@ -4,27 +4,7 @@
 #define _NGX_HTTP_OSB_STATE_STATE_H_INCLUDED_
 
 
-#include "conf.h"
-
-
-/* one writing of the state file, and what became of it */
-typedef struct {
-    ngx_http_osb_zone_t *zone;
-    ngx_log_t           *log;
-
-    /* how often to look, 10 ms apart, for another's end; 0: wait for it */
-    ngx_uint_t tries;
-
-    /* the changes that are in the file now */
-    ngx_atomic_uint_t changes;
-
-    /* another one is writing, all the time */
-    ngx_uint_t busy;
-
-    /* what could not be done, NULL if all was */
-    const char *failed;
-    ngx_err_t   err;
-} ngx_http_osb_save_t;
+#include "registry/registry.h"
 
 
 /*
@@ -35,18 +15,7 @@ typedef struct {
 ngx_int_t
 ngx_http_osb_state_load(ngx_http_osb_zone_t *zone, ngx_log_t *log);
 
-/*
- * Writes the records of the API into a new file, has it on the disk, and gives
- * it the old one's name.  May run in a thread: it logs nothing, blocks, and
- * holds the zone's lock for moments only.
- */
-void
-ngx_http_osb_state_save(ngx_http_osb_save_t *save);
-
-
-/* state/keeper.c: when the file is written, and by whom */
-
-/* Keeps the file at most a second behind. */
+/* Lets a worker keep the file at most a second behind. */
 void
 ngx_http_osb_keeper_start(ngx_log_t *log);
 

@@ -4,10 +4,11 @@
  * read fits where it is copied to, and is shown as JSON that reads as the same
  * record again; what is not read names the fault in one line.
  *
- * Counted: ngx_opensandbox_module/ngx_http_osb_record.c
- * Counted: ngx_opensandbox_module/ngx_http_osb_parse.c
- * Counted: ngx_opensandbox_module/ngx_http_osb_place.c
- * Counted: ngx_opensandbox_module/ngx_http_osb_time.c
+ * Counted: ngx_opensandbox_module/record/record.c
+ * Counted: ngx_opensandbox_module/record/fields.c
+ * Counted: ngx_opensandbox_module/record/ports.c
+ * Counted: ngx_opensandbox_module/record/endpoint.c
+ * Counted: ngx_opensandbox_module/record/time.c
  */
 #include "ngx_host.h"
 
@@ -24,21 +25,21 @@ static void check_text(ngx_http_osb_record_t *record, ngx_http_osb_text_t *text)
 	       (size_t)text->offset + text->len <= record->size);
 }
 
-/* Every port leads to a place of the record's own, or nowhere. */
-static void check_places(ngx_http_osb_record_t *record)
+/* Every port leads to an endpoint of the record's own, or nowhere. */
+static void check_endpoints(ngx_http_osb_record_t *record)
 {
 	const u_char *first = (const u_char *)record;
 
 	for (ngx_uint_t port = 1; port <= 65535; port += 1 + port / 3) {
-		ngx_http_osb_place_t *place =
-			ngx_http_osb_record_place(record, port);
-		const u_char *at = (const u_char *)place;
+		ngx_http_osb_endpoint_t *endpoint =
+			ngx_http_osb_record_endpoint(record, port);
+		const u_char *at = (const u_char *)endpoint;
 
-		if (!place)
+		if (!endpoint)
 			continue;
 		assert(at >= first &&
-		       at + sizeof(*place) <= first + record->lean);
-		check_text(record, &place->text);
+		       at + sizeof(*endpoint) <= first + record->lean);
+		check_text(record, &endpoint->text);
 	}
 }
 
@@ -90,7 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_text(record, &record->host);
 		check_text(record, &record->headers);
 		assert(record->lean <= record->size);
-		check_places(record);
+		check_endpoints(record);
 		check_shown(pool, record, partial);
 	} else {
 		check_fault(&fault);

@@ -3,8 +3,8 @@
  * Any bytes as a state file. What is taken from it is in the zone as records
  * that can be written as lines, of which the same records come.
  *
- * Counted: ngx_opensandbox_module/ngx_http_osb_state.c
- * Counted: ngx_opensandbox_module/ngx_http_osb_registry.c
+ * Counted: ngx_opensandbox_module/state/state.c
+ * Counted: ngx_opensandbox_module/registry/registry.c
  */
 #include "ngx_host.h"
 
@@ -12,8 +12,6 @@
 
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define LISTED_BYTES (4 * NGX_HTTP_OSB_RECORD_MAX)
 
 /* The file that the zone reads from: in memory, under a name. */
 static int state_file(ngx_http_osb_zone_t *zone)
@@ -35,13 +33,14 @@ static int state_file(ngx_http_osb_zone_t *zone)
 /* The records as lines, in the order of their ids; deletes them. */
 static json_t *take_out(ngx_http_osb_zone_t *zone)
 {
-	static u_char buf[LISTED_BYTES];
+	static u_char buf[NGX_HTTP_OSB_WALK_SIZE];
 	json_t *all = json_array(), *one;
-	ngx_str_t none = ngx_string(""), id;
+	ngx_str_t id;
+	ngx_http_osb_walk_t walk;
 	ngx_http_osb_record_t *record;
 
-	while (ngx_http_osb_registry_list(zone, &none, buf, sizeof(buf), 1)) {
-		record = (ngx_http_osb_record_t *)buf;
+	ngx_http_osb_walk_start(&walk, zone, buf);
+	while ((record = ngx_http_osb_walk_next(&walk))) {
 		one = ngx_http_osb_record_json(record,
 					       NGX_HTTP_OSB_SHOW_SECRETS);
 		assert(one);

@@ -1,30 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "place.h"
-#include "route/route.h"
+#include "inner.h"
 
 
 static ngx_inline u_char *
-ngx_http_osb_place_number(u_char *p, uint32_t n);
+ngx_http_osb_endpoint_number(u_char *p, uint32_t n);
 static const char *
-ngx_http_osb_place_name(ngx_str_t *name);
+ngx_http_osb_endpoint_name(ngx_str_t *name);
 static const char *
-ngx_http_osb_place_usable(ngx_str_t *addr);
+ngx_http_osb_endpoint_usable(ngx_str_t *addr);
 
 
 const char *
-ngx_http_osb_place_parse(ngx_http_osb_place_t *place, ngx_str_t value,
-                         ngx_uint_t with_port, u_char *addr, ngx_str_t *text)
+ngx_http_osb_endpoint_parse(ngx_http_osb_endpoint_t *endpoint, ngx_str_t value,
+                            ngx_uint_t with_port, u_char *addr, ngx_str_t *text)
 {
     char      buf[INET6_ADDRSTRLEN];
     u_char   *colon;
     ngx_str_t port;
 
     ngx_str_null(text);
-    ngx_memzero(place, sizeof(ngx_http_osb_place_t));
+    ngx_memzero(endpoint, sizeof(ngx_http_osb_endpoint_t));
 
     if (value.len > 5 && ngx_strncmp(value.data, "unix:", 5) == 0) {
-        place->kind = NGX_HTTP_OSB_PLACE_UNIX;
+        endpoint->kind = NGX_HTTP_OSB_ENDPOINT_UNIX;
 
         text->data = value.data + 5;
         text->len = value.len - 5;
@@ -49,9 +48,9 @@ ngx_http_osb_place_parse(ngx_http_osb_place_t *place, ngx_str_t value,
         port.len = (size_t) (value.data + value.len - port.data);
         value.len = (size_t) (colon - value.data);
 
-        place->port = (uint16_t) ngx_http_osb_parse_port(&port);
+        endpoint->port = (uint16_t) ngx_http_osb_parse_port(&port);
 
-        if (place->port == 0) {
+        if (endpoint->port == 0) {
             return "the address ends in a bad port";
         }
     }
@@ -67,11 +66,11 @@ ngx_http_osb_place_parse(ngx_http_osb_place_t *place, ngx_str_t value,
             return "this is not an IPv6 address";
         }
 
-        place->kind = NGX_HTTP_OSB_PLACE_INET6;
+        endpoint->kind = NGX_HTTP_OSB_ENDPOINT_INET6;
         text->data = addr;
         text->len = sizeof(struct in6_addr);
 
-        return ngx_http_osb_place_usable(text);
+        return ngx_http_osb_endpoint_usable(text);
     }
 
     if (value.len && value.len < INET_ADDRSTRLEN) {
@@ -79,52 +78,52 @@ ngx_http_osb_place_parse(ngx_http_osb_place_t *place, ngx_str_t value,
         buf[value.len] = '\0';
 
         if (strlen(buf) == value.len && inet_pton(AF_INET, buf, addr) == 1) {
-            place->kind = NGX_HTTP_OSB_PLACE_INET;
+            endpoint->kind = NGX_HTTP_OSB_ENDPOINT_INET;
             text->data = addr;
             text->len = sizeof(struct in_addr);
 
-            return ngx_http_osb_place_usable(text);
+            return ngx_http_osb_endpoint_usable(text);
         }
     }
 
-    place->kind = NGX_HTTP_OSB_PLACE_NAME;
+    endpoint->kind = NGX_HTTP_OSB_ENDPOINT_NAME;
     *text = value;
 
-    return ngx_http_osb_place_name(text);
+    return ngx_http_osb_endpoint_name(text);
 }
 
 
 u_char *
-ngx_http_osb_place_print(u_char *buf, ngx_http_osb_place_t *place,
-                         ngx_str_t *text, ngx_uint_t port)
+ngx_http_osb_endpoint_print(u_char *buf, ngx_http_osb_endpoint_t *endpoint,
+                            ngx_str_t *text, ngx_uint_t port)
 {
     char       address[INET6_ADDRSTRLEN];
     ngx_uint_t i;
 
-    switch (place->kind) {
+    switch (endpoint->kind) {
 
-    case NGX_HTTP_OSB_PLACE_INET:
+    case NGX_HTTP_OSB_ENDPOINT_INET:
 
         /* of nearly every request, and many times faster than inet_ntop() */
 
         for (i = 0; i < 4; i++) {
-            buf = ngx_http_osb_place_number(buf, text->data[i]);
+            buf = ngx_http_osb_endpoint_number(buf, text->data[i]);
             *buf++ = '.';
         }
 
         buf--;
         break;
 
-    case NGX_HTTP_OSB_PLACE_INET6:
+    case NGX_HTTP_OSB_ENDPOINT_INET6:
         (void) inet_ntop(AF_INET6, text->data, address, sizeof(address));
         buf = ngx_sprintf(buf, "[%s]", address);
         break;
 
-    case NGX_HTTP_OSB_PLACE_NAME:
+    case NGX_HTTP_OSB_ENDPOINT_NAME:
         buf = ngx_sprintf(buf, "%V", text);
         break;
 
-    case NGX_HTTP_OSB_PLACE_UNIX:
+    case NGX_HTTP_OSB_ENDPOINT_UNIX:
         return ngx_sprintf(buf, "unix:%V", text);
 
     default:
@@ -133,7 +132,7 @@ ngx_http_osb_place_print(u_char *buf, ngx_http_osb_place_t *place,
 
     if (port) {
         *buf++ = ':';
-        buf = ngx_http_osb_place_number(buf, (uint32_t) port);
+        buf = ngx_http_osb_endpoint_number(buf, (uint32_t) port);
     }
 
     return buf;
@@ -143,7 +142,7 @@ ngx_http_osb_place_print(u_char *buf, ngx_http_osb_place_t *place,
 /* A number of at most five digits. */
 
 static ngx_inline u_char *
-ngx_http_osb_place_number(u_char *p, uint32_t n)
+ngx_http_osb_endpoint_number(u_char *p, uint32_t n)
 {
     static const u_char two[] = "00010203040506070809101112131415161718192021"
                                 "22232425262728293031323334353637383940414243"
@@ -188,7 +187,7 @@ ngx_http_osb_place_number(u_char *p, uint32_t n)
  */
 
 static const char *
-ngx_http_osb_place_name(ngx_str_t *name)
+ngx_http_osb_endpoint_name(ngx_str_t *name)
 {
     size_t     i, label;
     u_char     ch, lower;
@@ -245,7 +244,7 @@ ngx_http_osb_place_name(ngx_str_t *name)
 
 
 static const char *
-ngx_http_osb_place_usable(ngx_str_t *addr)
+ngx_http_osb_endpoint_usable(ngx_str_t *addr)
 {
     struct in6_addr in6;
 
