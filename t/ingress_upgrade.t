@@ -146,7 +146,7 @@ for my $state ('', ' state=%PREFIX%/state') {
 	$stop = load($g, 'b');
 	my $newer = upgrade($g, %config, http => declare('three', 'four'));
 	kill 'WINCH', $new;
-	wait_for(sub { !workers($g) }, 10);
+	wait_for(sub { !workers($g, $g->{pid}, 0) }, 10);
 	is(api($g, 'PUT', '/from-newer', entry())->{status}, 201,
 	    'the newer binary alone takes records');
 	is(api($g, 'GET', '/four')->{status}, 200, 'and has declared its own');

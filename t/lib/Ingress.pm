@@ -173,9 +173,15 @@ sub quit
 # The process ids of its workers, or of another master's.
 sub workers
 {
-	my ($g, $master) = @_;
-	my (undef, $pids) = capture('pgrep', '-P', $master // $g->{pid}, '-f',
-	    'worker process');
+	my ($g, $master, $seconds) = @_;
+	my $pids = '';
+
+	# The port is open before the first of them is there.
+	wait_for(sub {
+		(undef, $pids) = capture('pgrep', '-P', $master // $g->{pid}, '-f',
+		    'worker process');
+		$pids =~ /\d/;
+	}, $seconds);
 	return split ' ', $pids;
 }
 
