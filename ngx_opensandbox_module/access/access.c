@@ -35,9 +35,9 @@ ngx_http_osb_access(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return NGX_HTTP_OSB_EXPIRED;
     }
 
-    ctx->place = ngx_http_osb_record_endpoint(record, ctx->route.port);
+    ctx->endpoint = ngx_http_osb_record_endpoint(record, ctx->route.port);
 
-    if (ctx->place == NULL) {
+    if (ctx->endpoint == NULL) {
         return NGX_HTTP_OSB_NOT_EXPOSED;
     }
 

@@ -203,7 +203,7 @@ ngx_http_osb_variables_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (ctx && ctx->place && olcf->host_endpoint) {
+    if (ctx && ctx->endpoint && olcf->host_endpoint) {
         return ngx_http_osb_endpoint_host(r, ctx, host);
     }
 
@@ -226,7 +226,7 @@ ngx_http_osb_endpoint_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     ngx_str_t                name;
     ngx_http_osb_endpoint_t *place;
 
-    place = ctx->place;
+    place = ctx->endpoint;
 
     if (place->kind == NGX_HTTP_OSB_ENDPOINT_UNIX) {
         ngx_str_set(host, "localhost");

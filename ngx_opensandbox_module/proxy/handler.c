@@ -279,7 +279,7 @@ ngx_http_osb_clone(ngx_http_request_t *r)
     ctx->keep = parent->keep;
 
     ctx->record = parent->record;
-    ctx->place = parent->place;
+    ctx->endpoint = parent->endpoint;
     ctx->resolved = parent->resolved;
     ctx->nresolved = parent->nresolved;
     ctx->current = parent->current;

@@ -29,7 +29,7 @@ ngx_http_osb_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
     ngx_int_t rc;
 
-    if (ctx->place->kind == NGX_HTTP_OSB_ENDPOINT_NAME) {
+    if (ctx->endpoint->kind == NGX_HTTP_OSB_ENDPOINT_NAME) {
         rc = ngx_http_osb_look_up(r, ctx);
 
         if (rc != NGX_OK) {
@@ -63,7 +63,7 @@ ngx_http_osb_look_up(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    temp.name = ngx_http_osb_text(ctx->record, &ctx->place->text);
+    temp.name = ngx_http_osb_text(ctx->record, &ctx->endpoint->text);
 
     rctx = ngx_resolve_start(clcf->resolver, &temp);
 
@@ -153,23 +153,23 @@ ngx_http_osb_keep(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     for (i = 0; i < rctx->naddrs; i++) {
 
         /* a port of port_map stays, and the name */
-        resolved[i].place = *ctx->place;
+        resolved[i].endpoint = *ctx->endpoint;
 
         if (rctx->addrs[i].sockaddr->sa_family == AF_INET6) {
             sin6 = (struct sockaddr_in6 *) rctx->addrs[i].sockaddr;
-            resolved[i].place.kind = NGX_HTTP_OSB_ENDPOINT_INET6;
+            resolved[i].endpoint.kind = NGX_HTTP_OSB_ENDPOINT_INET6;
             ngx_memcpy(resolved[i].addr, &sin6->sin6_addr,
                        sizeof(struct in6_addr));
 
         } else {
             sin = (struct sockaddr_in *) rctx->addrs[i].sockaddr;
-            resolved[i].place.kind = NGX_HTTP_OSB_ENDPOINT_INET;
+            resolved[i].endpoint.kind = NGX_HTTP_OSB_ENDPOINT_INET;
             ngx_memcpy(resolved[i].addr, &sin->sin_addr,
                        sizeof(struct in_addr));
         }
     }
 
-    ctx->place = &resolved->place;
+    ctx->endpoint = &resolved->endpoint;
     ctx->resolved = resolved;
     ctx->nresolved = rctx->naddrs;
 

@@ -22,7 +22,7 @@ ngx_http_osb_ctx_cleanup(ngx_http_osb_ctx_t         *ctx,
                          ngx_http_osb_ctx_cleanup_pt handler);
 
 
-/* proxy/peer.c: the peer address of ctx->place in ctx->peer; NGX_OK or
+/* proxy/peer.c: the peer address of ctx->endpoint in ctx->peer; NGX_OK or
  * NGX_ERROR. */
 ngx_int_t
 ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
@@ -85,9 +85,9 @@ ngx_http_osb_relay_stop(ngx_http_osb_relay_t *relay);
 
 
 /*
- * proxy/hold.c: makes ctx->peer from ctx->place, which may take time.  Returns
- * NGX_OK; NGX_AGAIN, then the phases go on by themselves later; NGX_DECLINED
- * with ctx->status set; or NGX_ERROR.
+ * proxy/hold.c: makes ctx->peer from ctx->endpoint, which may take time.
+ * Returns NGX_OK; NGX_AGAIN, then the phases go on by themselves later;
+ * NGX_DECLINED with ctx->status set; or NGX_ERROR.
  */
 ngx_int_t
 ngx_http_osb_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);

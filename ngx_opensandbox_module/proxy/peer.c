@@ -27,7 +27,7 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     ngx_uint_t               port;
     ngx_http_osb_endpoint_t *place;
 
-    place = ctx->place;
+    place = ctx->endpoint;
     port = place->port ? place->port : ctx->route.port;
 
     text = ngx_http_osb_text(ctx->record, &place->text);
@@ -66,7 +66,7 @@ ngx_http_osb_peer_address(ngx_http_osb_ctx_t *ctx, ngx_str_t *text,
     generation = ctx->record->generation ^ ctx->kind;
     address = &ctx->address;
 
-    switch (ctx->place->kind) {
+    switch (ctx->endpoint->kind) {
 
     case NGX_HTTP_OSB_ENDPOINT_INET:
         address->in.sin_family = AF_INET;
@@ -117,7 +117,7 @@ ngx_http_osb_peer_next(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     ctx->current = (ctx->current + 1) % ctx->nresolved;
-    ctx->place = &ctx->resolved[ctx->current].place;
+    ctx->endpoint = &ctx->resolved[ctx->current].endpoint;
 
     return ngx_http_osb_peer_set(r, ctx);
 }

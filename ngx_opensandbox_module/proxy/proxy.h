@@ -32,9 +32,9 @@ typedef union {
 } ngx_http_osb_sockaddr_t;
 
 
-/* one of a host name's addresses; the text of its place is the name still */
+/* one of a host name's addresses; the endpoint's text is the name still */
 typedef struct {
-    ngx_http_osb_endpoint_t place;
+    ngx_http_osb_endpoint_t endpoint;
     u_char                  addr[NGX_HTTP_OSB_ADDR_LEN];
 } ngx_http_osb_resolved_t;
 
@@ -63,7 +63,7 @@ struct ngx_http_osb_ctx_s {
     ngx_str_t            rest;
 
     ngx_http_osb_record_t   *record;
-    ngx_http_osb_endpoint_t *place;
+    ngx_http_osb_endpoint_t *endpoint;
     ngx_addr_t               peer;
     ngx_http_osb_pool_t     *pool; /* NULL without */
 

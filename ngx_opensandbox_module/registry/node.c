@@ -5,10 +5,10 @@
 
 /*
  * How a record lies in the zone: see the node's structure.  In one piece each,
- * a record with a token takes 177 bytes beyond its strings, one with eight ports
- * 355, and one with a policy of a kilobyte 956; in pieces 113, 227 and 124 (by
- * t/ingress_memory.t, whose limit is 300).  Fewer pieces are taken where that
- * wastes little, since each costs a request a cache line.
+ * a record with a token takes 177 bytes beyond its strings, one with eight
+ * ports 355, and one with a policy of a kilobyte 956; in pieces 113, 227 and
+ * 124 (by t/ingress_memory.t, whose limit is 300).  Fewer pieces are taken
+ * where that wastes little, since each costs a request a cache line.
  */
 
 

@@ -74,7 +74,7 @@ static ngx_http_osb_status_e enter(ngx_pool_t *pool,
 	ngx_strlow(ctx.id.data, route->id.data, route->id.len);
 	ctx.record = record_of(pool, open);
 	status = ngx_http_osb_access(&r, &ctx);
-	assert((status == NGX_HTTP_OSB_OK) == (ctx.place != NULL));
+	assert((status == NGX_HTTP_OSB_OK) == (ctx.endpoint != NULL));
 	assert(status == NGX_HTTP_OSB_OK || ctx.reason);
 	return status;
 }
