@@ -101,7 +101,7 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
     ngx_http_osb_registry_lock(zone);
 
     head = ngx_http_osb_batch_at(zone, batch->link);
-    sheet = ngx_http_osb_batch_at(zone, head->last);
+    sheet = head->last ? ngx_http_osb_batch_at(zone, head->last) : NULL;
 
     if (sheet == NULL || sheet->n == NGX_HTTP_OSB_BATCH_LINKS) {
         sheet = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_sheet_t));
@@ -269,6 +269,7 @@ ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone)
     ngx_http_osb_batch_t       batch;
 
     batch.zone = zone;
+    replaced = 0;
 
     for (;;) {
         ngx_http_osb_registry_lock(zone);
@@ -310,6 +311,7 @@ ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone)
     ngx_http_osb_batch_t       batch;
 
     batch.zone = zone;
+    replaced = 0;
 
     for (;;) {
         ngx_http_osb_registry_lock(zone);
@@ -368,7 +370,7 @@ ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
 static void *
 ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link)
 {
-    return link ? ngx_http_osb_node_at(zone->shared, link) : NULL;
+    return ngx_http_osb_node_at(zone->shared, link);
 }
 
 
@@ -390,9 +392,13 @@ ngx_http_osb_batch_node(ngx_http_osb_zone_t       *zone,
 {
     ngx_http_osb_sheet_t *sheet;
 
+    if (head->first == 0) {
+        return NULL;
+    }
+
     sheet = ngx_http_osb_batch_at(zone, head->first);
 
-    if (sheet == NULL || sheet->done == sheet->n) {
+    if (sheet->done == sheet->n) {
         return NULL;
     }
 
