@@ -91,7 +91,7 @@ for my $type (qw(A AAAA)) {
 		my $out = dig($w, 'bogus.signed.test', $type, @$how);
 
 		like($out, qr/status: SERVFAIL/, "a forged $type, @$how");
-		unlike($out, qr/66$/m, '  is not told');
+		unlike($out, qr/203\.0\.113\.66|2001:db8:113::66/, '  is not told');
 	}
 }
 is_deeply([learned($w)], [], 'nor learned');
