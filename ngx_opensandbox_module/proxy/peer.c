@@ -25,19 +25,19 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     u_char                  *p;
     ngx_str_t                text;
     ngx_uint_t               port;
-    ngx_http_osb_endpoint_t *place;
+    ngx_http_osb_endpoint_t *endpoint;
 
-    place = ctx->endpoint;
-    port = place->port ? place->port : ctx->route.port;
+    endpoint = ctx->endpoint;
+    port = endpoint->port ? endpoint->port : ctx->route.port;
 
-    text = ngx_http_osb_text(ctx->record, &place->text);
+    text = ngx_http_osb_text(ctx->record, &endpoint->text);
 
     if (ctx->resolved) {
         text.data = ctx->resolved[ctx->current].addr;
         text.len = NGX_HTTP_OSB_ADDR_LEN;
     }
 
-    if (place->kind == NGX_HTTP_OSB_ENDPOINT_INET && ctx->resolved == NULL) {
+    if (endpoint->kind == NGX_HTTP_OSB_ENDPOINT_INET && ctx->resolved == NULL) {
         p = ctx->name;
 
     } else {
@@ -48,7 +48,8 @@ ngx_http_osb_peer_set(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     ctx->peer.name.data = p;
-    ctx->peer.name.len = ngx_http_osb_endpoint_print(p, place, &text, port) - p;
+    ctx->peer.name.len =
+        ngx_http_osb_endpoint_print(p, endpoint, &text, port) - p;
 
     return ngx_http_osb_peer_address(ctx, &text, port);
 }
