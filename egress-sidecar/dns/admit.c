@@ -3,7 +3,7 @@
  * An answer to an allowed question: which of its addresses are admitted, by the
  * policy of now, and what the client is told.
  */
-#include "query.h"
+#include "inner.h"
 
 #include <assert.h>
 #include <errno.h>

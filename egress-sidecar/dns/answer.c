@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "answer.h"
 #include "message.h"
-#include "svcb.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "answer.h"
+#include "message.h"
 
 #include <assert.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Questions that a resolver has to answer, each asked once for all who wait
  * for it.
  */
-#include "query.h"
+#include "inner.h"
 
 #include "log/events.h"
 

@@ -4,7 +4,7 @@
  * reason that RFC 8914 has room for; and the queue in which replies wait for
  * the end of the loop's iteration.
  */
-#include "query.h"
+#include "inner.h"
 
 #include <string.h>
 

@@ -31,8 +31,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dns/front.h"
-#include "dns/question.h"
+#include "dns/inner.h"
 #include "dns_text.h"
 
 enum {

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One question's life, from its arrival to the iteration of the loop in which
- * its answer leaves, and what the files behind front.h share. Nobody else
- * includes this.
+ * The front: one question's life, from its arrival to the iteration of the loop
+ * in which its answer leaves.
  */
-#ifndef EGRESS_DNS_QUERY_H
-#define EGRESS_DNS_QUERY_H
+#ifndef EGRESS_DNS_INNER_H
+#define EGRESS_DNS_INNER_H
 
-#include "cache.h"
-#include "follow.h"
-#include "front.h"
-#include "limit.h"
-#include "question.h"
+#include "message.h"
+#include "parts.h"
 
 #include <sys/queue.h>
 
@@ -248,5 +244,9 @@ void query_let_go(struct tcp_client *client, struct front *front, size_t bytes);
 
 /* front_handles.c: a handle was closed; the last one frees the front. */
 void front_handle_closed(struct front *front);
+
+/* upstream_loop.c: is this a question of resolvers_look_for_loops() that came
+ * back to us, and none of the sandbox's? Its resolver is asked no more. */
+bool resolvers_saw(struct resolvers *resolvers, const struct domain_name *name);
 
 #endif
