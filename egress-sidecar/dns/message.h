@@ -150,8 +150,16 @@ enum {
 	ANSWER_ADDRESSES_MAX = 1024, /* more are cut */
 	ANSWER_RECORDS_MAX = 2048,   /* of the answer section */
 	ANSWER_TTL_MAX = 604800,     /* seconds, RFC 8767, 4 */
-	ANSWER_NEGATIVE_TTL_MAX = 900
+	ANSWER_NEGATIVE_TTL_MAX = 900,
+	OWNER_POINTER = 2 /* bytes of an address record's owner name */
 };
+
+/* Behind the arrays. */
+static inline const uint8_t *answer_message(const struct answer *answer)
+{
+	return (const uint8_t *)(answer->offsets + answer->n_ttls +
+				 answer->n_addresses);
+}
 
 /* Bytes of the block. */
 size_t answer_size(const struct answer *answer);
