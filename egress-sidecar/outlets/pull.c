@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pull.h"
+#include "inner.h"
 
 #include "http/fetch.h"
 #include "log/events.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
  */
 #include "agent/request.h"
 #include "life/options.h"
-#include "outlets/otlp.h"
+#include "outlets/inner.h"
 
 #include <assert.h>
 #include <errno.h>
