@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent.h"
 
-#include "api/policy_api.h"
-#include "api/server.h"
+#include "api/api.h"
 #include "host/netns.h"
 #include "life/settings.h"
 #include "registry.h"

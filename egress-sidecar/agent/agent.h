@@ -13,7 +13,7 @@
 #ifndef EGRESS_CONTROL_AGENT_H
 #define EGRESS_CONTROL_AGENT_H
 
-#include "api/meters.h"
+#include "api/api.h"
 
 struct agent;
 

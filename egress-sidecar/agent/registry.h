@@ -6,7 +6,7 @@
 #ifndef EGRESS_REGISTRY_H
 #define EGRESS_REGISTRY_H
 
-#include "api/meters.h"
+#include "api/api.h"
 #include "attachments.h"
 #include "state.h"
 

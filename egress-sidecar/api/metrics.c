@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "metrics.h"
+#include "inner.h"
 
 #include "life/settings.h"
-#include "meters.h"
+#include "outlets/outlets.h"
 #include "version.h"
 
 #include <inttypes.h>

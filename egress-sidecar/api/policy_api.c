@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy_api.h"
+#include "inner.h"
 
 #include "life/settings.h"
 #include "log/events.h"
-#include "metrics.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "api/meters.h"
+#include "api/api.h"
 #include "life/settings.h"
 
 #include <errno.h>
