@@ -123,6 +123,8 @@ void reply_metrics(struct reply *reply, const char *method,
 void reply_json(struct reply *reply, unsigned status, json_t *json);
 /* 405 with the methods that are allowed (a constant). */
 void reply_method(struct reply *reply, const char *allow);
+/* Does the method change nothing: GET, HEAD? */
+bool method_reads(const char *method);
 
 /* api/server.c: an HTTP/1.1 server on one listening socket, libmicrohttpd
  * inside our loop. Requests come whole, replies leave whole. Connections are

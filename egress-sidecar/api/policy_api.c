@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool reading(const char *method)
-{
-	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-}
-
 /* reason: a constant without quotation marks, or NULL. */
 static void reply_state(struct reply *reply, const struct sandbox *sandbox,
 			const struct settings *settings, const char *reason)
@@ -158,7 +153,7 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 		const char *method, const char *body, size_t len,
 		struct reply *reply)
 {
-	if (reading(method)) {
+	if (method_reads(method)) {
 		reply_state(reply, sandbox, settings, NULL);
 	} else if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
 		replace(sandbox, settings, body, len, reply);
@@ -199,7 +194,7 @@ void reply_health(struct reply *reply, const char *method,
 {
 	char *ill;
 
-	if (!reading(method)) {
+	if (!method_reads(method)) {
 		reply_method(reply, "GET, HEAD");
 		return;
 	}
@@ -219,7 +214,7 @@ void reply_metrics(struct reply *reply, const char *method,
 		   const struct sandbox_list *list,
 		   const struct sandbox_shared *shared)
 {
-	if (!reading(method)) {
+	if (!method_reads(method)) {
 		reply_method(reply, "GET, HEAD");
 		return;
 	}
