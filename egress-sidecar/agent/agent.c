@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent.h"
+#include "inner.h"
 
-#include "api/api.h"
 #include "host/netns.h"
 #include "life/settings.h"
-#include "registry.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
  * Counted: egress-sidecar/life/options.c
  * Counted: egress-sidecar/agent/request.c
  */
-#include "agent/request.h"
+#include "agent/inner.h"
 #include "life/options.h"
 #include "outlets/inner.h"
 
