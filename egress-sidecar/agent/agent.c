@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
+#include "filter/filter.h"
 #include "host/netns.h"
 #include "life/settings.h"
 

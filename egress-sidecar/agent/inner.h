@@ -8,7 +8,8 @@
 #include "api/api.h"
 #include "dns/resolvers.h"
 #include "host/policy_file.h"
-#include "policy/rules.h"
+#include "policy/policy.h"
+#include "sandbox/sandbox.h"
 
 #include <stdbool.h>
 #include <stddef.h>

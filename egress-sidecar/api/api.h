@@ -6,14 +6,16 @@
 #ifndef EGRESS_API_H
 #define EGRESS_API_H
 
-#include "sandbox/sandbox.h"
-
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <uv.h>
+
+struct sandbox;
+struct sandbox_shared;
+struct settings;
 
 /* The sandboxes that are served and measured; borrowed by who does. */
 struct sandbox_list {

@@ -4,6 +4,7 @@
 #define EGRESS_API_INNER_H
 
 #include "api.h"
+#include "sandbox/sandbox.h"
 
 struct outlets;
 

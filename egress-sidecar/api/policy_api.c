@@ -3,6 +3,7 @@
 
 #include "life/settings.h"
 #include "log/events.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <stdio.h>

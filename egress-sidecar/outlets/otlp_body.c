@@ -3,6 +3,7 @@
 
 #include "api/api.h"
 #include "life/settings.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>

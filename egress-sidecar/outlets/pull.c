@@ -3,6 +3,7 @@
 
 #include "http/fetch.h"
 #include "log/events.h"
+#include "policy/policy.h"
 #include "sandbox/sandbox.h"
 
 #include <errno.h>

@@ -9,6 +9,7 @@
  */
 #include "api/api.h"
 #include "life/settings.h"
+#include "sandbox/sandbox.h"
 
 #include <assert.h>
 #include <stdlib.h>
