@@ -232,7 +232,7 @@ void registry_close(struct registry *registry);
 
 struct registry_entry *registry_find(const struct registry *registry,
 				     const char *id);
-/* The place of the first id that comes after this one. */
+/* The index of the first id that comes after this one. */
 size_t registry_after(const struct registry *registry, const char *id);
 /* The namespace's descriptor, or -errno. */
 int registry_netns(const struct agent_place *place);
