@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "meters.h"
+#include "inner.h"
 
 #include "log/log.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "reply.h"
+#include "inner.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void reply_text(struct reply *reply, unsigned status, const char *format, ...)
 {
@@ -39,4 +40,9 @@ void reply_method(struct reply *reply, const char *allow)
 {
 	reply_text(reply, 405, "method not allowed");
 	reply->allow = allow;
+}
+
+bool method_reads(const char *method)
+{
+	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "otlp.h"
+#include "inner.h"
 
+#include "api/api.h"
 #include "http/fetch.h"
 #include "life/settings.h"
 #include "log/log.h"

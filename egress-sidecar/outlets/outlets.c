@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outlets.h"
+#include "inner.h"
 
 #include "http/fetch.h"
 

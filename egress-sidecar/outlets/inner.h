@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Addresses of the host names that the configuration holds, looked up past the
- * policy: /etc/hosts, then our own resolvers, with the search list of
- * resolv.conf(5). getaddrinfo(3) would ask as the sandbox does, and be judged
- * like it.
- */
-#ifndef EGRESS_CONTROL_LOOKUP_H
-#define EGRESS_CONTROL_LOOKUP_H
+/* What the outlets share. */
+#ifndef EGRESS_OUTLETS_INNER_H
+#define EGRESS_OUTLETS_INNER_H
 
 #include "dns/resolvers.h"
+#include "outlets.h"
 
-#include <stdbool.h>
-#include <stddef.h>
+#include <jansson.h>
+
+struct process_counts;
+
+/* lookup.c: addresses of the host names that the configuration holds, looked up
+ * past the policy: /etc/hosts, then our own resolvers, with the search list of
+ * resolv.conf(5). getaddrinfo(3) would ask as the sandbox does, and be judged
+ * like it. */
 
 struct lookup;
 
@@ -57,5 +59,30 @@ void lookup_search_line(struct lookup_search *search, char *line);
  * last. */
 bool lookup_candidate(const struct lookup_search *search, const char *host,
 		      size_t i, char out[512]);
+
+/* otlp_body.c */
+
+/* Pure: the body of one push. resource holds the resource's attributes, an
+ * object of strings; times are nanoseconds since 1970. A new reference, NULL
+ * when out of memory. */
+json_t *otlp_body(struct sandbox *const *sandboxes, size_t n,
+		  const struct process_counts *process,
+		  const struct settings *settings, const json_t *resource,
+		  uint64_t start_ns, uint64_t now_ns);
+
+/* Pure: the parts of "key=value,key=value", percent-decoded, into an object
+ * of strings (W3C Baggage, as OTEL_EXPORTER_OTLP_HEADERS has it). 0 or
+ * -EINVAL. */
+int otlp_pairs(json_t *object, const char *text);
+
+/* outlets.c */
+
+/* Have a fetcher. 0 or -errno. */
+int outlets_fetcher_open(struct outlets *outlets);
+void outlet_add(struct outlets *outlets, struct outlet *outlet,
+		const char *kind, const char *sandbox_id);
+void outlet_remove(struct outlets *outlets, struct outlet *outlet);
+/* Count an answer as wished, now. */
+void outlet_sent(struct outlet *outlet);
 
 #endif

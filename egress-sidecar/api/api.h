@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is served by HTTP: one sandbox's interface, with what an interface of
+ * many is made of; and what is measured.
+ */
+#ifndef EGRESS_API_H
+#define EGRESS_API_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+struct sandbox;
+struct sandbox_shared;
+struct settings;
+
+/* The sandboxes that are served and measured; borrowed by who does. */
+struct sandbox_list {
+	struct sandbox **at;
+	size_t n;
+};
+
+/* What a request is answered, before any HTTP library sees it. */
+struct reply {
+	unsigned status;
+	const char *type;  /* Content-Type */
+	const char *allow; /* Allow, NULL: none */
+	char *body;        /* the receiver's to free; NULL: empty */
+};
+
+/* api/http.c: the interface of one sandbox: /policy, /healthz, /metrics. */
+
+struct http;
+
+/* A listening socket for the address in settings: every address of both
+ * families where the host is empty. A descriptor, or -errno. */
+int http_listen(const struct settings *settings);
+
+/*
+ * Serve list's one sandbox on listen_fd; they and shared are borrowed. inside:
+ * the interface shares the sandbox's namespace, so whoever connects from one of
+ * its own addresses gets nothing but /healthz unless it holds the token. Else
+ * the sandbox is among those who connect from elsewhere: where no token is set
+ * they get /healthz and /metrics, and so do proxies and processes of other
+ * users here. 0 or -errno.
+ */
+int http_open(struct http **out, int listen_fd, const struct sandbox_list *list,
+	      const struct sandbox_shared *shared, bool inside);
+void http_close(struct http *http);
+
+/* api/meters.c: one table of meters, which the Prometheus page, the OTLP push
+ * and the agent's counts all walk. The dotted names are those of OpenSandbox's
+ * meters where it has one. */
+
+enum meter_kind {
+	METER_COUNTER,
+	METER_GAUGE,
+};
+
+struct meter {
+	const char *name;       /* OTLP: dotted */
+	const char *prometheus; /* Prometheus: base unit and _total */
+	const char *unit;       /* UCUM, as OTLP has it */
+	const char *help;
+	enum meter_kind kind;
+	size_t offset; /* of a uint64_t in the struct it measures */
+	bool seconds;  /* that number is of microseconds */
+};
+
+/* Of each sandbox: offsets into struct sandbox_counts. Ends with a NULL
+ * name. */
+extern const struct meter sandbox_meters[];
+
+/* The histogram of struct sandbox_counts. */
+#define METER_QUERY_NAME       "egress.dns.query.duration"
+#define METER_QUERY_PROMETHEUS "egress_dns_query_duration_seconds"
+#define METER_QUERY_HELP       "Time that resolvers took to answer allowed queries."
+
+/* Of the process. What could not be read is METER_ABSENT: it is left out, not
+ * zero. */
+#define METER_ABSENT UINT64_MAX
+struct process_counts {
+	uint64_t log_dropped;
+	uint64_t resident_bytes;
+	uint64_t cgroup_bytes; /* charged to our control group */
+	uint64_t cpu_us;       /* user and system time of ours */
+};
+void process_counts(struct process_counts *counts);
+
+/* Offsets into struct process_counts. Ends with a NULL name. */
+extern const struct meter process_meters[];
+
+/* What the meter says in the struct that it measures. */
+uint64_t meter_value(const struct meter *meter, const void *counts);
+
+/* api/policy_api.c: what requests are answered, in the wire format of
+ * OpenSandbox's egress sidecar. Knows no HTTP library. */
+
+/*
+ * Act on one request for /policy: GET shows, POST and PUT replace, PATCH puts
+ * rules before the others, DELETE takes targets away. 200 only after the kernel
+ * has taken it; 400 and 413 for bodies, 405 for methods, 500 where the kernel
+ * or the policy file refused.
+ */
+void policy_api(struct sandbox *sandbox, const struct settings *settings,
+		const char *method, const char *body, size_t len,
+		struct reply *reply);
+
+/* GET /healthz: "ok", or 503 and a line for each sandbox whose rules the kernel
+ * is not seen to hold, with what is missing. */
+void reply_health(struct reply *reply, const char *method,
+		  const struct sandbox_list *list);
+
+/* GET /metrics of these sandboxes and of the outlets. */
+void reply_metrics(struct reply *reply, const char *method,
+		   const struct sandbox_list *list,
+		   const struct sandbox_shared *shared);
+
+/* api/reply.c */
+
+/* A JSON reply; takes the reference. NULL is answered 500. */
+void reply_json(struct reply *reply, unsigned status, json_t *json);
+/* 405 with the methods that are allowed (a constant). */
+void reply_method(struct reply *reply, const char *allow);
+/* Does the method change nothing: GET, HEAD? */
+bool method_reads(const char *method);
+
+/* api/server.c: an HTTP/1.1 server on one listening socket, libmicrohttpd
+ * inside our loop. Requests come whole, replies leave whole. Connections are
+ * few, bounded in number and time, and nothing wakes up while there are none.
+ */
+
+struct server;
+
+/* Valid during the call of answer(). */
+struct server_request {
+	const char *method;
+	const char *path;            /* decoded, without the query */
+	const char *body;            /* NUL-terminated */
+	size_t len;                  /* bytes of body */
+	bool too_large;              /* over body_max: body is empty */
+	const struct sockaddr *peer; /* NULL: unknown */
+	void *connection;            /* the library's */
+};
+
+struct server_settings {
+	int listen_fd;   /* borrowed, and duplicated; TCP or unix */
+	size_t body_max; /* bytes */
+	/* For one request to come in whole and be answered; 0: 30000. */
+	unsigned request_ms;
+	void *arg;
+	void (*answer)(void *arg, const struct server_request *request,
+		       struct reply *reply);
+	/* Must a peer share the few connections of the untrusted? NULL: none
+	 * of them must. */
+	bool (*untrusted)(void *arg, const struct sockaddr *peer);
+};
+
+/* 0 or -errno. */
+int server_open(struct server **out, uv_loop_t *loop,
+		const struct server_settings *settings);
+/* Ends its connections; answer() is not called any more. */
+void server_close(struct server *server);
+
+/* An argument of the request's query, decoded, NULL: it has none of that
+ * name. */
+const char *server_argument(const struct server_request *request,
+			    const char *name);
+
+#endif
