@@ -2,8 +2,7 @@
 #include "learn.h"
 
 #include "filter/filter.h"
-#include "host/netns.h"
-#include "host/policy_file.h"
+#include "host/host.h"
 #include "life/supervisor.h"
 #include "options.h"
 #include "output.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "suggest.h"
 
-#include "host/protocol.h"
+#include "host/host.h"
 #include "target.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "first_policy.h"
 
-#include "host/policy_file.h"
+#include "host/host.h"
 #include "log/log.h"
 
 #include <errno.h>

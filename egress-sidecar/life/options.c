@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
-#include "host/policy_file.h"
+#include "host/host.h"
 #include "option_values.h"
 
 #include <errno.h>

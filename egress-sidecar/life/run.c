@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run.h"
 
-#include "host/privileges.h"
+#include "host/host.h"
 #include "service.h"
 #include "supervisor.h"
 

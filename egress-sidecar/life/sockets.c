@@ -5,7 +5,7 @@
 #include "api/http.h"
 #include "filter/filter.h"
 #include "filter/xdp.h"
-#include "host/netns.h"
+#include "host/host.h"
 #include "log/log.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef EGRESS_SOCKETS_H
 #define EGRESS_SOCKETS_H
 
-#include "host/listeners.h"
+#include "host/host.h"
 #include "settings.h"
 
 /* What outlives a worker: made before the first one, handed to each. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "host/listeners.h"
-#include "host/policy_file.h"
+#include "host/host.h"
 #include "life/settings.h"
 
 #include "log/events.h"

@@ -9,7 +9,7 @@
 
 #include "dns/front.h"
 #include "filter/filter.h"
-#include "host/listeners.h"
+#include "host/host.h"
 #include "policy/policy.h"
 
 struct sandbox;
