@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
-#include "life/settings.h"
+#include "life/life.h"
 
 #include <cap-ng.h>
 #include <errno.h>

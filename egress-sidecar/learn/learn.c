@@ -3,7 +3,7 @@
 
 #include "filter/filter.h"
 #include "host/host.h"
-#include "life/supervisor.h"
+#include "life/life.h"
 #include "options.h"
 #include "output.h"
 #include "suggest.h"

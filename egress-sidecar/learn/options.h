@@ -3,7 +3,7 @@
 #ifndef EGRESS_LEARN_OPTIONS_H
 #define EGRESS_LEARN_OPTIONS_H
 
-#include "life/settings.h"
+#include "life/life.h"
 
 struct learn_options {
 	struct settings settings;

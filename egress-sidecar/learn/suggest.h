@@ -3,7 +3,7 @@
 #ifndef EGRESS_LEARN_SUGGEST_H
 #define EGRESS_LEARN_SUGGEST_H
 
-#include "life/settings.h"
+#include "life/life.h"
 #include "policy/policy.h"
 #include "traffic.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch.h"
 
-#include "life/run.h"
-#include "life/supervisor.h"
+#include "life/life.h"
 
 #include <errno.h>
 #include <fcntl.h>

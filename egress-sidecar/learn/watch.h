@@ -6,7 +6,7 @@
 #ifndef EGRESS_LEARN_WATCH_H
 #define EGRESS_LEARN_WATCH_H
 
-#include "life/settings.h"
+#include "life/life.h"
 #include "traffic.h"
 
 /* Read a log to its end; "-" is standard input. 0 or -errno. */

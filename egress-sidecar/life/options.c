@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "options.h"
-
-#include "host/host.h"
-#include "option_values.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <limits.h>

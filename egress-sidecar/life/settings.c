@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "settings.h"
+#include "inner.h"
 
-#include "options.h"
 #include "version.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 /* The packet filter of a sandbox, from its settings. */
 #include "inner.h"
 
-#include "life/settings.h"
+#include "life/life.h"
 #include "log/log.h"
 
 #include <string.h>

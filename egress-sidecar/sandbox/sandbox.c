@@ -2,7 +2,7 @@
 #include "inner.h"
 
 #include "host/host.h"
-#include "life/settings.h"
+#include "life/life.h"
 
 #include "log/events.h"
 

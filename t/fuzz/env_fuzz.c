@@ -8,7 +8,7 @@
  * Counted: egress-sidecar/agent/request.c
  */
 #include "agent/request.h"
-#include "life/options.h"
+#include "life/inner.h"
 #include "outlets/otlp.h"
 
 #include <assert.h>

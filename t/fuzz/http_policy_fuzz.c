@@ -8,7 +8,7 @@
  * Counted: common/policy/patch.c
  */
 #include "api/policy_api.h"
-#include "life/settings.h"
+#include "life/life.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "life/options.h"
-#include "life/settings.h"
+#include "life/inner.h"
 
 #include <errno.h>
 #include <setjmp.h>
