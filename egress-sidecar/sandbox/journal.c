@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "journal.h"
+#include "inner.h"
 
 #include "host/host.h"
 #include "log/events.h"

@@ -26,11 +26,6 @@ struct sandbox_shared {
 	const struct always_rules *always; /* changed by sandbox_always() */
 };
 
-/* NFLOG group of refused packets, in each sandbox's own namespace. */
-enum {
-	SANDBOX_LOG_GROUP = 1853
-};
-
 struct sandbox_place {
 	/* Sockets that outlive this process's worker; NULL: make some.
 	 * Borrowed; they outlive the sandbox. */
