@@ -3,11 +3,7 @@
 
 #include "filter/filter.h"
 #include "host/host.h"
-#include "life/life.h"
-#include "options.h"
-#include "output.h"
-#include "suggest.h"
-#include "watch.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "watch.h"
-
-#include "life/life.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <fcntl.h>
