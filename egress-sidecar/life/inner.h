@@ -17,7 +17,7 @@ struct option_entry {
 	const char *name;      /* without the dashes */
 	const char *variable;  /* NULL: command line alone */
 	const char *argument;  /* NULL: a switch */
-	const char *otherwise; /* the default, as --help shows it */
+	const char *otherwise; /* the default, read at the start; NULL: none */
 	const char *help;
 	/* Reads value ("" for a switch) into settings. 0, or -EINVAL with
 	 * what was expected in why, OPTION_WHY_MAX bytes. */
