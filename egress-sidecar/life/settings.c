@@ -59,10 +59,10 @@ static int bad_value(const char *where, const char *value, const char *why,
 	return -EINVAL;
 }
 
+/* What is called TOKEN is not to be seen. */
 static bool is_secret(const struct option_entry *o)
 {
-	return strcmp(o->name, "token") == 0 ||
-	       strcmp(o->name, "policy-token") == 0;
+	return o->argument && strcmp(o->argument, "TOKEN") == 0;
 }
 
 static int apply(struct settings *s, const struct option_entry *o,
