@@ -40,8 +40,17 @@ int option_text(char *field, size_t size, const char *value, char *why);
 /* Decimal digits, at most max. */
 int option_number(const char *value, unsigned long max, unsigned long *out);
 
+/* A copy on the heap in place of the one that was there; "": NULL. */
+int option_copy(char **field, const char *value, char *why);
+
+/* http:// or https://, or "". */
+int option_url(char *field, size_t size, const char *value, char *why);
+
+/* An absolute one. */
+int option_path(char *field, size_t size, const char *value, char *why);
+
 /* 1, true, yes, y, on, and their opposites; "" is false. */
-int option_bool(const char *value, bool *out);
+int option_bool(bool *out, const char *value, char *why);
 
 /* A comma-separated list, blanks trimmed, in place of the *n items that were
  * there; add puts one more. */

@@ -136,24 +136,14 @@ static int read_policy_file(struct settings *s, const char *value, char *why)
 			   why);
 }
 
-static int http_url(const char *value)
-{
-	return strncmp(value, "http://", 7) && strncmp(value, "https://", 8);
-}
-
 static int read_policy_url(struct settings *s, const char *value, char *why)
 {
-	if (value[0] && http_url(value))
-		return option_expected(why, "an http:// or https:// URL");
-	return option_text(s->policy_url, sizeof(s->policy_url), value, why);
+	return option_url(s->policy_url, sizeof(s->policy_url), value, why);
 }
 
 static int read_policy_token(struct settings *s, const char *value, char *why)
 {
-	free(s->policy_token);
-	s->policy_token = value[0] ? strdup(value) : NULL;
-	return value[0] && !s->policy_token ? option_expected(why, "memory")
-					    : 0;
+	return option_copy(&s->policy_token, value, why);
 }
 
 static int read_max_rules(struct settings *s, const char *value, char *why)
@@ -194,9 +184,7 @@ static int read_http_addr(struct settings *s, const char *value, char *why)
 
 static int read_token(struct settings *s, const char *value, char *why)
 {
-	free(s->token);
-	s->token = value[0] ? strdup(value) : NULL;
-	return value[0] && !s->token ? option_expected(why, "memory") : 0;
+	return option_copy(&s->token, value, why);
 }
 
 static int read_token_file(struct settings *s, const char *value, char *why)
@@ -272,9 +260,7 @@ static int read_nat64(struct settings *s, const char *value, char *why)
 
 static int read_follow(struct settings *s, const char *value, char *why)
 {
-	return option_bool(value, &s->follow)
-		       ? option_expected(why, "true or false")
-		       : 0;
+	return option_bool(&s->follow, value, why);
 }
 
 static int read_lease(uint32_t *to, unsigned long least, const char *value,
@@ -308,9 +294,7 @@ static int read_exempt(struct settings *s, const char *value, char *why)
 
 static int read_block_doh(struct settings *s, const char *value, char *why)
 {
-	return option_bool(value, &s->block_doh_443)
-		       ? option_expected(why, "true or false")
-		       : 0;
+	return option_bool(&s->block_doh_443, value, why);
 }
 
 static int read_doh(struct settings *s, const char *value, char *why)
@@ -329,9 +313,7 @@ static int read_inbound(struct settings *s, const char *value, char *why)
 
 static int read_webhook(struct settings *s, const char *value, char *why)
 {
-	if (value[0] && http_url(value))
-		return option_expected(why, "an http:// or https:// URL");
-	return option_text(s->webhook_url, sizeof(s->webhook_url), value, why);
+	return option_url(s->webhook_url, sizeof(s->webhook_url), value, why);
 }
 
 static int read_sandbox_id(struct settings *s, const char *value, char *why)
@@ -373,36 +355,29 @@ static int read_pid(struct settings *s, const char *value, char *why)
 
 static int read_agent(struct settings *s, const char *value, char *why)
 {
-	bool agent;
+	bool agent = false;
+	int err = option_bool(&agent, value[0] ? value : "1", why);
 
-	if (option_bool(value[0] ? value : "1", &agent))
-		return option_expected(why, "true or false");
 	if (agent)
 		s->run = RUN_AGENT;
-	return 0;
+	return err;
 }
 
 static int read_agent_socket(struct settings *s, const char *value, char *why)
 {
-	if (value[0] != '/')
-		return option_expected(why, "an absolute path");
-	return option_text(s->agent_socket, sizeof(s->agent_socket), value,
+	return option_path(s->agent_socket, sizeof(s->agent_socket), value,
 			   why);
 }
 
 static int read_agent_state(struct settings *s, const char *value, char *why)
 {
-	if (value[0] != '/')
-		return option_expected(why, "an absolute path");
-	return option_text(s->agent_state, sizeof(s->agent_state) - 128, value,
+	return option_path(s->agent_state, sizeof(s->agent_state) - 128, value,
 			   why);
 }
 
 static int read_audit(struct settings *s, const char *value, char *why)
 {
-	if (option_bool(value[0] ? value : "1", &s->audit))
-		return option_expected(why, "true or false");
-	return 0;
+	return option_bool(&s->audit, value[0] ? value : "1", why);
 }
 
 static int read_deny_action(struct settings *s, const char *value, char *why)
