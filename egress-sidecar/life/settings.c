@@ -85,7 +85,7 @@ static int read_defaults(struct settings *s)
 	for (o = option_table; o->name && !err; o++)
 		if (o->otherwise)
 			err = apply(s, o, o->name, o->otherwise);
-	s->private_given = false;
+	s->private_given = false; /* --compat may loosen it */
 	return err;
 }
 
