@@ -7,8 +7,7 @@
 #include "agent/hook.h"
 #include "check/check.h"
 #include "learn/learn.h"
-#include "life/run.h"
-#include "life/supervisor.h"
+#include "life/life.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "journal.h"
+#include "inner.h"
 
-#include "host/protocol.h"
+#include "host/host.h"
 #include "log/events.h"
 
 #include <arpa/inet.h>

@@ -2,7 +2,7 @@
 /* What the DNS front asks of its owner. */
 #include "inner.h"
 
-#include "life/settings.h"
+#include "life/life.h"
 #include "outlets/webhook.h"
 
 #include <errno.h>

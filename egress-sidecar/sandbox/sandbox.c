@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "host/listeners.h"
-#include "host/policy_file.h"
-#include "life/settings.h"
+#include "host/host.h"
+#include "life/life.h"
 
 #include "log/events.h"
 

@@ -8,7 +8,7 @@
  * Counted: egress-sidecar/agent/request.c
  */
 #include "agent/inner.h"
-#include "life/options.h"
+#include "life/inner.h"
 #include "outlets/inner.h"
 
 #include <assert.h>

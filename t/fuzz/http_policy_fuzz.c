@@ -8,7 +8,7 @@
  * Counted: common/policy/patch.c
  */
 #include "api/api.h"
-#include "life/settings.h"
+#include "life/life.h"
 #include "sandbox/sandbox.h"
 
 #include <assert.h>

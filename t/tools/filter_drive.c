@@ -11,7 +11,7 @@
  *   end | counts | missing | log | lost | remove | quit
  */
 #include "filter/filter.h"
-#include "host/netns.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <getopt.h>
