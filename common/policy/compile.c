@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From rules to a compiled policy: their order, and the indexes over them. */
-#include "compiled.h"
+#include "inner.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,8 +4,7 @@
  * or ends, with the ranks that hold there kept in a bitmap, so that the first
  * of them is found in a few words.
  */
-#include "compiled.h"
-#include "nat64.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * their addresses. What the rules say of such a name holds for its addresses
  * as long as the policy stands: see struct pin.
  */
-#include "parse.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "name.h"
+#include "inner.h"
 
 #include <endian.h>
 #include <errno.h>

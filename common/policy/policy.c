@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy.h"
-
-#include "compiled.h"
+#include "inner.h"
 
 #include <stdlib.h>
 
