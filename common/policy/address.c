@@ -162,6 +162,19 @@ char *address_range_to_text(const struct address_range *r, char *out)
 	return out;
 }
 
+char *address_range_ends(const struct address_range *r, char *out)
+{
+	size_t len;
+
+	address_to_text(&r->first, out);
+	if (address_compare(&r->first, &r->last) == 0)
+		return out;
+	len = strlen(out);
+	memcpy(out + len, " - ", 3);
+	address_to_text(&r->last, out + len + 3);
+	return out;
+}
+
 bool address_range_holds(const struct address_range *r, const struct address *a)
 {
 	return a->family == r->first.family &&

@@ -10,8 +10,6 @@
 
 /* address.c */
 
-#define ADDRESS_RANGE_TEXT_MAX (ADDRESS_TEXT_MAX + 4)
-
 /* The bits that first and last begin with alike: the length of a prefix. */
 unsigned int address_range_bits(const struct address_range *r);
 
@@ -66,6 +64,48 @@ int unknown_keys(json_t *object, const char *const *known, struct rules *list,
 		 int index, const char *where, struct policy_error *err);
 
 /* target.c */
+
+/* Which names a target matches. */
+enum target_names {
+	NAMES_NONE,
+	NAMES_ONE,   /* rule->name */
+	NAMES_BELOW, /* any depth below rule->name */
+	NAMES_ALL,
+};
+
+/* All that is known of a kind of target. */
+struct target_row {
+	/* Is the text of this kind? Rows are asked in their order. */
+	bool (*is)(const char *text);
+	/* As rule_read_target(), of such a text, kind aside. */
+	int (*read)(struct rule *rule, const char *text, const char **why);
+	enum target_names names;
+	/* The family's addresses that the target matches; false: none. NULL:
+	 * it is about names alone. */
+	bool (*range)(const struct rule *rule, uint8_t family,
+		      struct address_range *range);
+	const char *words; /* before its name or range */
+};
+
+extern const struct target_row target_rows[];
+
+static inline enum target_names rule_names(const struct rule *rule)
+{
+	return target_rows[rule->kind].names;
+}
+
+static inline bool rule_has_name(const struct rule *rule)
+{
+	return rule_names(rule) == NAMES_ONE || rule_names(rule) == NAMES_BELOW;
+}
+
+static inline bool rule_range(const struct rule *rule, uint8_t family,
+			      struct address_range *range)
+{
+	const struct target_row *row = &target_rows[rule->kind];
+
+	return row->range && row->range(rule, family, range);
+}
 
 /* Around a target or an action they mean nothing. */
 #define POLICY_BLANKS " \t\r\n\v\f"

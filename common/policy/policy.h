@@ -32,7 +32,8 @@ struct address_range {
 	struct address last;
 };
 
-#define ADDRESS_TEXT_MAX 46 /* INET6_ADDRSTRLEN, the end's NUL included */
+#define ADDRESS_TEXT_MAX       46 /* INET6_ADDRSTRLEN, the end's NUL included */
+#define ADDRESS_RANGE_TEXT_MAX (2 * ADDRESS_TEXT_MAX + 2)
 
 /* Bytes of the family's addresses: 4 or 16. */
 size_t address_size(const struct address *a);
@@ -55,6 +56,10 @@ int address_compare(const struct address *a, const struct address *b);
  * a constant that says what is wrong. */
 int address_range_from_text(struct address_range *r, const char *text,
 			    const char **why);
+
+/* Write "FIRST - LAST", or one address alone, into out, ADDRESS_RANGE_TEXT_MAX
+ * bytes; returns out. */
+char *address_range_ends(const struct address_range *r, char *out);
 
 bool address_range_holds(const struct address_range *r,
 			 const struct address *a);
@@ -177,11 +182,12 @@ enum policy_action {
 /* "allow" or "deny". */
 const char *policy_action_name(enum policy_action action);
 
+/* A row of target.c each. */
 enum target_kind {
-	TARGET_NAME,  /* example.com: that name alone */
-	TARGET_BELOW, /* *.example.com: any depth below, not itself */
 	TARGET_ANY,   /* *: every name and every address */
 	TARGET_RANGE, /* an address or a prefix */
+	TARGET_BELOW, /* *.example.com: any depth below, not itself */
+	TARGET_NAME,  /* example.com: that name alone */
 };
 
 /* Ports first to last of protocol IPPROTO_TCP or IPPROTO_UDP; 0 to 65535
@@ -200,7 +206,7 @@ struct rule {
 		/* TARGET_NAME, TARGET_BELOW; owned; has its len bytes of the
 		 * wire form and no more */
 		const struct domain_name *name;
-		struct address_range range; /* TARGET_RANGE */
+		struct address_range range; /* TARGET_RANGE; else zero */
 	};
 	int priority;
 	bool has_priority;
@@ -249,6 +255,11 @@ enum {
 	POLICY_HOST_ADDRESSES_MAX = 16, /* of one name */
 	POLICY_NAME_PORTS_MAX = 64 /* ports a name's rule may list in all */
 };
+
+/* target.c: what a rule's target is, in words, into out, TARGET_WORDS_MAX
+ * bytes; returns out. */
+#define TARGET_WORDS_MAX (DOMAIN_NAME_TEXT_MAX + 32)
+char *rule_target_words(const struct rule *rule, char *out);
 
 /* An empty document. 0 or -ENOMEM. */
 int rules_new(struct rules **out, enum policy_action default_action);
