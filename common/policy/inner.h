@@ -8,6 +8,11 @@
 
 #include "policy.h"
 
+enum {
+	POLICY_WARNINGS_MAX = 32, /* kept of one document */
+	POLICY_HOSTS_MAX = 256,   /* names of one document */
+};
+
 /* address.c */
 
 /* The bits that first and last begin with alike: the length of a prefix. */
@@ -30,6 +35,10 @@ void nat64_range(size_t i, const struct address_range *range,
 		 struct address_range *out);
 
 /* name.c */
+
+/* An order for searching. <0, 0, >0. */
+int domain_name_compare(const struct domain_name *a,
+			const struct domain_name *b);
 
 /* The hash of a label (its length octet first) put before a suffix with the
  * hash given; the root's is 0. Folded over a name's labels from the right it

@@ -250,9 +250,7 @@ struct policy_error {
 
 enum {
 	POLICY_BODY_MAX = 1 << 20,      /* bytes of a policy document */
-	POLICY_WARNINGS_MAX = 32,       /* kept of one document */
-	POLICY_HOSTS_MAX = 256,         /* names of one document */
-	POLICY_HOST_ADDRESSES_MAX = 16, /* of one name */
+	POLICY_HOST_ADDRESSES_MAX = 16, /* that "hosts" give one name */
 	POLICY_NAME_PORTS_MAX = 64 /* ports a name's rule may list in all */
 };
 

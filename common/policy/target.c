@@ -134,11 +134,8 @@ int rule_compare_target(const struct rule *a, const struct rule *b)
 
 	if (a->kind != b->kind)
 		return a->kind < b->kind ? -1 : 1;
-	if (rule_has_name(a)) {
-		if (a->name->len != b->name->len)
-			return a->name->len < b->name->len ? -1 : 1;
-		return memcmp(a->name->wire, b->name->wire, a->name->len);
-	}
+	if (rule_has_name(a))
+		return domain_name_compare(a->name, b->name);
 	order = address_compare(&a->range.first, &b->range.first);
 	return order ? order : address_compare(&a->range.last, &b->range.last);
 }
