@@ -14,7 +14,7 @@
  */
 #include "host/host.h"
 #include "model/generate.h"
-#include "policy/name.h"
+#include "policy/policy.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

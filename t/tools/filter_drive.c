@@ -12,6 +12,7 @@
  */
 #include "filter/filter.h"
 #include "host/host.h"
+#include "policy/inner.h"
 
 #include <errno.h>
 #include <getopt.h>
