@@ -3,7 +3,7 @@
 #include "conf.h"
 #include "access/access.h"
 #include "proxy/proxy.h"
-#include "route/request.h"
+#include "request/request.h"
 
 
 /*

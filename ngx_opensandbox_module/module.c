@@ -7,7 +7,7 @@
 #include "proxy/proxy.h"
 #include "record/declare.h"
 #include "renew/renew.h"
-#include "route/request.h"
+#include "request/request.h"
 #include "status/status.h"
 #include "state/state.h"
 #include "version.h"

@@ -6,7 +6,7 @@
 
 #include "api.h"
 #include "answer/answer.h"
-#include "route/request.h"
+#include "request/request.h"
 
 
 /* the address that clients use, as in opensandbox_public */

@@ -5,7 +5,7 @@
 
 
 #include "answer/answer.h"
-#include "route/request.h"
+#include "request/request.h"
 
 
 /* the API's methods, and the hundreds of its answers */

@@ -9,7 +9,7 @@
 #include "access/access.h"
 #include "proxy/proxy.h"
 #include "record/declare.h"
-#include "route/request.h"
+#include "request/request.h"
 
 #include <assert.h>
 
