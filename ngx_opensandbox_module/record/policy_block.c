@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "declare.h"
 #include "inner.h"
 
 
@@ -256,12 +255,15 @@ ngx_http_osb_policy_use(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf,
 
 
 ngx_int_t
-ngx_http_osb_policy_resolve(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
+ngx_http_osb_policy_resolve(ngx_conf_t *cf)
 {
     ngx_uint_t                 i;
-    ngx_http_osb_record_t    **declared, *record;
     ngx_http_osb_policy_t     *policy;
+    ngx_http_osb_record_t    **declared, *record;
+    ngx_http_osb_main_conf_t  *omcf;
     ngx_http_osb_policy_use_t *use;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
 
     declared = omcf->declared.elts;
     use = omcf->policy_uses.elts;

@@ -8,7 +8,6 @@
 
 #include "access/access.h"
 #include "proxy/proxy.h"
-#include "record/declare.h"
 #include "request/request.h"
 
 #include <assert.h>
