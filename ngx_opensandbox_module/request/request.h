@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#ifndef _NGX_HTTP_OSB_ROUTE_REQUEST_H_INCLUDED_
-#define _NGX_HTTP_OSB_ROUTE_REQUEST_H_INCLUDED_
+#ifndef _NGX_HTTP_OSB_REQUEST_REQUEST_H_INCLUDED_
+#define _NGX_HTTP_OSB_REQUEST_REQUEST_H_INCLUDED_
 
 
 #include "conf.h"
@@ -11,7 +11,7 @@
 /* the most modes, for which requests are counted */
 #define NGX_HTTP_OSB_MODES_MAX 8
 
-/* what pages are followed in, see route/follow.c */
+/* what pages are followed in, see request/follow.c */
 #define NGX_HTTP_OSB_MODE_URI 0x0001
 
 /* a cookie may admit: no page of another sandbox can choose the route */
@@ -39,7 +39,7 @@ typedef struct {
 } ngx_http_osb_address_t;
 
 
-/* a routing mode: a row of the table in route/mode.c */
+/* a routing mode: a row of the table in request/mode.c */
 struct ngx_http_osb_mode_s {
     ngx_uint_t bit;
     ngx_str_t  name;
@@ -68,7 +68,7 @@ struct ngx_http_osb_mode_s {
      NGX_HTTP_OSB_LONG_SIG_LEN)
 
 
-/* route/mode.c: the mode of that bit, or NULL; the first bit is 1 */
+/* request/mode.c: the mode of that bit, or NULL; the first bit is 1 */
 ngx_http_osb_mode_t *
 ngx_http_osb_mode(ngx_uint_t bit);
 
@@ -87,11 +87,6 @@ ngx_http_osb_mode_flags(ngx_uint_t bits);
 const char *
 ngx_http_osb_mode_list(u_char *buf, ngx_uint_t any);
 
-/* Reads the route by the location's modes, one after the other. */
-ngx_int_t
-ngx_http_osb_mode_read(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
-                       ngx_http_osb_ctx_t *ctx);
-
 /*
  * Writes "{id}-{port}", or "{id}-{port}-{expires}-{signature}", of at most
  * NGX_HTTP_OSB_LABEL_LEN bytes; returns its end.
@@ -100,13 +95,13 @@ u_char *
 ngx_http_osb_mode_label(u_char *p, ngx_http_osb_address_t *address);
 
 
-/* route/request.c: the route of a request, in ctx->route or ctx->reason */
+/* request/request.c: the route of a request, in ctx->route or ctx->reason */
 void
 ngx_http_osb_request_route(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
                            ngx_http_osb_ctx_t *ctx);
 
 
-/* route/header.c: whether a field has that lower case name */
+/* request/header.c: whether a field has that lower case name */
 static ngx_inline ngx_uint_t
 ngx_http_osb_header_is(ngx_table_elt_t *h, ngx_str_t *name)
 {
@@ -140,15 +135,10 @@ ngx_http_osb_header_add(ngx_http_request_t *r, const char *name,
                         ngx_str_t *value);
 
 
-/* route/uri.c: the URI as the client sent it, or as a rewrite made it; encoded.
- */
+/* request/uri.c: the URI as the client sent it, or as a rewrite made it, still
+ * encoded. */
 ngx_int_t
 ngx_http_osb_uri_get(ngx_http_request_t *r, ngx_str_t *uri);
-
-/* Sets ctx->rest, from the root at least; NGX_OK or NGX_ERROR. */
-ngx_int_t
-ngx_http_osb_uri_rest(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                      ngx_str_t *rest);
 
 /*
  * Makes the route's prefix, without a signature, a part of the rest, where
@@ -162,7 +152,7 @@ ngx_int_t
 ngx_http_osb_uri_signed(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
 
-/* route/forwarded.c: how the client reaches us, maybe through a proxy */
+/* request/forwarded.c: how the client reaches us, maybe through a proxy */
 char *
 ngx_http_osb_forwarded_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
@@ -187,17 +177,10 @@ ngx_str_t
 ngx_http_osb_forwarded_port(ngx_http_request_t *r);
 
 
-/*
- * route/follow.c: makes the route that the asking page tells.  NGX_OK;
- * NGX_DECLINED, maybe with ctx->reason set; or NGX_ERROR.
- */
-ngx_int_t
-ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
-                    ngx_http_osb_ctx_t *ctx);
-
-/* Makes ctx->page, where a browser opens a page; NGX_OK or NGX_ERROR. */
+/* request/follow.c: makes ctx->page, where a browser opens a page; NGX_OK or
+ * NGX_ERROR. */
 ngx_int_t
 ngx_http_osb_follow_offer(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
 
-#endif /* _NGX_HTTP_OSB_ROUTE_REQUEST_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OSB_REQUEST_REQUEST_H_INCLUDED_ */

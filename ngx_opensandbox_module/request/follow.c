@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "request.h"
+#include "inner.h"
 #include "access/access.h"
-#include "proxy/proxy.h"
 
 
 /*

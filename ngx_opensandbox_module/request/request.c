@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "request.h"
-#include "proxy/proxy.h"
+#include "inner.h"
 
 
 void
