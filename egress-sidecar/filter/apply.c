@@ -3,6 +3,7 @@
  * How the kernel comes to hold a policy, in one batch.
  */
 #include "inner.h"
+#include "leases.h"
 #include "ranges.h"
 
 #include <errno.h>

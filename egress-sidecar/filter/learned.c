@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
+#include "leases.h"
 
 #include <errno.h>
 #include <linux/netfilter.h>
