@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the kernel comes to hold a policy, in one batch.
+ * How the kernel comes to hold a policy, in one batch, and whether it is seen
+ * to hold it still.
  */
 #include "inner.h"
 #include "leases.h"
@@ -362,4 +363,22 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 	monitor_clear(&filter->monitor, before);
 	forget_inherited(filter, policy, now_ms);
 	return 0;
+}
+
+bool filter_is_applied(const struct filter *filter)
+{
+	return filter->applied;
+}
+
+const char *filter_lost(struct filter *filter)
+{
+	const char *what = monitor_read(&filter->monitor);
+
+	if (!filter->begun)
+		return NULL;
+	if (what)
+		filter->applied = false;
+	else if (!filter->applied)
+		what = "what table inet " RULESET_TABLE " holds is not known";
+	return what;
 }

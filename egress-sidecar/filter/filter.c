@@ -175,11 +175,6 @@ const char *filter_missing(const struct filter *filter, size_t i)
 	return i < MISSING_MAX ? filter->missing[i] : NULL;
 }
 
-bool filter_is_applied(const struct filter *filter)
-{
-	return filter->applied;
-}
-
 void filter_set_resolvers(struct filter *filter,
 			  const struct filter_peer *resolvers, size_t n)
 {
