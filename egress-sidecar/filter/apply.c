@@ -5,7 +5,6 @@
  */
 #include "inner.h"
 #include "leases.h"
-#include "ranges.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * DNS in the chains: the sandbox's questions are led to us, ours to the
  * resolvers.
  */
-#include "chains_inner.h"
+#include "ruleset.h"
 
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>

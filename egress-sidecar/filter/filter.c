@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "filter.h"
-
 #include "inner.h"
-#include "nflog.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>

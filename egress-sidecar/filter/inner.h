@@ -3,12 +3,9 @@
 #ifndef EGRESS_FILTER_INNER_H
 #define EGRESS_FILTER_INNER_H
 
-#include "held.h"
-#include "links.h"
-#include "monitor.h"
+#include "devices.h"
 #include "netlink.h"
 #include "ruleset.h"
-#include "xdp.h"
 
 enum {
 	MISSING_MAX = 8,
@@ -59,6 +56,14 @@ struct filter {
 	uint64_t learned, commits;
 };
 
+/* apply.c */
+
+/* Bring what names the namespace's devices and neighbours up to date, where
+ * that has changed. 0 or -errno. */
+int filter_follow_links(struct filter *filter);
+
+/* learned.c */
+
 /* Learned elements as set elements, sorted, each once: one for each address
  * and list of ports. Lists that are new are added at the end. 0, -ENOMEM, or
  * -ENOSPC: over PORT_LISTS_MAX. */
@@ -83,9 +88,14 @@ int learned_judge(const struct filter *filter, const struct policy *policy,
 		  struct elements grace[LEARNED_SETS],
 		  struct port_lists *lists);
 
-/* Bring what names the namespace's devices and neighbours up to date, where
- * that has changed. 0 or -errno. */
-int filter_follow_links(struct filter *filter);
+/* probe.c */
+
+/* Note what is missing; line is a constant. */
+void probe_miss(struct filter *filter, const char *line);
+/* Fill has_*, missing. 0, or what is missing that we cannot do without. */
+int probe_kernel(struct filter *filter, const char **why);
+
+/* takeover.c */
 
 /* Does our table exist? 1, 0 or -errno. */
 int takeover_table_exists(struct channel *c);
@@ -105,15 +115,5 @@ void takeover_forget_generations(struct channel *c);
 /* Forget where port 53 was sent: what comes again from the same source port
  * is sent anew. Best effort. */
 void takeover_forget_redirected(struct channel *c);
-
-/* What the devices let pass by us: at the start for filter_missing(), later for
- * filter_fault(). 0 or -errno. */
-int devices_open(struct filter *filter);
-void devices_follow(struct filter *filter, const struct links *links);
-
-/* Note what is missing; line is a constant. */
-void probe_miss(struct filter *filter, const char *line);
-/* Fill has_*, missing. 0, or what is missing that we cannot do without. */
-int probe_kernel(struct filter *filter, const char **why);
 
 #endif

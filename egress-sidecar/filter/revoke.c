@@ -5,7 +5,6 @@
  * connection that the packet filter refuses would end at its next packet
  * anyway; this ends those that are idle or only wait.
  */
-#include "chains.h"
 #include "inner.h"
 
 #include <arpa/inet.h>

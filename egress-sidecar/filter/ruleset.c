@@ -39,10 +39,6 @@
  */
 #include "ruleset.h"
 
-#include "chains.h"
-#include "ranges.h"
-#include "rule.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -96,8 +92,6 @@ static const struct {
 	{"ranges4", KEY_IPV4, SET_VERDICTS},
 	{"ranges6", KEY_IPV6, SET_VERDICTS},
 };
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const uint8_t with_ports[] = {IPPROTO_TCP, IPPROTO_UDP};
 

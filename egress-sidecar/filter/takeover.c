@@ -4,7 +4,6 @@
  * name that led to it as a comment, so that it can be judged like our own: a
  * restart ends no lease and no connection.
  */
-#include "chains.h"
 #include "inner.h"
 
 #include <arpa/inet.h>
