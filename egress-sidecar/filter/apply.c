@@ -187,7 +187,7 @@ int filter_follow_links(struct filter *filter)
 	r.own6 = links.own6;
 	r.n_own6 = links.n_own6;
 	channel_begin(&filter->channel, b);
-	ruleset_write_neighbours(b, &r);
+	sets_write_neighbours(b, &r);
 	if (filter->has_egress && !links_same_devices(&links, &filter->links))
 		egress_hook_write(b, links.devices);
 	ret = channel_commit(&filter->channel, b, true);

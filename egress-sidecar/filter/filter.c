@@ -205,7 +205,7 @@ int filter_let_out(struct filter *filter, const struct filter_peer *peers,
 		return 0;
 	if (filter->applied) {
 		channel_begin(&filter->channel, &filter->batch);
-		ruleset_write_peers(&filter->batch, &r);
+		sets_write_peers(&filter->batch, &r);
 		ret = channel_commit(&filter->channel, &filter->batch, true);
 	}
 	if (ret < 0)

@@ -111,12 +111,6 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
 			 size_t first);
 
-/* Bring the sets of those whom we reach ourselves up to date. */
-void ruleset_write_peers(struct batch *b, const struct ruleset *r);
-
-/* Bring the sets that name our neighbours up to date. */
-void ruleset_write_neighbours(struct batch *b, const struct ruleset *r);
-
 /*
  * ranges.c: a policy's address rules in the kernel: a verdict map of disjoint
  * ranges for each family. Many ranges take the kernel longer than all else, so
@@ -224,6 +218,23 @@ void chain_write_input(struct batch *b, const struct ruleset *r);
 void neighbours_write_out(struct batch *b, const char *chain);
 /* Rules of chain that accept what may come in. */
 void neighbours_write_in(struct batch *b, const char *chain);
+
+/* sets.c */
+
+/* The sets, but for those of leases, and whom we reach: for every mode. */
+void sets_add(struct batch *b, const struct ruleset *r);
+/* Those of leases, and what the others hold where a policy is enforced, but for
+ * ranges_write(). */
+void sets_add_enforcement(struct batch *b, const struct ruleset *r);
+/* Delete those of the last ruleset, which had shape old, that this has anew. */
+void sets_delete(struct batch *b, const struct ruleset *r,
+		 const struct ruleset_shape *old);
+
+/* Bring the sets of those whom we reach ourselves up to date. */
+void sets_write_peers(struct batch *b, const struct ruleset *r);
+
+/* Bring the sets that name our neighbours up to date. */
+void sets_write_neighbours(struct batch *b, const struct ruleset *r);
 
 /* egress_hook.c */
 
