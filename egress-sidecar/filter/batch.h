@@ -162,7 +162,7 @@ int elements_add_range(struct elements *list, const struct address_range *r,
 size_t ranges_merge(struct address_range *r, size_t n);
 
 /*
- * held.c: what the kernel holds in a set of learned addresses, as far as we
+ * held.c: what the kernel holds in a set of leased addresses, as far as we
  * wrote it: a change of policy then writes what differs alone. One that the
  * kernel has let go at its end may still be here, never the other way round.
  *
@@ -197,7 +197,7 @@ struct set_change {
 	bool anew; /* take the set away and write all of to */
 	/* Otherwise: new ones, and those that are taken out, of which the first
 	 * n_again come in again with another end or comment. */
-	struct elements come, turn;
+	struct elements added, taken;
 	size_t n_again;
 };
 
@@ -217,9 +217,9 @@ void set_change_write(struct batch *b, const char *set, enum set_key key,
 /* Take the elements out, and the first n_again of them in again: re-adding one
  * leaves its old end; added, deleted and added it gets the new one, whether it
  * was there or not. */
-void elements_turn(struct batch *b, const char *set, enum set_key key,
-		   const struct elements *list, size_t n_again,
-		   const char *text);
+void elements_replace(struct batch *b, const char *set, enum set_key key,
+		      const struct elements *list, size_t n_again,
+		      const char *text);
 
 /*
  * rule.c: rules, written one expression after the other into a batch. A packet

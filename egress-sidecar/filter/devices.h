@@ -46,7 +46,7 @@ bool links_same(const struct links *a, const struct links *b);
 bool links_same_devices(const struct links *a, const struct links *b);
 
 /*
- * bypass.c: ways for packets past the namespace's IP hooks, where no rule of
+ * bypass.c: paths for packets past the namespace's IP hooks, where no rule of
  * ours sees them as what they are: a queueing discipline that redirects a
  * device's frames to another (tc-mirred(8)), as virtual machines have between
  * their tap and the namespace's device; packet(7) sockets, which a network

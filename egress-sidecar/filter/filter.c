@@ -101,7 +101,7 @@ static int draw_numbers(struct filter *filter)
 	    getrandom(&key, sizeof(key), 0) < 0)
 		return -errno;
 	filter->generation = mark_generation(filter->generation);
-	for (size_t i = 0; i < LEARNED_SETS; i++)
+	for (size_t i = 0; i < LEASE_SETS; i++)
 		filter->held[i].key = filter->held_grace[i].key = key;
 	return 0;
 }
@@ -292,7 +292,7 @@ int filter_counts(struct filter *filter, struct filter_counts *counts)
 		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 0);
 
 	memset(counts, 0, sizeof(*counts));
-	counts->learned_elements = filter->learned;
+	counts->learned_elements = filter->leased;
 	counts->commits = filter->commits;
 	if (!filter->applied)
 		return 0;
@@ -337,8 +337,8 @@ void filter_close(struct filter *filter)
 	if (filter->poll >= 0)
 		close(filter->poll);
 	batch_free(&filter->batch);
-	learned_free(filter->pending);
-	for (size_t i = 0; i < LEARNED_SETS; i++) {
+	lease_sets_free(filter->pending);
+	for (size_t i = 0; i < LEASE_SETS; i++) {
 		held_free(&filter->held[i]);
 		held_free(&filter->held_grace[i]);
 	}

@@ -192,13 +192,12 @@ int filter_hold_xdp(struct xdp_holds **out, int netns);
 /* apply.c */
 
 /*
- * Put the policy in force: one batch replaces every rule, range and learned
- * address, taken from the table by lease_table_judge(), and raises the
+ * Put the policy in force: one batch replaces every rule, range and leased
+ * address (those of the table whose names it allows), and raises the
  * generation, so that open connections are judged anew. At no instant is a
  * packet judged by neither policy. On error the kernel holds what it held.
- * Takes over the tables of a process that ended. Learned addresses never stand
- * in the way: where there is no room for them the leases end, to be learned
- * again.
+ * Takes over the tables of a process that ended. Leases never stand in the
+ * way: where there is no room for them they end, to be admitted again.
  */
 int filter_apply(struct filter *filter, const struct policy *policy,
 		 struct lease_table *leases, uint64_t now_ms);
@@ -213,7 +212,7 @@ bool filter_is_applied(const struct filter *filter);
  * the kernel has told by now (filter_log_fd() becomes readable): a line like
  * "table inet opensandbox is missing", good until the next call; NULL: all is
  * as it was applied. The policy is then to be applied again, which puts back
- * all of it with what was learned; connections that began meanwhile are
+ * all of it with the leases; connections that began meanwhile are
  * judged anew.
  */
 const char *filter_lost(struct filter *filter);
@@ -229,7 +228,7 @@ int filter_bypass(int netns, struct filter_bypass *found);
  * line, once; NULL: nothing since. */
 const char *filter_fault(struct filter *filter);
 
-/* learned.c */
+/* lease_sets.c */
 
 /* Let n elements in, in one batch; returns after the kernel has acknowledged
  * it. On error none of them is in. */

@@ -143,25 +143,25 @@ static void write_judge_ports(struct batch *b, const struct filter_settings *s)
 	}
 }
 
-static void write_judge_learned(struct batch *b, const struct ruleset *r,
-				enum learned_set set)
+static void write_judge_leased(struct batch *b, const struct ruleset *r,
+			       enum lease_set set)
 {
-	const struct learned_set_form *form = &learned_sets[set];
+	const struct lease_set_form *form = &lease_set_forms[set];
 
 	rule_begin(b, "judge");
-	load_peer(b, set == LEARNED6, 0);
+	load_peer(b, set == LEASES6, 0);
 	rule_lookup(b, form->name, 0);
 	rule_goto(b, "admit");
 	if (!r->grace[set].to->n)
 		return;
 	rule_begin(b, "judge");
 	rule_ct_state(b, NFT_STATE_ESTABLISHED);
-	load_peer(b, set == LEARNED6, 0);
+	load_peer(b, set == LEASES6, 0);
 	rule_lookup(b, form->grace_name, 0);
 	rule_goto(b, "admit");
 }
 
-/* What is for one of these ports, and for an address that was learned with
+/* What is for one of these ports, and for an address that was leased with
  * this list of them. */
 static void write_listed(struct batch *b, const char *set, bool v6,
 			 const struct port_span *span, uint32_t number,
@@ -197,29 +197,29 @@ void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
 			 size_t first)
 {
 	for (int v6 = 0; v6 < 2; v6++)
-		write_lists(
-			b, lists, first, v6,
-			learned_sets[v6 ? LEARNED6_PORTS : LEARNED4_PORTS].name,
-			false);
+		write_lists(b, lists, first, v6,
+			    lease_set_forms[v6 ? LEASES6_PORTS : LEASES4_PORTS]
+				    .name,
+			    false);
 }
 
 static void write_judge_named(struct batch *b, const struct ruleset *r)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
-		enum learned_set set = v6 ? LEARNED6_PORTS : LEARNED4_PORTS;
+		enum lease_set set = v6 ? LEASES6_PORTS : LEASES4_PORTS;
 
 		rule_begin(b, "judge");
 		rule_nfproto(b, chain_families[v6]);
 		rule_jump(b, v6 ? "named6" : "named4");
 		if (r->grace[set].to->n)
 			write_lists(b, r->lists, 0, v6,
-				    learned_sets[set].grace_name, true);
+				    lease_set_forms[set].grace_name, true);
 	}
 	ruleset_write_lists(b, r->lists, 0);
 }
 
-/* Learned addresses come before the ranges: an address that an earlier rule
- * denies is never learned, one that a later rule denies may be. */
+/* Leased addresses come before the ranges: an address that an earlier rule
+ * denies is never leased, one that a later rule denies may be. */
 static void write_judge(struct batch *b, const struct ruleset *r)
 {
 	bool ports = policy_has_name_ports(r->policy);
@@ -227,8 +227,8 @@ static void write_judge(struct batch *b, const struct ruleset *r)
 
 	write_judge_loopback(b);
 	write_judge_ports(b, r->settings);
-	write_judge_learned(b, r, LEARNED4);
-	write_judge_learned(b, r, LEARNED6);
+	write_judge_leased(b, r, LEASES4);
+	write_judge_leased(b, r, LEASES6);
 	if (ports)
 		write_judge_named(b, r);
 	for (int v6 = 0; v6 < 2; v6++) {

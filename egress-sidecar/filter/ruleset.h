@@ -42,16 +42,16 @@ uint32_t mark_next(uint32_t generation, bool *again);
 #define RULESET_DNS     "dns"     /* chain of the redirection */
 #define RULESET_GUESTS  "guests"  /* the same for what is forwarded */
 
-/* Sets of learned addresses, by what their keys are. */
-enum learned_set {
-	LEARNED4,
-	LEARNED6,
-	LEARNED4_PORTS,
-	LEARNED6_PORTS,
-	LEARNED_SETS
+/* Sets of leased addresses, by what their keys are. */
+enum lease_set {
+	LEASES4,
+	LEASES6,
+	LEASES4_PORTS,
+	LEASES6_PORTS,
+	LEASE_SETS
 };
 
-/* Different lists of ports that addresses were learned with. A set of ports
+/* Different lists of ports that addresses were leased with. A set of ports
  * holds one element for an address and a list's number, however long the list
  * is; rules have the ports. */
 enum {
@@ -65,12 +65,12 @@ struct port_lists {
 	size_t unused;
 };
 
-struct learned_set_form {
-	const char *name;       /* learned: new connections, with an end */
+struct lease_set_form {
+	const char *name;       /* leased: new connections, with an end */
 	const char *grace_name; /* ended leases: open connections alone */
 	enum set_key key;
 };
-extern const struct learned_set_form learned_sets[LEARNED_SETS];
+extern const struct lease_set_form lease_set_forms[LEASE_SETS];
 
 /* What is there of optional parts, to be taken away by the next ruleset. */
 struct ruleset_shape {
@@ -91,9 +91,9 @@ struct ruleset {
 	size_t n_onlink;
 	const struct address *own6; /* the namespace's own */
 	size_t n_own6;
-	/* LEARNED_SETS of each; anew where there was no such set, and where
+	/* LEASE_SETS of each; anew where there was no such set, and where
 	 * there is to be none. */
-	const struct set_change *learned, *grace;
+	const struct set_change *leased, *grace;
 	const struct port_lists *lists;  /* that they number */
 	const struct filter_peer *peers; /* whom we reach ourselves */
 	size_t n_peers;
@@ -107,7 +107,7 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r);
 void ruleset_write(struct batch *b, const struct ruleset *r,
 		   const struct ruleset_shape *old);
 
-/* The rules of lists of ports from number first on, for what is learned. */
+/* The rules of lists of ports from number first on, for what is admitted. */
 void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
 			 size_t first);
 

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-const struct learned_set_form learned_sets[LEARNED_SETS] = {
-	[LEARNED4] = {"learned4", "grace4", KEY_IPV4},
-	[LEARNED6] = {"learned6", "grace6", KEY_IPV6},
-	[LEARNED4_PORTS] = {"learned4_ports", "grace4_ports", KEY_IPV4_NUMBER},
-	[LEARNED6_PORTS] = {"learned6_ports", "grace6_ports", KEY_IPV6_NUMBER},
+const struct lease_set_form lease_set_forms[LEASE_SETS] = {
+	[LEASES4] = {"learned4", "grace4", KEY_IPV4},
+	[LEASES6] = {"learned6", "grace6", KEY_IPV6},
+	[LEASES4_PORTS] = {"learned4_ports", "grace4_ports", KEY_IPV4_NUMBER},
+	[LEASES6_PORTS] = {"learned6_ports", "grace6_ports", KEY_IPV6_NUMBER},
 };
 
 /* Sets of ranges that the settings and the namespace give. */
@@ -219,14 +219,14 @@ static void add_leased(struct batch *b, const struct ruleset *r)
 {
 	bool ports = policy_has_name_ports(r->policy);
 
-	for (size_t i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
-		const struct learned_set_form *form = &learned_sets[i];
+	for (size_t i = 0; i < (ports ? LEASE_SETS : LEASES4_PORTS); i++) {
+		const struct lease_set_form *form = &lease_set_forms[i];
 
 		/* The table of leases is what bounds them (LEASE_MAX): a set
 		 * that could be full would refuse a change of policy. */
-		if (r->learned[i].anew)
+		if (r->leased[i].anew)
 			batch_add_set(b, form->name, form->key, SET_TIMEOUT, 0);
-		set_change_write(b, form->name, form->key, &r->learned[i]);
+		set_change_write(b, form->name, form->key, &r->leased[i]);
 		if (r->grace[i].anew)
 			batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
 				      0);
@@ -269,12 +269,12 @@ void sets_delete(struct batch *b, const struct ruleset *r,
 		if (!stays(r, fixed_sets[i].name))
 			batch_delete_set(b, fixed_sets[i].name);
 	}
-	for (size_t i = 0;
-	     i < (old->name_ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
-		if (r->learned[i].anew)
-			batch_delete_set(b, learned_sets[i].name);
+	for (size_t i = 0; i < (old->name_ports ? LEASE_SETS : LEASES4_PORTS);
+	     i++) {
+		if (r->leased[i].anew)
+			batch_delete_set(b, lease_set_forms[i].name);
 		if (r->grace[i].anew)
-			batch_delete_set(b, learned_sets[i].grace_name);
+			batch_delete_set(b, lease_set_forms[i].grace_name);
 	}
 }
 
