@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlink.h"
-
 #include "host/netns.h"
 
 #include <errno.h>

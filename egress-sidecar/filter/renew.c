@@ -6,6 +6,7 @@
  * about to end, and what they use is leased again.
  */
 #include "inner.h"
+#include "leases.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
+#include "leases.h"
 
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -52,23 +53,23 @@ static int list_of_ports(struct port_lists *lists,
 	return 0;
 }
 
-int learned_add(struct elements learned[LEARNED_SETS], struct port_lists *lists,
-		const struct lease_element *element)
+int lease_sets_add(struct elements leased[LEASE_SETS], struct port_lists *lists,
+		   const struct lease_element *element)
 {
 	bool v6 = element->a.family == AF_INET6;
-	enum learned_set set = v6 ? LEARNED6 : LEARNED4;
+	enum lease_set set = v6 ? LEASES6 : LEASES4;
 	char name[DOMAIN_NAME_TEXT_MAX];
 	struct set_element *e;
 	uint32_t number = 0;
 	int ret = 0;
 
 	if (element->ports) {
-		set = v6 ? LEARNED6_PORTS : LEARNED4_PORTS;
+		set = v6 ? LEASES6_PORTS : LEASES4_PORTS;
 		ret = list_of_ports(lists, element->ports, &number);
 	}
 	if (ret < 0)
 		return ret;
-	e = elements_add(&learned[set]);
+	e = elements_add(&leased[set]);
 	if (!e)
 		return -ENOMEM;
 	if (element->ports)
@@ -78,7 +79,7 @@ int learned_add(struct elements learned[LEARNED_SETS], struct port_lists *lists,
 	e->timeout_s = element->timeout_s;
 	if (!element->name)
 		return 0;
-	return elements_comment(&learned[set], e,
+	return elements_comment(&leased[set], e,
 				domain_name_to_text(element->name, name));
 }
 
@@ -112,15 +113,15 @@ static void mark_used(bool *used, const struct elements *list, bool v6)
 }
 
 void port_lists_prune(struct port_lists *lists,
-		      const struct elements learned[LEARNED_SETS],
-		      const struct elements grace[LEARNED_SETS])
+		      const struct elements leased[LEASE_SETS],
+		      const struct elements grace[LEASE_SETS])
 {
 	bool used[2 * PORT_LISTS_MAX] = {false};
 
 	for (int v6 = 0; v6 < 2; v6++) {
-		enum learned_set set = v6 ? LEARNED6_PORTS : LEARNED4_PORTS;
+		enum lease_set set = v6 ? LEASES6_PORTS : LEASES4_PORTS;
 
-		mark_used(used, &learned[set], v6);
+		mark_used(used, &leased[set], v6);
 		mark_used(used, &grace[set], v6);
 	}
 	lists->unused = 0;
@@ -133,14 +134,14 @@ void port_lists_prune(struct port_lists *lists,
 		lists->unused--;
 }
 
-void learned_unique(struct elements lists[LEARNED_SETS])
+void lease_sets_unique(struct elements lists[LEASE_SETS])
 {
-	for (size_t i = 0; i < LEARNED_SETS; i++)
+	for (size_t i = 0; i < LEASE_SETS; i++)
 		elements_unique(&lists[i]);
 }
 
 struct judging {
-	struct elements *learned, *grace;
+	struct elements *leased, *grace;
 	struct port_lists *lists;
 	int err;
 };
@@ -149,18 +150,20 @@ static void judge_lease(void *arg, const struct lease_element *element,
 			bool live)
 {
 	struct judging *j = arg;
-	int ret = learned_add(live ? j->learned : j->grace, j->lists, element);
+	int ret =
+		lease_sets_add(live ? j->leased : j->grace, j->lists, element);
 
 	j->err = j->err ? j->err : ret;
 }
 
-int learned_judge(const struct filter *filter, const struct policy *policy,
-		  const struct lease_table *leases, uint64_t now_ms,
-		  struct elements learned[LEARNED_SETS],
-		  struct elements grace[LEARNED_SETS], struct port_lists *lists)
+int lease_sets_judge(const struct filter *filter, const struct policy *policy,
+		     const struct lease_table *leases, uint64_t now_ms,
+		     struct elements leased[LEASE_SETS],
+		     struct elements grace[LEASE_SETS],
+		     struct port_lists *lists)
 {
 	const struct lease_table *tables[] = {leases, filter->inherited};
-	struct judging j = {learned, grace, lists, 0};
+	struct judging j = {leased, grace, lists, 0};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		if (tables[i])
@@ -168,20 +171,20 @@ int learned_judge(const struct filter *filter, const struct policy *policy,
 					  filter->settings.private_ok, now_ms,
 					  judge_lease, &j);
 	}
-	learned_unique(learned);
-	learned_unique(grace);
+	lease_sets_unique(leased);
+	lease_sets_unique(grace);
 	return j.err;
 }
 
-void learned_clear(struct elements lists[LEARNED_SETS])
+void lease_sets_clear(struct elements lists[LEASE_SETS])
 {
-	for (size_t i = 0; i < LEARNED_SETS; i++)
+	for (size_t i = 0; i < LEASE_SETS; i++)
 		elements_clear(&lists[i]);
 }
 
-void learned_free(struct elements lists[LEARNED_SETS])
+void lease_sets_free(struct elements lists[LEASE_SETS])
 {
-	for (size_t i = 0; i < LEARNED_SETS; i++)
+	for (size_t i = 0; i < LEASE_SETS; i++)
 		elements_free(&lists[i]);
 }
 
@@ -202,8 +205,8 @@ static size_t put_gone_last(struct elements *list)
 }
 
 /* The kernel has taken them. */
-static void hold_learned(struct held *h, const struct elements *list,
-			 uint64_t now_ms)
+static void hold_leased(struct held *h, const struct elements *list,
+			uint64_t now_ms)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		if (list->e[i].timeout_s)
@@ -217,7 +220,7 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		 size_t n)
 {
 	struct batch *b = &filter->batch;
-	size_t learned = 0, known = filter->lists.n;
+	size_t leased = 0, known = filter->lists.n;
 	uint64_t now_ms = held_now_ms();
 	int ret = 0;
 
@@ -225,31 +228,31 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		return 0;
 	if (!filter->applied)
 		return -ENOENT;
-	learned_clear(filter->pending);
+	lease_sets_clear(filter->pending);
 	for (size_t i = 0; i < n && ret == 0; i++) {
 		if (elements[i].ports && !filter->shape.name_ports)
 			ret = -EINVAL;
 		else
-			ret = learned_add(filter->pending, &filter->lists,
-					  &elements[i]);
+			ret = lease_sets_add(filter->pending, &filter->lists,
+					     &elements[i]);
 	}
 	if (ret < 0)
 		goto cleanup;
-	learned_unique(filter->pending);
-	for (size_t i = 0; i < LEARNED_SETS && ret == 0; i++)
+	lease_sets_unique(filter->pending);
+	for (size_t i = 0; i < LEASE_SETS && ret == 0; i++)
 		ret = held_reserve(&filter->held[i], filter->pending[i].n,
 				   now_ms);
 	if (ret < 0)
 		goto cleanup;
 	channel_begin(&filter->channel, b);
 	batch_table(b, NFPROTO_INET, RULESET_TABLE);
-	for (size_t i = 0; i < LEARNED_SETS; i++) {
-		const struct learned_set_form *form = &learned_sets[i];
+	for (size_t i = 0; i < LEASE_SETS; i++) {
+		const struct lease_set_form *form = &lease_set_forms[i];
 		struct elements *list = &filter->pending[i];
 
-		learned += list->n;
-		elements_turn(b, form->name, form->key, list,
-			      put_gone_last(list), list->text);
+		leased += list->n;
+		elements_replace(b, form->name, form->key, list,
+				 put_gone_last(list), list->text);
 	}
 	ruleset_write_lists(b, &filter->lists, known);
 	ret = channel_commit(&filter->channel, b, true);
@@ -258,9 +261,9 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
 		filter->applied = false;
 	if (ret < 0)
 		goto cleanup;
-	for (size_t i = 0; i < LEARNED_SETS; i++)
-		hold_learned(&filter->held[i], &filter->pending[i], now_ms);
-	filter->learned += learned;
+	for (size_t i = 0; i < LEASE_SETS; i++)
+		hold_leased(&filter->held[i], &filter->pending[i], now_ms);
+	filter->leased += leased;
 	filter->commits++;
 	return 0;
 
