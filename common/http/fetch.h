@@ -5,6 +5,7 @@
 #ifndef COMMON_FETCH_H
 #define COMMON_FETCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -16,13 +17,34 @@ enum {
 	FETCH_HEADERS_MAX = 8
 };
 
+/* Whom to trust over TLS, and who we are; PEM texts. */
+struct fetch_tls {
+	const char *authorities; /* NULL: the system's */
+	const char *certificate; /* ours, its chain after it; NULL: none */
+	const char *key;         /* its key */
+};
+
 struct fetch_request {
 	const char *url;
 	const char *method;
 	const char *body;  /* NULL: none */
-	long timeout_ms;   /* of the whole exchange */
+	size_t body_len;   /* 0: body ends with its NUL */
+	bool body_lent;    /* body stays as it is until the end, uncopied */
+	long timeout_ms;   /* of the whole exchange; 0: none */
+	long idle_ms;      /* an error where nothing arrives for so long; 0:
+			      none */
 	size_t answer_max; /* bytes; a longer answer is an error */
 	const char *headers[FETCH_HEADERS_MAX]; /* "Name: value", to NULL */
+	const char *socket; /* a unix socket to connect to in place of url's
+			       host; NULL: none */
+	const struct fetch_tls *tls; /* NULL: as the system has it */
+	bool http2;                  /* over TLS, where the server has it */
+	/*
+	 * Called with each piece of a 2xx answer's body as it arrives; the
+	 * result has none of it then, and answer_max does not count. It may
+	 * start and cancel requests, this one too. NULL: the body is kept.
+	 */
+	void (*data)(void *arg, const char *piece, size_t len);
 };
 
 struct fetch_result {
@@ -30,7 +52,8 @@ struct fetch_result {
 	long status;
 	const char *body; /* NUL-terminated, valid during the call */
 	size_t len;
-	const char *etag; /* NULL: none */
+	const char *etag;   /* NULL: none */
+	long retry_after_s; /* Retry-After; 0: none */
 };
 
 /* How peers are reached where plain sockets do not reach them. */
@@ -60,9 +83,9 @@ int fetcher_open(struct fetcher **out, uv_loop_t *loop,
 void fetcher_close(struct fetcher *fetcher);
 
 /*
- * Start a request; everything is copied. done is called once, never before
- * this returns, unless the request is cancelled. Redirections are not
- * followed. 0 or -errno.
+ * Start a request; everything is copied, but a body that is lent. done is
+ * called once, never before this returns, unless the request is cancelled.
+ * Redirections are not followed. 0 or -errno.
  */
 int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		void (*done)(void *arg, const struct fetch_result *result),

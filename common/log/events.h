@@ -23,6 +23,12 @@ static const struct event event_rules_restored = {"egress.rules_restored",
 static const struct event event_outbound = {"egress.outbound", LOG_INFO};
 static const struct event event_denied = {"egress.denied", LOG_INFO};
 static const struct event event_dns_limit = {"egress.dns_limit", LOG_WARN};
+static const struct event event_listed = {"discovery.listed", LOG_INFO};
+static const struct event event_fed = {"discovery.fed", LOG_INFO};
+static const struct event event_refused = {"discovery.refused", LOG_WARN};
+static const struct event event_conflict = {"discovery.conflict", LOG_WARN};
+static const struct event event_ambiguous = {"discovery.ambiguous", LOG_WARN};
+static const struct event event_failed = {"discovery.failed", LOG_WARN};
 
 /* The first two arguments of log_event(). */
 #define EVENT(event) (event).level, (event).name

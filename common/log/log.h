@@ -46,8 +46,11 @@ int log_enabled(enum log_level level);
 /* Lines dropped since start. */
 unsigned long log_dropped(void);
 
-/* The one line of a fatal start-up error, on standard error:
- * "egress-sidecar: " and the message. */
+/* The name that log_fatal() says, a constant; "egress-sidecar" without. */
+void log_set_program(const char *name);
+
+/* The one line of a fatal start-up error, on standard error: the program's
+ * name, ": " and the message. */
 void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
