@@ -33,8 +33,9 @@ struct provider {
 	 * returns NULL: none. */
 	const char *(*socket)(const void *settings);
 	/*
-	 * Begin to list and watch, before privileges are dropped; settings
-	 * outlive it. 0, or -errno with the reason said by log_fatal().
+	 * Open all its lists (feed_list_open()) and begin to list and watch,
+	 * before privileges are dropped; settings outlive it. 0, or -errno
+	 * with the reason said by log_fatal().
 	 */
 	int (*open)(void **state, const struct provider_host *host,
 		    const void *settings);

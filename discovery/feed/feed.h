@@ -67,8 +67,8 @@ struct feed_sandbox {
 	pid_t pid;         /* for the agent; 0: unknown */
 };
 
-/* A new listing begins: what feed_put() does not name until feed_list_end()
- * goes then. One that begins anew before that is the same listing. */
+/* A new listing begins, or begins anew: what feed_put() does not name until
+ * feed_list_end() goes then. */
 void feed_list_begin(struct feed_list *list);
 
 /*
