@@ -54,7 +54,8 @@ CFLAGS   ?= -O2 -g
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
             -fstack-clash-protection
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(SANFLAGS) \
-            $(if $(SAN),-fPIE,$(HARDEN)) -MMD -MP -Iegress-sidecar -Icommon
+            $(if $(SAN),-fPIE,$(HARDEN)) -MMD -MP -Iegress-sidecar -Idiscovery \
+            -Icommon
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANFLAGS)
 
 # V=1 shows whole commands.

@@ -12,7 +12,7 @@ DISCOVERY_LIBS := -ljansson -luv -lmicrohttpd -lcurl -lcap-ng -lseccomp
 
 $(DISCOVERY_OBJ): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -Idiscovery -c $< -o $@
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 $(DISCOVERY_LIB): $(filter-out $(B)/obj/discovery/main.o,$(DISCOVERY_OBJ))
 	@rm -f $@
