@@ -374,7 +374,7 @@ static void on_wake(uv_timer_t *wake)
 	struct source *source = wake->data;
 	struct claim *claim;
 
-	if (source->whole || !source_complete(source))
+	if (source->whole)
 		return;
 	if (!source->whole_due && is_much(source))
 		whole_later(source, 0);
