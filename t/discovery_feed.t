@@ -86,6 +86,14 @@ start_gateway();
 start_feeder();
 wait_port($http_port);
 
+subtest 'it may do nothing but feed' => sub {
+	my $status = read_file("/proc/$feeder/status");
+	like($status, qr/^Cap(?:Inh|Prm|Eff|Bnd|Amb):\s0+$/m, 'no capability');
+	unlike($status, qr/^Cap(?:Inh|Prm|Eff|Bnd|Amb):.*[1-9a-f]/m, 'not one');
+	like($status, qr/^NoNewPrivs:\s1$/m, 'nor new ones');
+	like($status, qr/^Seccomp:\s2$/m, 'calls are filtered');
+};
+
 subtest 'nothing is fed before every list of the source is whole' => sub {
 	say_to(['begin', 'one'], ['put', 'one', 'ns/a', 'a', '{"endpoint":"10.0.0.1"}'],
 		['put', 'one', 'ns/b', 'b,b-alias', '{"endpoint":"10.0.0.2","ready":false}'],
@@ -217,7 +225,7 @@ subtest 'a gateway in trouble' => sub {
 		my $before = wholes();
 		control(status => $status);
 		say_to(['put', 'one', 'ns/a', 'a', qq({"endpoint":"10.1.0.1","hostHeader":"$status"})]);
-		ok(wait_for(sub { grep { $_->{error} eq "status $status: as told" } logged('failed') }),
+		ok(wait_for(sub { grep { ($_->{error} // '') eq "status $status: as told" } logged('failed') }),
 			"$status is told");
 		ok(wait_for(sub { wholes() > $before + 1 }), 'all is tried again');
 		control(status => 0);
@@ -286,6 +294,26 @@ subtest 'a token, over a unix socket' => sub {
 	ok(wait_for(sub { grep { $_->{path} eq '/v1/sandboxes/three' } requests() }), 'again');
 	is((grep { $_->{path} eq '/v1/sandboxes/three' } requests())[0]{token}, 'Bearer second',
 		'with the one that the file has now');
+	close $input;
+	is(wait_exit($feeder), 0, 'it ends in good order');
+};
+
+subtest 'a token that the gateway does not take' => sub {
+	my $token = write_file(scratch() . '/token', "wrong\n");
+	stop($gateway);
+	start_gateway();
+	control(token => 'right');
+	start_feeder(token => $token);
+	say_to(map { (['begin', $_], ['put', $_, $_, $_, '{}'], ['end', $_]) } qw(one two));
+	ok(wait_for(sub { logged('failed') }), 'is told');
+	is((logged('failed'))[0]{error}, 'status 401: no token', 'as what it is');
+	write_file($token, "right\n");
+	ok(wait_for(sub { ids() eq 'one two' }), 'until the file has the right one');
+	control(token => 'newest');
+	ok(wait_for(sub { (() = logged('failed')) >= 3 }), 'the gateway has another one');
+	write_file($token, "newest\n");
+	ok(wait_for(sub { (logged('failed'))[-1]{msg} eq 'the gateway answers again' }),
+		'and so has the file');
 	close $input;
 	is(wait_exit($feeder), 0, 'it ends in good order');
 };

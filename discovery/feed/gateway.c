@@ -400,17 +400,17 @@ static void on_checked(void *arg, const struct fetch_result *result)
 	struct source *source = arg;
 
 	source->check = NULL;
+	/* What is fed in the meantime tells more. */
+	if (source->whole || source->whole_due)
+		return;
 	if (is_done(result)) {
 		recovered(source);
 	} else if (!result->error && result->status == 404) {
-		if (source->fed && !source->whole && !source->whole_due)
-			log_event(EVENT(event_fed),
-				  "the gateway has begun anew; feeding all "
-				  "records",
-				  "ssource", source->name, NULL);
+		log_event(EVENT(event_fed),
+			  "the gateway has begun anew; feeding all records",
+			  "ssource", source->name, NULL);
 		source->fed = false;
-		if (!source->whole && !source->whole_due)
-			whole_later(source, 0);
+		whole_later(source, 0);
 	} else {
 		failed(source, result);
 	}

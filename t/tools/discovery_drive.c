@@ -4,7 +4,7 @@
  *
  * opensandbox-discovery without a provider: what it would say is read from
  * standard input, a command a line, its fields separated by tabs ("" for no
- * TOKEN-FILE or HTTP-ADDR).
+ * TOKEN-FILE or HTTP-ADDR). It drops its privileges before.
  *
  *   begin LIST | end LIST | failed LIST ERROR | ok LIST
  *   put LIST KEY ID[,ID...] RECORD | delete LIST KEY | refuse LIST KEY WHY
@@ -12,6 +12,7 @@
  */
 #include "feed/feed.h"
 #include "health/health.h"
+#include "privileges.h"
 
 #include "http/fetch.h"
 #include "log/log.h"
@@ -148,6 +149,8 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++)
 		lists[i - 4] = feed_list_open(feed, "test", argv[i]);
 	if (argv[3][0] && health_open(&health, &loop, argv[3], feed))
+		return 1;
+	if (privileges_drop(false))
 		return 1;
 	uv_pipe_init(&loop, &input, 0);
 	uv_pipe_open(&input, 0);
