@@ -252,9 +252,13 @@ subtest 'much at once goes at once' => sub {
 	cmp_ok((() = grep { $_->{method} eq 'PUT' } requests()) - $singles, '<', 100,
 		'in few requests');
 	control(slow => 0);
-	my %connections = map { $_->{connection} => 1 } requests();
+	$before = requests();
 	say_to(['fill', 'two', 2001, 2100]);
 	ok(wait_for(sub { scalar(keys %{ control()->{records} }) == 2103 }), 'one by one');
+	my @singles = grep { $_->{path} =~ m{^/v1/sandboxes/} } (requests())[$before .. $#{ [requests()] }];
+	is(scalar(@singles), 100, 'a few are sent each alone');
+	my %clients = map { $_->{client}[1] => 1 } @singles;
+	cmp_ok(scalar(keys %clients), '<=', 16, 'over connections that are kept');
 	say_to(['delete', 'two', 'space/o-7']);
 	ok(wait_for(sub { scalar(keys %{ control()->{records} }) == 2102 }), 'one goes');
 };

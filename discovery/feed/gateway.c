@@ -268,13 +268,14 @@ static bool one_refused(struct send *send, const struct fetch_result *result)
 	const char *field, *message;
 	json_t *answer;
 
-	if (result->status != 400 || send->deletes)
+	if ((result->status != 400 && result->status != 413) || send->deletes)
 		return false;
 	/* What is newer has not been judged. */
 	if (send->claim->again)
 		return true;
 	answer = fault_of(result, &field, &message);
-	claim_refuse(send->source, send->claim, field, message);
+	claim_refuse(send->source, send->claim, field,
+		     message ? message : "no reason is told");
 	json_decref(answer);
 	return true;
 }

@@ -98,30 +98,16 @@ static void answer(void *arg, const struct server_request *request,
 	}
 }
 
-/* "127.0.0.1:9100", "[::1]:9100", ":9100": the first address that can be
- * listened at, without an address that of all families. A descriptor or
- * -errno. */
-static int listen_at(const char *address)
+/* A literal address and a port. A descriptor or -errno. */
+static int listen_on(const char *host, const char *port)
 {
-	const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICHOST |
-						   AI_NUMERICSERV,
+	const struct addrinfo hints = {.ai_flags =
+					       AI_NUMERICHOST | AI_NUMERICSERV,
 				       .ai_socktype = SOCK_STREAM};
-	const char *colon = strrchr(address, ':');
 	struct addrinfo *found;
 	int fd, one = 1, err;
-	char host[64];
-	size_t len;
 
-	len = colon ? (size_t)(colon - address) : 0;
-	if (!colon || !colon[1] || len >= sizeof(host))
-		return -EINVAL;
-	if (len > 2 && address[0] == '[' && address[len - 1] == ']') {
-		address++;
-		len -= 2;
-	}
-	memcpy(host, address, len);
-	host[len] = '\0';
-	if (getaddrinfo(len ? host : "::", colon + 1, &hints, &found))
+	if (getaddrinfo(host, port, &hints, &found))
 		return -EINVAL;
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0)
@@ -135,6 +121,31 @@ static int listen_at(const char *address)
 	}
 	freeaddrinfo(found);
 	return fd;
+}
+
+/* "127.0.0.1:9100", "[::1]:9100"; ":9100" is any address, of both families
+ * where the kernel has both. */
+static int listen_at(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	size_t len = colon ? (size_t)(colon - address) : 0;
+	char host[64];
+	int fd;
+
+	if (!colon || !colon[1] || len >= sizeof(host))
+		return -EINVAL;
+	if (len == 0) {
+		fd = listen_on("::", colon + 1);
+		return fd == -EAFNOSUPPORT ? listen_on("0.0.0.0", colon + 1)
+					   : fd;
+	}
+	if (len > 2 && address[0] == '[' && address[len - 1] == ']') {
+		address++;
+		len -= 2;
+	}
+	memcpy(host, address, len);
+	host[len] = '\0';
+	return listen_on(host, colon + 1);
 }
 
 int health_open(struct health **out, uv_loop_t *loop, const char *address,

@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         with lock:
             log.write(json.dumps({
                 "method": self.command, "path": url.path, "source": source,
-                "body": body, "connection": str(id(self.connection)),
+                "body": body, "client": self.client_address,
                 "token": self.headers.get("Authorization")}) + "\n")
         if state["slow"]:
             time.sleep(state["slow"])
