@@ -11,6 +11,7 @@
 enum {
 	HEADERS_MAX = 64 * 1024, /* bytes of an answer's header lines */
 	CONNECT_MS = 5000,
+	CONNECTIONS_KEPT = 32, /* idle ones; libcurl would close a burst's */
 };
 
 struct fetcher {
@@ -289,6 +290,8 @@ int fetcher_open(struct fetcher **out, uv_loop_t *loop,
 	fetcher->timer.data = fetcher;
 	fetcher->idle_timer.data = fetcher;
 	fetcher->open_handles = 2;
+	curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS,
+			  (long)CONNECTIONS_KEPT);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION,
 			  watch_socket);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
