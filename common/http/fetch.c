@@ -123,19 +123,25 @@ static int fetch_run(struct fetch *f)
 	return curl_multi_add_handle(f->fetcher->multi, f->easy) ? -EIO : 0;
 }
 
-/* What was put off while libcurl was at work. */
+/* The first that was put off while libcurl was at work; NULL: none. */
+static struct fetch *put_off(const struct fetcher *fetcher)
+{
+	struct fetch *f = fetcher->fetches;
+
+	while (f && f->state != FETCH_WAITING && f->state != FETCH_CANCELLED)
+		f = f->next;
+	return f;
+}
+
 static void settle(struct fetcher *fetcher)
 {
-	struct fetch *f = fetcher->fetches, *next;
+	struct fetch *f;
 
-	for (; f; f = next) {
-		next = f->next;
-		if (f->state == FETCH_CANCELLED) {
+	while ((f = put_off(fetcher))) {
+		if (f->state == FETCH_CANCELLED)
 			fetch_free(f);
-		} else if (f->state == FETCH_WAITING && fetch_run(f)) {
+		else if (fetch_run(f))
 			fetch_fail(f, "cannot start a request");
-			next = fetcher->fetches;
-		}
 	}
 }
 

@@ -6,6 +6,7 @@
  */
 #include "inner.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -329,10 +330,13 @@ static void on_sent(void *arg, const struct fetch_result *result)
 
 static struct send *free_send(struct source *source)
 {
-	for (size_t i = 0; i < SENDS_MAX; i++)
-		if (!source->sends[i].fetch)
-			return &source->sends[i];
-	return NULL;
+	size_t i = 0;
+
+	while (source->sends[i].fetch) {
+		i++;
+		assert(i < SENDS_MAX);
+	}
+	return &source->sends[i];
 }
 
 static void send_one(struct source *source, struct claim *claim)
