@@ -166,6 +166,10 @@ subtest 'two objects of one id' => sub {
 	say_to(['delete', 'two', 'x']);
 	ok(wait_for(sub { (control()->{records}{e}{endpoint} // '') eq '10.0.0.6' }),
 		"and the alias's when that goes");
+	say_to(['put', 'two', 'x', 'e', '{"endpoint":"10.0.0.5"}']);
+	ok(wait_for(sub { (control()->{records}{e}{endpoint} // '') eq '10.0.0.5' }),
+		"the own id's again when it is back");
+	say_to(['delete', 'two', 'x']);
 	say_to(['delete', 'one', 'ns/z'], ['delete', 'two', 'y']);
 	ok(wait_for(sub { ids() eq '' }), '(all gone)');
 };
