@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make          build/ngx_http_opensandbox_module.so, build/egress-sidecar
+#   make          build/ngx_http_opensandbox_module.so, build/egress-sidecar,
+#                 build/opensandbox-discovery
 #   make demo     the main job on real traffic, for a newcomer
 #   make test     everything: unit tests, then system tests; with SAN=1, under
 #                 AddressSanitizer and UndefinedBehaviorSanitizer
@@ -38,7 +39,7 @@ ifneq ($(NGINX),)
 B        := build/$(notdir $(abspath $(NGINX)))
 endif
 
-# SAN=1 builds both programs and the unit tests under AddressSanitizer and
+# SAN=1 builds the programs and the unit tests under AddressSanitizer and
 # UndefinedBehaviorSanitizer, in a folder of their own.
 SAN      ?=
 ifneq ($(SAN),)
@@ -53,7 +54,8 @@ CFLAGS   ?= -O2 -g
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
             -fstack-clash-protection
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(CFLAGS) $(WARN) $(SANFLAGS) \
-            $(if $(SAN),-fPIE,$(HARDEN)) -MMD -MP -Iegress-sidecar -Icommon
+            $(if $(SAN),-fPIE,$(HARDEN)) -MMD -MP -Iegress-sidecar -Idiscovery \
+            -Icommon
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANFLAGS)
 
 # V=1 shows whole commands.
@@ -68,12 +70,13 @@ all:
 
 include ngx_opensandbox_module/build.mk
 include egress-sidecar/build.mk
+include discovery/build.mk
 include t/unit/build.mk
 include t/fuzz/build.mk
 include t/tools/build.mk
 include t/bench/build.mk
 
-all: $(MODULE) $(SIDECAR)
+all: $(MODULE) $(SIDECAR) $(DISCOVERY)
 
 .PHONY: deps test demo check bench bench-ingress bench-egress install clean
 .PHONY: format unit system soak faults
@@ -138,7 +141,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules $(DESTDIR)$(PREFIX)/sbin \
 	    $(DESTDIR)$(PREFIX)/share/opensandbox
 	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/nginx/modules/
-	install -m 755 $(SIDECAR) $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(SIDECAR) $(DISCOVERY) $(DESTDIR)$(PREFIX)/sbin/
 	cp -r conf $(DESTDIR)$(PREFIX)/share/opensandbox/
 
 clean:

@@ -44,6 +44,6 @@ is_deeply([sort @drawn], [sort @there],
 my @lost = grep {
 	my $name = $_;
 	!grep { -e "$root/$_$name" } '', 'ngx_opensandbox_module/', 'egress-sidecar/',
-	    'common/';
+	    'discovery/', 'common/';
 } $page =~ m{(?:`|^\+\+\+ b/)([\w/.-]+\.(?:[ch]|t|pm))(?:`|$)}mg;
 is("@lost", '', 'every file that the page names is there');

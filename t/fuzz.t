@@ -7,11 +7,11 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 12;
+use Test::More tests => 13;
 use Harness;
 
 my @targets = sort map { m{/(\w+)_fuzz\.c$} } glob root() . '/t/fuzz/*_fuzz.c';
-is(@targets, 11, 'there are eleven');
+is(@targets, 12, 'there are twelve');
 for my $name (@targets) {
 	my ($status, $out) = capture(root() . '/scripts/fuzz', 2, $name);
 	like($out, qr/^\| `$name` \| [\d,]+ \| [1-9]/m,

@@ -4,24 +4,38 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
 	HEADERS_MAX = 64 * 1024, /* bytes of an answer's header lines */
 	CONNECT_MS = 5000,
+	CONNECTIONS_KEPT = 32, /* idle ones; libcurl would close a burst's */
 };
 
 struct fetcher {
 	CURLM *multi;
 	uv_loop_t *loop;
 	uv_timer_t timer;
+	uv_timer_t idle_timer; /* until the first of the fetches is due */
+	int open_handles;
 	const struct fetch_path *path; /* NULL: none needed */
+	/* libcurl is at work, and takes no request and lets none go. */
+	bool busy;
+	struct fetch *fetches;
 };
 
 struct fetch {
 	struct fetcher *fetcher;
+	struct fetch *next, **link; /* of the fetcher's */
 	CURL *easy;
+	enum fetch_state {
+		FETCH_ASKING,  /* its path is being found */
+		FETCH_WAITING, /* for libcurl to take it */
+		FETCH_RUNNING,
+		FETCH_CANCELLED, /* once libcurl lets it go */
+	} state;
 	struct curl_slist *headers;
 	struct curl_slist *resolved;
 	void *asked; /* not begun yet: the path is being found */
@@ -30,6 +44,9 @@ struct fetch {
 	bool too_long;
 	char *etag;
 	char error[CURL_ERROR_SIZE];
+	long idle_ms;
+	uint64_t heard_ms; /* when the last of it arrived */
+	void (*data)(void *arg, const char *piece, size_t len);
 	void (*done)(void *arg, const struct fetch_result *result);
 	void *arg;
 };
@@ -41,10 +58,22 @@ struct watched {
 	curl_socket_t fd;
 };
 
+static void fetch_add(struct fetch *f)
+{
+	f->link = &f->fetcher->fetches;
+	f->next = *f->link;
+	if (f->next)
+		f->next->link = &f->next;
+	*f->link = f;
+}
+
 static void fetch_free(struct fetch *f)
 {
 	if (f->asked)
 		f->fetcher->path->cancel(f->asked);
+	*f->link = f->next;
+	if (f->next)
+		f->next->link = f->link;
 	curl_multi_remove_handle(f->fetcher->multi, f->easy);
 	curl_easy_cleanup(f->easy);
 	curl_slist_free_all(f->headers);
@@ -61,8 +90,11 @@ static void fetch_end(struct fetch *f, CURLcode code)
 		.len = f->len,
 		.etag = f->etag,
 	};
+	curl_off_t retry_after = 0;
 
 	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &result.status);
+	curl_easy_getinfo(f->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	result.retry_after_s = (long)retry_after;
 	if (code != CURLE_OK)
 		result.error =
 			f->error[0] ? f->error : curl_easy_strerror(code);
@@ -72,12 +104,54 @@ static void fetch_end(struct fetch *f, CURLcode code)
 	fetch_free(f);
 }
 
+static void fetch_fail(struct fetch *f, const char *error)
+{
+	struct fetch_result result = {.body = "", .error = error};
+
+	f->done(f->arg, &result);
+	fetch_free(f);
+}
+
+static void idle_watch(struct fetcher *fetcher);
+
+static int fetch_run(struct fetch *f)
+{
+	f->state = FETCH_RUNNING;
+	f->heard_ms = uv_now(f->fetcher->loop);
+	if (f->idle_ms)
+		idle_watch(f->fetcher);
+	return curl_multi_add_handle(f->fetcher->multi, f->easy) ? -EIO : 0;
+}
+
+/* The first that was put off while libcurl was at work; NULL: none. */
+static struct fetch *put_off(const struct fetcher *fetcher)
+{
+	struct fetch *f = fetcher->fetches;
+
+	while (f && f->state != FETCH_WAITING && f->state != FETCH_CANCELLED)
+		f = f->next;
+	return f;
+}
+
+static void settle(struct fetcher *fetcher)
+{
+	struct fetch *f;
+
+	while ((f = put_off(fetcher))) {
+		if (f->state == FETCH_CANCELLED)
+			fetch_free(f);
+		else if (fetch_run(f))
+			fetch_fail(f, "cannot start a request");
+	}
+}
+
 static void reap(struct fetcher *fetcher)
 {
 	struct fetch *f;
 	CURLMsg *message;
 	int left;
 
+	settle(fetcher);
 	while ((message = curl_multi_info_read(fetcher->multi, &left))) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
@@ -86,14 +160,19 @@ static void reap(struct fetcher *fetcher)
 	}
 }
 
-static void on_timeout(uv_timer_t *timer)
+static void run(struct fetcher *fetcher, curl_socket_t fd, int flags)
 {
-	struct fetcher *fetcher = timer->data;
 	int running;
 
-	curl_multi_socket_action(fetcher->multi, CURL_SOCKET_TIMEOUT, 0,
-				 &running);
+	fetcher->busy = true;
+	curl_multi_socket_action(fetcher->multi, fd, flags, &running);
+	fetcher->busy = false;
 	reap(fetcher);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+	run(timer->data, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int set_timeout(CURLM *multi, long timeout_ms, void *arg)
@@ -112,8 +191,7 @@ static int set_timeout(CURLM *multi, long timeout_ms, void *arg)
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct watched *w = poll->data;
-	struct fetcher *fetcher = w->fetcher;
-	int flags = 0, running;
+	int flags = 0;
 
 	if (status < 0)
 		flags = CURL_CSELECT_ERR;
@@ -121,8 +199,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 		flags |= CURL_CSELECT_IN;
 	if (events & UV_WRITABLE)
 		flags |= CURL_CSELECT_OUT;
-	curl_multi_socket_action(fetcher->multi, w->fd, flags, &running);
-	reap(fetcher);
+	run(w->fetcher, w->fd, flags);
 }
 
 static void on_watched_closed(uv_handle_t *handle)
@@ -162,6 +239,41 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 	return uv_poll_start(&w->poll, events, on_ready) ? -1 : 0;
 }
 
+/* Requests that nothing arrives for */
+
+static void on_idle(uv_timer_t *timer)
+{
+	struct fetcher *fetcher = timer->data;
+	uint64_t now = uv_now(fetcher->loop);
+	struct fetch *f = fetcher->fetches;
+	char error[64];
+
+	while (f && (f->state != FETCH_RUNNING || f->idle_ms == 0 ||
+		     now - f->heard_ms < (uint64_t)f->idle_ms))
+		f = f->next;
+	if (f) {
+		snprintf(error, sizeof(error), "nothing arrived for %ld ms",
+			 f->idle_ms);
+		fetch_fail(f, error);
+	}
+	idle_watch(fetcher);
+}
+
+static void idle_watch(struct fetcher *fetcher)
+{
+	uint64_t now = uv_now(fetcher->loop), next = UINT64_MAX;
+
+	for (struct fetch *f = fetcher->fetches; f; f = f->next) {
+		uint64_t due = f->heard_ms + (uint64_t)f->idle_ms;
+
+		if (f->state == FETCH_RUNNING && f->idle_ms && due < next)
+			next = due;
+	}
+	if (next != UINT64_MAX)
+		uv_timer_start(&fetcher->idle_timer, on_idle,
+			       next > now ? next - now : 0, 0);
+}
+
 int fetcher_open(struct fetcher **out, uv_loop_t *loop,
 		 const struct fetch_path *path)
 {
@@ -180,7 +292,12 @@ int fetcher_open(struct fetcher **out, uv_loop_t *loop,
 		return -ENOMEM;
 	}
 	uv_timer_init(loop, &fetcher->timer);
+	uv_timer_init(loop, &fetcher->idle_timer);
 	fetcher->timer.data = fetcher;
+	fetcher->idle_timer.data = fetcher;
+	fetcher->open_handles = 2;
+	curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS,
+			  (long)CONNECTIONS_KEPT);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION,
 			  watch_socket);
 	curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
@@ -192,7 +309,10 @@ int fetcher_open(struct fetcher **out, uv_loop_t *loop,
 
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct fetcher *fetcher = handle->data;
+
+	if (--fetcher->open_handles == 0)
+		free(fetcher);
 }
 
 void fetcher_close(struct fetcher *fetcher)
@@ -201,6 +321,16 @@ void fetcher_close(struct fetcher *fetcher)
 		return;
 	curl_multi_cleanup(fetcher->multi);
 	uv_close((uv_handle_t *)&fetcher->timer, on_closed);
+	uv_close((uv_handle_t *)&fetcher->idle_timer, on_closed);
+}
+
+/* Is its answer one that is handed on as it arrives? */
+static bool is_streamed(const struct fetch *f)
+{
+	long status = 0;
+
+	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
+	return f->data && status >= 200 && status < 300;
 }
 
 static size_t on_body(char *data, size_t one, size_t n, void *arg)
@@ -209,6 +339,13 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 	char *answer;
 
 	(void)one;
+	f->heard_ms = uv_now(f->fetcher->loop);
+	if (f->state == FETCH_CANCELLED)
+		return 0;
+	if (is_streamed(f)) {
+		f->data(f->arg, data, n);
+		return n;
+	}
 	if (n > f->max - f->len) {
 		f->too_long = true;
 		return 0;
@@ -230,6 +367,7 @@ static size_t on_header(char *data, size_t one, size_t n, void *arg)
 	size_t at = sizeof(name) - 1, end = n;
 
 	(void)one;
+	f->heard_ms = uv_now(f->fetcher->loop);
 	f->header_len += n;
 	if (f->header_len > HEADERS_MAX) {
 		f->too_long = true;
@@ -263,7 +401,9 @@ static void fetch_options(struct fetch *f, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "opensandbox-egress");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-			 (long)CURL_HTTP_VERSION_1_1);
+			 request->http2 ? (long)CURL_HTTP_VERSION_2TLS
+					: (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)request->http2);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -272,8 +412,39 @@ static void fetch_options(struct fetch *f, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, f);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->error);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
-	if (request->body)
-		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
+	if (request->socket) {
+		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
+				 request->socket);
+		curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	}
+	if (request->body) {
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+				 request->body_len
+					 ? (curl_off_t)request->body_len
+					 : (curl_off_t)strlen(request->body));
+		curl_easy_setopt(easy,
+				 request->body_lent ? CURLOPT_POSTFIELDS
+						    : CURLOPT_COPYPOSTFIELDS,
+				 request->body);
+	}
+}
+
+/* By value, so that a connection made for other credentials is not used. */
+static void blob_option(CURL *easy, CURLoption option, const char *text)
+{
+	struct curl_blob blob = {.data = (void *)text,
+				 .len = text ? strlen(text) : 0,
+				 .flags = CURL_BLOB_COPY};
+
+	if (text)
+		curl_easy_setopt(easy, option, &blob);
+}
+
+static void tls_options(CURL *easy, const struct fetch_tls *tls)
+{
+	blob_option(easy, CURLOPT_CAINFO_BLOB, tls->authorities);
+	blob_option(easy, CURLOPT_SSLCERT_BLOB, tls->certificate);
+	blob_option(easy, CURLOPT_SSLKEY_BLOB, tls->key);
 }
 
 static bool fetch_headers(struct fetch *f, const struct fetch_request *request)
@@ -319,21 +490,19 @@ static int begin(struct fetch *f, const char *entry)
 			return -ENOMEM;
 		curl_easy_setopt(f->easy, CURLOPT_RESOLVE, f->resolved);
 	}
-	return curl_multi_add_handle(f->fetcher->multi, f->easy) ? -EIO : 0;
+	f->state = FETCH_WAITING;
+	return f->fetcher->busy ? 0 : fetch_run(f);
 }
 
 static void on_path(void *arg, const char *entry, const char *error)
 {
 	struct fetch *f = arg;
-	struct fetch_result result = {.body = "", .error = error};
 
 	f->asked = NULL;
 	if (!error && begin(f, entry))
-		result.error = "cannot start a request";
-	if (!result.error)
-		return;
-	f->done(f->arg, &result);
-	fetch_free(f);
+		error = "cannot start a request";
+	if (error)
+		fetch_fail(f, error);
 }
 
 static int begin_by_path(struct fetch *f, const char *url)
@@ -362,6 +531,8 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		return -ENOMEM;
 	f->fetcher = fetcher;
 	f->max = request->answer_max;
+	f->idle_ms = request->idle_ms;
+	f->data = request->data;
 	f->done = done;
 	f->arg = arg;
 	f->easy = curl_easy_init();
@@ -369,11 +540,14 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		free(f);
 		return -ENOMEM;
 	}
+	fetch_add(f);
 	if (!fetch_headers(f, request)) {
 		fetch_free(f);
 		return -ENOMEM;
 	}
 	fetch_options(f, request);
+	if (request->tls)
+		tls_options(f->easy, request->tls);
 	err = fetcher->path ? begin_by_path(f, request->url) : begin(f, NULL);
 	if (err) {
 		fetch_free(f);
@@ -385,6 +559,10 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 
 void fetch_cancel(struct fetch *f)
 {
-	if (f)
+	if (!f)
+		return;
+	if (f->fetcher->busy)
+		f->state = FETCH_CANCELLED;
+	else
 		fetch_free(f);
 }

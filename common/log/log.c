@@ -18,6 +18,7 @@
 #define KEY_MAX       64
 #define TIME_TEXT_MAX 48
 
+static const char *program = "egress-sidecar";
 static enum log_level least = LOG_INFO;
 static json_t *common;
 static unsigned long dropped;
@@ -28,6 +29,11 @@ static const char *const level_names[] = {
 	[LOG_WARN] = "warn",
 	[LOG_ERROR] = "error",
 };
+
+void log_set_program(const char *name)
+{
+	program = name;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -241,7 +247,7 @@ void log_fatal(const char *format, ...)
 	len = vasprintf(&message, format, args);
 	va_end(args);
 	if (len >= 0) {
-		fprintf(stderr, "egress-sidecar: %s\n", message);
+		fprintf(stderr, "%s: %s\n", program, message);
 		free(message);
 	}
 	errno = before;

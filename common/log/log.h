@@ -46,8 +46,11 @@ int log_enabled(enum log_level level);
 /* Lines dropped since start. */
 unsigned long log_dropped(void);
 
-/* The one line of a fatal start-up error, on standard error:
- * "egress-sidecar: " and the message. */
+/* The name that log_fatal() says, a constant; "egress-sidecar" without. */
+void log_set_program(const char *name);
+
+/* The one line of a fatal start-up error, on standard error: the program's
+ * name, ": " and the message. */
 void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The families of events that log lines belong to, one row each. */
@@ -67,6 +70,12 @@ static const struct event event_rules_restored = {"egress.rules_restored",
 static const struct event event_outbound = {"egress.outbound", LOG_INFO};
 static const struct event event_denied = {"egress.denied", LOG_INFO};
 static const struct event event_dns_limit = {"egress.dns_limit", LOG_WARN};
+static const struct event event_listed = {"discovery.listed", LOG_INFO};
+static const struct event event_fed = {"discovery.fed", LOG_INFO};
+static const struct event event_refused = {"discovery.refused", LOG_WARN};
+static const struct event event_conflict = {"discovery.conflict", LOG_WARN};
+static const struct event event_ambiguous = {"discovery.ambiguous", LOG_WARN};
+static const struct event event_failed = {"discovery.failed", LOG_WARN};
 
 /* The first two arguments of log_event(). */
 #define EVENT(event) (event).level, (event).name

@@ -6,6 +6,8 @@
 #ifndef EGRESS_API_H
 #define EGRESS_API_H
 
+#include "http/http.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,14 +23,6 @@ struct settings;
 struct sandbox_list {
 	struct sandbox **at;
 	size_t n;
-};
-
-/* What a request is answered, before any HTTP library sees it. */
-struct reply {
-	unsigned status;
-	const char *type;  /* Content-Type */
-	const char *allow; /* Allow, NULL: none */
-	char *body;        /* the receiver's to free; NULL: empty */
 };
 
 /* api/http.c: the interface of one sandbox: /policy, /healthz, /metrics. */
@@ -118,56 +112,5 @@ void reply_health(struct reply *reply, const char *method,
 void reply_metrics(struct reply *reply, const char *method,
 		   const struct sandbox_list *list,
 		   const struct sandbox_shared *shared);
-
-/* api/reply.c */
-
-/* A JSON reply; takes the reference. NULL is answered 500. */
-void reply_json(struct reply *reply, unsigned status, json_t *json);
-/* 405 with the methods that are allowed (a constant). */
-void reply_method(struct reply *reply, const char *allow);
-/* Does the method change nothing: GET, HEAD? */
-bool method_reads(const char *method);
-
-/* api/server.c: an HTTP/1.1 server on one listening socket, libmicrohttpd
- * inside our loop. Requests come whole, replies leave whole. Connections are
- * few, bounded in number and time, and nothing wakes up while there are none.
- */
-
-struct server;
-
-/* Valid during the call of answer(). */
-struct server_request {
-	const char *method;
-	const char *path;            /* decoded, without the query */
-	const char *body;            /* NUL-terminated */
-	size_t len;                  /* bytes of body */
-	bool too_large;              /* over body_max: body is empty */
-	const struct sockaddr *peer; /* NULL: unknown */
-	void *connection;            /* the library's */
-};
-
-struct server_settings {
-	int listen_fd;   /* borrowed, and duplicated; TCP or unix */
-	size_t body_max; /* bytes */
-	/* For one request to come in whole and be answered; 0: 30000. */
-	unsigned request_ms;
-	void *arg;
-	void (*answer)(void *arg, const struct server_request *request,
-		       struct reply *reply);
-	/* Must a peer share the few connections of the untrusted? NULL: none
-	 * of them must. */
-	bool (*untrusted)(void *arg, const struct sockaddr *peer);
-};
-
-/* 0 or -errno. */
-int server_open(struct server **out, uv_loop_t *loop,
-		const struct server_settings *settings);
-/* Ends its connections; answer() is not called any more. */
-void server_close(struct server *server);
-
-/* An argument of the request's query, decoded, NULL: it has none of that
- * name. */
-const char *server_argument(const struct server_request *request,
-			    const char *name);
 
 #endif

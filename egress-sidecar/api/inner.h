@@ -27,18 +27,4 @@ char *metrics_text(const struct sandbox_list *list,
  */
 bool peer_is_ours(int fd);
 
-/* reply.c */
-
-/* A plain-text reply; format's newline is added. */
-void reply_text(struct reply *reply, unsigned status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* server.c */
-
-/* A request's header, NULL: it has none of that name. */
-const char *server_header(const struct server_request *request,
-			  const char *name);
-/* The connection's descriptor, borrowed; -1: unknown. */
-int server_fd(const struct server_request *request);
-
 #endif

@@ -2,7 +2,7 @@
 #
 # Each t/fuzz/NAME_fuzz.c is one libFuzzer target, built by clang under
 # AddressSanitizer and UndefinedBehaviorSanitizer from the real sources: those
-# of the sidecar are programs; ngx_NAME_fuzz.c are dynamic modules that fuzz the
+# of the daemons are programs; ngx_NAME_fuzz.c are dynamic modules that fuzz the
 # gateway's sources inside an nginx (ngx_host.h). t/fuzz/NAME.dict are a
 # target's words, t/fuzz/corpus/NAME its seeds and every input that once broke
 # it.
@@ -16,12 +16,13 @@ TIME       ?= 10
 FUZZERS    ?= $(patsubst t/fuzz/%_fuzz.c,%,$(sort $(wildcard t/fuzz/*_fuzz.c)))
 FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=all \
               -fprofile-instr-generate -fcoverage-mapping
-FUZZ_FLAGS := -Wall -Werror -D_GNU_SOURCE -O1 -g -fPIC -Iegress-sidecar -Icommon -It -MMD -MP \
-              -fno-omit-frame-pointer $(FUZZ_SAN)
+FUZZ_FLAGS := -Wall -Werror -D_GNU_SOURCE -O1 -g -fPIC -Iegress-sidecar \
+              -Idiscovery -Icommon -It -MMD -MP -fno-omit-frame-pointer \
+              $(FUZZ_SAN)
 FUZZ_B     := $(B)/fuzz
 FUZZ_LIB   := $(FUZZ_B)/libegress.a
 FUZZ_OBJ   := $(patsubst %.c,$(FUZZ_B)/%.o,\
-                $(filter-out egress-sidecar/main.c,$(SIDECAR_SRC)) \
+                $(filter-out %/main.c,$(SIDECAR_SRC) $(DISCOVERY_SRC)) \
                 t/model/ranges.c)
 FUZZ_NGX_OBJ := $(patsubst %.c,$(FUZZ_B)/%.o,$(MODULE_SRC) t/fuzz/ngx_host.c)
 FUZZ_PROGRAMS := $(patsubst %,$(FUZZ_B)/%_fuzz,$(filter-out ngx_%,$(FUZZERS)))

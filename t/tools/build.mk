@@ -9,8 +9,8 @@ $(B)/t/tools/%.o: t/tools/%.c
 	@mkdir -p $(@D)
 	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -It -c $< -o $@
 
-$(TOOLS): $(B)/t/tools/%: $(B)/t/tools/%.o $(SIDECAR_LIB)
-	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \
+$(TOOLS): $(B)/t/tools/%: $(B)/t/tools/%.o $(DISCOVERY_LIB) $(SIDECAR_LIB)
+	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 	    $(SIDECAR_LIBS)
 
 $(B)/t/tools/egress_model: $(MODEL_OBJ)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Each t/unit/NAME_test.c is one cmocka program, linked with the sidecar's
-# archive. t/model is what policies mean, for all that check them. A test of the module's pure rooms names their objects itself, in
+# Each t/unit/NAME_test.c is one cmocka program, linked with the archives of
+# discovery and the sidecar. t/model is what policies mean, for all that check them. A test of the module's pure rooms names their objects itself, in
 # ngx_opensandbox_module/build.mk.
 
 UNIT_SRC   := $(sort $(wildcard t/unit/*_test.c))
@@ -21,8 +21,8 @@ $(B)/t/model/%.o: t/model/%.c
 $(B)/t/unit/policy_model_test: $(MODEL_OBJ)
 $(B)/t/unit/policy_nat64_test: $(MODEL_OBJ)
 
-$(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(SIDECAR_LIB)
-	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(SIDECAR_LIB) \
+$(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(DISCOVERY_LIB) $(SIDECAR_LIB)
+	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 	    $(SIDECAR_LIBS) -lcmocka
 
 .SECONDARY: $(UNIT_SRC:%.c=$(B)/%.o)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "inner.h"
+#include "http.h"
 
 #include <stdarg.h>
 #include <stdio.h>

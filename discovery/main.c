@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * opensandbox-discovery: list and watch what the providers know, and feed it
+ * to a gateway and to the node's agent until asked to end.
+ */
+#include "feed/feed.h"
+#include "health/health.h"
+#include "options/options.h"
+#include "privileges.h"
+#include "provider.h"
+
+#include "http/http.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	SIGNALS = 2,
+};
+
+/* Each is declared by its room's header. */
+static const struct provider *const providers[] = {
+	NULL, /* ends them */
+};
+
+enum {
+	PROVIDERS_MAX = 7,
+};
+
+struct program {
+	struct settings settings;
+	void *provider_settings[PROVIDERS_MAX];
+	void *opened[PROVIDERS_MAX]; /* NULL: not asked for */
+	uv_loop_t loop;
+	struct fetcher *fetcher;
+	struct feed *feed;
+	struct health *health;
+	uv_signal_t signals[SIGNALS];
+	int status;
+};
+
+/* Settings */
+
+static int settings_read(struct program *p, int argc, char **argv)
+{
+	struct option_table tables[PROVIDERS_MAX + 1] = {
+		{option_table, &p->settings}};
+	size_t n = 1;
+
+	for (size_t i = 0; providers[i]; i++) {
+		p->provider_settings[i] =
+			calloc(1, providers[i]->settings_size);
+		if (!p->provider_settings[i]) {
+			log_fatal("no memory");
+			return -1;
+		}
+		tables[n++] = (struct option_table){providers[i]->options,
+						    p->provider_settings[i]};
+	}
+	return options_read(tables, n, argc, argv);
+}
+
+static bool wanted(const struct program *p, size_t i)
+{
+	return providers[i]->wanted(p->provider_settings[i]);
+}
+
+static int settings_complete(const struct program *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; providers[i]; i++)
+		n += wanted(p, i);
+	if (!p->settings.gateway[0] && !p->settings.agent[0]) {
+		log_fatal("expected --gateway or --agent: whom to feed; see "
+			  "--help");
+		return -1;
+	}
+	if (n == 0) {
+		log_fatal("expected a provider: whom to watch; see --help");
+		return -1;
+	}
+	return 0;
+}
+
+/* The life of the program */
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct program *p = handle->data;
+
+	(void)number;
+	uv_stop(&p->loop);
+}
+
+/* All is listed and fed, or something of it failed: with --once, the end. */
+static void on_settled(void *arg, bool ok)
+{
+	struct program *p = arg;
+
+	if (!p->settings.once)
+		return;
+	p->status = ok ? EXIT_OK : EXIT_FAILED;
+	uv_stop(&p->loop);
+}
+
+static void signals_open(struct program *p)
+{
+	static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < SIGNALS; i++) {
+		uv_signal_init(&p->loop, &p->signals[i]);
+		p->signals[i].data = p;
+		uv_signal_start(&p->signals[i], on_signal, numbers[i]);
+	}
+}
+
+static const char *text_or_null(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+static int feed_start(struct program *p)
+{
+	struct feed_settings settings = {
+		.loop = &p->loop,
+		.gateway = text_or_null(p->settings.gateway),
+		.token_file = text_or_null(p->settings.token_file),
+		.agent = text_or_null(p->settings.agent),
+		.settled = on_settled,
+		.arg = p,
+	};
+
+	if (fetcher_open(&p->fetcher, &p->loop, NULL)) {
+		log_fatal("no memory");
+		return -1;
+	}
+	settings.fetcher = p->fetcher;
+	return feed_open(&p->feed, &settings);
+}
+
+static int providers_open(struct program *p)
+{
+	struct provider_host host = {
+		.loop = &p->loop,
+		.fetcher = p->fetcher,
+		.feed = p->feed,
+		.allow_loopback = p->settings.allow_loopback,
+		.node_name = text_or_null(p->settings.node_name),
+	};
+
+	for (size_t i = 0; providers[i]; i++) {
+		if (wanted(p, i) && providers[i]->open(&p->opened[i], &host,
+						       p->provider_settings[i]))
+			return -1;
+	}
+	return 0;
+}
+
+/* Does it connect to unix sockets, which may be others' files? */
+static bool needs_sockets(const struct program *p)
+{
+	bool sockets = p->settings.agent[0] ||
+		       strncmp(p->settings.gateway, "unix:", 5) == 0;
+
+	for (size_t i = 0; providers[i]; i++)
+		sockets |= wanted(p, i) && providers[i]->socket &&
+			   providers[i]->socket(p->provider_settings[i]);
+	return sockets;
+}
+
+static int start(struct program *p)
+{
+	const char *address = p->settings.http_addr;
+	int err;
+
+	signals_open(p);
+	if (feed_start(p) || providers_open(p) ||
+	    (address[0] && health_open(&p->health, &p->loop, address, p->feed)))
+		return -1;
+	err = privileges_drop(needs_sockets(p));
+	if (err)
+		log_fatal("cannot drop privileges: %s", strerror(-err));
+	return err;
+}
+
+static void end(struct program *p)
+{
+	health_close(p->health);
+	for (size_t i = 0; providers[i]; i++)
+		if (p->opened[i])
+			providers[i]->close(p->opened[i]);
+	feed_close(p->feed);
+	fetcher_close(p->fetcher);
+	for (size_t i = 0; i < SIGNALS; i++)
+		uv_close((uv_handle_t *)&p->signals[i], NULL);
+	uv_run(&p->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&p->loop);
+}
+
+static int run(struct program *p)
+{
+	uv_loop_init(&p->loop);
+	p->status = EXIT_FAILED;
+	if (start(p) == 0) {
+		p->status = EXIT_OK;
+		uv_run(&p->loop, UV_RUN_DEFAULT);
+	}
+	end(p);
+	return p->status;
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = {.settings.log_level = LOG_INFO};
+	int status;
+
+	log_set_program("opensandbox-discovery");
+	status = settings_read(&p, argc, argv);
+	if (status == 0)
+		status = settings_complete(&p);
+	if (status) {
+		status = status > 0 ? EXIT_OK : EXIT_USAGE;
+	} else {
+		log_set_level(p.settings.log_level);
+		status = run(&p);
+	}
+	for (size_t i = 0; providers[i]; i++)
+		free(p.provider_settings[i]);
+	return status;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DISCOVERY_TRANSLATE_INNER_H
+#define DISCOVERY_TRANSLATE_INNER_H
+
+#include "translate.h"
+
+/* translate/translation.c */
+
+/* A member of the record; takes value's reference. 0 or -ENOMEM. */
+int translation_set(struct translation *t, const char *key, json_t *value);
+
+/* translate/time.c */
+
+/* Is it a time as RFC 3339 has it? */
+bool time_is_valid(const char *text);
+
+#endif
