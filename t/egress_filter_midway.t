@@ -3,7 +3,7 @@
 
 # While the rules are away the sandbox opens a connection to a peer that may
 # connect inward and speaks first, and conntrack takes it for the peer's. It is
-# nobody's right once the rules are back.
+# nobody's right once the rules are back. Nor is what an audit let be.
 
 use strict;
 use warnings;
@@ -47,6 +47,7 @@ table inet tracker {
 	chain words {
 		type filter hook prerouting priority -400;
 		tcp sport 7 counter name words
+		tcp dport 7100 counter name words
 	}
 	chain out {
 		type filter hook output priority 10;
@@ -68,6 +69,12 @@ sub count
 {
 	return nft('list', 'counter', 'inet', 'tracker', $_[0])
 	    =~ /packets (\d+)/ ? $1 : die "no counter $_[0]";
+}
+
+# As if there had never been rules.
+sub no_rules
+{
+	nft('delete', 'table', $_, 'opensandbox') for qw(inet netdev);
 }
 
 # The peer is heard so many times more, or tries.
@@ -99,8 +106,7 @@ for my $row (sort keys %rows) {
 	my ($from, $peer, $port) = @{ $rows{$row} };
 
 	subtest $row => sub {
-		nft('delete', 'table', 'inet', 'opensandbox');
-		nft('delete', 'table', 'netdev', 'opensandbox');
+		no_rules();
 		my $held = hostile_start({ sandbox => $from }, 'hold', $peer, 7, 300,
 		    0.05, $port);
 		nft('-f', $tracker);
@@ -121,4 +127,44 @@ for my $row (sort keys %rows) {
 	};
 }
 quit_drive($d);
+
+serve($sandbox, '10.99.0.2', 7100);
+my @hold = ('hold', '10.99.0.2', 7100, 300, 0.05, 0);
+my %audited = (
+	'anybody who called' => [$internet, 'evil', @hold, $evil],
+	'a neighbour who spoke first' => [$sandbox, 'near', 'hold', $near, 7, 300],
+	'a neighbour who called' => [$internet, 'near', @hold],
+);
+for my $row (sort keys %audited) {
+	my ($from, $place, @attempt) = @{ $audited{$row} };
+
+	subtest "after an audit: $row" => sub {
+		my %who = (sandbox => $from);
+		my $held;
+
+		no_rules();
+		$held = hostile_start(\%who, @attempt) if $from eq $sandbox;
+		nft('-f', $tracker);
+		my $audit = drive($w, '--audit');
+		is(ask($audit, "apply $policy"), 'ok applied', 'an audit');
+		$held //= hostile_start(\%who, @attempt);
+		speaks(3);
+		ok(wait_for(sub { count('known') > 0 }), 'seems to have called us')
+		    if $from eq $sandbox;
+		quit_drive($audit);
+		my $filter = drive($w);
+		is(ask($filter, "apply $policy"), 'ok applied', 'rules');
+		speaks(2);
+		reset_counts($w);
+		speaks(1);
+		if ($row =~ /^a neighbour who called/) {
+			ok(wait_for(sub { arrived($w, $place) > 0 }), 'is answered');
+		} else {
+			is(arrived_nothing($w, $place), '', 'nothing goes out');
+		}
+		stop($held);
+		quit_drive($filter);
+		nft('delete', 'table', 'inet', 'tracker');
+	};
+}
 done_testing();

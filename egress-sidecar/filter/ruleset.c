@@ -29,6 +29,7 @@
  *     chain admit_in {
  *       ct state new tcp flags & (fin|syn|rst|ack) != syn goto refuse_in
  *       ct mark 0 tcp flags & (fin|syn|rst|ack) != syn goto refuse_in
+ *       ct mark AUDITED tcp flags & (fin|syn|rst|ack) != syn goto refuse_in
  *       ct mark set INBOUND accept
  *     }
  *     chain refuse {
@@ -528,7 +529,7 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 	write_log(b, "refuse_in", s);
 	rule_begin(b, "refuse_in");
 	if (s->audit) {
-		rule_set_ct_mark(b, r->inbound_mark);
+		rule_set_ct_mark(b, RULESET_MARK_AUDITED);
 		rule_accept(b);
 	} else {
 		rule_drop(b);
