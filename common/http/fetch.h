@@ -23,6 +23,7 @@ struct fetch_tls {
 	const char *authorities; /* NULL: the system's */
 	const char *certificate; /* ours, its chain after it; NULL: none */
 	const char *key;         /* its key */
+	bool unverified;         /* whoever answers is taken for the server */
 };
 
 struct fetch_request {
@@ -36,8 +37,10 @@ struct fetch_request {
 			      none */
 	size_t answer_max; /* bytes; a longer answer is an error */
 	const char *headers[FETCH_HEADERS_MAX]; /* "Name: value", to NULL */
-	const char *socket; /* a unix socket to connect to in place of url's
-			       host; NULL: none */
+	const char *socket;     /* a unix socket to connect to in place of url's
+				   host; NULL: none */
+	const char *connect_to; /* "HOST:PORT" to connect to in place of url's;
+				   NULL: none */
 	const struct fetch_tls *tls; /* NULL: as the system has it */
 	bool http2;                  /* over TLS, where the server has it */
 	/*
@@ -46,6 +49,9 @@ struct fetch_request {
 	 * start and cancel requests, this one too. NULL: the body is kept.
 	 */
 	void (*data)(void *arg, const char *piece, size_t len);
+	/* Called when a 2xx answer's header has arrived; may do the same. NULL:
+	 * nobody asks. */
+	void (*begun)(void *arg);
 };
 
 struct fetch_result {
