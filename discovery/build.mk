@@ -8,7 +8,8 @@ DISCOVERY      := $(B)/opensandbox-discovery
 DISCOVERY_LIB  := $(B)/libdiscovery.a
 DISCOVERY_SRC  := $(sort $(wildcard discovery/*.c discovery/*/*.c))
 DISCOVERY_OBJ  := $(DISCOVERY_SRC:%.c=$(B)/obj/%.o)
-DISCOVERY_LIBS := -ljansson -luv -lmicrohttpd -lcurl -lcap-ng -lseccomp
+DISCOVERY_LIBS := -ljansson -luv -lmicrohttpd -lcurl -lcap-ng -lseccomp -lyaml \
+                  -lgnutls
 
 $(DISCOVERY_OBJ): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -5,6 +5,7 @@
  */
 #include "feed/feed.h"
 #include "health/health.h"
+#include "kubernetes/kubernetes.h"
 #include "options/options.h"
 #include "privileges.h"
 #include "provider.h"
@@ -24,6 +25,7 @@ enum {
 
 /* Each is declared by its room's header. */
 static const struct provider *const providers[] = {
+	&kubernetes_provider,
 	NULL, /* ends them */
 };
 

@@ -39,7 +39,7 @@ $(FUZZ_LIB): $(FUZZ_OBJ)
 
 $(FUZZ_PROGRAMS): $(FUZZ_B)/%_fuzz: t/fuzz/%_fuzz.c $(FUZZ_LIB)
 	$(QUIET_LD)$(FUZZ_CC) -std=c17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< \
-	    $(FUZZ_LIB) $(SIDECAR_LIBS)
+	    $(FUZZ_LIB) $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS))
 
 # The runtime is shared, since nginx itself has none: see scripts/fuzz. It has
 # empty functions for coverage, which must not come before libFuzzer's.

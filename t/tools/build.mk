@@ -11,7 +11,7 @@ $(B)/t/tools/%.o: t/tools/%.c
 
 $(TOOLS): $(B)/t/tools/%: $(B)/t/tools/%.o $(DISCOVERY_LIB) $(SIDECAR_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
-	    $(SIDECAR_LIBS)
+	    $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS))
 
 $(B)/t/tools/egress_model: $(MODEL_OBJ)
 

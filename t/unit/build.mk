@@ -23,7 +23,7 @@ $(B)/t/unit/policy_nat64_test: $(MODEL_OBJ)
 
 $(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(DISCOVERY_LIB) $(SIDECAR_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
-	    $(SIDECAR_LIBS) -lcmocka
+	    $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS)) -lcmocka
 
 .SECONDARY: $(UNIT_SRC:%.c=$(B)/%.o)
 -include $(UNIT_SRC:%.c=$(B)/%.d) $(MODEL_OBJ:.o=.d)
