@@ -136,7 +136,11 @@ subtest 'lists' => sub {
 	is(names($first), '1 2', 'a page');
 	is($first->{metadata}{remainingItemCount}, 4, 'and how many remain');
 	is($first->{items}[0]{kind}, 'BatchSandbox', 'with their kind');
-	$kube->delete('batchsandboxes', 'a/3');
+	my $then = $kube->delete('batchsandboxes', 'a/3');
+	$kube->put('batchsandboxes', 'b/7', batchsandbox('10.0.0.2'));
+	$kube->delete('batchsandboxes', 'b/7');
+	is(names(document("$boxes?limit=9&resourceVersion=$then")), '1 2 4 5 6',
+	    'a revision that was');
 	my $next = "$boxes?limit=9&continue=$first->{metadata}{continue}";
 	my $second = document($next);
 	is(names($second), '3 4 5 6', 'the next is of the same revision');
@@ -172,10 +176,12 @@ for my $version ('--http1.1', '--http2') {
 		$kube->put('batchsandboxes', 'a/w',
 		    batchsandbox('10.0.0.3', labels => { tier => 'x' }));
 		$kube->put('batchsandboxes', 'a/w', batchsandbox('10.0.0.3'));
-		$kube->delete('batchsandboxes', 'a/w');
+		my $gone = $kube->delete('batchsandboxes', 'a/w');
 		$kube->bookmark;
 		sees('all changes', $file, '^ADDED w, MODIFIED w, MODIFIED w, '
 		    . 'DELETED w, BOOKMARK -$');
+		like(read_file($file), qr/"DELETED",.*"resourceVersion":"$gone"/,
+		    'a deletion with its own revision');
 		sees('of a label', $of_x, '^ADDED w, DELETED w, BOOKMARK -$');
 		$kube->error(500);
 		sees('an error', $file, 'BOOKMARK -, ERROR 500$');
