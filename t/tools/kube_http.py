@@ -165,6 +165,7 @@ class Http2(Connection):
         await self.flush(self.h2.data_to_send())
 
     async def body(self, stream, data):
+        data = memoryview(data)
         while data:
             room = min(self.h2.local_flow_control_window(stream),
                        self.h2.max_outbound_frame_size)
@@ -172,7 +173,7 @@ class Http2(Connection):
                 self.window.clear()
                 await self.window.wait()
                 continue
-            self.h2.send_data(stream, data[:room])
+            self.h2.send_data(stream, bytes(data[:room]))
             data = data[room:]
             await self.send()
 
