@@ -10,6 +10,9 @@
 #   make fuzz     TIME=10: libFuzzer on what reads bytes from outside
 #   make soak     TIME=600: both programs under mixed load; memory, descriptors
 #   make faults   TIME=120: kills at random moments for that long
+#   make test-kubernetes
+#                 discovery on Kubernetes' own server of custom resources, which
+#                 is built first, once: t/kubernetes
 #   make bench    ratios against peers, measured in one run; bench-ingress and
 #                 bench-egress: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
@@ -79,7 +82,7 @@ include t/bench/build.mk
 all: $(MODULE) $(SIDECAR) $(DISCOVERY)
 
 .PHONY: deps test demo check bench bench-ingress bench-egress install clean
-.PHONY: format unit system soak faults
+.PHONY: format unit system soak faults test-kubernetes
 
 deps:
 	@scripts/install-deps
@@ -114,6 +117,12 @@ faults: deps
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
 	    FAULTS_TIME=$(if $(filter file,$(origin TIME)),120,$(TIME)) \
 	    prove --timer -It/lib t/faults_*.t
+
+test-kubernetes: deps
+	@$(MAKE) --no-print-directory all
+	@t/kubernetes/build.sh build/kubernetes
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    prove --timer -It/lib t/kubernetes/*.t
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools
