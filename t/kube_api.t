@@ -138,9 +138,9 @@ subtest 'lists' => sub {
 	is($first->{items}[0]{kind}, 'BatchSandbox', 'with their kind');
 	my $then = $kube->delete('batchsandboxes', 'a/3');
 	$kube->put('batchsandboxes', 'b/7', batchsandbox('10.0.0.2'));
-	$kube->delete('batchsandboxes', 'b/7');
 	is(names(document("$boxes?limit=9&resourceVersion=$then")), '1 2 4 5 6',
 	    'a revision that was');
+	$kube->delete('batchsandboxes', 'b/7');
 	my $next = "$boxes?limit=9&continue=$first->{metadata}{continue}";
 	my $second = document($next);
 	is(names($second), '3 4 5 6', 'the next is of the same revision');
