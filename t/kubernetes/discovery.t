@@ -12,7 +12,10 @@ use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
-use Harness qw(start stop build_dir scratch free_port wait_for read_file capture);
+use IO::Select;
+use IO::Socket::INET;
+use Harness qw(start spawn build_dir scratch free_port wait_for write_file read_file
+    capture);
 use Ingress qw(gateway get api json echo);
 use Kube;
 use KubeServer;
@@ -32,12 +35,15 @@ sub fed_gateway
 	    $kube->kubeconfig(%config), '--provider-type',
 	    'batchsandbox,agent-sandbox', '--allow-loopback', '--gateway',
 	    "http://127.0.0.1:$g->{port}", '--http-addr', $f{http}]);
-	wait_for(sub {
-		my (undef, $code) = capture('curl', '-s', '-o', '/dev/null', '-w',
-		    '%{http_code}', "http://$f{http}/healthz");
-		return $code eq '200';
-	}, 60) or diag 'not healthy: ' . read_file($f{log});
 	return \%f;
+}
+
+sub healthy
+{
+	my ($f) = @_;
+	my (undef, $code) = capture('curl', '-s', '-m', '5', '-o', '/dev/null', '-w',
+	    '%{http_code}', "http://$f->{http}/healthz");
+	return $code eq '200';
 }
 
 # The ids that a gateway serves, in order.
@@ -86,6 +92,42 @@ sub box
 	return batchsandbox('127.0.0.1', @_);
 }
 
+# A relay before the server that keeps what is beyond so many bytes of an answer
+# to itself while the file HOLD is there, and makes HELD when it does: its port.
+sub relay
+{
+	my ($kube, $bytes, $hold, $held) = @_;
+	my $port = free_port();
+	my $listen = IO::Socket::INET->new(Listen => 8, ReuseAddr => 1,
+	    LocalAddr => "127.0.0.1:$port") or die "listen: $!";
+
+	spawn('relay', sub {
+		$SIG{CHLD} = 'IGNORE';
+		while (my $client = $listen->accept) {
+			next if fork();
+			my $server = IO::Socket::INET->new("127.0.0.1:$kube->{port}")
+			    or POSIX::_exit(1);
+			my $passed = 0;
+			my $select = IO::Select->new($client, $server);
+			while (my @ready = $select->can_read) {
+				for my $from (@ready) {
+					sysread $from, my $data, 16384 or POSIX::_exit(0);
+					$passed += length $data if $from == $server;
+					if ($passed > $bytes && -e $hold) {
+						write_file($held, '');
+						sleep 0.02 while -e $hold;
+					}
+					my $to = $from == $server ? $client : $server;
+					print $to $data;
+					$to->flush;
+				}
+			}
+		}
+	});
+	close $listen;
+	return $port;
+}
+
 # The ids that reach a Sandbox of a name.
 sub agent_ids
 {
@@ -99,6 +141,7 @@ subtest 'list, pages, watch' => sub {
 	$kube->put('sandboxes', 'a/agent', sandbox('127.0.0.1'));
 	my $f = fed_gateway($kube);
 	serves($f, 'all pages', @many, agent_ids('agent'));
+	ok(wait_for(sub { healthy($f) }), 'healthy');
 	answers($f, $_, 200, "$_ is reached") for 'box-0001', 'box-1100', 'agent',
 	    'sandbox-agent';
 
@@ -141,6 +184,23 @@ for my $flag ([], ['--watch-cache=false']) {
 		serves($f, 'and watches on', 'comes', 'next', 'stays');
 	};
 }
+
+subtest 'a list that is forgotten between its pages' => sub {
+	my $kube = KubeServer->new('--watch-cache=false');
+	my ($hold, $held) = map { scratch() . "/$_" } 'hold', 'held';
+	my @many = map { sprintf 'box-%04d', $_ } 1 .. 1_100;
+	$kube->change(map { ['put', 'batchsandboxes', "a/$_", box()] } @many);
+	write_file($hold, '');
+	my $port = relay($kube, 150_000, $hold, $held);
+	my $f = fed_gateway($kube, server => "https://127.0.0.1:$port");
+	ok(wait_for(sub { -e $held }, 60), 'half of a page');
+	ok(!healthy($f), 'health waits for all of it');
+	$kube->delete('batchsandboxes', 'a/box-1100');
+	$kube->compact;
+	unlink $hold;
+	serves($f, 'what is there by now', @many[0 .. 1_098]);
+	ok(wait_for(sub { healthy($f) }), 'healthy');
+};
 
 subtest 'restarts' => sub {
 	my $kube = KubeServer->new;

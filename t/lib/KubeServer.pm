@@ -41,6 +41,7 @@ sub new
 	return $self;
 }
 
+# Progress told as often as the API server wants it for bookmarks.
 sub start_etcd
 {
 	my ($self) = @_;
@@ -52,7 +53,8 @@ sub start_etcd
 	    '--data-dir', "$self->{folder}/etcd", '--unsafe-no-fsync',
 	    '--listen-client-urls', $client, '--advertise-client-urls', $client,
 	    '--listen-peer-urls', $peer, '--initial-advertise-peer-urls', $peer,
-	    '--initial-cluster', "default=$peer", '--log-level', 'warn']);
+	    '--initial-cluster', "default=$peer", '--log-level', 'warn',
+	    '--experimental-watch-progress-notify-interval', '5s']);
 	wait_for(sub {
 		my ($status) = capture('curl', '-fs', '-m', '5', "$client/health");
 		return $status == 0;

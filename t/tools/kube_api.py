@@ -104,8 +104,10 @@ class Watch:
             ('{"type":"%s","object":%s}\n' % (kind, text)).encode())
 
     def bookmark(self, revision):
-        self.event("BOOKMARK", '{%s","metadata":{"resourceVersion":"%d",'
-                   '"creationTimestamp":null}}' % (self.query.head, revision))
+        # What is compiled into a real server has all that cannot be left out.
+        more = "" if self.query.resource.group else ',"creationTimestamp":null'
+        self.event("BOOKMARK", '{%s","metadata":{"resourceVersion":"%d"%s}}' % (
+            self.query.head, revision, more))
 
     def error(self, code, message):
         self.event("ERROR", json.dumps(status(code, message)))
@@ -267,6 +269,8 @@ class Api:
                             **onward)
             return
         metadata = {"resourceVersion": str(revision)}
+        if query.resource.group:
+            metadata["continue"] = ""   # of custom resources, always there
         if after:
             metadata["continue"] = token_make(revision, after)
         if remain:
