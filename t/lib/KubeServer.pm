@@ -21,15 +21,16 @@ my %group = (batchsandboxes => 'sandbox.opensandbox.io/v1alpha1',
 my %kind = (batchsandboxes => 'BatchSandbox', sandboxes => 'Sandbox');
 
 # KubeServer->new(flag...): etcd, the server with these flags, and the
-# definitions of both resources.
+# definitions of both resources. Its "own" token is for our calls alone.
 sub new
 {
 	my ($class, @flags) = @_;
 	my $folder = scratch() . '/server' . ++$count;
 	mkdir $folder or croak "$folder: $!";
-	my $self = bless { folder => $folder, port => free_port(),
+	my $self = bless { folder => $folder, number => $count, port => free_port(),
 	    etcd_port => free_port(), peer_port => free_port(),
-	    token => "token-$count", flags => \@flags }, $class;
+	    token => "token-$count", own => "own-$count", flags => \@flags },
+	    $class;
 	$self->{url} = "https://127.0.0.1:$self->{port}";
 
 	$self->tokens({ $self->{token} => 'admin' });
@@ -48,7 +49,7 @@ sub start_etcd
 	my ($client, $peer) = map { "http://127.0.0.1:$_" }
 	    @$self{qw(etcd_port peer_port)};
 
-	$self->{etcd} = Harness::start(name => "etcd$count", cmd => [
+	$self->{etcd} = Harness::start(name => "etcd$self->{number}", cmd => [
 	    root() . '/build/kubernetes/root/usr/bin/etcd',
 	    '--data-dir', "$self->{folder}/etcd", '--unsafe-no-fsync',
 	    '--listen-client-urls', $client, '--advertise-client-urls', $client,
@@ -59,7 +60,7 @@ sub start_etcd
 		my ($status) = capture('curl', '-fs', '-m', '5', "$client/health");
 		return $status == 0;
 	}, 60) or croak 'etcd did not start: '
-	    . read_file(scratch() . "/etcd$count.log");
+	    . read_file(scratch() . "/etcd$self->{number}.log");
 }
 
 sub start_server
@@ -67,7 +68,7 @@ sub start_server
 	my ($self) = @_;
 	my $folder = $self->{folder};
 
-	$self->{server} = Harness::start(name => "crdserver$count", cmd => [
+	$self->{server} = Harness::start(name => "crdserver$self->{number}", cmd => [
 	    root() . '/build/kubernetes/crdserver',
 	    '--etcd-servers', "http://127.0.0.1:$self->{etcd_port}",
 	    '--bind-address', '127.0.0.1', '--secure-port', $self->{port},
@@ -75,7 +76,7 @@ sub start_server
 	    @{ $self->{flags} }]);
 	wait_for(sub {
 		my (undef, $said) = capture('curl', '-ks', '-m', '5', '-H',
-		    "Authorization: Bearer $self->{token}", "$self->{url}/readyz");
+		    "Authorization: Bearer $self->{own}", "$self->{url}/readyz");
 		return $said eq 'ok';
 	}, 60) or croak 'crdserver did not start: ' . $self->log;
 }
@@ -94,7 +95,8 @@ sub stop_etcd
 
 sub log
 {
-	return read_file(scratch() . "/crdserver$count.log");
+	my ($self) = @_;
+	return read_file(scratch() . "/crdserver$self->{number}.log");
 }
 
 # What the definition describes is served once its list is.
@@ -103,7 +105,7 @@ sub define
 	my ($self, $resource) = @_;
 	my $yaml = read_file(root() . "/t/kubernetes/$resource.yaml");
 
-	my ($answer) = $self->steps([[$self->{token}, 'POST',
+	my ($answer) = $self->steps([[$self->{own}, 'POST',
 	    '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
 	    'application/yaml', $yaml]]);
 	$answer->[0][0] == 201 or croak "$resource: @{ $answer->[0] }";
@@ -135,7 +137,7 @@ sub steps
 sub get
 {
 	my ($self, $path) = @_;
-	return [$self->{token}, 'GET', $path, undef, undef];
+	return [$self->{own}, 'GET', $path, undef, undef];
 }
 
 # The document at a path, undef if there is none.
@@ -158,9 +160,9 @@ sub put_calls
 	    metadata => { %{ $object->{metadata} }, name => $name });
 	my $status = delete $object{status};
 
-	return ([$self->{token}, 'PATCH', "$path?fieldManager=test&force=true",
+	return ([$self->{own}, 'PATCH', "$path?fieldManager=test&force=true",
 	    'application/apply-patch+yaml', $json->encode(\%object)],
-	    [$self->{token}, 'PATCH', "$path/status", 'application/merge-patch+json',
+	    [$self->{own}, 'PATCH', "$path/status", 'application/merge-patch+json',
 	    $json->encode({ status => $status })]);
 }
 
@@ -168,7 +170,7 @@ sub delete_calls
 {
 	my ($self, $resource, $key) = @_;
 	my ($namespace, $name) = split m{/}, $key;
-	return [$self->{token}, 'DELETE',
+	return [$self->{own}, 'DELETE',
 	    "/apis/$group{$resource}/namespaces/$namespace/$resource/$name",
 	    undef, undef];
 }
@@ -221,16 +223,17 @@ sub compact
 	    $json->encode({ revision => $self->revision, physical => \1 }));
 }
 
-# Which tokens count from now on: token => 'admin' or 'nobody'.
+# Which tokens count from now on, beside our own: token => 'admin' or 'nobody'.
 sub tokens
 {
 	my ($self, $users) = @_;
 	my $file = "$self->{folder}/tokens";
+	my %users = (%$users, $self->{own} => 'admin');
 
 	write_file("$file.new", join '', map {
-		"$_,$users->{$_},$users->{$_},\"" . ($users->{$_} eq 'admin'
+		"$_,$users{$_},$users{$_},\"" . ($users{$_} eq 'admin'
 		    ? 'system:masters' : '') . "\"\n"
-	} keys %$users);
+	} keys %users);
 	rename "$file.new", $file or croak "$file: $!";
 }
 
