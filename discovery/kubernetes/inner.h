@@ -112,7 +112,7 @@ struct scan_want {
 /*
  * JSON texts, one after another, as they arrive; what is wanted of each is told
  * when it ends. Values that make it longer than 1 MiB or are deeper than 32
- * are told as null.
+ * are told as false.
  */
 struct scan {
 	const struct scan_want *wants; /* of a text */

@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum {
-	KEPT_MAX = 1 << 20, /* bytes, beyond which values are null */
+	KEPT_MAX = 1 << 20, /* bytes, beyond which values are false */
 	NESTED_MAX = 32,
 	ROOM_FIRST = 4096,
 };
@@ -144,12 +144,12 @@ static int whole_end(struct scan *s)
 	return value_end(s, element, s->value_start, s->value_began);
 }
 
-/* Too much of it: it is null. */
+/* Too much of it. */
 static int whole_cut(struct scan *s)
 {
 	s->copies = false;
 	s->len = s->value_start;
-	return put(s, "null", 4);
+	return put(s, "false", 5);
 }
 
 static int whole_byte(struct scan *s, char c)
