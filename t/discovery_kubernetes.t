@@ -119,15 +119,6 @@ subtest 'pods with the label' => sub {
 	$feed->stop;
 };
 
-subtest 'a node\'s pods' => sub {
-	my $kube = Kube->new;
-	$kube->put('pods', 'a/here', pod('10.0.0.1', 'here', node => 'n1'));
-	$kube->put('pods', 'a/there', pod('10.0.0.2', 'there', node => 'n2'));
-	my $feed = KubeFeed->new($kube, '--provider-type', 'pod', '--node-name', 'n1');
-	ok($feed->serves('here'), 'and no other node\'s');
-	$feed->stop;
-};
-
 subtest 'several kinds, some namespaces' => sub {
 	my $kube = Kube->new;
 	$kube->put('batchsandboxes', "$_/box-$_", batchsandbox('10.0.0.1')) for qw(a b c);

@@ -44,6 +44,13 @@ sub follows
 	is($feed->listings('batchsandboxes'), $lists, "by $lists list(s)") if $lists;
 }
 
+# How many lists were begun since the last call.
+sub first_pages
+{
+	return scalar grep { $_->{target} =~ /limit=/ && $_->{target} !~ /continue=/ }
+	    @{ $kube->requests };
+}
+
 for my $how ('end', 'cut', 'abort') {
 	subtest "a watch that meets its $how" => sub {
 		begin();
@@ -111,12 +118,16 @@ subtest 'a list that ends in the middle' => sub {
 	begin();
 	$kube->fill('batchsandboxes', 'a/box-%n', batchsandbox('%a'), 600, 1);
 	ok($feed->has('box-600' => {}), '(two pages)');
+	$kube->requests;
 	$kube->fail('continue=', 410, 1);
 	$kube->error(500);
 	wait_for(sub { $feed->listings('batchsandboxes') == 2 }, 30);
-	my @lists = grep { $_->{target} =~ /limit=/ } @{ $kube->requests };
-	is(scalar(grep { $_->{target} !~ /continue=/ } @lists), 3, 'begins anew');
-	follows('and the watch', 2);
+	is(first_pages(), 2, 'begins anew where its revision is forgotten');
+	$kube->fail('continue=', 503, 2);
+	$kube->error(500);
+	wait_for(sub { $feed->listings('batchsandboxes') == 3 }, 30);
+	is(first_pages(), 1, 'goes on with the page where the server is in trouble');
+	follows('and the watch', 3);
 	ok($feed->has('box-600' => {}), 'nothing is lost');
 };
 

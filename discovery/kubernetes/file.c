@@ -84,7 +84,7 @@ void kube_file_close(struct kube_file *file)
 {
 	free(file->path);
 	free(file->text);
-	*file = (struct kube_file){.path = NULL};
+	file->path = file->text = NULL;
 }
 
 const char *kube_file_text(struct kube_file *file)

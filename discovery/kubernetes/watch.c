@@ -80,11 +80,16 @@ static void watch_ended(struct kube_watch *w)
 	w->fetch = NULL;
 }
 
-/* From the first page. */
-static void list_anew(struct kube_watch *w, bool at_once)
+static void first_page(struct kube_watch *w)
 {
 	free(w->page);
 	w->page = NULL;
+}
+
+/* From the first page. */
+static void list_anew(struct kube_watch *w, bool at_once)
+{
+	first_page(w);
 	if (at_once && w->backoff_ms == BACKOFF_FIRST_MS) {
 		w->backoff_ms *= 2;
 		w->step = LIST;
@@ -285,10 +290,9 @@ static void on_failed(struct kube_watch *w, const struct fetch_result *result)
 	} else if (result->status == 404 && has_versions(w->resource)) {
 		step = ASK_VERSION;
 	}
-	if (step == LIST || step == ASK_VERSION) {
-		free(w->page);
-		w->page = NULL;
-	}
+	/* Else the list goes on with the page that failed. */
+	if (step == ASK_VERSION || result->status == 400)
+		first_page(w);
 	retry(w, step, result->retry_after_s);
 }
 
