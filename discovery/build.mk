@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Every .c below discovery/ is part of opensandbox-discovery; all of it but
-# main.c is also an archive, which the unit tests link. What is common comes out
-# of the sidecar's archive.
+# main.c is also an archive, with what is common, which the unit tests link.
 
 DISCOVERY      := $(B)/opensandbox-discovery
 DISCOVERY_LIB  := $(B)/libdiscovery.a
 DISCOVERY_SRC  := $(sort $(wildcard discovery/*.c discovery/*/*.c))
 DISCOVERY_OBJ  := $(DISCOVERY_SRC:%.c=$(B)/obj/%.o)
+COMMON_OBJ     := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard common/*/*.c)))
 DISCOVERY_LIBS := -ljansson -luv -lmicrohttpd -lcurl -lcap-ng -lseccomp -lyaml \
                   -lgnutls
 
@@ -15,11 +15,12 @@ $(DISCOVERY_OBJ): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(DISCOVERY_LIB): $(filter-out $(B)/obj/discovery/main.o,$(DISCOVERY_OBJ))
+$(DISCOVERY_LIB): $(filter-out $(B)/obj/discovery/main.o,$(DISCOVERY_OBJ)) \
+                  $(COMMON_OBJ)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(DISCOVERY): $(B)/obj/discovery/main.o $(DISCOVERY_LIB) $(SIDECAR_LIB)
+$(DISCOVERY): $(B)/obj/discovery/main.o $(DISCOVERY_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DISCOVERY_LIBS)
 
 -include $(DISCOVERY_OBJ:.o=.d)

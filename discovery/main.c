@@ -3,6 +3,7 @@
  * opensandbox-discovery: list and watch what the providers know, and feed it
  * to a gateway and to the node's agent until asked to end.
  */
+#include "docker/docker.h"
 #include "feed/feed.h"
 #include "health/health.h"
 #include "kubernetes/kubernetes.h"
@@ -10,7 +11,7 @@
 #include "privileges.h"
 #include "provider.h"
 
-#include "http/fetch.h"
+#include "http/http.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ enum {
 
 /* Each is declared by its room's header. */
 static const struct provider *const providers[] = {
+	&docker_provider,
 	&kubernetes_provider,
 	NULL, /* ends them */
 };

@@ -3,12 +3,10 @@
  * egress-sidecar: a subcommand, or read what is wanted and guard it until
  * asked to end.
  */
-#include "agent/cni.h"
-#include "agent/hook.h"
+#include "agent/agent.h"
 #include "check/check.h"
 #include "learn/learn.h"
-#include "life/run.h"
-#include "life/supervisor.h"
+#include "life/life.h"
 
 #include <string.h>
 

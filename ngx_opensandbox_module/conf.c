@@ -3,7 +3,7 @@
 #include "conf.h"
 #include "access/access.h"
 #include "proxy/proxy.h"
-#include "route/request.h"
+#include "request/request.h"
 
 
 /*
@@ -11,6 +11,9 @@
  */
 
 
+static ngx_int_t
+ngx_http_osb_conf_mode_parameters(ngx_conf_t              *cf,
+                                  ngx_http_osb_loc_conf_t *olcf);
 static ngx_int_t
 ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
                          ngx_str_t *value);
@@ -188,7 +191,6 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     u_char                    list[NGX_HTTP_OSB_MODE_LIST];
     ngx_str_t                *value;
-    ngx_uint_t                i, flags;
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
 
@@ -210,6 +212,32 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_http_osb_conf_mode_parameters(cf, olcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    gateway = ngx_array_push(&omcf->gateways);
+    if (gateway == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(gateway, sizeof(ngx_http_osb_gateway_t));
+
+    gateway->server =
+        ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    gateway->location = olcf;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf)
+{
+    ngx_str_t *value;
+    ngx_uint_t i, flags;
+
+    value = cf->args->elts;
     flags = ngx_http_osb_mode_flags(olcf->mode);
 
     ngx_str_set(&olcf->prefix, "/sandboxes");
@@ -220,7 +248,7 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             (flags & NGX_HTTP_OSB_MODE_PREFIX))
         {
             if (ngx_http_osb_conf_prefix(cf, olcf, &value[i]) != NGX_OK) {
-                return NGX_CONF_ERROR;
+                return NGX_ERROR;
             }
 
             continue;
@@ -238,21 +266,10 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
                            &value[i]);
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
-    gateway = ngx_array_push(&omcf->gateways);
-    if (gateway == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(gateway, sizeof(ngx_http_osb_gateway_t));
-
-    gateway->server =
-        ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
-    gateway->location = olcf;
-
-    return NGX_CONF_OK;
+    return NGX_OK;
 }
 
 

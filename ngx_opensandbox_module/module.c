@@ -5,9 +5,8 @@
 #include "answer/answer.h"
 #include "api/api.h"
 #include "proxy/proxy.h"
-#include "record/declare.h"
 #include "renew/renew.h"
-#include "route/request.h"
+#include "request/request.h"
 #include "status/status.h"
 #include "state/state.h"
 #include "version.h"
@@ -192,7 +191,7 @@ ngx_http_osb_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_osb_policy_resolve(cf, omcf) != NGX_OK) {
+    if (ngx_http_osb_policy_resolve(cf) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -135,6 +135,10 @@ like($body, qr/^egress_policy_denied_total\{sandbox_id="sb-1"\} \d+$/m,
     '/metrics has each sandbox');
 like($body, qr/^egress_policy_denied_total\{sandbox_id="other-1"\} 0$/m,
     '  by its id');
+my $counts = (ask('GET', '/v1/sandboxes/sb-1'))[1]{counts};
+like($body,
+    qr/^egress_dns_queries_total\{sandbox_id="sb-1"\} $counts->{'dns.queries'}$/m,
+    '  and what its counts say');
 
 # A restart, gentle or not
 is(stop($pid), 0, 'SIGTERM ends it');

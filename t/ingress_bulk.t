@@ -13,8 +13,18 @@ use Time::HiRes qw(time);
 use Harness;
 use Ingress;
 
+my $slow = free_port();
 my $g = gateway(workers => 1, zone => 'opensandbox_zone sandboxes:48m;',
-    http => 'client_max_body_size 64m;');
+    http => <<"EOT");
+client_max_body_size 64m;
+server {
+    listen 127.0.0.1:$slow;
+    location /v1/ {
+        opensandbox_api;
+        limit_rate 100;
+    }
+}
+EOT
 
 sub records { return '[' . join(",\n", map {
 	"{\"id\":\"$_[0]$_\",\"endpoint\":\"10.0.0.1\"$_[2]}" } 1 .. $_[1]) . ']' }
@@ -121,8 +131,16 @@ $a = api($g, 'PUT', '/hosted', encode_json({ endpoint => '[::1]', policy => {
 is($a->{status}, 400, 'one with a loopback address is not');
 like(json($a)->{message}, qr/hosts\["api\.internal"\]\[0\]/, '  and says which');
 
+# An answer that goes out in parts goes out once; the log is looked at below.
+my $socket = connect_to($slow);
+$body = records('slow', 2, '');
+print $socket "POST /v1/sandboxes HTTP/1.1\r\nHost: localhost\r\n"
+    . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+is(read_answer($socket)->{body}, "{\"created\":2,\"replaced\":0}\n",
+    'the answer is whole where the client reads slowly');
+
 # A client that goes away, a reload, and the end of the gateway in the middle.
-my $socket = connect_to($g->{port});
+$socket = connect_to($g->{port});
 $body = records('gone', 50000, '');
 print $socket "POST /v1/sandboxes HTTP/1.1\r\nHost: localhost\r\n"
     . 'Content-Length: ' . length($body) . "\r\n\r\n$body";

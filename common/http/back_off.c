@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fetch.h"
+#include "http.h"
 
 #include <sys/random.h>
 

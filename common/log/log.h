@@ -3,8 +3,8 @@
  * One JSON object a line on standard output. The only global state: the level
  * and the sandbox-independent fields.
  */
-#ifndef EGRESS_LOG_H
-#define EGRESS_LOG_H
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
 
 #include <jansson.h>
 
@@ -52,5 +52,32 @@ void log_set_program(const char *name);
 /* The one line of a fatal start-up error, on standard error: the program's
  * name, ": " and the message. */
 void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The families of events that log lines belong to, one row each. */
+struct event {
+	const char *name;
+	enum log_level level; /* of its lines, where nothing makes them worse
+				 or milder */
+};
+
+static const struct event event_loaded = {"egress.loaded", LOG_INFO};
+static const struct event event_updated = {"egress.updated", LOG_INFO};
+static const struct event event_update_failed = {"egress.update_failed",
+						 LOG_ERROR};
+static const struct event event_rules_lost = {"egress.rules_lost", LOG_ERROR};
+static const struct event event_rules_restored = {"egress.rules_restored",
+						  LOG_WARN};
+static const struct event event_outbound = {"egress.outbound", LOG_INFO};
+static const struct event event_denied = {"egress.denied", LOG_INFO};
+static const struct event event_dns_limit = {"egress.dns_limit", LOG_WARN};
+static const struct event event_listed = {"discovery.listed", LOG_INFO};
+static const struct event event_fed = {"discovery.fed", LOG_INFO};
+static const struct event event_refused = {"discovery.refused", LOG_WARN};
+static const struct event event_conflict = {"discovery.conflict", LOG_WARN};
+static const struct event event_ambiguous = {"discovery.ambiguous", LOG_WARN};
+static const struct event event_failed = {"discovery.failed", LOG_WARN};
+
+/* The first two arguments of log_event(). */
+#define EVENT(event) (event).level, (event).name
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "address.h"
+#include "inner.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -159,6 +159,19 @@ char *address_range_to_text(const struct address_range *r, char *out)
 	len = strlen(out);
 	if (bits < address_size(&r->first) * 8)
 		snprintf(out + len, ADDRESS_RANGE_TEXT_MAX - len, "/%u", bits);
+	return out;
+}
+
+char *address_range_ends(const struct address_range *r, char *out)
+{
+	size_t len;
+
+	address_to_text(&r->first, out);
+	if (address_compare(&r->first, &r->last) == 0)
+		return out;
+	len = strlen(out);
+	memcpy(out + len, " - ", 3);
+	address_to_text(&r->last, out + len + 3);
 	return out;
 }
 

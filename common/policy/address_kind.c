@@ -3,9 +3,7 @@
  * What kind of place an address is. Data: the special-purpose addresses, and
  * the IPv6 prefixes that carry an IPv4 address.
  */
-#include "address.h"
-
-#include "nat64.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "compiled.h"
-#include "policy.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdint.h>

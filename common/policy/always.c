@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "always.h"
-
-#include "parse.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <fcntl.h>

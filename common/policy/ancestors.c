@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "compiled.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 static bool is_allowed_name(const struct rule *rule)
 {
-	return rule->action == POLICY_ALLOW &&
-	       (rule->kind == TARGET_NAME || rule->kind == TARGET_BELOW);
+	return rule->action == POLICY_ALLOW && rule_has_name(rule);
 }
 
 /* The slot of this hash, or the empty one where it belongs; 0, the root's
@@ -45,7 +44,7 @@ int ancestors_make(struct ancestors *set, const struct ranked *ranked,
 			continue;
 		set->any = true;
 		labels = domain_name_labels(rule->name, offset);
-		last = rule->kind == TARGET_NAME ? 1 : 0;
+		last = rule_names(rule) == NAMES_ONE ? 1 : 0;
 		while (labels-- > last) {
 			hash = domain_name_hash_label(
 				hash, rule->name->wire + offset[labels]);
@@ -60,7 +59,7 @@ bool policy_leads_to_allowed(const struct policy *policy,
 {
 	const struct rule *rule = match->decision.rule;
 
-	if (rule && rule->kind == TARGET_NAME)
+	if (rule && rule_names(rule) == NAMES_ONE)
 		return false;
 	if (match->hash == 0)
 		return policy->ancestors.any;

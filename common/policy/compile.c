@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From rules to a compiled policy: their order, and the indexes over them. */
-#include "compiled.h"
+#include "inner.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -68,9 +68,9 @@ static int index_names(struct policy *policy)
 	for (uint32_t rank = policy->n_ranked; rank-- > 0;) {
 		const struct rule *rule = policy->ranked[rank].rule;
 
-		if (rule->kind == TARGET_NAME || rule->kind == TARGET_BELOW)
+		if (rule_has_name(rule))
 			name_index_add(&policy->names, policy->ranked, rank);
-		if (rule->kind != TARGET_ANY)
+		if (rule_names(rule) != NAMES_ALL)
 			continue;
 		if (rule->n_ports)
 			policy->ranked[rank].next = policy->any;
@@ -97,9 +97,9 @@ static int index_log_skip(struct policy *policy)
 		const struct rule *rule = &rules->rule[i];
 
 		policy->log_skipped[i].rule = rule;
-		if (rule->kind == TARGET_ANY)
+		if (rule_names(rule) == NAMES_ALL)
 			policy->log_skip_all = true;
-		else if (rule->kind != TARGET_RANGE)
+		else if (rule_has_name(rule))
 			name_index_add(&policy->log_skip_names,
 				       policy->log_skipped, (uint32_t)i);
 	}

@@ -7,7 +7,7 @@
  *    "egress": [{"action": "allow", "target": "*.example.com",
  *                "ports": [443], "protocol": "tcp"}]}
  */
-#include "parse.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -4,8 +4,7 @@
  * or ends, with the ranks that hold there kept in a bitmap, so that the first
  * of them is found in a few words.
  */
-#include "compiled.h"
-#include "nat64.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -108,11 +107,12 @@ static void add_addresses(struct sweep *s, uint32_t rank,
 static void add_edges(struct sweep *s, uint32_t rank)
 {
 	const struct rule *rule = s->policy->ranked[rank].rule;
+	struct address_range range;
 
-	if (rule->kind == TARGET_ANY)
-		add_range(s, rank, 0, family_last(s->family));
-	else if (rule->kind == TARGET_RANGE)
-		add_addresses(s, rank, &rule->range);
+	/* IPv4 addresses have a place below NAT64 prefixes */
+	if (rule_range(rule, s->family ? AF_INET6 : AF_INET, &range) ||
+	    rule_range(rule, AF_INET, &range))
+		add_addresses(s, rank, &range);
 }
 
 /* The first rank at or behind from that holds here, or RANK_NONE. */

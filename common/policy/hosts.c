@@ -4,25 +4,16 @@
  * their addresses. What the rules say of such a name holds for its addresses
  * as long as the policy stands: see struct pin.
  */
-#include "parse.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-static int compare_names(const struct domain_name *a,
-			 const struct domain_name *b)
-{
-	if (a->len != b->len)
-		return (int)a->len - (int)b->len;
-	return memcmp(a->wire, b->wire, a->len);
-}
 
 static int compare_hosts(const void *left, const void *right)
 {
 	const struct host *a = left, *b = right;
 
-	return compare_names(a->name, b->name);
+	return domain_name_compare(a->name, b->name);
 }
 
 static bool host_has(const struct host *host, const struct address *a)
@@ -198,7 +189,7 @@ const struct host *hosts_find(const struct hosts *hosts,
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = compare_names(hosts->host[middle].name, name);
+		int order = domain_name_compare(hosts->host[middle].name, name);
 
 		if (order == 0)
 			return &hosts->host[middle];

@@ -4,7 +4,7 @@
  * to us, an action that is missing. Each is taken so that nothing opens that
  * the author did not write, and is noted.
  */
-#include "parse.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdarg.h>

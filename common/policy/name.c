@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "name.h"
+#include "inner.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -175,9 +175,17 @@ struct domain_name *domain_name_copy(const struct domain_name *name)
 	return copy;
 }
 
+int domain_name_compare(const struct domain_name *a,
+			const struct domain_name *b)
+{
+	if (a->len != b->len)
+		return (int)a->len - (int)b->len;
+	return memcmp(a->wire, b->wire, a->len);
+}
+
 bool domain_name_equal(const struct domain_name *a, const struct domain_name *b)
 {
-	return a->len == b->len && !memcmp(a->wire, b->wire, a->len);
+	return domain_name_compare(a, b) == 0;
 }
 
 size_t domain_name_labels(const struct domain_name *name,

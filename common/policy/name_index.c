@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "compiled.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +63,7 @@ void name_index_add(struct name_index *index, struct ranked *ranked,
 					   rule->name->wire, rule->name->len);
 	uint32_t *first;
 
-	first = rule->kind == TARGET_NAME ? &slot->exact : &slot->below;
+	first = rule_names(rule) == NAMES_ONE ? &slot->exact : &slot->below;
 	/* nothing comes after a rule that decides every port */
 	ranked[rank].next = rule->n_ports ? *first : RANK_NONE;
 	slot->hash = hash;

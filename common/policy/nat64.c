@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "nat64.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * The rules for names that the policy's hosts give addresses, made rules for
  * these addresses.
  */
-#include "compiled.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

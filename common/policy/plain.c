@@ -9,7 +9,7 @@
  * this reads it in 0.9 to 1.5 ms, the reader of all JSON in 7.6 to 13.5 ms. A
  * test holds that both say the same (t/unit/policy_rules_test.c).
  */
-#include "parse.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

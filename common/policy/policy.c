@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy.h"
-
-#include "compiled.h"
+#include "inner.h"
 
 #include <stdlib.h>
 
@@ -156,13 +154,11 @@ bool policy_log_skips_address(const struct policy *policy,
 			      const struct address *a)
 {
 	const struct rules *rules = policy->log_skip;
+	struct address_range range;
 
 	for (size_t i = 0; rules && i < rules->n_rules; i++) {
-		const struct rule *rule = &rules->rule[i];
-
-		if (rule->kind == TARGET_ANY ||
-		    (rule->kind == TARGET_RANGE &&
-		     address_range_holds(&rule->range, a)))
+		if (rule_range(&rules->rule[i], a->family, &range) &&
+		    address_range_holds(&range, a))
 			return true;
 	}
 	return false;

@@ -5,7 +5,7 @@
  * written, too, but one after the other for every connection: 1,000 rules for
  * overlapping ranges of ports are one rule of the chain after the sweep.
  */
-#include "compiled.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

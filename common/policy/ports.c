@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "parse.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -109,7 +109,7 @@ static unsigned int count_ports(const struct rule *rule)
 static int check_name_ports(const struct rule *rule, bool listed,
 			    const char **why)
 {
-	if (rule->kind != TARGET_NAME && rule->kind != TARGET_BELOW)
+	if (!rule_has_name(rule))
 		return 0;
 	/* a name is resolved or not; a port is not known yet at that time */
 	if (rule->action == POLICY_DENY) {

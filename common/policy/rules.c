@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "parse.h"
+#include "inner.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,16 +12,11 @@ const char *policy_action_name(enum policy_action action)
 	return action == POLICY_ALLOW ? "allow" : "deny";
 }
 
-static bool has_name(const struct rule *rule)
-{
-	return rule->kind == TARGET_NAME || rule->kind == TARGET_BELOW;
-}
-
 void rule_clear(struct rule *rule)
 {
 	free(rule->target);
 	free(rule->ports);
-	if (has_name(rule))
+	if (rule_has_name(rule))
 		free((void *)rule->name);
 	memset(rule, 0, sizeof(*rule));
 }
@@ -107,9 +102,9 @@ int rules_push_copy(struct rules *rules, const struct rule *rule)
 
 	copy.target = NULL;
 	copy.ports = NULL;
-	if (has_name(rule))
+	if (rule_has_name(rule))
 		copy.name = domain_name_copy(rule->name);
-	ret = has_name(rule) && !copy.name
+	ret = rule_has_name(rule) && !copy.name
 		      ? -ENOMEM
 		      : rule_keep_text(&copy, rule->target,
 				       strlen(rule->target), rule->json,

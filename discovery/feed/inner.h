@@ -10,8 +10,8 @@
 
 #include "feed.h"
 
-#include "http/fetch.h"
-#include "log/events.h"
+#include "http/http.h"
+#include "log/log.h"
 
 enum {
 	SENDS_MAX = 16, /* requests under way for one source */

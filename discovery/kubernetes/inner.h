@@ -10,7 +10,7 @@
 #include "kubernetes.h"
 
 #include "feed/feed.h"
-#include "http/fetch.h"
+#include "http/http.h"
 #include "translate/translate.h"
 
 #include <sys/stat.h>

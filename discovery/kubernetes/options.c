@@ -112,7 +112,8 @@ const struct option_row kube_options[] = {
 	{"namespace", OPTION_ENV("NAMESPACE"), OPTION_VALUE, "NAME[,NAME]",
 	 "all", "the namespaces to watch", read_namespace},
 	{"watch-timeout", OPTION_ENV("WATCH_TIMEOUT"), OPTION_VALUE, "SECONDS",
-	 "120", "how long a watch may be silent before it is begun anew",
+	 "120",
+	 "how long a watch lasts; one that is silent longer is broken off",
 	 read_watch_timeout},
 	{.name = NULL},
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "policy/address.h"
+#include "policy/policy.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent.h"
+#include "inner.h"
 
-#include "api/policy_api.h"
-#include "api/server.h"
-#include "host/netns.h"
-#include "life/settings.h"
-#include "registry.h"
+#include "filter/filter.h"
+#include "host/host.h"
+#include "life/life.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -55,14 +53,10 @@ static json_t *counts_json(struct sandbox *sandbox)
 	json_t *json = json_object();
 
 	sandbox_counts(sandbox, &counts);
-	for (const struct meter *m = sandbox_meters; m->name; m++) {
-		uint64_t value;
-
-		memcpy(&value, (const char *)&counts + m->offset,
-		       sizeof(value));
-		json_object_set_new(json, m->name + strlen("egress."),
-				    json_integer((json_int_t)value));
-	}
+	for (const struct meter *m = sandbox_meters; m->name; m++)
+		json_object_set_new(
+			json, m->name + strlen("egress."),
+			json_integer((json_int_t)meter_value(m, &counts)));
 	return json;
 }
 
@@ -370,12 +364,6 @@ static void list(const struct agent *agent,
 	reply_json(reply, 200, json);
 }
 
-static bool reading(const struct server_request *request)
-{
-	return strcmp(request->method, "GET") == 0 ||
-	       strcmp(request->method, "HEAD") == 0;
-}
-
 /* One sandbox; below is what follows its id in the path. */
 static void answer_one(struct agent *agent, const char *id, const char *below,
 		       const struct server_request *request,
@@ -393,7 +381,7 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 			    BODY_MAX);
 	else if (!policy && strcmp(request->method, "PUT") == 0)
 		put(agent, id, request, reply);
-	else if (!policy && !reading(request) &&
+	else if (!policy && !method_reads(request->method) &&
 		 strcmp(request->method, "DELETE") != 0)
 		reply_method(reply, "GET, HEAD, PUT, DELETE");
 	else if (!g)
@@ -401,7 +389,7 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	else if (policy)
 		policy_api(g->sandbox, agent->registry.shared->settings,
 			   request->method, request->body, request->len, reply);
-	else if (reading(request))
+	else if (method_reads(request->method))
 		reply_json(reply, 200, entry_json(g, true));
 	else
 		release(agent, id, g, request, reply);
@@ -425,7 +413,7 @@ static void answer(void *arg, const struct server_request *request,
 		return;
 	}
 	if (strcmp(path, COLLECTION) == 0) {
-		if (reading(request))
+		if (method_reads(request->method))
 			list(agent, request, reply);
 		else
 			reply_method(reply, "GET, HEAD");

@@ -10,12 +10,14 @@
  * DELETE, which sets it free, and when its namespace or process has gone,
  * where the rules stay with whatever may be left in the namespace.
  */
-#ifndef EGRESS_CONTROL_AGENT_H
-#define EGRESS_CONTROL_AGENT_H
-
-#include "api/meters.h"
+#ifndef EGRESS_AGENT_H
+#define EGRESS_AGENT_H
 
 struct agent;
+struct sandbox_list;
+struct sandbox_shared;
+
+/* agent/agent.c */
 
 /* A listening unix socket, mode 0600, in a folder that is made if need be; a
  * stale socket is replaced, one that is served by another process is
@@ -34,5 +36,26 @@ void agent_close(struct agent *agent);
 
 /* What it guards now; the list lives and changes with the agent. */
 const struct sandbox_list *agent_sandboxes(const struct agent *agent);
+
+/* agent/cni.c */
+
+/*
+ * egress-sidecar cni: a chained CNI plugin (Container Network Interface
+ * Specification, 1.0.0) that has the host's agent guard the container's
+ * namespace. The network configuration comes on standard input and the
+ * parameters in CNI_ variables. Returns the exit status: 0, 1 after an error
+ * object on standard output, 2 where no container runtime runs it.
+ */
+int cni_main(int argc, char **argv);
+
+/* agent/hook.c */
+
+/*
+ * egress-sidecar hook: an OCI hook (OCI Runtime Specification, config.md,
+ * "POSIX-platform Hooks") for createRuntime and poststop. The container's
+ * state comes on standard input. Returns the exit status: 0, 1 after one line
+ * on standard error, 2 for wrong usage.
+ */
+int hook_main(int argc, char **argv);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attachments.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ask the agent on its unix socket, for those whom a container runtime runs. */
-#ifndef EGRESS_ATTACH_AGENT_CLIENT_H
-#define EGRESS_ATTACH_AGENT_CLIENT_H
+#ifndef EGRESS_AGENT_CLIENT_H
+#define EGRESS_AGENT_CLIENT_H
 
 #include <jansson.h>
 #include <stdbool.h>

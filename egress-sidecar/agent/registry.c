@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry.h"
+#include "inner.h"
 
-#include "host/netns.h"
-#include "life/settings.h"
+#include "host/host.h"
+#include "life/life.h"
 #include "log/log.h"
-#include "outlets/pull.h"
+#include "outlets/outlets.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@ enum {
 
 /* The sorted list */
 
-/* Where id is, or would be. */
-static size_t place_of(const struct registry *registry, const char *id,
+/* Where id is in the list, or would be. */
+static size_t index_of(const struct registry *registry, const char *id,
 		       bool *found)
 {
 	size_t low = 0, high = registry->list.n;
@@ -44,7 +44,7 @@ struct registry_entry *registry_find(const struct registry *registry,
 				     const char *id)
 {
 	bool found;
-	size_t i = place_of(registry, id, &found);
+	size_t i = index_of(registry, id, &found);
 
 	return found ? registry->at[i] : NULL;
 }
@@ -52,7 +52,7 @@ struct registry_entry *registry_find(const struct registry *registry,
 size_t registry_after(const struct registry *registry, const char *id)
 {
 	bool found;
-	size_t i = place_of(registry, id, &found);
+	size_t i = index_of(registry, id, &found);
 
 	return found ? i + 1 : i;
 }
@@ -82,7 +82,7 @@ static int list_reserve(struct registry *registry)
 static void list_add(struct registry *registry, struct registry_entry *g)
 {
 	bool found;
-	size_t i = place_of(registry, g->record.id, &found);
+	size_t i = index_of(registry, g->record.id, &found);
 	size_t after = registry->list.n - i;
 
 	memmove(&registry->at[i + 1], &registry->at[i],
@@ -97,7 +97,7 @@ static void list_add(struct registry *registry, struct registry_entry *g)
 static void list_remove(struct registry *registry, const char *id)
 {
 	bool found;
-	size_t i = place_of(registry, id, &found);
+	size_t i = index_of(registry, id, &found);
 	size_t after;
 
 	if (!found)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "request.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -178,8 +178,8 @@ int agent_attachment_read(char name[AGENT_ATTACHMENT_MAX + 1],
 	return 0;
 }
 
-static int attachment_read(struct agent_request *request, const json_t *object,
-			   struct agent_fault *fault)
+static int attachment_name_read(struct agent_request *request,
+				const json_t *object, struct agent_fault *fault)
 {
 	const json_t *value = json_object_get(object, "attachment");
 
@@ -238,7 +238,7 @@ int agent_request_read(struct agent_request *request, struct rules **rules,
 	if (!err)
 		err = agent_place_read(&request->place, object, fault);
 	if (!err)
-		err = attachment_read(request, object, fault);
+		err = attachment_name_read(request, object, fault);
 	if (!err)
 		err = policy_read(request, rules, object, max_rules, fault);
 	json_decref(object);

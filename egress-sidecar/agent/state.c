@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "state.h"
+#include "inner.h"
 
-#include "host/policy_file.h"
 #include "log/log.h"
 
 #include <dirent.h>

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http.h"
+#include "inner.h"
 
-#include "life/settings.h"
-#include "metrics.h"
-#include "peer.h"
-#include "policy_api.h"
-#include "server.h"
+#include "life/life.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "meters.h"
+#include "inner.h"
 
 #include "log/log.h"
 
@@ -74,7 +74,7 @@ const struct meter sandbox_meters[] = {
 		filter.refused_packets),
 	COUNTER("egress.leases.learned", "egress_leases_learned_total",
 		"{address}", "Addresses let in because of an answer.",
-		filter.learned_elements),
+		filter.leased_elements),
 	GAUGE("egress.leases.count", "egress_leases_count", "{address}",
 	      "Addresses known from answers.", leases),
 	COUNTER("egress.policy.updates", "egress_policy_updates_total",

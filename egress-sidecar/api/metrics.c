@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "metrics.h"
+#include "inner.h"
 
-#include "life/settings.h"
-#include "meters.h"
+#include "life/life.h"
+#include "outlets/outlets.h"
 #include "version.h"
 
 #include <inttypes.h>
@@ -170,25 +170,26 @@ static void put_process(FILE *f, const char *label_text)
 	}
 }
 
-static const struct {
-	const char *name, *type, *help;
-	size_t offset; /* of a uint64_t in struct outlet_counts */
-} outlet_meters[] = {
-	{"egress_outlet_sent_total", "counter",
-	 "Requests of our own that were answered as wished.",
-	 offsetof(struct outlet_counts, sent)},
-	{"egress_outlet_failed_total", "counter",
-	 "Requests of our own that were not.",
-	 offsetof(struct outlet_counts, failed)},
-	{"egress_outlet_dropped_total", "counter",
-	 "Requests of our own that were never sent.",
-	 offsetof(struct outlet_counts, dropped)},
-	{"egress_outlet_queue_length", "gauge",
-	 "Requests of our own that wait or are under way.",
-	 offsetof(struct outlet_counts, queued)},
-	{"egress_outlet_last_success_timestamp_seconds", "gauge",
-	 "When one was last answered as wished, 0: never.",
-	 offsetof(struct outlet_counts, success_s)},
+#define OUTLET_METER(prometheus, kind, help, field)                  \
+	{                                                            \
+		NULL, prometheus, NULL, help, kind,                  \
+			offsetof(struct outlet_counts, field), false \
+	}
+
+/* Of each outlet, on Prometheus' page alone. Ends with a NULL name there. */
+static const struct meter outlet_meters[] = {
+	OUTLET_METER("egress_outlet_sent_total", METER_COUNTER,
+		     "Requests of our own that were answered as wished.", sent),
+	OUTLET_METER("egress_outlet_failed_total", METER_COUNTER,
+		     "Requests of our own that were not.", failed),
+	OUTLET_METER("egress_outlet_dropped_total", METER_COUNTER,
+		     "Requests of our own that were never sent.", dropped),
+	OUTLET_METER("egress_outlet_queue_length", METER_GAUGE,
+		     "Requests of our own that wait or are under way.", queued),
+	OUTLET_METER(
+		"egress_outlet_last_success_timestamp_seconds", METER_GAUGE,
+		"When one was last answered as wished, 0: never.", success_s),
+	{.prometheus = NULL},
 };
 
 static bool put_outlets(FILE *f, const struct outlets *outlets,
@@ -198,10 +199,8 @@ static bool put_outlets(FILE *f, const struct outlets *outlets,
 
 	if (TAILQ_EMPTY(&outlets->list))
 		return true;
-	for (size_t i = 0; i < sizeof(outlet_meters) / sizeof(*outlet_meters);
-	     i++) {
-		put_head(f, outlet_meters[i].name, outlet_meters[i].type,
-			 outlet_meters[i].help);
+	for (const struct meter *m = outlet_meters; m->prometheus; m++) {
+		put_meter_head(f, m);
 		TAILQ_FOREACH(o, &outlets->list, in_list)
 		{
 			char *text =
@@ -209,16 +208,11 @@ static bool put_outlets(FILE *f, const struct outlets *outlets,
 				       o->sandbox_id[0] ? o->sandbox_id
 							: settings->sandbox_id,
 				       settings);
-			uint64_t value;
 
 			if (!text)
 				return false;
-			memcpy(&value,
-			       (const char *)&o->counts +
-				       outlet_meters[i].offset,
-			       sizeof(value));
-			put_name(f, outlet_meters[i].name, text);
-			fprintf(f, "%" PRIu64 "\n", value);
+			put_name(f, m->prometheus, text);
+			fprintf(f, "%" PRIu64 "\n", meter_value(m, &o->counts));
 			free(text);
 		}
 	}

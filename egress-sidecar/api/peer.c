@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "peer.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>

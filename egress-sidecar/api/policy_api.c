@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy_api.h"
+#include "inner.h"
 
-#include "life/settings.h"
-#include "log/events.h"
-#include "metrics.h"
+#include "life/life.h"
+#include "log/log.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool reading(const char *method)
-{
-	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-}
 
 /* reason: a constant without quotation marks, or NULL. */
 static void reply_state(struct reply *reply, const struct sandbox *sandbox,
@@ -159,7 +154,7 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 		const char *method, const char *body, size_t len,
 		struct reply *reply)
 {
-	if (reading(method)) {
+	if (method_reads(method)) {
 		reply_state(reply, sandbox, settings, NULL);
 	} else if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
 		replace(sandbox, settings, body, len, reply);
@@ -200,7 +195,7 @@ void reply_health(struct reply *reply, const char *method,
 {
 	char *ill;
 
-	if (!reading(method)) {
+	if (!method_reads(method)) {
 		reply_method(reply, "GET, HEAD");
 		return;
 	}
@@ -220,7 +215,7 @@ void reply_metrics(struct reply *reply, const char *method,
 		   const struct sandbox_list *list,
 		   const struct sandbox_shared *shared)
 {
-	if (!reading(method)) {
+	if (!method_reads(method)) {
 		reply_method(reply, "GET, HEAD");
 		return;
 	}

@@ -21,37 +21,11 @@ void check_print_span(const struct port_span *span)
 		printf(" %s/%u-%u", protocol, span->first, span->last);
 }
 
-static void print_range(const struct address_range *range)
-{
-	char first[ADDRESS_TEXT_MAX], last[ADDRESS_TEXT_MAX];
-
-	address_to_text(&range->first, first);
-	address_to_text(&range->last, last);
-	if (strcmp(first, last))
-		printf("%s - %s", first, last);
-	else
-		printf("%s", first);
-}
-
 static void print_target(const struct rule *rule)
 {
-	char name[DOMAIN_NAME_TEXT_MAX];
+	char words[TARGET_WORDS_MAX];
 
-	switch (rule->kind) {
-	case TARGET_NAME:
-		printf("the name %s", domain_name_to_text(rule->name, name));
-		break;
-	case TARGET_BELOW:
-		printf("every name below %s",
-		       domain_name_to_text(rule->name, name));
-		break;
-	case TARGET_ANY:
-		printf("every name and address");
-		break;
-	case TARGET_RANGE:
-		print_range(&rule->range);
-		break;
-	}
+	printf("%s", rule_target_words(rule, words));
 	if (rule->n_ports)
 		printf(", ports");
 	for (size_t i = 0; i < rule->n_ports; i++)
@@ -99,11 +73,11 @@ static void print_ranges(const struct policy *policy)
 	size_t n, n_tables;
 	const struct policy_range *range = policy_ranges(policy, &n);
 	const struct port_table *table = policy_port_tables(policy, &n_tables);
+	char text[ADDRESS_RANGE_TEXT_MAX];
 
 	printf("addresses that no name led to:\n");
 	for (size_t i = 0; i < n; i++) {
-		printf("        ");
-		print_range(&range[i].range);
+		printf("        %s", address_range_ends(&range[i].range, text));
 		if (range[i].verdict == RANGE_PORTS)
 			print_table(&table[range[i].table]);
 		else

@@ -3,7 +3,7 @@
  * An answer to an allowed question: which of its addresses are admitted, by the
  * policy of now, and what the client is told.
  */
-#include "query.h"
+#include "inner.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -169,8 +169,6 @@ static void write_reply(struct front *front, struct query *query,
 	query->reply_len = answer_write(answer, q, &fate, query->reply);
 }
 
-/* An answer is there: judge the name by the policy of now, in which match was
- * looked up, then give it. */
 void admit_answer(struct front *front, struct query *query,
 		  const struct answer *answer, uint32_t age_s,
 		  enum answer_path path, const struct policy *policy,

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "answer.h"
 #include "message.h"
-#include "svcb.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,8 +7,7 @@
 #include <string.h>
 
 enum {
-	FEW_RECORDS = 32,  /* read without an allocation */
-	OWNER_POINTER = 2, /* bytes of a compressed owner name */
+	FEW_RECORDS = 32,                      /* read without an allocation */
 	QUESTION_POINTER = 0xc000 | DNS_HEADER /* to the question's name */
 };
 
@@ -389,11 +386,6 @@ static void fill_offsets(struct answer *a, const struct reading *rd)
 	assert(ttl == a->offsets + a->n_ttls);
 }
 
-static uint8_t *message_of(const struct answer *a)
-{
-	return (uint8_t *)(a->offsets + a->n_ttls + a->n_addresses);
-}
-
 /* The block, from a message that is kept as it stands up to rd->end. */
 static int make_answer(struct answer **out, const struct reading *rd)
 {
@@ -420,7 +412,7 @@ static int make_answer(struct answer **out, const struct reading *rd)
 			     : (rd->negative_ttl < rd->ttl ? rd->negative_ttl
 							   : rd->ttl);
 	fill_offsets(a, rd);
-	m = message_of(a);
+	m = (uint8_t *)answer_message(a);
 	memcpy(m, rd->m, rd->end);
 	wire_put16(m + 8, (uint16_t)n_authority);
 	wire_put16(m + 10, 0);
@@ -438,13 +430,15 @@ static int make_failure(struct answer **out, const struct reading *rd)
 {
 	struct answer *a = calloc(1, sizeof(*a) + rd->answers_end);
 	unsigned rcode = rd->m[3] & FLAG3_RCODE;
+	uint8_t *m;
 
 	if (!a)
 		return -ENOMEM;
 	a->len = a->head = (uint16_t)rd->answers_end;
 	a->rcode = rcode == RCODE_REFUSED ? RCODE_REFUSED : RCODE_SERVFAIL;
-	memcpy(message_of(a), rd->m, rd->answers_end);
-	memset(message_of(a) + 6, 0, 6);
+	m = (uint8_t *)answer_message(a);
+	memcpy(m, rd->m, rd->answers_end);
+	memset(m + 6, 0, 6);
 	*out = a;
 	return 0;
 }

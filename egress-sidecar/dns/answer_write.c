@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "answer.h"
+#include "message.h"
 
 #include <assert.h>
 #include <string.h>
-
-enum {
-	OWNER_POINTER = 2 /* bytes of an address record's owner */
-};
-
-static const uint8_t *message_of(const struct answer *a)
-{
-	return (const uint8_t *)(a->offsets + a->n_ttls + a->n_addresses);
-}
 
 size_t answer_size(const struct answer *answer)
 {
@@ -24,7 +15,7 @@ size_t answer_size(const struct answer *answer)
 void answer_address(const struct answer *answer, size_t i, struct address *a)
 {
 	const uint8_t *r =
-		message_of(answer) + answer->offsets[answer->n_ttls + i];
+		answer_message(answer) + answer->offsets[answer->n_ttls + i];
 	size_t size = wire_get16(r + OWNER_POINTER + 8);
 	int err = address_from_bytes(a, r + OWNER_POINTER + DNS_RECORD_FIXED,
 				     size);
@@ -36,7 +27,7 @@ void answer_address(const struct answer *answer, size_t i, struct address *a)
 uint32_t answer_address_ttl(const struct answer *answer, size_t i)
 {
 	assert(i < answer->n_addresses);
-	return wire_get32(message_of(answer) +
+	return wire_get32(answer_message(answer) +
 			  answer->offsets[answer->n_ttls + i] + OWNER_POINTER +
 			  4);
 }
@@ -46,7 +37,7 @@ void answer_heads(const struct answer *a,
 			       size_t len, size_t data, uint32_t ttl_s),
 		  void *arg)
 {
-	const uint8_t *m = message_of(a);
+	const uint8_t *m = answer_message(a);
 	int at = wire_skip_name(m, a->len, DNS_HEADER);
 	size_t next = (size_t)at + 4;
 
@@ -90,7 +81,7 @@ static void lower_ttl(uint8_t *ttl, uint32_t most)
 static size_t write_whole(const struct answer *a, const struct answer_fate *f,
 			  uint8_t *out)
 {
-	memcpy(out, message_of(a), a->len);
+	memcpy(out, answer_message(a), a->len);
 	count_down(out, a->offsets, a->n_ttls, f->age_s);
 	for (size_t i = 0; i < a->n_addresses; i++)
 		lower_ttl(out + a->offsets[a->n_ttls + i] + OWNER_POINTER + 4,
@@ -101,7 +92,7 @@ static size_t write_whole(const struct answer *a, const struct answer_fate *f,
 /* Bytes of address i's record. */
 static size_t record_size(const struct answer *a, size_t i)
 {
-	const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
+	const uint8_t *r = answer_message(a) + a->offsets[a->n_ttls + i];
 
 	return OWNER_POINTER + DNS_RECORD_FIXED +
 	       (size_t)wire_get16(r + OWNER_POINTER + 8);
@@ -113,10 +104,11 @@ static size_t write_some(const struct answer *a, const struct answer_fate *f,
 {
 	size_t n = a->head;
 
-	memcpy(out, message_of(a), n);
+	memcpy(out, answer_message(a), n);
 	count_down(out, a->offsets, a->n_head_ttls, f->age_s);
 	for (size_t i = 0; i < a->n_addresses; i++) {
-		const uint8_t *r = message_of(a) + a->offsets[a->n_ttls + i];
+		const uint8_t *r =
+			answer_message(a) + a->offsets[a->n_ttls + i];
 		size_t size = record_size(a, i);
 		uint8_t *ttl = out + n + OWNER_POINTER + 4;
 
@@ -137,7 +129,7 @@ static size_t write_none(const struct answer *a, const struct question *q,
 {
 	size_t n = DNS_HEADER + (size_t)q->name.len + 4;
 
-	memcpy(out, message_of(a), n);
+	memcpy(out, answer_message(a), n);
 	memset(out + 6, 0, 4);
 	return n;
 }

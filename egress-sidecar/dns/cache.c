@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cache.h"
+#include "message.h"
+#include "parts.h"
 
 #include <errno.h>
 #include <stdlib.h>

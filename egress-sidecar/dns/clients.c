@@ -3,7 +3,7 @@
  * Clients over TCP (RFC 7766): several questions on a connection, answered in
  * the order in which their answers come.
  */
-#include "query.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,7 @@
  * The end of the loop's iteration: what was admitted in it is committed in one
  * batch, then the replies leave.
  */
-#include "outbox.h"
-#include "query.h"
+#include "inner.h"
 
 static void report(struct front *front, const struct query *query,
 		   uint64_t now_ns)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "follow.h"
-
-#include "wire.h"
+#include "message.h"
+#include "parts.h"
 
 #include <errno.h>
 #include <stdlib.h>

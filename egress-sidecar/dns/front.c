@@ -2,8 +2,7 @@
 /*
  * A front's life, and its listeners over UDP.
  */
-#include "outbox.h"
-#include "query.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

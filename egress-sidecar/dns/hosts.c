@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hosts.h"
+#include "message.h"
 
 #include <string.h>
 

@@ -3,8 +3,7 @@
  * A question arrives: it is refused on the spot, answered from the cache, or
  * waits for a resolver.
  */
-#include "hosts.h"
-#include "query.h"
+#include "inner.h"
 
 #include <stdlib.h>
 

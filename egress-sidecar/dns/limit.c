@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "limit.h"
-#include "wire.h"
+#include "parts.h"
 
 void limit_start(struct limit *limit, uint32_t rate, uint64_t now_ms)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "message.h"
-#include "svcb.h"
 
 #include <errno.h>
 #include <ldns/ldns.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outbox.h"
+#include "parts.h"
 
 #include <errno.h>
 #include <linux/udp.h>

@@ -3,14 +3,13 @@
  * Questions that a resolver has to answer, each asked once for all who wait
  * for it.
  */
-#include "query.h"
+#include "inner.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* first has room for the name that led to this one. */
 void pending_look_up(struct front *front, const struct policy *policy,
 		     const struct domain_name *name, uint16_t type,
 		     struct name_match *match, struct domain_name *first)
@@ -175,7 +174,6 @@ static int pending_start(struct front *front, const struct question *q,
 	return 0;
 }
 
-/* A hot answer ends soon: ask anew while it is still given. */
 void pending_refresh(struct front *front, const struct question *q,
 		     const struct cache_key *key)
 {
@@ -204,7 +202,6 @@ static bool over_limit(struct front *front, const struct question *q,
 	return true;
 }
 
-/* Wait for a resolver, along with those who ask the same. */
 void pending_wait(struct front *front, struct query *query,
 		  const struct cache_key *key, const struct decision *decision)
 {

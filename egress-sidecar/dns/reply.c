@@ -4,7 +4,7 @@
  * reason that RFC 8914 has room for; and the queue in which replies wait for
  * the end of the loop's iteration.
  */
-#include "query.h"
+#include "inner.h"
 
 #include <string.h>
 
@@ -30,7 +30,6 @@ static void text_add_number(struct reply_text *t, unsigned number)
 	text_add(t, digits + at);
 }
 
-/* "denied by policy: rule 3 (*.example.com)"; NULL: nobody would read it. */
 const char *reply_denial_text(struct reply_text *t, const struct question *q,
 			      const struct decision *d)
 {
@@ -51,7 +50,6 @@ const char *reply_denial_text(struct reply_text *t, const struct question *q,
 	return t->s;
 }
 
-/* A resolver that asks label by label (RFC 9156) takes NXDOMAIN for an end. */
 unsigned reply_denial_rcode(const struct policy *policy,
 			    const struct name_match *match)
 {
@@ -79,7 +77,6 @@ void reply_queue(struct front *front, struct query *query)
 	flush_soon(front);
 }
 
-/* Answer without records. reply stays NULL without memory: no reply at all. */
 void reply_refuse(struct front *front, struct query *query, unsigned rcode,
 		  int ede, const char *text)
 {
@@ -106,7 +103,6 @@ void reply_uncommitted(struct front *front, struct query *query)
 	reply_refuse(front, query, RCODE_SERVFAIL, EDE_OTHER, query->error);
 }
 
-/* A question that was let through, until its rule was revoked. */
 void reply_deny(struct front *front, struct query *query,
 		const struct policy *policy, const struct name_match *match)
 {

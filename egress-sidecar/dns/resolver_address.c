@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "resolvers.h"
+#include "dns.h"
 
 #include <errno.h>
 #include <net/if.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "svcb.h"
-#include "wire.h"
+#include "message.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files behind resolvers.h share, in the order in which they call each
- * other: resolvers.c keeps the list and its health, upstream.c leads questions
- * from resolver to resolver, upstream_udp.c and upstream_tcp.c carry single
- * attempts, attempts.c finds the one that an answer belongs to. Nobody else
- * includes this.
+ * The resolvers, in the order in which their files call each other: resolvers.c
+ * keeps the list and its health, upstream_loop.c looks for those that ask us,
+ * upstream.c leads questions from resolver to resolver, upstream_udp.c and
+ * upstream_tcp.c carry single attempts, attempts.c finds the one that an answer
+ * belongs to.
  */
 #ifndef EGRESS_DNS_UPSTREAM_H
 #define EGRESS_DNS_UPSTREAM_H
 
-#include "question.h"
-#include "resolvers.h"
+#include "message.h"
 
 #include <sys/queue.h>
 

@@ -7,6 +7,7 @@
  *
  *   r.4f1d0c22a7be913i.   A   i: the resolver's place, one hex digit
  */
+#include "inner.h"
 #include "upstream.h"
 
 #include <stdio.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the kernel comes to hold a policy, in one batch.
+ * How the kernel comes to hold a policy, in one batch, and whether it is seen
+ * to hold it still.
  */
 #include "inner.h"
-#include "ranges.h"
+#include "leases.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -48,23 +49,23 @@ static void hold_policy(struct filter *filter, const struct policy *policy)
 	policy_unref(old);
 }
 
-/* What is learned, as a policy has it. */
+/* The leases, as a policy has them. */
 struct judged {
-	struct elements learned[LEARNED_SETS], grace[LEARNED_SETS];
+	struct elements leased[LEASE_SETS], grace[LEASE_SETS];
 	struct port_lists lists;
 	bool renumbered; /* the lists' numbers are not those in force */
 };
 
 /* How the sets come to hold it, and what they hold then. */
 struct changes {
-	struct set_change learned[LEARNED_SETS], grace[LEARNED_SETS];
-	struct held held[LEARNED_SETS], held_grace[LEARNED_SETS];
+	struct set_change leased[LEASE_SETS], grace[LEASE_SETS];
+	struct held held[LEASE_SETS], held_grace[LEASE_SETS];
 };
 
 static void changes_free(struct changes *c)
 {
-	for (size_t i = 0; i < LEARNED_SETS; i++) {
-		set_change_free(&c->learned[i]);
+	for (size_t i = 0; i < LEASE_SETS; i++) {
+		set_change_free(&c->leased[i]);
 		set_change_free(&c->grace[i]);
 		held_free(&c->held[i]);
 		held_free(&c->held_grace[i]);
@@ -81,11 +82,11 @@ static int changes_find(struct changes *c, const struct filter *filter,
 	uint64_t now_ms = held_now_ms();
 	int ret = 0;
 
-	for (size_t i = 0; i < LEARNED_SETS && ret == 0; i++) {
-		bool anew = i < LEARNED4_PORTS ? !keep : !keep_ports;
+	for (size_t i = 0; i < LEASE_SETS && ret == 0; i++) {
+		bool anew = i < LEASES4_PORTS ? !keep : !keep_ports;
 
-		ret = held_change(&filter->held[i], &j->learned[i], anew,
-				  now_ms, &c->learned[i], &c->held[i]);
+		ret = held_change(&filter->held[i], &j->leased[i], anew, now_ms,
+				  &c->leased[i], &c->held[i]);
 		if (ret == 0)
 			ret = held_change(&filter->held_grace[i], &j->grace[i],
 					  anew, now_ms, &c->grace[i],
@@ -97,7 +98,7 @@ static int changes_find(struct changes *c, const struct filter *filter,
 /* The kernel has taken them. */
 static void changes_keep(struct changes *c, struct filter *filter)
 {
-	for (size_t i = 0; i < LEARNED_SETS; i++) {
+	for (size_t i = 0; i < LEASE_SETS; i++) {
 		held_free(&filter->held[i]);
 		held_free(&filter->held_grace[i]);
 		filter->held[i] = c->held[i];
@@ -122,7 +123,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.ranges_of = keep && ranges_near(filter->policy, policy)
 				     ? filter->policy
 				     : NULL,
-		.learned = changes.learned,
+		.leased = changes.leased,
 		.grace = changes.grace,
 		.lists = &j->lists,
 		.peers = filter->peers,
@@ -186,7 +187,7 @@ int filter_follow_links(struct filter *filter)
 	r.own6 = links.own6;
 	r.n_own6 = links.n_own6;
 	channel_begin(&filter->channel, b);
-	ruleset_write_neighbours(b, &r);
+	sets_write_neighbours(b, &r);
 	if (filter->has_egress && !links_same_devices(&links, &filter->links))
 		egress_hook_write(b, links.devices);
 	ret = channel_commit(&filter->channel, b, true);
@@ -252,8 +253,8 @@ static bool is_want_of_room(int err)
 
 static void judged_free(struct judged *j)
 {
-	learned_free(j->learned);
-	learned_free(j->grace);
+	lease_sets_free(j->leased);
+	lease_sets_free(j->grace);
 	port_lists_free(&j->lists);
 }
 
@@ -292,21 +293,21 @@ static int judge(const struct filter *filter, const struct policy *policy,
 	if (filter->lists.unused <= UNUSED_MAX) {
 		ret = port_lists_copy(&j->lists, &filter->lists);
 		if (ret == 0)
-			ret = learned_judge(filter, policy, leases, now_ms,
-					    j->learned, j->grace, &j->lists);
+			ret = lease_sets_judge(filter, policy, leases, now_ms,
+					       j->leased, j->grace, &j->lists);
 	}
 	if (ret == -ENOSPC) {
 		judged_free(j);
 		j->renumbered = true;
-		ret = learned_judge(filter, policy, leases, now_ms, j->learned,
-				    j->grace, &j->lists);
+		ret = lease_sets_judge(filter, policy, leases, now_ms,
+				       j->leased, j->grace, &j->lists);
 	}
 	if (ret == 0)
-		port_lists_prune(&j->lists, j->learned, j->grace);
+		port_lists_prune(&j->lists, j->leased, j->grace);
 	return ret;
 }
 
-/* The policy with what was learned, or else without it. */
+/* The policy with the leases, or else without them. */
 static int apply_with(struct filter *filter, const struct policy *policy,
 		      struct lease_table *leases, uint64_t now_ms)
 {
@@ -348,7 +349,7 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 		ret = take_over(filter, now_ms, &existed, &moved);
 	if (ret == 0)
 		ret = apply_with(filter, policy, leases, now_ms);
-	/* What is learned from now on needs a little of it. */
+	/* What is admitted from now on needs a little of it. */
 	batch_free(&filter->batch);
 	if (ret < 0)
 		return ret;
@@ -361,4 +362,22 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 	monitor_clear(&filter->monitor, before);
 	forget_inherited(filter, policy, now_ms);
 	return 0;
+}
+
+bool filter_is_applied(const struct filter *filter)
+{
+	return filter->applied;
+}
+
+const char *filter_lost(struct filter *filter)
+{
+	const char *what = monitor_read(&filter->monitor);
+
+	if (!filter->begun)
+		return NULL;
+	if (what)
+		filter->applied = false;
+	else if (!filter->applied)
+		what = "what table inet " RULESET_TABLE " holds is not known";
+	return what;
 }

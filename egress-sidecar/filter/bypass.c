@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bypass.h"
-
-#include "filter.h"
-#include "host/netns.h"
-#include "links.h"
-#include "netlink.h"
+#include "devices.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>

@@ -79,9 +79,7 @@
  *     goto judge
  *   }
  */
-#include "chains_inner.h"
-
-#include "neighbours.h"
+#include "ruleset.h"
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>

@@ -3,7 +3,7 @@
  * DNS in the chains: the sandbox's questions are led to us, ours to the
  * resolvers.
  */
-#include "chains_inner.h"
+#include "ruleset.h"
 
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
@@ -158,7 +158,7 @@ void chains_write_dns(struct batch *b, const struct ruleset *r)
 	if (!s->n_resolvers)
 		return;
 	/* The mark has done its work; who captures packets (SO_RCVMARK) need
-	 * not learn it. */
+	 * not see it. */
 	rule_begin(b, "postrouting");
 	rule_meta_is(b, NFT_META_MARK, s->mark);
 	rule_set_meta_mark(b, 0);

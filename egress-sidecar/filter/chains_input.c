@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What comes to the sandbox. */
-#include "chains_inner.h"
-
-#include "neighbours.h"
+#include "ruleset.h"
 
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>

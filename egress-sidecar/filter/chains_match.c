@@ -3,7 +3,7 @@
  * What the chains' rules are made of: whom a packet is from or for, and what
  * every chain at a hook does alike.
  */
-#include "chains_inner.h"
+#include "ruleset.h"
 
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>

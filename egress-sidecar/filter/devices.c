@@ -3,8 +3,6 @@
  * What the packet filter cannot judge about the namespace's devices, and what
  * is done about it: the queues of AF_XDP are held, the rest is told of.
  */
-#include "bypass.h"
-#include "guests.h"
 #include "inner.h"
 
 #include <errno.h>

@@ -2,10 +2,9 @@
 /*
  * The netdev egress hook (Linux 5.16): the last place before a device, where
  * frames of packet(7) sockets pass too, which see no other hook.
- * AF_XDP sockets pass none at all: see xdp.h.
+ * AF_XDP sockets pass none at all: see xdp.c.
  */
-#include "chains.h"
-#include "rule.h"
+#include "ruleset.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "filter.h"
-
 #include "inner.h"
-#include "nflog.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -95,11 +92,82 @@ int filter_hold_xdp(struct xdp_holds **out, int netns)
 	return 0;
 }
 
+static int draw_numbers(struct filter *filter)
+{
+	uint64_t key;
+
+	/* getrandom(2) of so few bytes is never cut short. */
+	if (getrandom(&filter->generation, sizeof(filter->generation), 0) < 0 ||
+	    getrandom(&key, sizeof(key), 0) < 0)
+		return -errno;
+	filter->generation = mark_generation(filter->generation);
+	for (size_t i = 0; i < LEASE_SETS; i++)
+		filter->held[i].key = filter->held_grace[i].key = key;
+	return 0;
+}
+
+static int open_channels(struct filter *filter)
+{
+	const struct filter_settings *s = &filter->settings;
+	int ret = channel_open(&filter->channel, s->netns, NETLINK_NETFILTER);
+
+	if (ret == 0)
+		ret = channel_open(&filter->route, s->netns, NETLINK_ROUTE);
+	if (ret < 0)
+		return ret;
+	/* Without it revoked sockets end with their next packet. */
+	(void)channel_open(&filter->diag, s->netns, NETLINK_SOCK_DIAG);
+	if (!s->dns_only && !s->audit)
+		(void)channel_open(&filter->conntrack, s->netns,
+				   NETLINK_NETFILTER);
+	return 0;
+}
+
+/* What the kernel tells of itself: changes of the tables, refused packets. */
+static int open_reports(struct filter *filter)
+{
+	struct filter_settings *s = &filter->settings;
+	int ret =
+		monitor_open(&filter->monitor, s->netns, filter->channel.port);
+
+	if (ret == 0 && s->log_group &&
+	    nflog_open(&filter->log, s->netns, s->log_group) < 0)
+		s->log_group = 0;
+	return ret;
+}
+
+/* The parts of a filter, one after the other; *why as filter_open() has it. */
+static int open_parts(struct filter *filter, const char **why)
+{
+	int ret;
+
+	*why = "random numbers (getrandom)";
+	ret = draw_numbers(filter);
+	if (ret < 0)
+		return ret;
+	*why = "a netlink socket in the sandbox's network namespace";
+	ret = open_channels(filter);
+	if (ret < 0)
+		return ret;
+	ret = probe_kernel(filter, why);
+	if (ret < 0)
+		return ret;
+	*why = "notifications of the packet filter (nfnetlink)";
+	ret = open_reports(filter);
+	if (ret < 0)
+		return ret;
+	*why = "an epoll descriptor";
+	ret = open_poll(filter);
+	if (ret < 0)
+		return ret;
+	*why = "the devices of the sandbox's network namespace";
+	return devices_open(filter);
+}
+
 int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why)
 {
 	struct filter *filter = calloc(1, sizeof(*filter));
-	uint64_t key;
 	int ret;
 
 	*why = "memory";
@@ -112,72 +180,22 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	filter->monitor.events.fd = -1;
 	filter->conntrack.fd = -1;
 	filter->poll = -1;
-	ret = copy_settings(filter, settings);
-	if (ret < 0)
-		goto cleanup;
-	*why = "random numbers (getrandom)";
-	if (getrandom(&filter->generation, sizeof(filter->generation), 0) < 0) {
-		ret = -errno;
-		goto cleanup;
-	}
-	filter->generation = mark_generation(filter->generation);
-	if (getrandom(&key, sizeof(key), 0) < 0) {
-		ret = -errno;
-		goto cleanup;
-	}
-	for (size_t i = 0; i < LEARNED_SETS; i++)
-		filter->held[i].key = filter->held_grace[i].key = key;
 	filter->inbound_mark = inbound_mark_of(settings);
-	*why = "a netlink socket in the sandbox's network namespace";
-	ret = channel_open(&filter->channel, settings->netns,
-			   NETLINK_NETFILTER);
+	ret = copy_settings(filter, settings);
 	if (ret == 0)
-		ret = channel_open(&filter->route, settings->netns,
-				   NETLINK_ROUTE);
-	if (ret < 0)
-		goto cleanup;
-	/* Without it revoked sockets end with their next packet. */
-	(void)channel_open(&filter->diag, settings->netns, NETLINK_SOCK_DIAG);
-	if (!settings->dns_only && !settings->audit)
-		(void)channel_open(&filter->conntrack, settings->netns,
-				   NETLINK_NETFILTER);
-	ret = probe_kernel(filter, why);
-	if (ret < 0)
-		goto cleanup;
-	*why = "notifications of the packet filter (nfnetlink)";
-	ret = monitor_open(&filter->monitor, settings->netns,
-			   filter->channel.port);
-	if (ret < 0)
-		goto cleanup;
-	if (filter->settings.log_group &&
-	    nflog_open(&filter->log, settings->netns,
-		       filter->settings.log_group) < 0)
-		filter->settings.log_group = 0;
-	*why = "an epoll descriptor";
-	ret = open_poll(filter);
-	if (ret < 0)
-		goto cleanup;
-	*why = "the devices of the sandbox's network namespace";
-	ret = devices_open(filter);
-	if (ret < 0)
-		goto cleanup;
+		ret = open_parts(filter, why);
+	if (ret < 0) {
+		filter_close(filter);
+		return ret;
+	}
 	*why = NULL;
 	*out = filter;
 	return 0;
-
-cleanup:
-	filter_close(filter);
-	return ret;
 }
 
 const char *filter_missing(const struct filter *filter, size_t i)
 {
 	return i < MISSING_MAX ? filter->missing[i] : NULL;
-}
-
-bool filter_is_applied(const struct filter *filter)
-{
-	return filter->applied;
 }
 
 void filter_set_resolvers(struct filter *filter,
@@ -213,7 +231,7 @@ int filter_let_out(struct filter *filter, const struct filter_peer *peers,
 		return 0;
 	if (filter->applied) {
 		channel_begin(&filter->channel, &filter->batch);
-		ruleset_write_peers(&filter->batch, &r);
+		sets_write_peers(&filter->batch, &r);
 		ret = channel_commit(&filter->channel, &filter->batch, true);
 	}
 	if (ret < 0)
@@ -274,7 +292,7 @@ int filter_counts(struct filter *filter, struct filter_counts *counts)
 		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 0);
 
 	memset(counts, 0, sizeof(*counts));
-	counts->learned_elements = filter->learned;
+	counts->leased_elements = filter->leased;
 	counts->commits = filter->commits;
 	if (!filter->applied)
 		return 0;
@@ -319,8 +337,8 @@ void filter_close(struct filter *filter)
 	if (filter->poll >= 0)
 		close(filter->poll);
 	batch_free(&filter->batch);
-	learned_free(filter->pending);
-	for (size_t i = 0; i < LEARNED_SETS; i++) {
+	lease_sets_free(filter->pending);
+	for (size_t i = 0; i < LEASE_SETS; i++) {
 		held_free(&filter->held[i]);
 		held_free(&filter->held_grace[i]);
 	}

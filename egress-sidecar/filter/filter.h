@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's side of one sandbox: table "inet opensandbox" (and the netdev
- * table of its egress hooks), programmed in atomic netlink batches. Callers
- * see policies, leases and errors; nothing of netlink or nftables.
+ * table of its egress hooks), programmed in atomic netlink batches; and the
+ * leases, which names led to which addresses. Callers see policies, leases and
+ * errors; nothing of netlink or nftables.
  */
 #ifndef EGRESS_FILTER_FILTER_H
 #define EGRESS_FILTER_FILTER_H
 
-#include "leases.h"
+#include "policy/policy.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -86,23 +87,56 @@ struct filter_settings {
 					 NULL: find out anew */
 };
 
-/*
- * The port that the rules of an earlier process in the namespace (-1: ours)
- * send DNS to, host order; 0: there are none. Whoever listens there again
- * serves clients that keep their source port. 0 or -errno.
- */
-int filter_dns_port(int netns, uint16_t *port);
+/* What passes by a namespace's IP hooks. */
+struct filter_bypass {
+	char redirected[16]; /* a device whose frames tc redirects, "": none */
+	bool packet;         /* a packet(7) socket of IP is bound to a device */
+};
 
-/* Hold what AF_XDP sockets could be bound to in the namespace (-1: ours), from
- * before there is a filter, for filter_settings.xdp: see filter/xdp.h. What
- * cannot be held is for filter_missing() to tell. 0 or -errno. */
-int filter_hold_xdp(struct xdp_holds **out, int netns);
+/* A refused packet, from NFLOG. */
+struct refused_packet {
+	struct address source, destination;
+	uint8_t protocol;
+	uint16_t destination_port; /* host order, 0: none */
+	bool audit;                /* would have been refused */
+	bool inbound;
+};
+
+/* Totals of refused and let-in packets since the tables were made. */
+struct filter_counts {
+	uint64_t refused_packets;
+	uint64_t leased_elements;
+	uint64_t commits;
+};
 
 /*
- * Whom a UDP socket of ours speaks to when it is connected to a peer: another
- * one where a program of our control group says so. 0 or -errno.
+ * Leases: which names led to which address and until when. Times are
+ * milliseconds of CLOCK_BOOTTIME.
  */
-int filter_true_peer(const struct filter_peer *to, struct filter_peer *peer);
+enum {
+	LEASE_FLOOR_S = 60,    /* the shortest lease, whatever the TTL */
+	LEASE_SLACK_S = 30,    /* the kernel's outlives the client's TTL */
+	LEASE_CAP_S = 3600,    /* the longest lease, slack included */
+	LEASE_BOUND_S = 86400, /* of lease_table_bounds() */
+	LEASE_MAX = 65536      /* addresses of one sandbox */
+};
+
+/* One element for the kernel: a is let in on ports (none: all) for timeout_s
+ * seconds from now. timeout_s 0: is to be removed. */
+struct lease_element {
+	struct address a;
+	const struct admitted_ports *ports; /* NULL: every protocol and port */
+	uint32_t timeout_s;
+	const struct domain_name *name; /* that led to it, NULL: not known */
+};
+
+struct lease_table;
+
+enum {
+	FILTER_RENEW_MS = 5000 /* between calls of filter_renew() */
+};
+
+/* filter.c */
 
 /*
  * Open the netlink socket in the namespace and find out what the kernel can
@@ -112,29 +146,58 @@ int filter_true_peer(const struct filter_peer *to, struct filter_peer *peer);
 int filter_open(struct filter **out, const struct filter_settings *settings,
 		const char **why);
 
-/* What passes by the namespace's IP hooks (-1: ours). */
-struct filter_bypass {
-	char redirected[16]; /* a device whose frames tc redirects, "": none */
-	bool packet;         /* a packet(7) socket of IP is bound to a device */
-};
-int filter_bypass(int netns, struct filter_bypass *found);
+/* Close the sockets; the rules stay. */
+void filter_close(struct filter *filter);
+
+/* Remove the tables: the sandbox is released. */
+int filter_remove(struct filter *filter);
 
 /* A line for each kernel feature that is missing and what that costs; NULL
  * after the last. */
 const char *filter_missing(const struct filter *filter, size_t i);
 
-/* What filter_log_read() found that cannot be kept from the sandbox, a constant
- * line, once; NULL: nothing since. */
-const char *filter_fault(struct filter *filter);
+/* Our resolvers are these now (FILTER_RESOLVERS_MAX at the most), from the next
+ * filter_apply() on. Not for filters without a mark. */
+void filter_set_resolvers(struct filter *filter,
+			  const struct filter_peer *resolvers, size_t n);
 
 /*
- * Put the policy in force: one batch replaces every rule, range and learned
- * address, taken from the table by lease_table_judge(), and raises the
+ * Let us, and nobody else, reach these n peers over TCP, and no others from
+ * now on: packets need the mark and owner of the settings. Connections of ours
+ * that are open live on. 0, -E2BIG (over FILTER_PEERS_MAX), -EINVAL (there is
+ * no mark), or another -errno, and then nothing has changed.
+ */
+int filter_let_out(struct filter *filter, const struct filter_peer *peers,
+		   size_t n);
+
+/* Descriptor to poll for refused packets, for devices and addresses that come
+ * and go, and for what filter_lost() tells. */
+int filter_log_fd(const struct filter *filter);
+
+/* Read the packets that are there, calling each for every one, and follow the
+ * changes: new devices get their hooks, new neighbours may be found. 0 or
+ * -errno. */
+int filter_log_read(struct filter *filter,
+		    void (*each)(void *arg, const struct refused_packet *p),
+		    void *arg);
+
+/* Ask the kernel for its counter, and give ours. 0 or -errno. */
+int filter_counts(struct filter *filter, struct filter_counts *counts);
+
+/* Hold what AF_XDP sockets could be bound to in the namespace (-1: ours), from
+ * before there is a filter, for filter_settings.xdp. What cannot be held is for
+ * filter_missing() to tell. 0 or -errno. */
+int filter_hold_xdp(struct xdp_holds **out, int netns);
+
+/* apply.c */
+
+/*
+ * Put the policy in force: one batch replaces every rule, range and leased
+ * address (those of the table whose names it allows), and raises the
  * generation, so that open connections are judged anew. At no instant is a
  * packet judged by neither policy. On error the kernel holds what it held.
- * Takes over the tables of a process that ended. Learned addresses never stand
- * in the way: where there is no room for them the leases end, to be learned
- * again.
+ * Takes over the tables of a process that ended. Leases never stand in the
+ * way: where there is no room for them they end, to be admitted again.
  */
 int filter_apply(struct filter *filter, const struct policy *policy,
 		 struct lease_table *leases, uint64_t now_ms);
@@ -149,35 +212,91 @@ bool filter_is_applied(const struct filter *filter);
  * the kernel has told by now (filter_log_fd() becomes readable): a line like
  * "table inet opensandbox is missing", good until the next call; NULL: all is
  * as it was applied. The policy is then to be applied again, which puts back
- * all of it with what was learned; connections that began meanwhile are
+ * all of it with the leases; connections that began meanwhile are
  * judged anew.
  */
 const char *filter_lost(struct filter *filter);
 
-/* Our resolvers are these now (FILTER_RESOLVERS_MAX at the most), from the next
- * filter_apply() on. Not for filters without a mark. */
-void filter_set_resolvers(struct filter *filter,
-			  const struct filter_peer *resolvers, size_t n);
+/* bypass.c */
+
+/* Look for it in the namespace (-1: ours). 0 or -errno. */
+int filter_bypass(int netns, struct filter_bypass *found);
+
+/* devices.c */
+
+/* What filter_log_read() found that cannot be kept from the sandbox, a constant
+ * line, once; NULL: nothing since. */
+const char *filter_fault(struct filter *filter);
+
+/* lease_sets.c */
 
 /* Let n elements in, in one batch; returns after the kernel has acknowledged
  * it. On error none of them is in. */
-int filter_learn(struct filter *filter, const struct lease_element *elements,
+int filter_admit(struct filter *filter, const struct lease_element *elements,
 		 size_t n);
 
-/*
- * Let us, and nobody else, reach these n peers over TCP, and no others from
- * now on: packets need the mark and owner of the settings. Connections of ours
- * that are open live on. 0, -E2BIG (over FILTER_PEERS_MAX), -EINVAL (there is
- * no mark), or another -errno, and then nothing has changed.
- */
-int filter_let_out(struct filter *filter, const struct filter_peer *peers,
-		   size_t n);
+/* lease_admit.c */
 
-/* Reset the sockets in the sandbox whose peer the policy in force refuses
- * (sock_diag(7), SOCK_DESTROY), so that idle connections end too. Best effort:
- * -EOPNOTSUPP where the kernel cannot. */
-int filter_end_revoked(struct filter *filter, const struct policy *policy,
-		       const struct lease_table *leases, uint64_t now_ms);
+/*
+ * name led to a with a TTL of *ttl_s seconds. *ttl_s becomes what the client
+ * may be told (never more than the lease less the slack). Returns 1 and fills
+ * *element when the kernel must be told before the answer leaves, 0 when its
+ * lease is long enough already, -ENOMEM, or -ENOSPC: the table is full of live
+ * leases, and names of no other domain hold more of them (if they do, some of
+ * theirs end, for lease_next_evicted()). What 1 announced counts only
+ * once lease_confirm() says the kernel took it. element->ports and ->name are
+ * borrowed from ports and name.
+ */
+int lease_admit(struct lease_table *table, const struct domain_name *name,
+		const struct address *a, const struct admitted_ports *ports,
+		uint32_t *ttl_s, uint64_t now_ms,
+		struct lease_element *element);
+
+/* The kernel has taken the element. */
+void lease_confirm(struct lease_table *table,
+		   const struct lease_element *element, uint64_t now_ms);
+
+/* Take in what an earlier table held: name led to a, and its lease runs until
+ * end_ms, or ended then. 0, -ENOSPC or -ENOMEM. */
+int lease_restore(struct lease_table *table, const struct domain_name *name,
+		  const struct address *a, uint64_t end_ms, uint64_t now_ms);
+
+/* leases.c */
+
+/* 0 or -errno. The table is the caller's, for lease_table_free(). */
+int lease_table_new(struct lease_table **out);
+void lease_table_free(struct lease_table *table);
+
+/* How many addresses it holds. */
+size_t lease_table_count(const struct lease_table *table);
+
+/* The shortest and the longest lease that is given from now on, in seconds, for
+ * LEASE_FLOOR_S and LEASE_CAP_S; floor_s <= cap_s, cap_s >= 2 * LEASE_SLACK_S.
+ */
+void lease_table_bounds(struct lease_table *table, uint32_t floor_s,
+			uint32_t cap_s);
+
+/* Drop what the policy refuses and what is past remembering. */
+void lease_table_sweep(struct lease_table *table, const struct policy *policy,
+		       bool private_ok, uint64_t now_ms);
+
+/* Take out the next lease that lease_admit() ended before its time to make
+ * room, for the kernel to be told: timeout_s is 0, and ports is filled where
+ * element->ports points to it. false: there is none. */
+bool lease_next_evicted(struct lease_table *table,
+			struct lease_element *element,
+			struct admitted_ports *ports);
+
+/* The name that last led to a, whatever became of its lease; NULL if none. */
+const struct domain_name *lease_last_name(const struct lease_table *table,
+					  const struct address *a);
+
+/* Is a open because name led to it? */
+bool lease_is_live(const struct lease_table *table,
+		   const struct domain_name *name, const struct address *a,
+		   uint64_t now_ms);
+
+/* renew.c */
 
 /*
  * Let the leases of addresses that open connections use go on, before they end:
@@ -185,47 +304,42 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
  * call does a bounded part of the work. 0; 1: there is more to do, call again
  * in a moment; -errno.
  */
-enum {
-	FILTER_RENEW_MS = 5000
-};
 int filter_renew(struct filter *filter, struct lease_table *leases,
 		 uint64_t now_ms);
 
-/* A refused packet, from NFLOG. */
-struct refused_packet {
-	struct address source, destination;
-	uint8_t protocol;
-	uint16_t destination_port; /* host order, 0: none */
-	bool audit;                /* would have been refused */
-	bool inbound;
-};
+/* revoke.c */
 
-/* Descriptor to poll for refused packets, for devices and addresses that come
- * and go, and for what filter_lost() tells. */
-int filter_log_fd(const struct filter *filter);
-/* Read the packets that are there, calling each for every one, and follow the
- * changes: new devices get their hooks, new neighbours may be found. 0 or
- * -errno. */
-int filter_log_read(struct filter *filter,
-		    void (*each)(void *arg, const struct refused_packet *p),
-		    void *arg);
+/* Reset the sockets in the sandbox whose peer the policy in force refuses
+ * (sock_diag(7), SOCK_DESTROY), so that idle connections end too. Best effort:
+ * -EOPNOTSUPP where the kernel cannot. */
+int filter_end_revoked(struct filter *filter, const struct policy *policy,
+		       const struct lease_table *leases, uint64_t now_ms);
 
-/* Totals of refused and let-in packets since the tables were made. */
-struct filter_counts {
-	uint64_t refused_packets;
-	uint64_t learned_elements;
-	uint64_t commits;
-};
-int filter_counts(struct filter *filter, struct filter_counts *counts);
+/* takeover.c */
+
+/*
+ * The port that the rules of an earlier process in the namespace (-1: ours)
+ * send DNS to, host order; 0: there are none. Whoever listens there again
+ * serves clients that keep their source port. 0 or -errno.
+ */
+int filter_dns_port(int netns, uint16_t *port);
 
 /* Are rules of this or an earlier process in force in the namespace (-1:
  * ours)? 1, 0, or -errno. */
 int filter_exists(int netns);
 
-/* Remove the tables: the sandbox is released. */
-int filter_remove(struct filter *filter);
+/* true_peer.c */
 
-/* Close the sockets; the rules stay. */
-void filter_close(struct filter *filter);
+/*
+ * Whom a UDP socket of ours speaks to when it is connected to a peer: another
+ * one where a program of our control group says so. 0 or -errno.
+ */
+int filter_true_peer(const struct filter_peer *to, struct filter_peer *peer);
+
+/* xdp.c */
+
+/* Let go of what filter_hold_xdp() holds: anybody may bind to those queues
+ * afterwards. */
+void xdp_free(struct xdp_holds *holds);
 
 #endif

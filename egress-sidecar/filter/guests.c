@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guests.h"
-
-#include "host/netns.h"
-#include "links.h"
+#include "devices.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "held.h"
+#include "batch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,14 +10,14 @@ enum {
 	MS = 1000,
 	SIZE_MIN = 64,
 	/* An end that differs by less is the same: leases are counted in whole
-	 * seconds, from the loop's turn on that learned them. */
+	 * seconds, from the event loop's iteration that admitted them. */
 	SAME_END_MS = 5 * MS,
 	/* The kernel's clock may go slower than ours: by 500 ppm (adjtimex(2))
 	 * of a lease of a day, and more. */
 	SURELY_GONE_MS = 180 * MS,
 	/* Elements of a message that adds and of the next that deletes: one
 	 * that ends between the two fails the batch. */
-	TURN_STEP = 64,
+	REPLACE_STEP = 64,
 	SMALL = 64 /* elements that are not worth a new set */
 };
 
@@ -57,8 +57,8 @@ static uint32_t comment_of(const struct set_element *e, const char *text)
 	return h;
 }
 
-/* The key's place, or the free one where it would be; at is not empty. */
-static struct held_element *place(const struct held *h, const uint8_t *key)
+/* The key's slot, or the free one where it would be; at is not empty. */
+static struct held_element *slot(const struct held *h, const uint8_t *key)
 {
 	uint64_t part[SET_KEY_MAX / sizeof(uint64_t)], x = h->key;
 	size_t i;
@@ -79,7 +79,7 @@ static struct held_element *place(const struct held *h, const uint8_t *key)
 
 static struct held_element *find(const struct held *h, const uint8_t *key)
 {
-	struct held_element *at = h->size ? place(h, key) : NULL;
+	struct held_element *at = h->size ? slot(h, key) : NULL;
 
 	return at && at->state == HERE ? at : NULL;
 }
@@ -92,7 +92,7 @@ static bool is_here(const struct held_element *e, uint64_t now_ms)
 
 static void put(struct held *h, const struct held_element *e)
 {
-	struct held_element *at = place(h, e->key);
+	struct held_element *at = slot(h, e->key);
 
 	h->used += at->state == FREE;
 	h->live += at->state != HERE;
@@ -207,11 +207,11 @@ static int differ(const struct held *from, const struct held *next,
 		const struct held_element *at = find(from, to->e[i].key);
 
 		if (!at)
-			ret = append(&change->come, &to->e[i]);
+			ret = append(&change->added, &to->e[i]);
 		else if (!same(at, &to->e[i], to->text, now_ms))
-			ret = append(&change->turn, &to->e[i]);
+			ret = append(&change->taken, &to->e[i]);
 	}
-	change->n_again = change->turn.n;
+	change->n_again = change->taken.n;
 	for (size_t i = 0; i < from->size && ret == 0; i++) {
 		const struct held_element *at = &from->at[i];
 		struct set_element e = {.timeout_s = 0};
@@ -219,7 +219,7 @@ static int differ(const struct held *from, const struct held *next,
 		if (!is_here(at, now_ms) || find(next, at->key))
 			continue;
 		memcpy(e.key, at->key, sizeof(e.key));
-		ret = append(&change->turn, &e);
+		ret = append(&change->taken, &e);
 	}
 	return ret;
 }
@@ -256,17 +256,17 @@ int held_change(const struct held *from, const struct elements *to, bool anew,
 
 void set_change_free(struct set_change *change)
 {
-	elements_free(&change->come);
-	elements_free(&change->turn);
+	elements_free(&change->added);
+	elements_free(&change->taken);
 }
 
-void elements_turn(struct batch *b, const char *set, enum set_key key,
-		   const struct elements *list, size_t n_again,
-		   const char *text)
+void elements_replace(struct batch *b, const char *set, enum set_key key,
+		      const struct elements *list, size_t n_again,
+		      const char *text)
 {
-	for (size_t i = 0; i < list->n; i += TURN_STEP) {
+	for (size_t i = 0; i < list->n; i += REPLACE_STEP) {
 		size_t left = list->n - i;
-		size_t n = left < TURN_STEP ? left : TURN_STEP;
+		size_t n = left < REPLACE_STEP ? left : REPLACE_STEP;
 
 		batch_add_elements(b, set, key, list->e + i, n, text);
 		batch_delete_elements(b, set, key, list->e + i, n);
@@ -283,7 +283,8 @@ void set_change_write(struct batch *b, const char *set, enum set_key key,
 		batch_add_elements(b, set, key, to->e, to->n, to->text);
 		return;
 	}
-	elements_turn(b, set, key, &change->turn, change->n_again, to->text);
-	batch_add_elements(b, set, key, change->come.e, change->come.n,
+	elements_replace(b, set, key, &change->taken, change->n_again,
+			 to->text);
+	batch_add_elements(b, set, key, change->added.e, change->added.n,
 			   to->text);
 }

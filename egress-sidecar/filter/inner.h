@@ -3,12 +3,9 @@
 #ifndef EGRESS_FILTER_INNER_H
 #define EGRESS_FILTER_INNER_H
 
-#include "held.h"
-#include "links.h"
-#include "monitor.h"
+#include "devices.h"
 #include "netlink.h"
 #include "ruleset.h"
-#include "xdp.h"
 
 enum {
 	MISSING_MAX = 8,
@@ -41,7 +38,7 @@ struct filter {
 	struct batch batch;
 	uint32_t generation, inbound_mark;
 	bool applied; /* the tables are ours, as shape and links say */
-	bool begun;   /* they were; what is there now is not to be learned */
+	bool begun;   /* they were; what is there now is not to be taken over */
 	struct ruleset_shape shape;
 	struct policy *policy; /* that applies, a reference; or NULL */
 	struct links links;
@@ -53,43 +50,56 @@ struct filter {
 	bool bypassed;                              /* and that was said */
 	struct filter_peer peers[FILTER_PEERS_MAX]; /* of filter_let_out() */
 	size_t n_peers;
-	struct elements pending[LEARNED_SETS]; /* room for filter_learn() */
-	struct port_lists lists; /* that the kernel's sets number */
-	struct held held[LEARNED_SETS], held_grace[LEARNED_SETS];
-	uint64_t learned, commits;
+	struct elements pending[LEASE_SETS]; /* room for filter_admit() */
+	struct port_lists lists;             /* that the kernel's sets number */
+	struct held held[LEASE_SETS], held_grace[LEASE_SETS];
+	uint64_t leased, commits;
 };
 
-/* Learned elements as set elements, sorted, each once: one for each address
- * and list of ports. Lists that are new are added at the end. 0, -ENOMEM, or
- * -ENOSPC: over PORT_LISTS_MAX. */
-int learned_add(struct elements learned[LEARNED_SETS], struct port_lists *lists,
-		const struct lease_element *element);
-void learned_unique(struct elements learned[LEARNED_SETS]);
-void learned_clear(struct elements learned[LEARNED_SETS]);
-void learned_free(struct elements learned[LEARNED_SETS]);
-void port_lists_free(struct port_lists *lists);
-/* to is empty. 0 or -ENOMEM. */
-int port_lists_copy(struct port_lists *to, const struct port_lists *lists);
-/* Those that no element has are not in use any more. */
-void port_lists_prune(struct port_lists *lists,
-		      const struct elements learned[LEARNED_SETS],
-		      const struct elements grace[LEARNED_SETS]);
-
-/* Judge leases and those that were inherited by the policy: what new
- * connections may use, and what open ones. Sorted. 0 or -errno. */
-int learned_judge(const struct filter *filter, const struct policy *policy,
-		  const struct lease_table *leases, uint64_t now_ms,
-		  struct elements learned[LEARNED_SETS],
-		  struct elements grace[LEARNED_SETS],
-		  struct port_lists *lists);
+/* apply.c */
 
 /* Bring what names the namespace's devices and neighbours up to date, where
  * that has changed. 0 or -errno. */
 int filter_follow_links(struct filter *filter);
 
+/* lease_sets.c */
+
+/* Leases as set elements, sorted, each once: one for each address
+ * and list of ports. Lists that are new are added at the end. 0, -ENOMEM, or
+ * -ENOSPC: over PORT_LISTS_MAX. */
+int lease_sets_add(struct elements leased[LEASE_SETS], struct port_lists *lists,
+		   const struct lease_element *element);
+void lease_sets_unique(struct elements leased[LEASE_SETS]);
+void lease_sets_clear(struct elements leased[LEASE_SETS]);
+void lease_sets_free(struct elements leased[LEASE_SETS]);
+void port_lists_free(struct port_lists *lists);
+/* to is empty. 0 or -ENOMEM. */
+int port_lists_copy(struct port_lists *to, const struct port_lists *lists);
+/* Those that no element has are not in use any more. */
+void port_lists_prune(struct port_lists *lists,
+		      const struct elements leased[LEASE_SETS],
+		      const struct elements grace[LEASE_SETS]);
+
+/* Judge leases and those that were inherited by the policy: what new
+ * connections may use, and what open ones. Sorted. 0 or -errno. */
+int lease_sets_judge(const struct filter *filter, const struct policy *policy,
+		     const struct lease_table *leases, uint64_t now_ms,
+		     struct elements leased[LEASE_SETS],
+		     struct elements grace[LEASE_SETS],
+		     struct port_lists *lists);
+
+/* probe.c */
+
+/* Note what is missing; line is a constant. */
+void probe_miss(struct filter *filter, const char *line);
+/* Fill has_*, missing. 0, or what is missing that we cannot do without. */
+int probe_kernel(struct filter *filter, const char **why);
+
+/* takeover.c */
+
 /* Does our table exist? 1, 0 or -errno. */
 int takeover_table_exists(struct channel *c);
-/* Add what an earlier process has learned. 0 or -errno. */
+/* Add the leases of an earlier process. 0 or -errno. */
 int takeover_read(struct channel *c, struct lease_table *leases,
 		  uint64_t now_ms);
 /* Where its rules send port 53, host order; 0: nowhere. 0 or -errno. */
@@ -105,15 +115,5 @@ void takeover_forget_generations(struct channel *c);
 /* Forget where port 53 was sent: what comes again from the same source port
  * is sent anew. Best effort. */
 void takeover_forget_redirected(struct channel *c);
-
-/* What the devices let pass by us: at the start for filter_missing(), later for
- * filter_fault(). 0 or -errno. */
-int devices_open(struct filter *filter);
-void devices_follow(struct filter *filter, const struct links *links);
-
-/* Note what is missing; line is a constant. */
-void probe_miss(struct filter *filter, const char *line);
-/* Fill has_*, missing. 0, or what is missing that we cannot do without. */
-int probe_kernel(struct filter *filter, const char **why);
 
 #endif

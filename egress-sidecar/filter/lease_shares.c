@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lease_shares.h"
+#include "leases.h"
 
 enum {
 	LABELS = 2,

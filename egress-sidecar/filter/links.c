@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "links.h"
-
-#include "elements.h"
-#include "netlink.h"
+#include "devices.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>

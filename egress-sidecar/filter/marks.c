@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "marks.h"
+#include "ruleset.h"
 
 #define INBOUND_FIRST (RULESET_MARK_GUESTS + 1)
 #define GENERATIONS   (RULESET_MARK_INBOUND - 1) /* from 1 on */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "monitor.h"
-
+#include "netlink.h"
 #include "ruleset.h"
 
 #include <arpa/inet.h>

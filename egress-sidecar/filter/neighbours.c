@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "neighbours.h"
-
-#include "rule.h"
+#include "ruleset.h"
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>

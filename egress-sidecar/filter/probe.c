@@ -4,7 +4,6 @@
  * carry out: one without its end is aborted once every message was looked at.
  */
 #include "inner.h"
-#include "rule.h"
 
 #include <errno.h>
 #include <linux/netfilter.h>

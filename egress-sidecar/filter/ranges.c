@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ranges.h"
-
-#include "elements.h"
+#include "ruleset.h"
 
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>

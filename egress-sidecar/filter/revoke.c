@@ -5,7 +5,6 @@
  * connection that the packet filter refuses would end at its next packet
  * anyway; this ends those that are idle or only wait.
  */
-#include "chains.h"
 #include "inner.h"
 
 #include <arpa/inet.h>
@@ -39,7 +38,7 @@ struct peer_socket {
 struct sweep {
 	struct filter *filter;
 	const struct policy *policy;
-	struct elements *allowed; /* LEARNED_SETS, sorted */
+	struct elements *allowed; /* LEASE_SETS, sorted */
 	struct port_lists lists;  /* that they number */
 	uint8_t protocol;
 	struct peer_socket *found; /* owned */
@@ -76,14 +75,14 @@ static bool is_listed(const struct admitted_ports *ports, uint8_t protocol,
 	return false;
 }
 
-static bool is_learned(const struct sweep *s, const struct peer_socket *p,
-		       uint16_t port)
+static bool is_leased(const struct sweep *s, const struct peer_socket *p,
+		      uint16_t port)
 {
 	bool v6 = p->peer.family == AF_INET6;
 	struct set_element e = {0};
 
 	element_address(&e, &p->peer);
-	if (holds(&s->allowed[v6 ? LEARNED6 : LEARNED4], &e))
+	if (holds(&s->allowed[v6 ? LEASES6 : LEASES4], &e))
 		return true;
 	for (size_t i = 0; i < s->lists.n; i++) {
 		struct set_element listed = {0};
@@ -91,7 +90,7 @@ static bool is_learned(const struct sweep *s, const struct peer_socket *p,
 		if (!is_listed(&s->lists.at[i], p->protocol, port))
 			continue;
 		element_address_number(&listed, &p->peer, (uint32_t)i);
-		if (holds(&s->allowed[v6 ? LEARNED6_PORTS : LEARNED4_PORTS],
+		if (holds(&s->allowed[v6 ? LEASES6_PORTS : LEASES4_PORTS],
 			  &listed))
 			return true;
 	}
@@ -128,7 +127,7 @@ static bool is_refused(const struct sweep *s, const struct peer_socket *p)
 	    is_question(&s->filter->settings, p) ||
 	    is_resolver(&s->filter->settings, &p->peer, port))
 		return false;
-	if (is_learned(s, p, port))
+	if (is_leased(s, p, port))
 		return false;
 	policy_match_address(s->policy, &p->peer, p->protocol, port, &decision);
 	return decision.action == POLICY_DENY;
@@ -283,7 +282,7 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
 {
 	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 	static const uint8_t families[] = {AF_INET, AF_INET6};
-	struct elements allowed[LEARNED_SETS] = {{0}};
+	struct elements allowed[LEASE_SETS] = {{0}};
 	struct sweep s = {
 		.filter = filter, .policy = policy, .allowed = allowed};
 	int ret = 0;
@@ -293,8 +292,8 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
 	if (filter->settings.dns_only || filter->settings.audit)
 		return 0;
 	/* A socket is open: one kind is as good as the other. */
-	ret = learned_judge(filter, policy, leases, now_ms, allowed, allowed,
-			    &s.lists);
+	ret = lease_sets_judge(filter, policy, leases, now_ms, allowed, allowed,
+			       &s.lists);
 	for (size_t i = 0; ret == 0 && i < sizeof(protocols); i++) {
 		s.protocol = protocols[i];
 		for (size_t f = 0; ret == 0 && f < sizeof(families); f++)
@@ -306,6 +305,6 @@ int filter_end_revoked(struct filter *filter, const struct policy *policy,
 	}
 	free(s.found);
 	port_lists_free(&s.lists);
-	learned_free(allowed);
+	lease_sets_free(allowed);
 	return ret;
 }

@@ -39,18 +39,11 @@
  */
 #include "ruleset.h"
 
-#include "chains.h"
-#include "ranges.h"
-#include "rule.h"
-
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -61,45 +54,11 @@ enum {
 	LOG_BYTES = 128 /* of each packet: headers */
 };
 
-const struct learned_set_form learned_sets[LEARNED_SETS] = {
-	[LEARNED4] = {"learned4", "grace4", KEY_IPV4},
-	[LEARNED6] = {"learned6", "grace6", KEY_IPV6},
-	[LEARNED4_PORTS] = {"learned4_ports", "grace4_ports", KEY_IPV4_NUMBER},
-	[LEARNED6_PORTS] = {"learned6_ports", "grace6_ports", KEY_IPV6_NUMBER},
-};
-
 /* Chains that are jumped to. "admit" and "refuse" end a judgement. */
 static const char *const inner_chains[] = {
 	"judge",    "admit", "admit_in", "refuse", "refuse_in", "neighbours",
 	"loopback", "own",   "options",  "named4", "named6",
 };
-
-/* Sets of ranges that the settings and the namespace give. */
-static const struct {
-	const char *name;
-	enum set_key key;
-	enum set_kind kind;
-} fixed_sets[] = {
-	{"resolvers4", KEY_IPV4_PORT, SET_PLAIN},
-	{"resolvers6", KEY_IPV6_PORT, SET_PLAIN},
-	{"peers4", KEY_IPV4_PORT, SET_PLAIN},
-	{"peers6", KEY_IPV6_PORT, SET_PLAIN},
-	{"exempt4", KEY_IPV4, SET_PLAIN},
-	{"exempt6", KEY_IPV6, SET_PLAIN},
-	{"doh4", KEY_IPV4, SET_RANGES},
-	{"doh6", KEY_IPV6, SET_RANGES},
-	{"inbound4", KEY_IPV4, SET_RANGES},
-	{"inbound6", KEY_IPV6, SET_RANGES},
-	{"onlink6", KEY_IPV6, SET_RANGES},
-	{"groups6", KEY_IPV6, SET_PLAIN},
-	{"own6", KEY_IPV6, SET_PLAIN},
-	{"ranges4", KEY_IPV4, SET_VERDICTS},
-	{"ranges6", KEY_IPV6, SET_VERDICTS},
-};
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static const uint8_t with_ports[] = {IPPROTO_TCP, IPPROTO_UDP};
 
 struct ruleset_shape ruleset_shape(const struct ruleset *r)
 {
@@ -110,193 +69,6 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r)
 	shape.name_ports = policy_has_name_ports(r->policy);
 	policy_port_tables(r->policy, &shape.n_port_tables);
 	return shape;
-}
-
-static void note(struct batch *b, int err)
-{
-	if (err < 0 && !b->err)
-		b->err = err;
-}
-
-/* Ranges of both families, merged, into a set of each. */
-static void add_range_sets(struct batch *b, const char *set4, const char *set6,
-			   const struct address_range *r, size_t n)
-{
-	struct address_range *copy = calloc(n ? n : 1, sizeof(*copy));
-	struct elements list[2] = {{0}, {0}};
-
-	if (!copy) {
-		note(b, -ENOMEM);
-		return;
-	}
-	if (n)
-		memcpy(copy, r, n * sizeof(*r));
-	n = ranges_merge(copy, n);
-	for (size_t i = 0; i < n; i++)
-		note(b,
-		     elements_add_range(&list[copy[i].first.family == AF_INET6],
-					&copy[i], NULL));
-	if (set4)
-		batch_add_elements(b, set4, KEY_IPV4, list[0].e, list[0].n,
-				   NULL);
-	batch_add_elements(b, set6, KEY_IPV6, list[1].e, list[1].n, NULL);
-	elements_free(&list[0]);
-	elements_free(&list[1]);
-	free(copy);
-}
-
-static void add_addresses(struct batch *b, const char *set4, const char *set6,
-			  const struct address *a, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct set_element e = {0};
-		bool v6 = a[i].family == AF_INET6;
-
-		element_address(&e, &a[i]);
-		batch_add_elements(b, v6 ? set6 : set4,
-				   v6 ? KEY_IPV6 : KEY_IPV4, &e, 1, NULL);
-	}
-}
-
-static void add_peers(struct batch *b, const char *set4, const char *set6,
-		      const struct filter_peer *peers, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct set_element e = {0};
-		bool v6 = peers[i].a.family == AF_INET6;
-
-		element_address_port(&e, &peers[i].a, peers[i].port);
-		batch_add_elements(b, v6 ? set6 : set4,
-				   v6 ? KEY_IPV6_PORT : KEY_IPV4_PORT, &e, 1,
-				   NULL);
-	}
-}
-
-/* Who may connect inward unless the settings forbid it: what address_kind()
- * takes for private or link-local (RFC 1918, RFC 6598, RFC 2544, RFC 3927,
- * RFC 4193, RFC 3879, RFC 4291), translators' and benchmarks' IPv6 prefixes
- * aside, from which nobody connects; and our neighbours. */
-static const struct {
-	uint8_t family, first[2], last[2], bits8;
-} private_ranges[] = {
-	{AF_INET, {10, 0}, {10, 255}, 1},
-	{AF_INET, {172, 16}, {172, 31}, 2},
-	{AF_INET, {192, 168}, {192, 168}, 2},
-	{AF_INET, {100, 64}, {100, 127}, 2},
-	{AF_INET, {198, 18}, {198, 19}, 2},
-	{AF_INET, {169, 254}, {169, 254}, 2},
-	{AF_INET6, {0xfc, 0}, {0xfd, 0xff}, 1},
-	{AF_INET6, {0xfe, 0x80}, {0xfe, 0xff}, 2},
-};
-
-static void add_inbound(struct batch *b, const struct ruleset *r)
-{
-	const struct filter_settings *s = r->settings;
-	size_t n = COUNT(private_ranges) + r->n_onlink + s->n_inbound;
-	struct address_range *range;
-
-	if (s->inbound_only) {
-		add_range_sets(b, "inbound4", "inbound6", s->inbound,
-			       s->n_inbound);
-		return;
-	}
-	range = calloc(n, sizeof(*range));
-	if (!range) {
-		note(b, -ENOMEM);
-		return;
-	}
-	for (size_t i = 0; i < COUNT(private_ranges); i++) {
-		struct address_range *to = &range[i];
-
-		to->first.family = to->last.family = private_ranges[i].family;
-		memset(to->last.bytes, 0xff, address_size(&to->last));
-		memcpy(to->first.bytes, private_ranges[i].first, 2);
-		memcpy(to->last.bytes, private_ranges[i].last, 2);
-	}
-	if (r->n_onlink)
-		memcpy(range + COUNT(private_ranges), r->onlink,
-		       r->n_onlink * sizeof(*range));
-	if (s->n_inbound)
-		memcpy(range + COUNT(private_ranges) + r->n_onlink, s->inbound,
-		       s->n_inbound * sizeof(*range));
-	add_range_sets(b, "inbound4", "inbound6", range, n);
-	free(range);
-}
-
-/* Where neighbour discovery may go: ff02::/16, fe80::/10 and on-link
- * prefixes. */
-static void add_onlink(struct batch *b, const struct ruleset *r)
-{
-	struct address_range *range = calloc(r->n_onlink + 2, sizeof(*range));
-
-	if (!range) {
-		note(b, -ENOMEM);
-		return;
-	}
-	for (size_t i = 0; i < 2; i++) {
-		range[i].first.family = range[i].last.family = AF_INET6;
-		memset(range[i].last.bytes, 0xff, 16);
-	}
-	memcpy(range[0].first.bytes, (uint8_t[]){0xff, 0x02}, 2);
-	memcpy(range[0].last.bytes, (uint8_t[]){0xff, 0x02}, 2);
-	memcpy(range[1].first.bytes, (uint8_t[]){0xfe, 0x80}, 2);
-	memcpy(range[1].last.bytes, (uint8_t[]){0xfe, 0xbf}, 2);
-	if (r->n_onlink)
-		memcpy(range + 2, r->onlink, r->n_onlink * sizeof(*range));
-	add_range_sets(b, NULL, "onlink6", range, r->n_onlink + 2);
-	free(range);
-}
-
-/* Our own addresses, and what multicast listener discovery may tell of: their
- * groups (solicited-node, RFC 4291, 2.7.1), and the well-known ones that hosts
- * are in. */
-static void add_own(struct batch *b, const struct ruleset *r)
-{
-	static const uint8_t solicited[13] = {0xff, 2, [11] = 1, [12] = 0xff};
-	static const char *const known[] = {
-		"ff02::1",                   /* all nodes */
-		"ff02::2",                   /* all routers, link and site */
-		"ff05::2",        "ff02::c", /* SSDP */
-		"ff02::16",                  /* MLDv2 routers */
-		"ff02::6a",                  /* all snoopers */
-		"ff02::fb",                  /* mDNS */
-		"ff02::1:2",                 /* DHCP */
-		"ff02::1:3",                 /* LLMNR */
-		"ff02::1:ff00:0",            /* of a subnet's routers */
-	};
-
-	for (size_t i = 0; i < COUNT(known); i++) {
-		struct address a;
-
-		if (address_from_text(&a, known[i]) == 0)
-			add_addresses(b, NULL, "groups6", &a, 1);
-	}
-	for (size_t i = 0; i < r->n_own6; i++) {
-		struct address group = r->own6[i];
-
-		memcpy(group.bytes, solicited, sizeof(solicited));
-		add_addresses(b, NULL, "groups6", &group, 1);
-	}
-	add_addresses(b, NULL, "own6", r->own6, r->n_own6);
-}
-
-static void add_learned(struct batch *b, const struct ruleset *r)
-{
-	bool ports = policy_has_name_ports(r->policy);
-
-	for (size_t i = 0; i < (ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
-		const struct learned_set_form *form = &learned_sets[i];
-
-		/* The table of leases is what bounds them (LEASE_MAX): a set
-		 * that could be full would refuse a change of policy. */
-		if (r->learned[i].anew)
-			batch_add_set(b, form->name, form->key, SET_TIMEOUT, 0);
-		set_change_write(b, form->name, form->key, &r->learned[i]);
-		if (r->grace[i].anew)
-			batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
-				      0);
-		set_change_write(b, form->grace_name, form->key, &r->grace[i]);
-	}
 }
 
 static uint32_t peer_key(bool v6)
@@ -343,26 +115,26 @@ static void write_judge_loopback(struct batch *b)
  * what comes here found a way around), DNS over TLS and QUIC, DoH. */
 static void write_judge_ports(struct batch *b, const struct filter_settings *s)
 {
-	for (size_t i = 0; i < COUNT(with_ports); i++) {
+	for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
 		for (int v6 = 0; s->n_exempt && v6 < 2; v6++) {
 			rule_begin(b, "judge");
-			rule_l4proto(b, with_ports[i]);
+			rule_l4proto(b, chain_with_ports[i]);
 			peer_port_is(b, PORT_DNS);
 			load_peer(b, v6, 0);
 			rule_lookup(b, v6 ? "exempt6" : "exempt4", 0);
 			rule_goto(b, "admit");
 		}
 		rule_begin(b, "judge");
-		rule_l4proto(b, with_ports[i]);
+		rule_l4proto(b, chain_with_ports[i]);
 		peer_port_is(b, PORT_DNS);
 		rule_goto(b, "refuse");
 		rule_begin(b, "judge");
-		rule_l4proto(b, with_ports[i]);
+		rule_l4proto(b, chain_with_ports[i]);
 		peer_port_is(b, PORT_DOT);
 		rule_goto(b, "refuse");
 		for (int v6 = 0; s->n_doh && v6 < 2; v6++) {
 			rule_begin(b, "judge");
-			rule_l4proto(b, with_ports[i]);
+			rule_l4proto(b, chain_with_ports[i]);
 			peer_port_is(b, PORT_HTTPS);
 			load_peer(b, v6, 0);
 			rule_lookup(b, v6 ? "doh6" : "doh4", 0);
@@ -371,25 +143,25 @@ static void write_judge_ports(struct batch *b, const struct filter_settings *s)
 	}
 }
 
-static void write_judge_learned(struct batch *b, const struct ruleset *r,
-				enum learned_set set)
+static void write_judge_leased(struct batch *b, const struct ruleset *r,
+			       enum lease_set set)
 {
-	const struct learned_set_form *form = &learned_sets[set];
+	const struct lease_set_form *form = &lease_set_forms[set];
 
 	rule_begin(b, "judge");
-	load_peer(b, set == LEARNED6, 0);
+	load_peer(b, set == LEASES6, 0);
 	rule_lookup(b, form->name, 0);
 	rule_goto(b, "admit");
 	if (!r->grace[set].to->n)
 		return;
 	rule_begin(b, "judge");
 	rule_ct_state(b, NFT_STATE_ESTABLISHED);
-	load_peer(b, set == LEARNED6, 0);
+	load_peer(b, set == LEASES6, 0);
 	rule_lookup(b, form->grace_name, 0);
 	rule_goto(b, "admit");
 }
 
-/* What is for one of these ports, and for an address that was learned with
+/* What is for one of these ports, and for an address that was leased with
  * this list of them. */
 static void write_listed(struct batch *b, const char *set, bool v6,
 			 const struct port_span *span, uint32_t number,
@@ -425,31 +197,29 @@ void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
 			 size_t first)
 {
 	for (int v6 = 0; v6 < 2; v6++)
-		write_lists(
-			b, lists, first, v6,
-			learned_sets[v6 ? LEARNED6_PORTS : LEARNED4_PORTS].name,
-			false);
+		write_lists(b, lists, first, v6,
+			    lease_set_forms[v6 ? LEASES6_PORTS : LEASES4_PORTS]
+				    .name,
+			    false);
 }
 
 static void write_judge_named(struct batch *b, const struct ruleset *r)
 {
-	static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_IPV6};
-
 	for (int v6 = 0; v6 < 2; v6++) {
-		enum learned_set set = v6 ? LEARNED6_PORTS : LEARNED4_PORTS;
+		enum lease_set set = v6 ? LEASES6_PORTS : LEASES4_PORTS;
 
 		rule_begin(b, "judge");
-		rule_nfproto(b, families[v6]);
+		rule_nfproto(b, chain_families[v6]);
 		rule_jump(b, v6 ? "named6" : "named4");
 		if (r->grace[set].to->n)
 			write_lists(b, r->lists, 0, v6,
-				    learned_sets[set].grace_name, true);
+				    lease_set_forms[set].grace_name, true);
 	}
 	ruleset_write_lists(b, r->lists, 0);
 }
 
-/* Learned addresses come before the ranges: an address that an earlier rule
- * denies is never learned, one that a later rule denies may be. */
+/* Leased addresses come before the ranges: an address that an earlier rule
+ * denies is never leased, one that a later rule denies may be. */
 static void write_judge(struct batch *b, const struct ruleset *r)
 {
 	bool ports = policy_has_name_ports(r->policy);
@@ -457,8 +227,8 @@ static void write_judge(struct batch *b, const struct ruleset *r)
 
 	write_judge_loopback(b);
 	write_judge_ports(b, r->settings);
-	write_judge_learned(b, r, LEARNED4);
-	write_judge_learned(b, r, LEARNED6);
+	write_judge_leased(b, r, LEASES4);
+	write_judge_leased(b, r, LEASES6);
 	if (ports)
 		write_judge_named(b, r);
 	for (int v6 = 0; v6 < 2; v6++) {
@@ -554,11 +324,10 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 
 /* A map that is changed stays, and with it the chains that it leads to, which
  * only get new rules. */
-static bool stays(const struct ruleset *r, const char *name)
+static bool stays(const struct ruleset *r, const char *chain)
 {
 	return r->ranges_of &&
-	       (strcmp(name, "ranges4") == 0 || strcmp(name, "ranges6") == 0 ||
-		strcmp(name, "admit") == 0 || strcmp(name, "refuse") == 0);
+	       (strcmp(chain, "admit") == 0 || strcmp(chain, "refuse") == 0);
 }
 
 static void delete_old(struct batch *b, const struct ruleset *r,
@@ -567,17 +336,7 @@ static void delete_old(struct batch *b, const struct ruleset *r,
 	char name[PORTS_CHAIN_NAME];
 
 	batch_delete_rules(b);
-	for (size_t i = 0; i < COUNT(fixed_sets); i++) {
-		if (!stays(r, fixed_sets[i].name))
-			batch_delete_set(b, fixed_sets[i].name);
-	}
-	for (size_t i = 0;
-	     i < (old->name_ports ? LEARNED_SETS : LEARNED4_PORTS); i++) {
-		if (r->learned[i].anew)
-			batch_delete_set(b, learned_sets[i].name);
-		if (r->grace[i].anew)
-			batch_delete_set(b, learned_sets[i].grace_name);
-	}
+	sets_delete(b, r, old);
 	for (size_t i = 0; i < COUNT(inner_chains); i++) {
 		if (!stays(r, inner_chains[i]))
 			batch_delete_chain(b, inner_chains[i]);
@@ -596,11 +355,7 @@ static void write_enforcement(struct batch *b, const struct ruleset *r)
 	for (size_t i = 0; i < shape.n_port_tables; i++)
 		batch_add_chain(b, ports_chain(name, i), NULL, -1, 0, false,
 				NULL);
-	add_learned(b, r);
-	add_range_sets(b, "doh4", "doh6", r->settings->doh, r->settings->n_doh);
-	add_inbound(b, r);
-	add_onlink(b, r);
-	add_own(b, r);
+	sets_add_enforcement(b, r);
 	ranges_write(b, r->ranges_of, r->policy);
 	write_judge(b, r);
 	write_port_tables(b, r->policy);
@@ -621,38 +376,8 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 	} else {
 		delete_old(b, r, old);
 	}
-	for (size_t i = 0; i < COUNT(fixed_sets); i++) {
-		if (!stays(r, fixed_sets[i].name))
-			batch_add_set(b, fixed_sets[i].name, fixed_sets[i].key,
-				      fixed_sets[i].kind, 0);
-	}
-	add_peers(b, "resolvers4", "resolvers6", r->settings->resolvers,
-		  r->settings->n_resolvers);
-	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);
-	add_addresses(b, "exempt4", "exempt6", r->settings->exempt,
-		      r->settings->n_exempt);
+	sets_add(b, r);
 	chains_write_dns(b, r);
 	if (!r->settings->dns_only)
 		write_enforcement(b, r);
-}
-
-void ruleset_write_peers(struct batch *b, const struct ruleset *r)
-{
-	batch_table(b, NFPROTO_INET, RULESET_TABLE);
-	batch_empty_set(b, "peers4");
-	batch_empty_set(b, "peers6");
-	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);
-}
-
-void ruleset_write_neighbours(struct batch *b, const struct ruleset *r)
-{
-	batch_table(b, NFPROTO_INET, RULESET_TABLE);
-	batch_empty_set(b, "inbound4");
-	batch_empty_set(b, "inbound6");
-	batch_empty_set(b, "onlink6");
-	batch_empty_set(b, "groups6");
-	batch_empty_set(b, "own6");
-	add_inbound(b, r);
-	add_onlink(b, r);
-	add_own(b, r);
 }

@@ -6,26 +6,52 @@
 #define EGRESS_FILTER_RULESET_H
 
 #include "batch.h"
-#include "elements.h"
 #include "filter.h"
-#include "held.h"
-#include "marks.h"
+
+#include <linux/netfilter.h>
+
+/*
+ * marks.c: conntrack marks. Generations have the top bit clear; connections
+ * that were let in have it set, and so have those of DNS that was redirected to
+ * us, here or on its way through, and of connections that we opened ourselves.
+ * None is 0, which a connection has that nobody judged. Pure.
+ */
+
+#define RULESET_MARK_INBOUND    0x80000000U /* this bit */
+#define RULESET_MARK_REDIRECTED 0x80000001U
+#define RULESET_MARK_OURS       0x80000002U /* of filter_let_out() */
+#define RULESET_MARK_GUESTS     0x80000003U /* DNS of machines behind us */
+
+/* The mark of connections that settings with this hash let in: never one of the
+ * above, never a generation. */
+uint32_t mark_inbound(uint32_t hash);
+
+/* Any number as a generation. */
+uint32_t mark_generation(uint32_t number);
+
+/* The generation that follows. *again: they begin anew with it, and what
+ * carries the mark of one may be older than this process remembers. */
+uint32_t mark_next(uint32_t generation, bool *again);
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ruleset.c */
 
 #define RULESET_TABLE   "opensandbox"
 #define RULESET_REFUSED "refused" /* counter of refused packets */
 #define RULESET_DNS     "dns"     /* chain of the redirection */
 #define RULESET_GUESTS  "guests"  /* the same for what is forwarded */
 
-/* Sets of learned addresses, by what their keys are. */
-enum learned_set {
-	LEARNED4,
-	LEARNED6,
-	LEARNED4_PORTS,
-	LEARNED6_PORTS,
-	LEARNED_SETS
+/* Sets of leased addresses, by what their keys are. */
+enum lease_set {
+	LEASES4,
+	LEASES6,
+	LEASES4_PORTS,
+	LEASES6_PORTS,
+	LEASE_SETS
 };
 
-/* Different lists of ports that addresses were learned with. A set of ports
+/* Different lists of ports that addresses were leased with. A set of ports
  * holds one element for an address and a list's number, however long the list
  * is; rules have the ports. */
 enum {
@@ -39,12 +65,12 @@ struct port_lists {
 	size_t unused;
 };
 
-struct learned_set_form {
-	const char *name;       /* learned: new connections, with an end */
+struct lease_set_form {
+	const char *name;       /* leased: new connections, with an end */
 	const char *grace_name; /* ended leases: open connections alone */
 	enum set_key key;
 };
-extern const struct learned_set_form learned_sets[LEARNED_SETS];
+extern const struct lease_set_form lease_set_forms[LEASE_SETS];
 
 /* What is there of optional parts, to be taken away by the next ruleset. */
 struct ruleset_shape {
@@ -65,9 +91,9 @@ struct ruleset {
 	size_t n_onlink;
 	const struct address *own6; /* the namespace's own */
 	size_t n_own6;
-	/* LEARNED_SETS of each; anew where there was no such set, and where
+	/* LEASE_SETS of each; anew where there was no such set, and where
 	 * there is to be none. */
-	const struct set_change *learned, *grace;
+	const struct set_change *leased, *grace;
 	const struct port_lists *lists;  /* that they number */
 	const struct filter_peer *peers; /* whom we reach ourselves */
 	size_t n_peers;
@@ -81,15 +107,136 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r);
 void ruleset_write(struct batch *b, const struct ruleset *r,
 		   const struct ruleset_shape *old);
 
-/* The rules of lists of ports from number first on, for what is learned. */
+/* The rules of lists of ports from number first on, for what is admitted. */
 void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
 			 size_t first);
 
+/*
+ * ranges.c: a policy's address rules in the kernel: a verdict map of disjoint
+ * ranges for each family. Many ranges take the kernel longer than all else, so
+ * that a map is changed rather than written anew where the next policy has most
+ * of it. Pure.
+ */
+
+enum {
+	PORTS_CHAIN_NAME = 32
+};
+
+/* The chain of a port table; out has PORTS_CHAIN_NAME bytes and is returned. */
+const char *ports_chain(char *out, size_t table);
+
+/* Have both policies most of their ranges in common, and as many port tables?
+ * What is in those may differ: their chains are written each time. */
+bool ranges_near(const struct policy *from, const struct policy *to);
+
+/* Fill the maps "ranges4" and "ranges6". from NULL: they are empty; else they
+ * hold its ranges, and what is not to's is taken out of them. */
+void ranges_write(struct batch *b, const struct policy *from,
+		  const struct policy *to);
+
+/*
+ * chains.c: the chains at the hooks: which packets are judged at all, and which
+ * have been. The only place that knows where in the network stack we stand.
+ */
+
+enum {
+	PORT_DNS = 53
+};
+
+/* nf_tables' names for the bits of "ct state": NF_CT_STATE_BIT() and
+ * NF_CT_STATE_INVALID_BIT of the kernel's headers. */
+enum {
+	NFT_STATE_INVALID = 1,
+	NFT_STATE_ESTABLISHED = 2,
+	NFT_STATE_RELATED = 4,
+	NFT_STATE_NEW = 8,
+	NFT_STATE_UNTRACKED = 64
+};
+
+/* Base chains; they stay from one policy to the next. */
+void chains_add_base(struct batch *b, const struct ruleset *r);
+
+/* Rules that bring the sandbox's DNS to us, and ours to the resolvers. */
+void chains_write_dns(struct batch *b, const struct ruleset *r);
+
+/* Rules of the chains that enforce; they end in judge, admit_in or
+ * refuse_in. */
+void chains_write_enforcement(struct batch *b, const struct ruleset *r);
+
+enum {
+	LOOPBACK_INDEX = 1 /* of "lo", in every namespace */
+};
+
+/* chains_match.c */
+
+extern const uint8_t chain_with_ports[2]; /* protocols */
+extern const uint8_t chain_families[2];   /* NFPROTO_ */
+
+bool chain_is_v6(uint8_t family);
+/* Load an address of the IP header, from the 32-bit register first on. */
+void chain_load_source(struct batch *b, uint8_t family, uint32_t first);
+void chain_load_destination(struct batch *b, uint8_t family, uint32_t first);
+/* address . port (of the transport header) is an element of the set */
+void chain_is_peer(struct batch *b, uint8_t family, bool source,
+		   const char *set4, const char *set6);
+void chain_is_resolver(struct batch *b, uint8_t family, bool source);
+/* A packet of our own resolver sockets: their mark, which is random, and their
+ * owner. */
+void chain_is_ours(struct batch *b, const struct filter_settings *s);
+bool chain_address_is(const struct address *a, const uint8_t *bytes);
+bool chain_is_loopback(const struct address *a);
+bool chain_is_exempt(const struct filter_settings *s, const struct address *a);
+void chain_accept_marked(struct batch *b, const char *chain, uint32_t mark,
+			 uint8_t direction);
+void chain_drop_invalid(struct batch *b, const char *chain, bool audit);
+/* The chain of IP options and routing headers, and the way there. */
+void chain_write_options(struct batch *b);
+void chain_refuse_detours(struct batch *b, const char *chain,
+			  const struct filter_settings *s);
+
+/* chains_dns.c; chains_write_dns() as well */
+
+void chain_write_rewritten(struct batch *b, const char *chain,
+			   const struct filter_settings *s);
+void chain_write_guests(struct batch *b, const struct filter_settings *s);
+
+/* chains_input.c */
+
+/* Whoever may open connections inward is let in. */
+void chain_admit_inbound(struct batch *b, const char *chain);
+void chain_write_input(struct batch *b, const struct ruleset *r);
+
+/*
+ * neighbours.c: neighbour discovery and multicast listener discovery, without
+ * which IPv6 does not work: RFC 4861, RFC 2710, RFC 3810.
+ */
+
+/* Rules of chain, for ICMPv6 alone, that accept what may leave: to neighbours
+ * (set onlink6), in the form that the kernel's own has, at its rate, and of no
+ * other groups than those of set groups6. Any user may join a group of any name
+ * (IPV6_JOIN_GROUP, ipv6(7)), and its name is then told to all neighbours. */
+void neighbours_write_out(struct batch *b, const char *chain);
+/* Rules of chain that accept what may come in. */
+void neighbours_write_in(struct batch *b, const char *chain);
+
+/* sets.c */
+
+/* The sets, but for those of leases, and whom we reach: for every mode. */
+void sets_add(struct batch *b, const struct ruleset *r);
+/* Those of leases, and what the others hold where a policy is enforced, but for
+ * ranges_write(). */
+void sets_add_enforcement(struct batch *b, const struct ruleset *r);
+/* Delete those of the last ruleset, which had shape old, that this has anew. */
+void sets_delete(struct batch *b, const struct ruleset *r,
+		 const struct ruleset_shape *old);
+
 /* Bring the sets of those whom we reach ourselves up to date. */
-void ruleset_write_peers(struct batch *b, const struct ruleset *r);
+void sets_write_peers(struct batch *b, const struct ruleset *r);
 
 /* Bring the sets that name our neighbours up to date. */
-void ruleset_write_neighbours(struct batch *b, const struct ruleset *r);
+void sets_write_neighbours(struct batch *b, const struct ruleset *r);
+
+/* egress_hook.c */
 
 /* The netdev table of the egress hooks: frames that did not come through the
  * IP stack stay. devices ends with NULL; none: no table. */

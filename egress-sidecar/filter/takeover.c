@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an earlier process left in the kernel. Each learned address has the
+ * What an earlier process left in the kernel. Each leased address has the
  * name that led to it as a comment, so that it can be judged like our own: a
  * restart ends no lease and no connection.
  */
-#include "chains.h"
 #include "inner.h"
 
 #include <arpa/inet.h>
@@ -113,7 +112,7 @@ int filter_dns_port(int netns, uint16_t *port)
 
 struct reading {
 	struct lease_table *leases;
-	enum learned_set set;
+	enum lease_set set;
 	uint64_t now_ms;
 };
 
@@ -142,7 +141,7 @@ static const struct nlattr *value_of(const struct nlattr *key)
 /* One without a name cannot be judged, and is left behind. */
 static int read_element(struct reading *r, const struct nlattr *element)
 {
-	size_t size = r->set == LEARNED6 || r->set == LEARNED6_PORTS ? 16 : 4;
+	size_t size = r->set == LEASES6 || r->set == LEASES6_PORTS ? 16 : 4;
 	const struct nlattr *attr, *value = NULL;
 	uint64_t left_ms = 0;
 	struct domain_name name;
@@ -220,12 +219,12 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 {
 	int ret = 0;
 
-	for (size_t i = 0; i < LEARNED_SETS && ret == 0; i++) {
-		struct reading r = {leases, (enum learned_set)i, now_ms};
+	for (size_t i = 0; i < LEASE_SETS && ret == 0; i++) {
+		struct reading r = {leases, (enum lease_set)i, now_ms};
 
-		ret = read_set(c, learned_sets[i].name, &r);
+		ret = read_set(c, lease_set_forms[i].name, &r);
 		if (ret == 0)
-			ret = read_set(c, learned_sets[i].grace_name, &r);
+			ret = read_set(c, lease_set_forms[i].grace_name, &r);
 	}
 	return ret;
 }

@@ -5,7 +5,6 @@
  * INET6), and another one (INET4_GETPEERNAME) may hide that; sock_diag(7)
  * tells what the packets will say.
  */
-#include "filter.h"
 #include "netlink.h"
 
 #include <arpa/inet.h>

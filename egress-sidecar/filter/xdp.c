@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "xdp.h"
-
-#include "host/netns.h"
+#include "devices.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <linux/if_xdp.h>
@@ -23,7 +22,7 @@ enum {
 	QUEUES_MAX = 256
 };
 
-struct held {
+struct queue_hold {
 	unsigned device; /* index, 0: a spare */
 	uint32_t queue;
 	bool last; /* the device has no other beyond */
@@ -34,7 +33,7 @@ struct held {
 struct xdp_holds {
 	pid_t maker; /* who alone makes sockets, 0: not shared */
 	size_t n;
-	struct held at[QUEUES_MAX];
+	struct queue_hold at[QUEUES_MAX];
 };
 
 /* Memory for frames, which a socket must have before it may be bound. */
@@ -48,12 +47,12 @@ static int add(struct xdp_holds *holds, unsigned device, uint32_t queue, int fd)
 	if (holds->n == QUEUES_MAX)
 		return -E2BIG;
 	holds->at[holds->n++] =
-		(struct held){.device = device, .queue = queue, .fd = fd};
+		(struct queue_hold){.device = device, .queue = queue, .fd = fd};
 	return 0;
 }
 
-static struct held *held_queue(struct xdp_holds *holds, unsigned device,
-			       uint32_t queue)
+static struct queue_hold *held_queue(struct xdp_holds *holds, unsigned device,
+				     uint32_t queue)
 {
 	for (size_t i = 0; i < holds->n; i++)
 		if (holds->at[i].device == device &&
@@ -196,10 +195,10 @@ static int hold_device(struct xdp_holds *holds, int netns, unsigned device,
 		       const struct area *area)
 {
 	int err = 0, busy = 0;
-	struct held *before;
+	struct queue_hold *before;
 
 	for (uint32_t queue = 0; !err; queue++) {
-		struct held *held = held_queue(holds, device, queue);
+		struct queue_hold *held = held_queue(holds, device, queue);
 		int fd;
 
 		if (held)
@@ -233,7 +232,7 @@ static void let_go_of_others(struct xdp_holds *holds,
 			     const struct link *devices, size_t n)
 {
 	for (size_t i = holds->n; i > 0; i--) {
-		struct held *held = &holds->at[i - 1];
+		struct queue_hold *held = &holds->at[i - 1];
 		size_t k = 0;
 
 		while (k < n && devices[k].index != held->device)

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "listeners.h"
-
-#include "netns.h"
+#include "host.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
+	/* Where OpenSandbox's own sidecar listens; below what the kernel gives
+	 * to sockets that ask for any port. */
+	PORT_USUAL = 15353,
 	PORT_TRIES = 64,
 	STEP_MS = 10, /* between two looks at a port that is taken */
 	TCP_BACKLOG = 256,
@@ -114,6 +117,25 @@ static int listeners_at(struct listeners *l, int netns, uint16_t port)
 	return err;
 }
 
+/* netdevice(7); needs CAP_NET_ADMIN where it is down. */
+static int loopback_up(int ns)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+	int fd = netns_socket(ns, AF_INET, SOCK_DGRAM, 0);
+	int err = fd < 0 ? fd : 0;
+
+	if (!err && ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+		err = -errno;
+	if (!err && !(request.ifr_flags & IFF_UP)) {
+		request.ifr_flags |= IFF_UP;
+		if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+			err = -errno;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 int listeners_open(struct listeners *l, int netns, uint16_t port,
 		   unsigned wait_ms)
 {
@@ -121,7 +143,7 @@ int listeners_open(struct listeners *l, int netns, uint16_t port,
 	int err;
 
 	/* One that we cannot bring up may be up when it is needed. */
-	(void)netns_loopback_up(netns);
+	(void)loopback_up(netns);
 	err = port ? listeners_at(l, netns, port) : -EADDRINUSE;
 	for (unsigned ms = 0; port && ms < wait_ms && err == -EADDRINUSE;
 	     ms += STEP_MS) {
@@ -129,7 +151,7 @@ int listeners_open(struct listeners *l, int netns, uint16_t port,
 		err = listeners_at(l, netns, port);
 	}
 	if (err == -EADDRINUSE)
-		err = listeners_at(l, netns, LISTENERS_PORT);
+		err = listeners_at(l, netns, PORT_USUAL);
 	for (int i = 0; i < PORT_TRIES && err == -EADDRINUSE; i++)
 		err = listeners_at(l, netns, 0);
 	return err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "netns.h"
+#include "host.h"
 
 #include "log/log.h"
 
@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/nsfs.h>
-#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,22 +120,4 @@ int netns_socket(int ns, int domain, int type, int protocol)
 	struct socket_wish wish = {domain, type, protocol};
 
 	return netns_run(ns, make_socket, &wish);
-}
-
-int netns_loopback_up(int ns)
-{
-	struct ifreq request = {.ifr_name = "lo"};
-	int fd = netns_socket(ns, AF_INET, SOCK_DGRAM, 0);
-	int err = fd < 0 ? fd : 0;
-
-	if (!err && ioctl(fd, SIOCGIFFLAGS, &request) < 0)
-		err = -errno;
-	if (!err && !(request.ifr_flags & IFF_UP)) {
-		request.ifr_flags |= IFF_UP;
-		if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-			err = -errno;
-	}
-	if (fd >= 0)
-		close(fd);
-	return err;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy_file.h"
+#include "host.h"
 
 #include "log/log.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "privileges.h"
+#include "host.h"
+
+#include "life/life.h"
 
 #include <cap-ng.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "watch.h"
+#include "host.h"
 
 #include <errno.h>
 #include <stdio.h>

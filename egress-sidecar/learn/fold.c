@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "target.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <libpsl.h>

@@ -2,13 +2,8 @@
 #include "learn.h"
 
 #include "filter/filter.h"
-#include "host/netns.h"
-#include "host/policy_file.h"
-#include "life/supervisor.h"
-#include "options.h"
-#include "output.h"
-#include "suggest.h"
-#include "watch.h"
+#include "host/host.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,33 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "options.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-	"usage: egress-sidecar learn [OPTION...]\n"
-	"Watch a sandbox, refuse nothing, and write the policy that would have "
-	"let this\ntraffic pass, and nothing else, on SIGINT, SIGTERM or after "
-	"a time.\n\n"
-	"  --output FILE     where to write it (default: standard output)\n"
-	"  --force           replace FILE\n"
-	"  --merge           start from FILE's policy and add to it\n"
-	"  --duration TIME   watch so long: 90, 90s, 10m, 2h\n"
-	"  --from-log FILE   read a sidecar's log instead (- is standard "
-	"input)\n"
-	"  --ports           allow only the ports that were used\n"
-	"  --wildcards N     N names or more below one parent become "
-	"*.parent,\n"
-	"                    never at or above a public suffix\n"
-	"  --asked           allow names too that were only asked for\n"
-	"  --help            this text\n\n"
-	"The options of the sidecar say what to watch (--netns, --pid), under "
-	"which policy\nto start (--policy-file, --rules; default: deny all) "
-	"and the rest; with --from-log\n--sandbox-id picks one of several "
-	"sandboxes. What is not learned is listed on\nstandard error.\n\n"
-	"Exit status: 0 written, 1 failed, 2 wrong usage.\n";
 
 static int read_duration(struct learn_options *o, const char *value)
 {
@@ -106,18 +83,53 @@ static int read_asked(struct learn_options *o, const char *value)
 
 static const struct own_option {
 	const char *name;
-	const char *expected; /* NULL: a switch */
+	const char *argument; /* NULL: a switch */
+	const char *expected; /* of its value */
+	const char *help;
 	int (*read)(struct learn_options *o, const char *value);
 } own_options[] = {
-	{"--output", "a file", read_output},
-	{"--duration", "a time: 90, 90s, 10m, 2h", read_duration},
-	{"--from-log", "a file, or -", read_from_log},
-	{"--wildcards", "a number, 2 or more", read_wildcards},
-	{"--force", NULL, read_force},
-	{"--merge", NULL, read_merge},
-	{"--ports", NULL, read_ports},
-	{"--asked", NULL, read_asked},
+	{"--output", "FILE", "a file",
+	 "where to write it (default: standard output)", read_output},
+	{"--force", NULL, "no value", "replace FILE", read_force},
+	{"--merge", NULL, "no value", "start from FILE's policy and add to it",
+	 read_merge},
+	{"--duration", "TIME", "a time: 90, 90s, 10m, 2h",
+	 "watch so long: 90, 90s, 10m, 2h", read_duration},
+	{"--from-log", "FILE", "a file, or -",
+	 "read a sidecar's log instead (- is standard input)", read_from_log},
+	{"--ports", NULL, "no value", "allow only the ports that were used",
+	 read_ports},
+	{"--wildcards", "N", "a number, 2 or more",
+	 "N names or more below one parent become *.parent,\n"
+	 "                    never at or above a public suffix",
+	 read_wildcards},
+	{"--asked", NULL, "no value",
+	 "allow names too that were only asked for", read_asked},
 };
+
+static void help(void)
+{
+	const struct own_option *o = own_options;
+	char left[32];
+
+	puts("usage: egress-sidecar learn [OPTION...]\n"
+	     "Watch a sandbox, refuse nothing, and write the policy that would "
+	     "have let this\ntraffic pass, and nothing else, on SIGINT, "
+	     "SIGTERM "
+	     "or after a time.\n");
+	for (; o < own_options + sizeof(own_options) / sizeof(*o); o++) {
+		snprintf(left, sizeof(left), "%s %s", o->name,
+			 o->argument ? o->argument : "");
+		printf("  %-18s%s\n", left, o->help);
+	}
+	puts("  --help            this text\n\n"
+	     "The options of the sidecar say what to watch (--netns, --pid), "
+	     "under which policy\nto start (--policy-file, --rules; default: "
+	     "deny all) and the rest; with --from-log\n--sandbox-id picks one "
+	     "of several sandboxes. What is not learned is listed on\nstandard "
+	     "error.\n\n"
+	     "Exit status: 0 written, 1 failed, 2 wrong usage.");
+}
 
 /* The one that argument is, and its value after '=', NULL: none. */
 static const struct own_option *own_option(const char *argument,
@@ -143,7 +155,7 @@ static int take_own(struct learn_options *o, int *argc, char **argv)
 		const char *value;
 
 		if (strcmp(argv[i], "--help") == 0) {
-			fputs(usage, stdout);
+			help();
 			return 1;
 		}
 		own = own_option(argv[i], &value);
@@ -151,13 +163,12 @@ static int take_own(struct learn_options *o, int *argc, char **argv)
 			argv[left++] = argv[i];
 			continue;
 		}
-		if (own->expected && !value && i + 1 < *argc)
+		if (own->argument && !value && i + 1 < *argc)
 			value = argv[++i];
-		if ((own->expected == NULL) != (value == NULL) ||
+		if ((own->argument == NULL) != (value == NULL) ||
 		    own->read(o, value)) {
 			log_fatal("learn: %s: \"%s\": expected %s", own->name,
-				  value ? value : "",
-				  own->expected ? own->expected : "no value");
+				  value ? value : "", own->expected);
 			return -EINVAL;
 		}
 	}

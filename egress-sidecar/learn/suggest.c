@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "suggest.h"
+#include "inner.h"
 
-#include "host/protocol.h"
-#include "target.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "target.h"
-
-#include "policy/rules.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdio.h>

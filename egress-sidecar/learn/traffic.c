@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "traffic.h"
+#include "inner.h"
 
-#include "host/protocol.h"
+#include "host/host.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>

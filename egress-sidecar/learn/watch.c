@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "watch.h"
-
-#include "life/run.h"
-#include "life/supervisor.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <fcntl.h>

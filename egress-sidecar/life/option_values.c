@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "option_values.h"
-
-#include "options.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,7 +31,29 @@ int option_number(const char *value, unsigned long max, unsigned long *out)
 	return errno || *end || *out > max ? -EINVAL : 0;
 }
 
-int option_bool(const char *value, bool *out)
+int option_copy(char **field, const char *value, char *why)
+{
+	free(*field);
+	*field = value[0] ? strdup(value) : NULL;
+	return value[0] && !*field ? option_expected(why, "memory") : 0;
+}
+
+int option_url(char *field, size_t size, const char *value, char *why)
+{
+	if (value[0] && strncmp(value, "http://", 7) != 0 &&
+	    strncmp(value, "https://", 8) != 0)
+		return option_expected(why, "an http:// or https:// URL");
+	return option_text(field, size, value, why);
+}
+
+int option_path(char *field, size_t size, const char *value, char *why)
+{
+	if (value[0] != '/')
+		return option_expected(why, "an absolute path");
+	return option_text(field, size, value, why);
+}
+
+int option_bool(bool *out, const char *value, char *why)
 {
 	static const char *const yes[] = {"1", "true", "yes", "y", "on"};
 	static const char *const no[] = {"0", "false", "no", "n", "off", ""};
@@ -50,7 +70,7 @@ int option_bool(const char *value, bool *out)
 			return 0;
 		}
 	}
-	return -EINVAL;
+	return option_expected(why, "true or false");
 }
 
 static char *trimmed(char *text)

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "options.h"
-
-#include "host/policy_file.h"
-#include "option_values.h"
+#include "inner.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -139,24 +136,14 @@ static int read_policy_file(struct settings *s, const char *value, char *why)
 			   why);
 }
 
-static int http_url(const char *value)
-{
-	return strncmp(value, "http://", 7) && strncmp(value, "https://", 8);
-}
-
 static int read_policy_url(struct settings *s, const char *value, char *why)
 {
-	if (value[0] && http_url(value))
-		return option_expected(why, "an http:// or https:// URL");
-	return option_text(s->policy_url, sizeof(s->policy_url), value, why);
+	return option_url(s->policy_url, sizeof(s->policy_url), value, why);
 }
 
 static int read_policy_token(struct settings *s, const char *value, char *why)
 {
-	free(s->policy_token);
-	s->policy_token = value[0] ? strdup(value) : NULL;
-	return value[0] && !s->policy_token ? option_expected(why, "memory")
-					    : 0;
+	return option_copy(&s->policy_token, value, why);
 }
 
 static int read_max_rules(struct settings *s, const char *value, char *why)
@@ -197,9 +184,7 @@ static int read_http_addr(struct settings *s, const char *value, char *why)
 
 static int read_token(struct settings *s, const char *value, char *why)
 {
-	free(s->token);
-	s->token = value[0] ? strdup(value) : NULL;
-	return value[0] && !s->token ? option_expected(why, "memory") : 0;
+	return option_copy(&s->token, value, why);
 }
 
 static int read_token_file(struct settings *s, const char *value, char *why)
@@ -275,9 +260,7 @@ static int read_nat64(struct settings *s, const char *value, char *why)
 
 static int read_follow(struct settings *s, const char *value, char *why)
 {
-	return option_bool(value, &s->follow)
-		       ? option_expected(why, "true or false")
-		       : 0;
+	return option_bool(&s->follow, value, why);
 }
 
 static int read_lease(uint32_t *to, unsigned long least, const char *value,
@@ -311,9 +294,7 @@ static int read_exempt(struct settings *s, const char *value, char *why)
 
 static int read_block_doh(struct settings *s, const char *value, char *why)
 {
-	return option_bool(value, &s->block_doh_443)
-		       ? option_expected(why, "true or false")
-		       : 0;
+	return option_bool(&s->block_doh_443, value, why);
 }
 
 static int read_doh(struct settings *s, const char *value, char *why)
@@ -332,9 +313,7 @@ static int read_inbound(struct settings *s, const char *value, char *why)
 
 static int read_webhook(struct settings *s, const char *value, char *why)
 {
-	if (value[0] && http_url(value))
-		return option_expected(why, "an http:// or https:// URL");
-	return option_text(s->webhook_url, sizeof(s->webhook_url), value, why);
+	return option_url(s->webhook_url, sizeof(s->webhook_url), value, why);
 }
 
 static int read_sandbox_id(struct settings *s, const char *value, char *why)
@@ -376,36 +355,29 @@ static int read_pid(struct settings *s, const char *value, char *why)
 
 static int read_agent(struct settings *s, const char *value, char *why)
 {
-	bool agent;
+	bool agent = false;
+	int err = option_bool(&agent, value[0] ? value : "1", why);
 
-	if (option_bool(value[0] ? value : "1", &agent))
-		return option_expected(why, "true or false");
 	if (agent)
 		s->run = RUN_AGENT;
-	return 0;
+	return err;
 }
 
 static int read_agent_socket(struct settings *s, const char *value, char *why)
 {
-	if (value[0] != '/')
-		return option_expected(why, "an absolute path");
-	return option_text(s->agent_socket, sizeof(s->agent_socket), value,
+	return option_path(s->agent_socket, sizeof(s->agent_socket), value,
 			   why);
 }
 
 static int read_agent_state(struct settings *s, const char *value, char *why)
 {
-	if (value[0] != '/')
-		return option_expected(why, "an absolute path");
-	return option_text(s->agent_state, sizeof(s->agent_state) - 128, value,
+	return option_path(s->agent_state, sizeof(s->agent_state) - 128, value,
 			   why);
 }
 
 static int read_audit(struct settings *s, const char *value, char *why)
 {
-	if (option_bool(value[0] ? value : "1", &s->audit))
-		return option_expected(why, "true or false");
-	return 0;
+	return option_bool(&s->audit, value[0] ? value : "1", why);
 }
 
 static int read_deny_action(struct settings *s, const char *value, char *why)
@@ -472,7 +444,8 @@ const struct option_entry option_table[] = {
 	 "OpenSandbox's looser defaults for what is not said otherwise: "
 	 "private answers, connections inward from anywhere",
 	 read_compat},
-	{"rules", ENV("RULES"), "JSON", "deny all", "the policy", read_rules},
+	{"rules", ENV("RULES"), "JSON", NULL, "the policy (default: deny all)",
+	 read_rules},
 	{"policy-file", ENV("POLICY_FILE"), "FILE", NULL,
 	 "start from this policy if it exists, and keep it up to date",
 	 read_policy_file},
@@ -490,8 +463,9 @@ const struct option_entry option_table[] = {
 	 "what API clients must send in OPENSANDBOX-EGRESS-AUTH", read_token},
 	{"token-file", ENV("TOKEN_FILE"), "FILE", NULL,
 	 "the same, from a file's first line", read_token_file},
-	{"dns-upstream", ENV("DNS_UPSTREAM"), "IP[:PORT],...",
-	 "/etc/resolv.conf", "the resolvers to ask, in order", read_upstream},
+	{"dns-upstream", ENV("DNS_UPSTREAM"), "IP[:PORT],...", NULL,
+	 "the resolvers to ask, in order (default: /etc/resolv.conf)",
+	 read_upstream},
 	{"dns-upstream-timeout", ENV("DNS_UPSTREAM_TIMEOUT"), "SECONDS", "5",
 	 "for one question over all of them, at most 120", read_timeout},
 	{"dns-upstream-probe", ENV("DNS_UPSTREAM_PROBE"), "NAME", ".",

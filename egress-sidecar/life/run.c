@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "run.h"
-
-#include "host/privileges.h"
-#include "service.h"
-#include "supervisor.h"
+#include "inner.h"
 
 #include <signal.h>
 #include <sys/random.h>

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "service.h"
+#include "inner.h"
 
 #include "agent/agent.h"
-#include "api/http.h"
-#include "first_policy.h"
-#include "host/privileges.h"
-#include "host/resolv_conf.h"
-#include "host/watch.h"
-#include "outlets/egress_path.h"
-#include "outlets/otlp.h"
-#include "outlets/pull.h"
-#include "outlets/webhook.h"
+#include "api/api.h"
+#include "outlets/outlets.h"
 #include "sandbox/sandbox.h"
-#include "supervisor.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "settings.h"
+#include "inner.h"
 
-#include "options.h"
 #include "version.h"
 
 #include <errno.h>
@@ -18,25 +17,6 @@ enum {
 	OPTION_HELP = 1000,
 	OPTION_VERSION = 1001
 };
-
-static void settings_default(struct settings *s)
-{
-	*s = (struct settings){
-		.run = RUN_SIDECAR,
-		.nft = true,
-		.max_rules = 4096,
-		.http_port = 18080,
-		.always_dir = "/var/egress/rules",
-		.agent_socket = "/run/opensandbox/egress.sock",
-		.agent_state = "/run/opensandbox/egress.d",
-		.log_level = LOG_INFO,
-		.follow = true,
-		.lease_min_s = LEASE_FLOOR_S,
-		.lease_max_s = LEASE_CAP_S,
-	};
-	s->resolvers.timeout_ms = 5000;
-	s->resolvers.probe_name[0] = '.';
-}
 
 static void help(void)
 {
@@ -79,10 +59,10 @@ static int bad_value(const char *where, const char *value, const char *why,
 	return -EINVAL;
 }
 
+/* What is called TOKEN is not to be seen. */
 static bool is_secret(const struct option_entry *o)
 {
-	return strcmp(o->name, "token") == 0 ||
-	       strcmp(o->name, "policy-token") == 0;
+	return o->argument && strcmp(o->argument, "TOKEN") == 0;
 }
 
 static int apply(struct settings *s, const struct option_entry *o,
@@ -93,6 +73,20 @@ static int apply(struct settings *s, const struct option_entry *o,
 	if (o->read(s, value, why) == 0)
 		return 0;
 	return bad_value(where, value, why, is_secret(o));
+}
+
+/* What holds where nothing is said: what the rows say. */
+static int read_defaults(struct settings *s)
+{
+	const struct option_entry *o;
+	int err = 0;
+
+	memset(s, 0, sizeof(*s));
+	for (o = option_table; o->name && !err; o++)
+		if (o->otherwise)
+			err = apply(s, o, o->name, o->otherwise);
+	s->private_given = false; /* --compat may loosen it */
+	return err;
 }
 
 /* A variable's value without the blanks around it, which files of variables
@@ -251,11 +245,11 @@ static void block_doh_somewhere(struct settings *s)
 
 int settings_take(struct settings *s, int argc, char **argv)
 {
-	int err;
+	int err = read_defaults(s);
 
-	settings_default(s);
 	(void)nat64_set(NULL, 0);
-	err = read_environment(s);
+	if (!err)
+		err = read_environment(s);
 	if (!err)
 		err = read_arguments(s, argc, argv);
 	if (!err)

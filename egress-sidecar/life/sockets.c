@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sockets.h"
+#include "inner.h"
 
 #include "agent/agent.h"
-#include "api/http.h"
+#include "api/api.h"
 #include "filter/filter.h"
-#include "filter/xdp.h"
-#include "host/netns.h"
 #include "log/log.h"
 
 #include <errno.h>

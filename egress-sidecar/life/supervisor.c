@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor.h"
+#include "inner.h"
 
 #include "log/log.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "egress_path.h"
+#include "inner.h"
 
-#include "host/outward.h"
-#include "lookup.h"
+#include "filter/filter.h"
+#include "host/host.h"
+#include "http/http.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 
 enum {
-	PLACES_MAX = 4, /* webhook, policy, collector */
+	ENDPOINTS_MAX = 4, /* webhook, policy, collector */
 	KEEP_MIN_S = 30,
 	KEEP_MAX_S = 600,
 	/* HOST:PORT: and the addresses */
@@ -19,7 +20,7 @@ enum {
 };
 
 /* Where a URL leads. */
-struct place {
+struct endpoint {
 	char host[256];
 	uint16_t port;
 	struct lookup_result found;
@@ -29,20 +30,20 @@ struct place {
 struct egress_path {
 	struct egress_path_settings settings;
 	struct fetch_path fetch;
-	struct place places[PLACES_MAX];
+	struct endpoint endpoints[ENDPOINTS_MAX];
 	size_t n;
 };
 
 struct path_ask {
 	struct egress_path *path;
-	struct place *place;
+	struct endpoint *endpoint;
 	struct lookup *lookup;
 	void (*done)(void *arg, const char *entry, const char *error);
 	void *arg;
 };
 
 /* Host and port of a URL, brackets taken off. 0 or -EINVAL. */
-static int read_url(const char *url, struct place *to)
+static int read_url(const char *url, struct endpoint *to)
 {
 	CURLU *parts = curl_url();
 	char *host = NULL, *port = NULL;
@@ -67,57 +68,57 @@ static int read_url(const char *url, struct place *to)
 	return err;
 }
 
-static struct place *place_of(struct egress_path *path,
-			      const struct place *wanted)
+static struct endpoint *endpoint_of(struct egress_path *path,
+				    const struct endpoint *wanted)
 {
 	for (size_t i = 0; i < path->n; i++)
-		if (path->places[i].port == wanted->port &&
-		    strcasecmp(path->places[i].host, wanted->host) == 0)
-			return &path->places[i];
-	if (path->n == PLACES_MAX)
+		if (path->endpoints[i].port == wanted->port &&
+		    strcasecmp(path->endpoints[i].host, wanted->host) == 0)
+			return &path->endpoints[i];
+	if (path->n == ENDPOINTS_MAX)
 		return NULL;
-	path->places[path->n] = *wanted;
-	return &path->places[path->n++];
+	path->endpoints[path->n] = *wanted;
+	return &path->endpoints[path->n++];
 }
 
-/* Tell the packet filter of every place. Loopback needs nobody's leave. */
+/* Tell the packet filter of every endpoint. Loopback needs nobody's leave. */
 static int let_out(struct egress_path *path)
 {
-	struct filter_peer peers[PLACES_MAX * LOOKUP_ADDRESSES_MAX];
+	struct filter_peer peers[ENDPOINTS_MAX * LOOKUP_ADDRESSES_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < path->n; i++) {
-		const struct place *place = &path->places[i];
+		const struct endpoint *endpoint = &path->endpoints[i];
 
-		for (size_t k = 0; k < place->found.n; k++) {
-			if (address_kind(&place->found.a[k]) ==
+		for (size_t k = 0; k < endpoint->found.n; k++) {
+			if (address_kind(&endpoint->found.a[k]) ==
 			    ADDRESS_LOOPBACK)
 				continue;
-			peers[n].a = place->found.a[k];
-			peers[n++].port = place->port;
+			peers[n].a = endpoint->found.a[k];
+			peers[n++].port = endpoint->port;
 		}
 	}
 	return path->settings.let_out(path->settings.arg, peers, n);
 }
 
-static void remember(struct egress_path *path, struct place *place,
+static void remember(struct egress_path *path, struct endpoint *endpoint,
 		     const struct lookup_result *found)
 {
 	uint32_t ttl = found->ttl_s;
 
 	ttl = ttl < KEEP_MIN_S ? KEEP_MIN_S : ttl;
 	ttl = ttl > KEEP_MAX_S ? KEEP_MAX_S : ttl;
-	place->found = *found;
-	place->until_ms = uv_now(path->settings.loop) + (uint64_t)ttl * 1000;
+	endpoint->found = *found;
+	endpoint->until_ms = uv_now(path->settings.loop) + (uint64_t)ttl * 1000;
 }
 
-static void entry_write(const struct place *place, char entry[ENTRY_MAX])
+static void entry_write(const struct endpoint *endpoint, char entry[ENTRY_MAX])
 {
-	size_t len = (size_t)snprintf(entry, ENTRY_MAX, "%s:%u:", place->host,
-				      place->port);
+	size_t len = (size_t)snprintf(entry, ENTRY_MAX,
+				      "%s:%u:", endpoint->host, endpoint->port);
 
-	for (size_t i = 0; i < place->found.n; i++) {
-		const struct address *a = &place->found.a[i];
+	for (size_t i = 0; i < endpoint->found.n; i++) {
+		const struct address *a = &endpoint->found.a[i];
 		bool v6 = a->family == AF_INET6;
 		char text[ADDRESS_TEXT_MAX];
 
@@ -135,10 +136,10 @@ static void on_found(void *arg, const struct lookup_result *found)
 	const char *error = NULL;
 
 	if (found->n) {
-		remember(path, ask->place, found);
+		remember(path, ask->endpoint, found);
 		if (let_out(path))
 			error = "the packet filter does not let it out";
-		entry_write(ask->place, entry);
+		entry_write(ask->endpoint, entry);
 	} else {
 		error = "its name does not resolve";
 	}
@@ -147,38 +148,38 @@ static void on_found(void *arg, const struct lookup_result *found)
 }
 
 /* It is known where it is. */
-static int ready(struct egress_path *path, const struct place *place,
+static int ready(struct egress_path *path, const struct endpoint *endpoint,
 		 char **entry)
 {
 	char text[ENTRY_MAX];
 
-	entry_write(place, text);
+	entry_write(endpoint, text);
 	*entry = strdup(text);
 	if (!*entry)
 		return -ENOMEM;
 	return let_out(path) ? -EIO : 1;
 }
 
-static int find(struct egress_path *path, struct place *place, char **entry,
-		struct path_ask *ask)
+static int find(struct egress_path *path, struct endpoint *endpoint,
+		char **entry, struct path_ask *ask)
 {
 	struct lookup_result found = {.ttl_s = KEEP_MAX_S, .n = 1};
 	int ret;
 
-	if (address_from_text(&found.a[0], place->host) == 0) {
-		remember(path, place, &found);
+	if (address_from_text(&found.a[0], endpoint->host) == 0) {
+		remember(path, endpoint, &found);
 		return let_out(path) ? -EIO : 1;
 	}
 	/* libcurl takes it for loopback, RFC 6761. */
-	if (strcasecmp(place->host, "localhost") == 0)
+	if (strcasecmp(endpoint->host, "localhost") == 0)
 		return 1;
-	if (place->until_ms > uv_now(path->settings.loop))
-		return ready(path, place, entry);
-	ret = lookup_start(&ask->lookup, path->settings.resolvers, place->host,
-			   &found, on_found, ask);
+	if (endpoint->until_ms > uv_now(path->settings.loop))
+		return ready(path, endpoint, entry);
+	ret = lookup_start(&ask->lookup, path->settings.resolvers,
+			   endpoint->host, &found, on_found, ask);
 	if (ret == 1) {
-		remember(path, place, &found);
-		return ready(path, place, entry);
+		remember(path, endpoint, &found);
+		return ready(path, endpoint, entry);
 	}
 	return ret;
 }
@@ -190,18 +191,19 @@ static int find_path(void *arg, const char *url, char **entry,
 {
 	struct egress_path *path = arg;
 	struct path_ask *ask = calloc(1, sizeof(*ask));
-	struct place wanted = {.port = 0};
+	struct endpoint wanted = {.port = 0};
 	int ret = ask ? read_url(url, &wanted) : -ENOMEM;
 
 	*entry = NULL;
 	if (!ret) {
 		*ask = (struct path_ask){
 			.path = path,
-			.place = place_of(path, &wanted),
+			.endpoint = endpoint_of(path, &wanted),
 			.done = done,
 			.arg = done_arg,
 		};
-		ret = ask->place ? find(path, ask->place, entry, ask) : -E2BIG;
+		ret = ask->endpoint ? find(path, ask->endpoint, entry, ask)
+				    : -E2BIG;
 	}
 	if (ret) {
 		free(ask);

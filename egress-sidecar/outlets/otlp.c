@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "otlp.h"
+#include "inner.h"
 
-#include "http/fetch.h"
-#include "life/settings.h"
+#include "api/api.h"
+#include "http/http.h"
+#include "life/life.h"
 #include "log/log.h"
 #include "version.h"
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "otlp.h"
+#include "inner.h"
 
-#include "life/settings.h"
+#include "api/api.h"
+#include "life/life.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pull.h"
+#include "inner.h"
 
-#include "http/fetch.h"
-#include "log/events.h"
+#include "http/http.h"
+#include "log/log.h"
+#include "policy/policy.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <stdio.h>

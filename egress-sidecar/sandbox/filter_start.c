@@ -2,7 +2,7 @@
 /* The packet filter of a sandbox, from its settings. */
 #include "inner.h"
 
-#include "life/settings.h"
+#include "life/life.h"
 #include "log/log.h"
 
 #include <string.h>
@@ -32,7 +32,7 @@ static void filter_settings_fill(struct filter_settings *f,
 		.dns_only = !from->nft,
 		.private_ok = from->private_ok,
 		.dns_port = dns_port,
-		.log_group = SANDBOX_LOG_GROUP,
+		.log_group = LOG_GROUP,
 		.without = from->without,
 		.xdp = s->place.xdp,
 		.kernel = s->shared->kernel,

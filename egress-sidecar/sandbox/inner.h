@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A sandbox, for the files that make it up: sandbox.c calls the others. Nobody
- * outside this folder includes it.
- */
+/* A sandbox, for the files that make it up: sandbox.c calls the others. */
 #ifndef EGRESS_SANDBOX_INNER_H
 #define EGRESS_SANDBOX_INNER_H
 
-#include "journal.h"
 #include "sandbox.h"
 
 #include <time.h>
 
 enum {
-	MESSAGE_SIZE = 256
+	MESSAGE_SIZE = 256,
+	LOG_GROUP = 1853 /* NFLOG, of refused packets, in each namespace */
+};
+
+/* A token bucket of log lines. */
+struct journal_budget {
+	uint64_t refilled_ms; /* CLOCK_MONOTONIC_COARSE */
+	uint32_t tokens;
+	uint64_t suppressed;
+};
+
+struct journal {
+	const char *sandbox_id; /* borrowed */
+	struct journal_budget names, answers, packets, kernel, lost;
+	bool whole; /* no budgets: every line is wanted */
 };
 
 /* An address on its way into the kernel, with room for what it points to. */
@@ -57,6 +67,38 @@ static inline uint64_t now_ms(void)
 /* Write message (MESSAGE_SIZE bytes); returns err. */
 int sandbox_fail(char *message, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* journal.c: what one sandbox's life leaves in the log: policies, names and
+ * packets. A hostile sandbox can cause any number of events, so each kind has a
+ * budget of lines a second; what it holds back is counted in the next line. */
+
+void journal_init(struct journal *j, const char *sandbox_id, bool whole);
+
+/* egress.loaded, egress.updated or egress.update_failed (error, else NULL). */
+void journal_policy(const struct journal *j, const char *event,
+		    const struct policy *policy, const char *error);
+
+/* egress.denied: a name, or a packet with the name last known for it. */
+void journal_denied_name(struct journal *j, const struct domain_name *name,
+			 const struct decision *decision,
+			 const struct sockaddr *peer);
+void journal_denied_packet(struct journal *j,
+			   const struct refused_packet *packet,
+			   const struct domain_name *name);
+
+/* egress.outbound: an allowed question and what came of it. */
+void journal_answered(struct journal *j, const struct domain_name *name,
+		      const struct address *admitted, size_t n_admitted,
+		      const struct address *refused, size_t n_refused,
+		      const char *error, const struct sockaddr *peer);
+
+/* egress.rules_lost and egress.rules_restored: somebody else took the rules, or
+ * part of them (what), out of the kernel; they are back. */
+void journal_lost(struct journal *j, const char *what);
+void journal_restored(struct journal *j);
+
+/* The kernel refused leases, so their answers were withheld. */
+void journal_kernel_failure(struct journal *j, int err);
 
 /* mend.c */
 

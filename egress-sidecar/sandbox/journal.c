@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "journal.h"
+#include "inner.h"
 
-#include "host/protocol.h"
-#include "log/events.h"
+#include "host/host.h"
+#include "log/log.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "host/listeners.h"
-#include "host/policy_file.h"
-#include "life/settings.h"
+#include "host/host.h"
+#include "life/life.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <stdlib.h>

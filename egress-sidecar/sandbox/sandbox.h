@@ -7,9 +7,9 @@
 #ifndef EGRESS_SANDBOX_H
 #define EGRESS_SANDBOX_H
 
-#include "dns/front.h"
+#include "dns/dns.h"
 #include "filter/filter.h"
-#include "host/listeners.h"
+#include "host/host.h"
 #include "policy/policy.h"
 
 struct sandbox;
@@ -24,11 +24,6 @@ struct sandbox_shared {
 	struct webhook *webhook; /* NULL: none */
 	struct outlets *outlets;
 	const struct always_rules *always; /* changed by sandbox_always() */
-};
-
-/* NFLOG group of refused packets, in each sandbox's own namespace. */
-enum {
-	SANDBOX_LOG_GROUP = 1853
 };
 
 struct sandbox_place {

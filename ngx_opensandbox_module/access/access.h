@@ -36,9 +36,8 @@ ngx_http_osb_access(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
 
 /*
- * access/signature.c: writes a signature, 9 bytes in the short form, or 27. The
- * expiry is in base
- * 36.  Returns the end, NULL without memory.
+ * access/signature.c: writes a signature, 9 bytes in the short form, or 27.
+ * The expiry is in base 36.  Returns the end, NULL without memory.
  */
 u_char *
 ngx_http_osb_signature_make(u_char *buf, ngx_http_osb_secret_t *key,
@@ -107,11 +106,6 @@ ngx_http_osb_cors_error(ngx_http_request_t *r);
  * of one. */
 ngx_uint_t
 ngx_http_osb_origin_navigation(ngx_http_request_t *r);
-
-/* Whether a URL is of the host that the client asked for; and its path. */
-ngx_uint_t
-ngx_http_osb_origin_same_host(ngx_http_request_t *r, ngx_str_t *url,
-                              ngx_str_t *path);
 
 /*
  * The route of a page in "uri" mode by its URL, whichever location of the

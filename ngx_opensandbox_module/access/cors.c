@@ -18,6 +18,9 @@ typedef struct {
 } ngx_http_osb_origin_t;
 
 
+static ngx_int_t
+ngx_http_osb_cors_grant(ngx_http_request_t *r, ngx_table_elt_t *method,
+                        ngx_table_elt_t *headers, ngx_table_elt_t *network);
 static char *
 ngx_http_osb_cors_origin(ngx_conf_t *cf, ngx_str_t *value,
                          ngx_http_osb_origin_t *origin);
@@ -161,13 +164,6 @@ ngx_http_osb_cors_preflight(ngx_http_request_t *r)
     ngx_table_elt_t         *method, *headers, *network;
     ngx_http_osb_loc_conf_t *olcf;
 
-    static ngx_str_t age = ngx_string("600");
-    static ngx_str_t yes = ngx_string("true");
-    static ngx_str_t vary =
-        ngx_string("Access-Control-Request-Method, "
-                   "Access-Control-Request-Headers, "
-                   "Access-Control-Request-Private-Network");
-
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (olcf->cors == NULL || r->method != NGX_HTTP_OPTIONS) {
@@ -197,7 +193,29 @@ ngx_http_osb_cors_preflight(ngx_http_request_t *r)
         return rc;
     }
 
-    /* any of them may go to a sandbox */
+    if (ngx_http_osb_cors_grant(r, method, headers, network) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.status = NGX_HTTP_NO_CONTENT;
+    r->header_only = 1;
+
+    return ngx_http_send_header(r);
+}
+
+
+/* What is asked for is allowed: any of it may go to a sandbox. */
+
+static ngx_int_t
+ngx_http_osb_cors_grant(ngx_http_request_t *r, ngx_table_elt_t *method,
+                        ngx_table_elt_t *headers, ngx_table_elt_t *network)
+{
+    static ngx_str_t age = ngx_string("600");
+    static ngx_str_t yes = ngx_string("true");
+    static ngx_str_t vary =
+        ngx_string("Access-Control-Request-Method, "
+                   "Access-Control-Request-Headers, "
+                   "Access-Control-Request-Private-Network");
 
     if (ngx_http_osb_header_add(r, "Vary", &vary) != NGX_OK ||
         ngx_http_osb_header_add(r, "Access-Control-Allow-Methods",
@@ -221,10 +239,7 @@ ngx_http_osb_cors_preflight(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    r->headers_out.status = NGX_HTTP_NO_CONTENT;
-    r->header_only = 1;
-
-    return ngx_http_send_header(r);
+    return NGX_OK;
 }
 
 

@@ -18,6 +18,8 @@ ngx_http_osb_framed(ngx_http_request_t *r);
 static ngx_uint_t
 ngx_http_osb_signed_page(ngx_http_request_t *r);
 static ngx_uint_t
+ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path);
+static ngx_uint_t
 ngx_http_osb_other_sandbox(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                            ngx_str_t *referer);
 
@@ -107,8 +109,7 @@ ngx_http_osb_origin_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
             return "the cookie does not admit pages of another origin";
         }
 
-    } else if (origin &&
-               !ngx_http_osb_origin_same_host(r, &origin->value, &path)) {
+    } else if (origin && !ngx_http_osb_same_host(r, &origin->value, &path)) {
         return "the cookie does not admit pages of another origin";
     }
 
@@ -232,9 +233,10 @@ ngx_http_osb_signed_page(ngx_http_request_t *r)
 }
 
 
-ngx_uint_t
-ngx_http_osb_origin_same_host(ngx_http_request_t *r, ngx_str_t *url,
-                              ngx_str_t *path)
+/* Whether a URL is of the host that the client asked for; and its path. */
+
+static ngx_uint_t
+ngx_http_osb_same_host(ngx_http_request_t *r, ngx_str_t *url, ngx_str_t *path)
 {
     u_char   *p, *last;
     ngx_str_t host, client;
@@ -273,7 +275,7 @@ ngx_http_osb_origin_page(ngx_http_request_t *r, ngx_str_t *url,
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
 
-    if (!ngx_http_osb_origin_same_host(r, url, &path)) {
+    if (!ngx_http_osb_same_host(r, url, &path)) {
         return NGX_DECLINED;
     }
 

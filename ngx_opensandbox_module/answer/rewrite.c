@@ -4,6 +4,9 @@
 
 
 static ngx_int_t
+ngx_http_osb_rewrite_header(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                            ngx_table_elt_t *h);
+static ngx_int_t
 ngx_http_osb_rewrite_url(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                          ngx_str_t *value, size_t skip);
 static ngx_int_t
@@ -34,7 +37,6 @@ ngx_http_osb_splice(ngx_http_request_t *r, ngx_str_t *value, size_t at,
 ngx_int_t
 ngx_http_osb_rewrite(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    ngx_int_t        rc;
     ngx_uint_t       i;
     ngx_list_part_t *part;
     ngx_table_elt_t *h;
@@ -44,65 +46,65 @@ ngx_http_osb_rewrite(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     while ((h = ngx_http_osb_header_next(&part, &i)) != NULL) {
 
-        rc = NGX_OK;
-
-        if (h->hash == 0) {
-            continue;
+        if (h->hash && ngx_http_osb_rewrite_header(r, ctx, h) != NGX_OK) {
+            return NGX_ERROR;
         }
+    }
 
-        switch (h->key.len) {
+    return NGX_OK;
+}
 
-        case sizeof("Refresh") - 1:
-            if (ngx_strncasecmp(h->key.data, (u_char *) "Refresh", 7) == 0) {
-                rc = ngx_http_osb_rewrite_refresh(r, ctx, &h->value);
-            }
-            break;
 
-        case sizeof("Location") - 1:
-            if (ngx_strncasecmp(h->key.data, (u_char *) "Location", 8) == 0) {
-                rc = ngx_http_osb_rewrite_url(r, ctx, &h->value, 0);
-            }
-            break;
+static ngx_int_t
+ngx_http_osb_rewrite_header(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                            ngx_table_elt_t *h)
+{
+    switch (h->key.len) {
 
-        case sizeof("Set-Cookie") - 1:
-            if (ngx_strncasecmp(h->key.data, (u_char *) "Set-Cookie", 10) == 0)
-            {
-                rc = ngx_http_osb_rewrite_cookie(r, ctx, &h->value);
-            }
-            break;
-
-        case sizeof("Content-Location") - 1:
-            if (ngx_strncasecmp(h->key.data, (u_char *) "Content-Location",
-                                16) == 0) {
-                rc = ngx_http_osb_rewrite_url(r, ctx, &h->value, 0);
-            }
-            break;
-
-        case sizeof("Service-Worker-Allowed") - 1:
-            if (ngx_strncasecmp(h->key.data,
-                                (u_char *) "Service-Worker-Allowed", 22) == 0) {
-                rc = ctx->keep ? ngx_http_osb_rewrite_scope(r, ctx, &h->value,
-                                                            &h->value)
-                               : ngx_http_osb_rewrite_url(r, ctx, &h->value, 0);
-            }
-            break;
-
-        case sizeof("Clear-Site-Data") - 1:
-
-            /* of the whole origin, which other sandboxes share */
-
-            if (ctx->prefix.len &&
-                ngx_strncasecmp(h->key.data, (u_char *) "Clear-Site-Data",
-                                15) == 0)
-            {
-                h->hash = 0;
-            }
-            break;
+    case sizeof("Refresh") - 1:
+        if (ngx_strncasecmp(h->key.data, (u_char *) "Refresh", 7) == 0) {
+            return ngx_http_osb_rewrite_refresh(r, ctx, &h->value);
         }
+        break;
 
-        if (rc != NGX_OK) {
-            return rc;
+    case sizeof("Location") - 1:
+        if (ngx_strncasecmp(h->key.data, (u_char *) "Location", 8) == 0) {
+            return ngx_http_osb_rewrite_url(r, ctx, &h->value, 0);
         }
+        break;
+
+    case sizeof("Set-Cookie") - 1:
+        if (ngx_strncasecmp(h->key.data, (u_char *) "Set-Cookie", 10) == 0) {
+            return ngx_http_osb_rewrite_cookie(r, ctx, &h->value);
+        }
+        break;
+
+    case sizeof("Content-Location") - 1:
+        if (ngx_strncasecmp(h->key.data, (u_char *) "Content-Location", 16) ==
+            0) {
+            return ngx_http_osb_rewrite_url(r, ctx, &h->value, 0);
+        }
+        break;
+
+    case sizeof("Service-Worker-Allowed") - 1:
+        if (ngx_strncasecmp(h->key.data, (u_char *) "Service-Worker-Allowed",
+                            22) == 0) {
+            return ctx->keep ? ngx_http_osb_rewrite_scope(r, ctx, &h->value,
+                                                          &h->value)
+                             : ngx_http_osb_rewrite_url(r, ctx, &h->value, 0);
+        }
+        break;
+
+    case sizeof("Clear-Site-Data") - 1:
+
+        /* of the whole origin, which other sandboxes share */
+
+        if (ctx->prefix.len &&
+            ngx_strncasecmp(h->key.data, (u_char *) "Clear-Site-Data", 15) == 0)
+        {
+            h->hash = 0;
+        }
+        break;
     }
 
     return NGX_OK;

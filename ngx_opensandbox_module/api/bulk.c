@@ -10,69 +10,39 @@
  */
 
 
-#define NGX_HTTP_OSB_BULK_MAX   100000
 #define NGX_HTTP_OSB_BULK_SLICE 2 /* milliseconds */
-
-/* warnings in an answer; of more, how many there are */
-#define NGX_HTTP_OSB_BULK_WARNINGS 100
-
-/* bytes of the body for a head of the table of ids */
-#define NGX_HTTP_OSB_BULK_SPREAD 128
-
-
-typedef struct ngx_http_osb_item_s ngx_http_osb_item_t;
-
-struct ngx_http_osb_item_s {
-    ngx_http_osb_record_t *record;
-    ngx_http_osb_item_t   *next;
-    ngx_http_osb_item_t   *same; /* of the same head */
-};
 
 
 typedef struct ngx_http_osb_bulk_s ngx_http_osb_bulk_t;
 
-/* NGX_AGAIN if there is more to do; else what finalizes the request */
+/* NGX_AGAIN if there is more to do, NGX_DONE if it is answered */
 typedef ngx_int_t (*ngx_http_osb_step_pt)(ngx_http_osb_bulk_t *bulk);
 
 struct ngx_http_osb_bulk_s {
-    ngx_http_osb_call_t   call;
-    ngx_http_osb_step_pt  step;
-    ngx_event_t           event;
-    ngx_http_osb_batch_t  batch;
-    u_char               *p; /* what is to be read */
-    u_char               *last;
-    ngx_uint_t            line;
-    ngx_uint_t            n;
-    ngx_http_osb_item_t  *items;
-    ngx_http_osb_item_t **tail;
-    ngx_http_osb_item_t  *at;
-    ngx_http_osb_item_t **heads;
-    ngx_uint_t            mask;
-    ngx_uint_t            replaced;
-    ngx_int_t             rc;      /* why it is not taken */
-    json_t               *revoked; /* ids */
-    json_t               *warnings;
-    ngx_uint_t            nwarnings;
-    unsigned              committed : 1;
+    ngx_http_osb_call_t  call;
+    ngx_http_osb_array_t array;
+    ngx_http_osb_step_pt step;
+    ngx_event_t          event;
+    ngx_http_osb_batch_t batch;
+    ngx_http_osb_item_t *at;
+    ngx_int_t            refusal; /* why it is not taken */
+    json_t              *revoked; /* ids */
+    ngx_int_t            rc;      /* what finalizes the request */
 };
 
 
-static ngx_int_t
-ngx_http_osb_bulk_start(ngx_http_osb_bulk_t *bulk);
 static void
 ngx_http_osb_bulk_event(ngx_event_t *ev);
 static ngx_int_t
 ngx_http_osb_bulk_slice(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
+ngx_http_osb_bulk_answer(ngx_http_osb_bulk_t *bulk, ngx_int_t rc);
+static ngx_int_t
+ngx_http_osb_bulk_start(ngx_http_osb_bulk_t *bulk);
+static ngx_int_t
 ngx_http_osb_bulk_read(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
-ngx_http_osb_bulk_item(ngx_http_osb_bulk_t *bulk, json_t *object);
-static ngx_int_t
-ngx_http_osb_bulk_warn(ngx_http_osb_bulk_t *bulk, ngx_str_t *id);
-static void
-ngx_http_osb_bulk_space(ngx_http_osb_bulk_t *bulk);
-static ngx_int_t
-ngx_http_osb_bulk_bad(ngx_http_osb_bulk_t *bulk, const char *text);
+ngx_http_osb_bulk_bad(ngx_http_osb_bulk_t *bulk, ngx_int_t rc);
 static ngx_int_t
 ngx_http_osb_bulk_add(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
@@ -120,13 +90,9 @@ ngx_http_osb_api_bulk(ngx_http_osb_call_t *call)
     bulk->event.data = bulk;
     bulk->event.log = r->connection->log;
 
-    rc = ngx_http_osb_bulk_start(bulk);
+    bulk->step = ngx_http_osb_bulk_start;
 
-    if (rc == NGX_AGAIN) {
-        rc = ngx_http_osb_bulk_slice(bulk);
-    }
-
-    if (rc == NGX_AGAIN) {
+    if (ngx_http_osb_bulk_slice(bulk) == NGX_AGAIN) {
 
         /* it goes on whether or not the client waits for the answer */
 
@@ -137,60 +103,7 @@ ngx_http_osb_api_bulk(ngx_http_osb_call_t *call)
         return NGX_DONE;
     }
 
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_http_osb_bulk_start(ngx_http_osb_bulk_t *bulk)
-{
-    json_t      *body;
-    ngx_str_t   *text;
-    ngx_uint_t   n;
-    json_error_t error;
-
-    text = &bulk->call.text;
-
-    bulk->p = text->data;
-    bulk->last = text->data + text->len;
-    bulk->line = 1;
-    bulk->tail = &bulk->items;
-    bulk->step = ngx_http_osb_bulk_read;
-
-    ngx_http_osb_bulk_space(bulk);
-
-    if (bulk->p == bulk->last || *bulk->p != '[') {
-        body = text->len ? json_loadb((char *) text->data, text->len,
-                                      JSON_DECODE_ANY, &error)
-                         : NULL;
-
-        if (body == NULL && text->len) {
-            bulk->line = error.line;
-            return ngx_http_osb_bulk_bad(bulk, error.text);
-        }
-
-        json_decref(body);
-
-        ngx_http_osb_fault(&bulk->call.fault, "",
-                           "an array of at most %d records is expected",
-                           NGX_HTTP_OSB_BULK_MAX);
-        return ngx_http_osb_api_fault(&bulk->call, NGX_HTTP_BAD_REQUEST,
-                                      "bad_record");
-    }
-
-    bulk->p++;
-
-    for (n = 64;
-         n * NGX_HTTP_OSB_BULK_SPREAD < text->len && n < NGX_HTTP_OSB_BULK_MAX;
-         n *= 2)
-    { /* void */
-    }
-
-    bulk->mask = n - 1;
-    bulk->heads = ngx_pcalloc(bulk->call.request->pool,
-                              n * sizeof(ngx_http_osb_item_t *));
-
-    return bulk->heads ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return bulk->rc;
 }
 
 
@@ -199,17 +112,14 @@ ngx_http_osb_bulk_event(ngx_event_t *ev)
 {
     ngx_http_osb_bulk_t *bulk = ev->data;
 
-    ngx_int_t           rc;
     ngx_connection_t   *c;
     ngx_http_request_t *r;
 
     r = bulk->call.request;
     c = r->connection;
 
-    rc = ngx_http_osb_bulk_slice(bulk);
-
-    if (rc != NGX_AGAIN) {
-        ngx_http_finalize_request(r, rc);
+    if (ngx_http_osb_bulk_slice(bulk) == NGX_DONE) {
+        ngx_http_finalize_request(r, bulk->rc);
         ngx_http_run_posted_requests(c);
     }
 }
@@ -248,202 +158,71 @@ ngx_http_osb_bulk_slice(ngx_http_osb_bulk_t *bulk)
 }
 
 
+static ngx_int_t
+ngx_http_osb_bulk_answer(ngx_http_osb_bulk_t *bulk, ngx_int_t rc)
+{
+    bulk->rc = rc;
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_osb_bulk_start(ngx_http_osb_bulk_t *bulk)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_osb_array_start(&bulk->array, &bulk->call);
+
+    if (rc != NGX_OK) {
+        return ngx_http_osb_bulk_bad(bulk, rc);
+    }
+
+    bulk->step = ngx_http_osb_bulk_read;
+
+    return NGX_AGAIN;
+}
+
+
 /* Reads a record of the array, or its end. */
 
 static ngx_int_t
 ngx_http_osb_bulk_read(ngx_http_osb_bulk_t *bulk)
 {
-    u_char      *end;
-    json_t      *object;
-    ngx_int_t    rc;
-    json_error_t error;
+    ngx_int_t rc;
 
-    ngx_http_osb_bulk_space(bulk);
+    rc = ngx_http_osb_array_next(&bulk->array);
 
-    if (bulk->p < bulk->last && *bulk->p == ']') {
-        bulk->p++;
-        ngx_http_osb_bulk_space(bulk);
-
-        if (bulk->p < bulk->last) {
-            return ngx_http_osb_bulk_bad(bulk, "end of file expected");
-        }
-
-        bulk->at = bulk->items;
-        bulk->step = ngx_http_osb_bulk_add;
-
-        if (ngx_http_osb_batch_open(&bulk->batch, bulk->call.zone) != NGX_OK) {
-            bulk->rc = NGX_ERROR;
-            bulk->step = ngx_http_osb_bulk_abort;
-        }
-
+    if (rc == NGX_OK) {
         return NGX_AGAIN;
     }
 
-    if (bulk->n) {
-
-        if (bulk->p == bulk->last || *bulk->p != ',') {
-            return ngx_http_osb_bulk_bad(bulk, "']' expected");
-        }
-
-        bulk->p++;
-        ngx_http_osb_bulk_space(bulk);
+    if (rc != NGX_DONE) {
+        return ngx_http_osb_bulk_bad(bulk, rc);
     }
 
-    object = json_loadb((char *) bulk->p, (size_t) (bulk->last - bulk->p),
-                        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY |
-                            JSON_DISABLE_EOF_CHECK,
-                        &error);
+    bulk->at = bulk->array.items;
+    bulk->step = ngx_http_osb_bulk_add;
 
-    if (object == NULL) {
-        bulk->line += (ngx_uint_t) error.line - 1;
-        return ngx_http_osb_bulk_bad(bulk, error.text);
+    if (ngx_http_osb_batch_open(&bulk->batch, bulk->call.zone) != NGX_OK) {
+        bulk->refusal = NGX_ERROR;
+        bulk->step = ngx_http_osb_bulk_abort;
     }
 
-    for (end = bulk->p + error.position; bulk->p < end; bulk->p++) {
-        bulk->line += (*bulk->p == '\n');
-    }
-
-    rc = ngx_http_osb_bulk_item(bulk, object);
-
-    json_decref(object);
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_osb_api_fault(&bulk->call, NGX_HTTP_BAD_REQUEST,
-                                      "bad_record");
-    }
-
-    return rc == NGX_OK ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
-}
-
-
-/* NGX_DECLINED if the call's fault says what is wrong. */
-
-static ngx_int_t
-ngx_http_osb_bulk_item(ngx_http_osb_bulk_t *bulk, json_t *object)
-{
-    char                   field[64];
-    ngx_str_t              id, other;
-    ngx_pool_t            *pool;
-    ngx_http_osb_item_t   *item, *same, **head;
-    ngx_http_osb_fault_t  *fault;
-    ngx_http_osb_record_t *record;
-
-    pool = bulk->call.request->pool;
-    fault = &bulk->call.fault;
-
-    if (bulk->n == NGX_HTTP_OSB_BULK_MAX) {
-        ngx_http_osb_fault(fault, "",
-                           "an array of at most %d records is expected",
-                           NGX_HTTP_OSB_BULK_MAX);
-        return NGX_DECLINED;
-    }
-
-    record = ngx_http_osb_record_parse(pool, object, NULL, 0, fault);
-
-    if (record == NULL) {
-        (void) snprintf(field, sizeof(field), "[%u]%s%.40s", (unsigned) bulk->n,
-                        fault->field[0] ? "." : "", fault->field);
-        ngx_memcpy(fault->field, field, sizeof(field));
-        return NGX_DECLINED;
-    }
-
-    id = ngx_http_osb_text(record, &record->id);
-    head = &bulk->heads[ngx_murmur_hash2(id.data, id.len) & bulk->mask];
-
-    for (same = *head; same; same = same->same) {
-        other = ngx_http_osb_text(same->record, &same->record->id);
-
-        if (ngx_memn2cmp(id.data, other.data, id.len, other.len) == 0) {
-            (void) snprintf(field, sizeof(field), "[%u].id",
-                            (unsigned) bulk->n);
-            ngx_http_osb_fault(fault, field, "the id is there twice");
-            return NGX_DECLINED;
-        }
-    }
-
-    if (fault->warnings.len && ngx_http_osb_bulk_warn(bulk, &id) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    item = ngx_palloc(pool, sizeof(ngx_http_osb_item_t));
-    if (item == NULL) {
-        return NGX_ERROR;
-    }
-
-    item->record = record;
-    item->next = NULL;
-    item->same = *head;
-
-    *head = item;
-    *bulk->tail = item;
-    bulk->tail = &item->next;
-    bulk->n++;
-
-    return NGX_OK;
-}
-
-
-/* Keeps what a record's policy was taken for, with its id, for the answer. */
-
-static ngx_int_t
-ngx_http_osb_bulk_warn(ngx_http_osb_bulk_t *bulk, ngx_str_t *id)
-{
-    json_t    *list, *item;
-    size_t     i;
-    ngx_str_t *text;
-
-    text = &bulk->call.fault.warnings;
-    list = json_loadb((char *) text->data, text->len, 0, NULL);
-
-    if (bulk->warnings == NULL) {
-        bulk->warnings = json_array();
-    }
-
-    if (list == NULL || bulk->warnings == NULL) {
-        json_decref(list);
-        return NGX_ERROR;
-    }
-
-    json_array_foreach(list, i, item)
-    {
-        if (bulk->nwarnings++ < NGX_HTTP_OSB_BULK_WARNINGS) {
-            (void) json_array_append_new(bulk->warnings,
-                                         json_sprintf("%.*s: %s", (int) id->len,
-                                                      (char *) id->data,
-                                                      json_string_value(item)));
-        }
-    }
-
-    json_decref(list);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_osb_bulk_space(ngx_http_osb_bulk_t *bulk)
-{
-    for (/* void */; bulk->p < bulk->last; bulk->p++) {
-
-        if (*bulk->p == '\n') {
-            bulk->line++;
-
-        } else if (*bulk->p != ' ' && *bulk->p != '\t' && *bulk->p != '\r') {
-            return;
-        }
-    }
+    return NGX_AGAIN;
 }
 
 
 static ngx_int_t
-ngx_http_osb_bulk_bad(ngx_http_osb_bulk_t *bulk, const char *text)
+ngx_http_osb_bulk_bad(ngx_http_osb_bulk_t *bulk, ngx_int_t rc)
 {
-    ngx_http_osb_fault(&bulk->call.fault, "",
-                       "the body is not JSON: %s, line %u", text,
-                       (unsigned) bulk->line);
+    if (rc == NGX_ERROR) {
+        return ngx_http_osb_bulk_answer(bulk, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    }
 
-    return ngx_http_osb_api_fault(&bulk->call, NGX_HTTP_BAD_REQUEST,
-                                  "bad_json");
+    return ngx_http_osb_bulk_answer(
+        bulk, ngx_http_osb_api_fault(&bulk->call, NGX_HTTP_BAD_REQUEST,
+                                     bulk->array.code));
 }
 
 
@@ -453,15 +232,14 @@ static ngx_int_t
 ngx_http_osb_bulk_add(ngx_http_osb_bulk_t *bulk)
 {
     if (bulk->at == NULL) {
-        bulk->rc = ngx_http_osb_batch_commit(&bulk->batch);
-        bulk->committed = (bulk->rc == NGX_OK);
-        bulk->step = bulk->committed ? ngx_http_osb_bulk_publish
-                                     : ngx_http_osb_bulk_abort;
+        bulk->refusal = ngx_http_osb_batch_commit(&bulk->batch);
+        bulk->step = (bulk->refusal == NGX_OK) ? ngx_http_osb_bulk_publish
+                                               : ngx_http_osb_bulk_abort;
         return NGX_AGAIN;
     }
 
     if (ngx_http_osb_batch_add(&bulk->batch, bulk->at->record) != NGX_OK) {
-        bulk->rc = NGX_ERROR;
+        bulk->refusal = NGX_ERROR;
         bulk->step = ngx_http_osb_bulk_abort;
         return NGX_AGAIN;
     }
@@ -475,32 +253,28 @@ ngx_http_osb_bulk_add(ngx_http_osb_bulk_t *bulk)
 static ngx_int_t
 ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk)
 {
-    json_t *answer;
+    json_t    *answer, *warnings;
+    ngx_uint_t replaced;
 
-    if (ngx_http_osb_batch_publish(&bulk->batch, &bulk->replaced) == NGX_AGAIN)
-    {
+    if (ngx_http_osb_batch_publish(&bulk->batch) == NGX_AGAIN) {
         return NGX_AGAIN;
     }
 
     ngx_http_osb_batch_close(&bulk->batch);
 
+    replaced = bulk->batch.replaced;
+    warnings = ngx_http_osb_array_warnings(&bulk->array);
+
     answer = json_pack("{s:I,s:I}", "created",
-                       (json_int_t) (bulk->n - bulk->replaced), "replaced",
-                       (json_int_t) bulk->replaced);
+                       (json_int_t) (bulk->array.n - replaced), "replaced",
+                       (json_int_t) replaced);
 
-    if (bulk->nwarnings > NGX_HTTP_OSB_BULK_WARNINGS) {
-        (void) json_array_append_new(
-            bulk->warnings,
-            json_sprintf(
-                "and %u more",
-                (unsigned) (bulk->nwarnings - NGX_HTTP_OSB_BULK_WARNINGS)));
+    if (warnings) {
+        (void) json_object_set(answer, "warnings", warnings);
     }
 
-    if (bulk->warnings) {
-        (void) json_object_set(answer, "warnings", bulk->warnings);
-    }
-
-    return ngx_http_osb_api_send(bulk->call.request, NGX_HTTP_OK, answer);
+    return ngx_http_osb_bulk_answer(
+        bulk, ngx_http_osb_api_send(bulk->call.request, NGX_HTTP_OK, answer));
 }
 
 
@@ -518,11 +292,12 @@ ngx_http_osb_bulk_abort(ngx_http_osb_bulk_t *bulk)
         ngx_http_osb_batch_close(&bulk->batch);
     }
 
-    if (bulk->rc == NGX_BUSY) {
-        return ngx_http_osb_api_not_taken(&bulk->call, bulk->rc);
+    if (bulk->refusal == NGX_BUSY) {
+        return ngx_http_osb_bulk_answer(
+            bulk, ngx_http_osb_api_not_taken(&bulk->call, NGX_BUSY));
     }
 
-    bulk->at = bulk->items;
+    bulk->at = bulk->array.items;
     bulk->revoked = json_array();
     bulk->step = ngx_http_osb_bulk_revoke;
 
@@ -559,7 +334,8 @@ ngx_http_osb_bulk_revoke(ngx_http_osb_bulk_t *bulk)
         }
 
         if (rc == NGX_BUSY) {
-            return ngx_http_osb_api_not_taken(&bulk->call, rc);
+            return ngx_http_osb_bulk_answer(
+                bulk, ngx_http_osb_api_not_taken(&bulk->call, rc));
         }
 
         (void) json_array_append_new(bulk->revoked,
@@ -578,7 +354,8 @@ ngx_http_osb_bulk_full(ngx_http_osb_bulk_t *bulk)
     json_t *object;
 
     if (json_array_size(bulk->revoked) == 0) {
-        return ngx_http_osb_api_not_taken(&bulk->call, NGX_ERROR);
+        return ngx_http_osb_bulk_answer(
+            bulk, ngx_http_osb_api_not_taken(&bulk->call, NGX_ERROR));
     }
 
     ngx_log_error(NGX_LOG_ERR, bulk->call.request->connection->log, 0,
@@ -592,8 +369,9 @@ ngx_http_osb_bulk_full(ngx_http_osb_bulk_t *bulk)
         "deny all",
         "revoked", bulk->revoked);
 
-    return ngx_http_osb_api_send(bulk->call.request,
-                                 NGX_HTTP_INSUFFICIENT_STORAGE, object);
+    return ngx_http_osb_bulk_answer(
+        bulk, ngx_http_osb_api_send(bulk->call.request,
+                                    NGX_HTTP_INSUFFICIENT_STORAGE, object));
 }
 
 
@@ -604,24 +382,14 @@ ngx_http_osb_bulk_cleanup(void *data)
 {
     ngx_http_osb_bulk_t *bulk = data;
 
-    ngx_int_t rc;
-
     if (bulk->event.timer_set) {
         ngx_del_timer(&bulk->event);
     }
 
     json_decref(bulk->revoked);
-    json_decref(bulk->warnings);
+    json_decref(bulk->array.warnings);
 
-    if (bulk->batch.link == 0) {
-        return;
+    if (bulk->batch.link) {
+        ngx_http_osb_batch_end(&bulk->batch);
     }
-
-    do {
-        rc = bulk->committed
-                 ? ngx_http_osb_batch_publish(&bulk->batch, &bulk->replaced)
-                 : ngx_http_osb_batch_abort(&bulk->batch);
-    } while (rc == NGX_AGAIN);
-
-    ngx_http_osb_batch_close(&bulk->batch);
 }

@@ -6,7 +6,7 @@
 
 #include "api.h"
 #include "answer/answer.h"
-#include "route/request.h"
+#include "request/request.h"
 
 
 /* the address that clients use, as in opensandbox_public */
@@ -41,6 +41,33 @@ typedef struct {
 } ngx_http_osb_etag_t;
 
 
+/* a record of an array */
+typedef struct ngx_http_osb_item_s ngx_http_osb_item_t;
+
+struct ngx_http_osb_item_s {
+    ngx_http_osb_record_t *record;
+    ngx_http_osb_item_t   *next;
+    ngx_http_osb_item_t   *same; /* of the same head */
+};
+
+
+/* an array of records that is being read, no id twice */
+typedef struct {
+    ngx_http_osb_call_t  *call;
+    u_char               *p; /* what is to be read */
+    u_char               *last;
+    ngx_uint_t            line;
+    ngx_uint_t            n;
+    ngx_http_osb_item_t  *items;
+    ngx_http_osb_item_t **tail;
+    ngx_http_osb_item_t **heads;
+    ngx_uint_t            mask;
+    const char           *code; /* of a fault */
+    json_t               *warnings;
+    ngx_uint_t            nwarnings;
+} ngx_http_osb_array_t;
+
+
 /*
  * Each carries out a call and answers it; the result is for
  * ngx_http_finalize_request().
@@ -59,6 +86,23 @@ ngx_int_t
 ngx_http_osb_api_bulk(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port);
+
+/*
+ * api/array.c: begins with the call's body; the array is zeroed.  NGX_OK;
+ * NGX_DECLINED, with array->code and the call's fault set; or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_osb_array_start(ngx_http_osb_array_t *array,
+                         ngx_http_osb_call_t  *call);
+
+/* Reads the next record; the same, or NGX_DONE behind the last one. */
+ngx_int_t
+ngx_http_osb_array_next(ngx_http_osb_array_t *array);
+
+/* The warnings for the answer, once all is read, still the array's; or NULL. */
+json_t *
+ngx_http_osb_array_warnings(ngx_http_osb_array_t *array);
+
 
 /* Answers "/"; NGX_DECLINED where another URI or method is asked for. */
 ngx_int_t

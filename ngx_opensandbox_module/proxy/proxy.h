@@ -5,7 +5,7 @@
 
 
 #include "answer/answer.h"
-#include "route/request.h"
+#include "request/request.h"
 
 
 typedef struct ngx_http_osb_relay_s ngx_http_osb_relay_t;

@@ -54,6 +54,8 @@ ngx_http_osb_relay_finish(ngx_http_request_t *r, ngx_http_osb_relay_t *relay);
 static ngx_int_t
 ngx_http_osb_relay_pass(ngx_connection_t *src, ngx_connection_t *dst,
                         ngx_http_osb_rest_t *rest, off_t *received);
+static ssize_t
+ngx_http_osb_relay_send(ngx_connection_t *dst, u_char *buf, size_t size);
 static ngx_uint_t
 ngx_http_osb_relay_done(ngx_http_request_t *r, ngx_http_osb_relay_t *relay);
 static ngx_int_t
@@ -256,26 +258,10 @@ ngx_http_osb_relay_pass(ngx_connection_t *src, ngx_connection_t *dst,
             *received += n;
         }
 
-        sent = 0;
+        sent = ngx_http_osb_relay_send(dst, buf, (size_t) n);
 
-#if (NGX_SSL)
-
-        /* OpenSSL wants to be asked again with the same memory */
-
-        if (dst->ssl == NULL)
-#endif
-        {
-            if (dst->write->ready) {
-                sent = dst->send(dst, buf, (size_t) n);
-
-                if (sent == NGX_ERROR) {
-                    return NGX_ERROR;
-                }
-
-                if (sent < 0) {
-                    sent = 0;
-                }
-            }
+        if (sent == NGX_ERROR) {
+            return NGX_ERROR;
         }
 
         if (ngx_http_osb_rest_keep(rest, buf + sent, (size_t) (n - sent),
@@ -292,6 +278,33 @@ ngx_http_osb_relay_pass(ngx_connection_t *src, ngx_connection_t *dst,
     }
 
     return rc;
+}
+
+
+/* How many of the bytes were sent at once, or NGX_ERROR. */
+
+static ssize_t
+ngx_http_osb_relay_send(ngx_connection_t *dst, u_char *buf, size_t size)
+{
+    ssize_t n;
+
+#if (NGX_SSL)
+
+    /* OpenSSL wants to be asked again with the same memory */
+
+    if (dst->ssl) {
+        return 0;
+    }
+
+#endif
+
+    if (!dst->write->ready) {
+        return 0;
+    }
+
+    n = dst->send(dst, buf, size);
+
+    return n == NGX_ERROR ? NGX_ERROR : ngx_max(n, 0);
 }
 
 

@@ -37,7 +37,7 @@ ngx_http_osb_tunnel_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
     ctx->tunnel = 1;
 
-    ngx_http_osb_meters()->tunnels++;
+    ngx_http_osb_meters()->open.tunnels++;
     ngx_http_osb_meters()->upgrades++;
 
     ngx_http_osb_watch(r, ctx);
@@ -47,7 +47,7 @@ ngx_http_osb_tunnel_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 void
 ngx_http_osb_tunnel_stream_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    ngx_http_osb_meters()->streams++;
+    ngx_http_osb_meters()->open.streams++;
 
     ngx_http_osb_watch(r, ctx);
 }
@@ -95,10 +95,10 @@ static void
 ngx_http_osb_tunnel_close(ngx_http_osb_ctx_t *ctx)
 {
     if (ctx->tunnel) {
-        ngx_http_osb_meters()->tunnels--;
+        ngx_http_osb_meters()->open.tunnels--;
 
     } else {
-        ngx_http_osb_meters()->streams--;
+        ngx_http_osb_meters()->open.streams--;
     }
 
     ngx_queue_remove(&ctx->queue);

@@ -6,6 +6,9 @@
 static ngx_inline u_char *
 ngx_http_osb_endpoint_number(u_char *p, uint32_t n);
 static const char *
+ngx_http_osb_endpoint_host(ngx_http_osb_endpoint_t *endpoint, ngx_str_t *value,
+                           u_char *addr, ngx_str_t *text);
+static const char *
 ngx_http_osb_endpoint_name(ngx_str_t *name);
 static const char *
 ngx_http_osb_endpoint_usable(ngx_str_t *addr);
@@ -15,7 +18,6 @@ const char *
 ngx_http_osb_endpoint_parse(ngx_http_osb_endpoint_t *endpoint, ngx_str_t value,
                             ngx_uint_t with_port, u_char *addr, ngx_str_t *text)
 {
-    char      buf[INET6_ADDRSTRLEN];
     u_char   *colon;
     ngx_str_t port;
 
@@ -55,14 +57,26 @@ ngx_http_osb_endpoint_parse(ngx_http_osb_endpoint_t *endpoint, ngx_str_t value,
         }
     }
 
-    if (value.len > 2 && value.data[0] == '[' &&
-        value.data[value.len - 1] == ']' && value.len - 2 < sizeof(buf))
-    {
-        ngx_memcpy(buf, value.data + 1, value.len - 2);
-        buf[value.len - 2] = '\0';
+    return ngx_http_osb_endpoint_host(endpoint, &value, addr, text);
+}
 
-        if (strlen(buf) != value.len - 2 || inet_pton(AF_INET6, buf, addr) != 1)
-        {
+
+/* An address, or else a host name. */
+
+static const char *
+ngx_http_osb_endpoint_host(ngx_http_osb_endpoint_t *endpoint, ngx_str_t *value,
+                           u_char *addr, ngx_str_t *text)
+{
+    char buf[INET6_ADDRSTRLEN];
+
+    if (value->len > 2 && value->data[0] == '[' &&
+        value->data[value->len - 1] == ']' && value->len - 2 < sizeof(buf))
+    {
+        ngx_memcpy(buf, value->data + 1, value->len - 2);
+        buf[value->len - 2] = '\0';
+
+        if (strlen(buf) != value->len - 2 ||
+            inet_pton(AF_INET6, buf, addr) != 1) {
             return "this is not an IPv6 address";
         }
 
@@ -73,11 +87,11 @@ ngx_http_osb_endpoint_parse(ngx_http_osb_endpoint_t *endpoint, ngx_str_t value,
         return ngx_http_osb_endpoint_usable(text);
     }
 
-    if (value.len && value.len < INET_ADDRSTRLEN) {
-        ngx_memcpy(buf, value.data, value.len);
-        buf[value.len] = '\0';
+    if (value->len && value->len < INET_ADDRSTRLEN) {
+        ngx_memcpy(buf, value->data, value->len);
+        buf[value->len] = '\0';
 
-        if (strlen(buf) == value.len && inet_pton(AF_INET, buf, addr) == 1) {
+        if (strlen(buf) == value->len && inet_pton(AF_INET, buf, addr) == 1) {
             endpoint->kind = NGX_HTTP_OSB_ENDPOINT_INET;
             text->data = addr;
             text->len = sizeof(struct in_addr);
@@ -87,7 +101,7 @@ ngx_http_osb_endpoint_parse(ngx_http_osb_endpoint_t *endpoint, ngx_str_t value,
     }
 
     endpoint->kind = NGX_HTTP_OSB_ENDPOINT_NAME;
-    *text = value;
+    *text = *value;
 
     return ngx_http_osb_endpoint_name(text);
 }

@@ -5,8 +5,8 @@
 
 
 #include "record.h"
-#include "route/route.h"
-#include "policy/rules.h"
+#include "conf.h"
+#include "policy/policy.h"
 
 
 #define NGX_HTTP_OSB_TIME_NONE INT64_MIN
@@ -29,47 +29,64 @@ typedef struct {
 } ngx_http_osb_chars_t;
 
 
-/* a field of the record: a row of the table in record.c */
 typedef struct ngx_http_osb_field_s ngx_http_osb_field_t;
 
+
+/* the functions of a row of the table in record.c */
+
+/*
+ * A directive's arguments as JSON, added to what an earlier line made; NULL if
+ * they are bad.
+ */
+typedef json_t *
+ngx_http_osb_line_t(json_t *old, ngx_str_t *args, ngx_uint_t n);
+
+/* NGX_OK, or NGX_ERROR with the draft's fault set if the value is bad. */
+typedef ngx_int_t
+ngx_http_osb_parse_t(ngx_http_osb_draft_t *draft, ngx_http_osb_field_t *field,
+                     json_t *value);
+
+/*
+ * Adds the value to the object if the record has one; 0 or, without memory, -1.
+ */
+typedef int
+ngx_http_osb_print_t(ngx_http_osb_field_t *field, json_t *object,
+                     ngx_http_osb_record_t *record);
+
+/* Whether two records have the same. */
+typedef ngx_uint_t
+ngx_http_osb_same_t(ngx_http_osb_field_t *field, ngx_http_osb_record_t *one,
+                    ngx_http_osb_record_t *two);
+
+/* What the new one takes away, NGX_HTTP_OSB_REVOKES_*. */
+typedef ngx_uint_t
+ngx_http_osb_revokes_t(ngx_http_osb_record_t *old,
+                       ngx_http_osb_record_t *record);
+
+
+/* a field of the record */
 struct ngx_http_osb_field_s {
     const char *key;
 
-    /*
-     * The directive in a block, with at least min and at most max arguments;
-     * line() makes them JSON, which it adds to what an earlier line made, NULL
-     * if they are bad.
-     */
-    const char *directive;
-    ngx_uint_t  min;
-    ngx_uint_t  max;
-    json_t *(*line)(json_t *old, ngx_str_t *args, ngx_uint_t n);
+    /* the directive in a block, with at least min and at most max arguments */
+    const char          *directive;
+    ngx_uint_t           min;
+    ngx_uint_t           max;
+    ngx_http_osb_line_t *line;
 
     /* of a text: where it is in the record, what it is called, and has */
     size_t                offset;
     const char           *noun;
     ngx_http_osb_chars_t *chars;
 
-    /* NGX_OK, or NGX_ERROR with the draft's fault set if the value is bad */
-    ngx_int_t (*parse)(ngx_http_osb_draft_t *draft, ngx_http_osb_field_t *field,
-                       json_t *value);
+    ngx_http_osb_parse_t *parse;
 
-    /*
-     * Adds the value to the object if the record has one; 0 or, without memory,
-     * -1.  A secret has the second one for those who may not see it.
-     */
-    int (*print)(ngx_http_osb_field_t *field, json_t *object,
-                 ngx_http_osb_record_t *record);
-    int (*redact)(ngx_http_osb_field_t *field, json_t *object,
-                  ngx_http_osb_record_t *record);
+    /* a secret has the second one for those who may not see it */
+    ngx_http_osb_print_t *print;
+    ngx_http_osb_print_t *redact;
 
-    /* of what makes a generation: whether two records have the same */
-    ngx_uint_t (*same)(ngx_http_osb_field_t *field, ngx_http_osb_record_t *one,
-                       ngx_http_osb_record_t *two);
-
-    /* of what gives rights: NGX_HTTP_OSB_REVOKES_* that the new one takes */
-    ngx_uint_t (*revokes)(ngx_http_osb_record_t *old,
-                          ngx_http_osb_record_t *record);
+    ngx_http_osb_same_t    *same;    /* of what makes a generation */
+    ngx_http_osb_revokes_t *revokes; /* of what gives rights */
 };
 
 
@@ -96,152 +113,76 @@ ngx_http_osb_json_text(json_t *value, ngx_str_t *text);
 
 /* record/line.c */
 
-json_t *
-ngx_http_osb_line_text(json_t *old, ngx_str_t *args, ngx_uint_t n);
-json_t *
-ngx_http_osb_line_list(json_t *old, ngx_str_t *args, ngx_uint_t n);
-json_t *
-ngx_http_osb_line_map(json_t *old, ngx_str_t *args, ngx_uint_t n);
-json_t *
-ngx_http_osb_line_flag(json_t *old, ngx_str_t *args, ngx_uint_t n);
+ngx_http_osb_line_t ngx_http_osb_line_text;
+ngx_http_osb_line_t ngx_http_osb_line_list;
+ngx_http_osb_line_t ngx_http_osb_line_map;
+ngx_http_osb_line_t ngx_http_osb_line_flag;
 
 /* PORT NAME VALUE */
-json_t *
-ngx_http_osb_line_header(json_t *old, ngx_str_t *args, ngx_uint_t n);
+ngx_http_osb_line_t ngx_http_osb_line_header;
 
 
 /* record/fields.c */
 
-ngx_int_t
-ngx_http_osb_id_parse(ngx_http_osb_draft_t *draft, ngx_http_osb_field_t *field,
-                      json_t *value);
-int
-ngx_http_osb_id_print(ngx_http_osb_field_t *field, json_t *object,
-                      ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t ngx_http_osb_id_parse;
+ngx_http_osb_print_t ngx_http_osb_id_print;
 
 /* Any text that has an offset, and characters. */
-ngx_int_t
-ngx_http_osb_text_parse(ngx_http_osb_draft_t *draft,
-                        ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_text_print(ngx_http_osb_field_t *field, json_t *object,
-                        ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_text_same(ngx_http_osb_field_t *field, ngx_http_osb_record_t *one,
-                       ngx_http_osb_record_t *two);
+ngx_http_osb_parse_t ngx_http_osb_text_parse;
+ngx_http_osb_print_t ngx_http_osb_text_print;
+ngx_http_osb_same_t  ngx_http_osb_text_same;
 
 ngx_uint_t
 ngx_http_osb_printable(u_char ch);
 ngx_uint_t
 ngx_http_osb_host_char(u_char ch);
 
-ngx_int_t
-ngx_http_osb_token_parse(ngx_http_osb_draft_t *draft,
-                         ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_token_redact(ngx_http_osb_field_t *field, json_t *object,
-                          ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_token_revokes(ngx_http_osb_record_t *old,
-                           ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t   ngx_http_osb_token_parse;
+ngx_http_osb_print_t   ngx_http_osb_token_redact;
+ngx_http_osb_revokes_t ngx_http_osb_token_revokes;
 
-ngx_int_t
-ngx_http_osb_ready_parse(ngx_http_osb_draft_t *draft,
-                         ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_ready_print(ngx_http_osb_field_t *field, json_t *object,
-                         ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_ready_revokes(ngx_http_osb_record_t *old,
-                           ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t   ngx_http_osb_ready_parse;
+ngx_http_osb_print_t   ngx_http_osb_ready_print;
+ngx_http_osb_revokes_t ngx_http_osb_ready_revokes;
 
-ngx_int_t
-ngx_http_osb_expires_parse(ngx_http_osb_draft_t *draft,
-                           ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_expires_print(ngx_http_osb_field_t *field, json_t *object,
-                           ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_expires_revokes(ngx_http_osb_record_t *old,
-                             ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t   ngx_http_osb_expires_parse;
+ngx_http_osb_print_t   ngx_http_osb_expires_print;
+ngx_http_osb_revokes_t ngx_http_osb_expires_revokes;
 
-ngx_int_t
-ngx_http_osb_keep_parse(ngx_http_osb_draft_t *draft,
-                        ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_keep_print(ngx_http_osb_field_t *field, json_t *object,
-                        ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t ngx_http_osb_keep_parse;
+ngx_http_osb_print_t ngx_http_osb_keep_print;
 
 
 /* record/ports.c */
 
-ngx_int_t
-ngx_http_osb_endpoint_field_parse(ngx_http_osb_draft_t *draft,
-                                  ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_endpoint_field_print(ngx_http_osb_field_t *field, json_t *object,
-                                  ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_endpoint_field_same(ngx_http_osb_field_t  *field,
-                                 ngx_http_osb_record_t *one,
-                                 ngx_http_osb_record_t *two);
-ngx_uint_t
-ngx_http_osb_endpoint_field_revokes(ngx_http_osb_record_t *old,
-                                    ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t   ngx_http_osb_endpoint_field_parse;
+ngx_http_osb_print_t   ngx_http_osb_endpoint_field_print;
+ngx_http_osb_same_t    ngx_http_osb_endpoint_field_same;
+ngx_http_osb_revokes_t ngx_http_osb_endpoint_field_revokes;
 
-ngx_int_t
-ngx_http_osb_expose_parse(ngx_http_osb_draft_t *draft,
-                          ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_expose_print(ngx_http_osb_field_t *field, json_t *object,
-                          ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_expose_same(ngx_http_osb_field_t  *field,
-                         ngx_http_osb_record_t *one,
-                         ngx_http_osb_record_t *two);
-ngx_uint_t
-ngx_http_osb_expose_revokes(ngx_http_osb_record_t *old,
-                            ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t   ngx_http_osb_expose_parse;
+ngx_http_osb_print_t   ngx_http_osb_expose_print;
+ngx_http_osb_same_t    ngx_http_osb_expose_same;
+ngx_http_osb_revokes_t ngx_http_osb_expose_revokes;
 
-ngx_int_t
-ngx_http_osb_port_map_parse(ngx_http_osb_draft_t *draft,
-                            ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_port_map_print(ngx_http_osb_field_t *field, json_t *object,
-                            ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_port_map_same(ngx_http_osb_field_t  *field,
-                           ngx_http_osb_record_t *one,
-                           ngx_http_osb_record_t *two);
-ngx_uint_t
-ngx_http_osb_port_map_revokes(ngx_http_osb_record_t *old,
-                              ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t   ngx_http_osb_port_map_parse;
+ngx_http_osb_print_t   ngx_http_osb_port_map_print;
+ngx_http_osb_same_t    ngx_http_osb_port_map_same;
+ngx_http_osb_revokes_t ngx_http_osb_port_map_revokes;
 
 
 /* record/headers.c */
 
-ngx_int_t
-ngx_http_osb_headers_parse(ngx_http_osb_draft_t *draft,
-                           ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_headers_print(ngx_http_osb_field_t *field, json_t *object,
-                           ngx_http_osb_record_t *record);
-int
-ngx_http_osb_headers_redact(ngx_http_osb_field_t *field, json_t *object,
-                            ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t ngx_http_osb_headers_parse;
+ngx_http_osb_print_t ngx_http_osb_headers_print;
+ngx_http_osb_print_t ngx_http_osb_headers_redact;
 
 
 /* record/policy.c */
 
-ngx_int_t
-ngx_http_osb_policy_parse(ngx_http_osb_draft_t *draft,
-                          ngx_http_osb_field_t *field, json_t *value);
-int
-ngx_http_osb_policy_print(ngx_http_osb_field_t *field, json_t *object,
-                          ngx_http_osb_record_t *record);
-ngx_uint_t
-ngx_http_osb_policy_revokes(ngx_http_osb_record_t *old,
-                            ngx_http_osb_record_t *record);
+ngx_http_osb_parse_t   ngx_http_osb_policy_parse;
+ngx_http_osb_print_t   ngx_http_osb_policy_print;
+ngx_http_osb_revokes_t ngx_http_osb_policy_revokes;
 
 /* The record with another policy, in the pool; NULL if memory is short. */
 ngx_http_osb_record_t *
@@ -255,6 +196,14 @@ ngx_http_osb_record_policy(ngx_pool_t *pool, ngx_http_osb_record_t *record,
 ngx_int_t
 ngx_http_osb_policy_text(ngx_pool_t *pool, const struct rules *rules,
                          ngx_str_t *text);
+
+
+/* record/policy_block.c */
+
+/* Notes that the next record to be declared names a policy. */
+ngx_int_t
+ngx_http_osb_policy_use(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf,
+                        ngx_str_t *name);
 
 
 /* record/endpoint.c */

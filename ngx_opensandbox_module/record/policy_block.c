@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "declare.h"
 #include "inner.h"
 
 
@@ -19,6 +18,9 @@ typedef struct {
 
 
 static char *
+ngx_http_osb_policy_lines(ngx_conf_t *cf, ngx_http_osb_policy_block_t *block,
+                          ngx_str_t *text);
+static char *
 ngx_http_osb_policy_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf);
 static char *
 ngx_http_osb_policy_default(ngx_conf_t *cf, ngx_http_osb_policy_block_t *block);
@@ -33,9 +35,7 @@ ngx_http_osb_policy_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_osb_main_conf_t *omcf = conf;
 
     char                       *rv;
-    ngx_int_t                   rc;
-    ngx_str_t                  *value, text;
-    ngx_conf_t                  save;
+    ngx_str_t                  *value;
     ngx_http_osb_policy_t      *policy;
     ngx_http_osb_policy_block_t block;
 
@@ -55,49 +55,55 @@ ngx_http_osb_policy_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (rules_new(&block.rules, POLICY_DENY) != 0) {
+    policy = ngx_palloc(cf->pool, sizeof(ngx_http_osb_policy_t));
+
+    if (policy == NULL || rules_new(&block.rules, POLICY_DENY) != 0) {
         return NGX_CONF_ERROR;
     }
 
+    rv = ngx_http_osb_policy_lines(cf, &block, &policy->text);
+
+    rules_free(block.rules);
+
+    if (rv == NGX_CONF_OK) {
+        ngx_http_osb_names_add(&omcf->policies, &policy->node, &block.name);
+    }
+
+    return rv;
+}
+
+
+/* Reads the block, and makes the text of its policy. */
+
+static char *
+ngx_http_osb_policy_lines(ngx_conf_t *cf, ngx_http_osb_policy_block_t *block,
+                          ngx_str_t *text)
+{
+    char      *rv;
+    ngx_int_t  rc;
+    ngx_conf_t save;
+
     save = *cf;
     cf->handler = ngx_http_osb_policy_line;
-    cf->handler_conf = (void *) &block;
+    cf->handler_conf = (void *) block;
 
     rv = ngx_conf_parse(cf, NULL);
 
     *cf = save;
 
-    rc = NGX_ERROR;
-
-    if (rv == NGX_CONF_OK) {
-        rc = ngx_http_osb_policy_text(cf->pool, block.rules, &text);
-    }
-
-    rules_free(block.rules);
-
     if (rv != NGX_CONF_OK) {
         return rv;
     }
 
+    rc = ngx_http_osb_policy_text(cf->pool, block->rules, text);
+
     if (rc == NGX_DECLINED) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "policy \"%V\" is larger than %d bytes", &block.name,
-                           NGX_HTTP_OSB_POLICY_SIZE);
+                           "policy \"%V\" is larger than %d bytes",
+                           &block->name, NGX_HTTP_OSB_POLICY_SIZE);
     }
 
-    if (rc != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    policy = ngx_palloc(cf->pool, sizeof(ngx_http_osb_policy_t));
-    if (policy == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    policy->text = text;
-    ngx_http_osb_names_add(&omcf->policies, &policy->node, &block.name);
-
-    return NGX_CONF_OK;
+    return rc == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -256,12 +262,15 @@ ngx_http_osb_policy_use(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf,
 
 
 ngx_int_t
-ngx_http_osb_policy_resolve(ngx_conf_t *cf, ngx_http_osb_main_conf_t *omcf)
+ngx_http_osb_policy_resolve(ngx_conf_t *cf)
 {
     ngx_uint_t                 i;
-    ngx_http_osb_record_t    **declared, *record;
     ngx_http_osb_policy_t     *policy;
+    ngx_http_osb_record_t    **declared, *record;
+    ngx_http_osb_main_conf_t  *omcf;
     ngx_http_osb_policy_use_t *use;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
 
     declared = omcf->declared.elts;
     use = omcf->policy_uses.elts;

@@ -11,6 +11,9 @@
  */
 
 
+static ngx_int_t
+ngx_http_osb_record_keys(ngx_http_osb_draft_t *draft, json_t *object,
+                         ngx_str_t *id);
 static ngx_http_osb_field_t *
 ngx_http_osb_record_field(const char *key);
 
@@ -104,10 +107,6 @@ ngx_http_osb_record_t *
 ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
                           ngx_uint_t partial, ngx_http_osb_fault_t *fault)
 {
-    json_t                *value;
-    ngx_str_t              text;
-    const char            *name;
-    ngx_http_osb_field_t  *field;
     ngx_http_osb_draft_t   draft;
     ngx_http_osb_record_t *record;
 
@@ -133,41 +132,17 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
     record->expires = NGX_HTTP_OSB_NEVER;
     record->ready = 1;
 
-    /* the id stands first, where the registry looks for it */
-
-    value = json_object_get(object, "id");
-
-    if (id ? ngx_http_osb_draft_text(&draft, &record->id, id, "id") != NGX_OK
-           : value && ngx_http_osb_id_parse(&draft, ngx_http_osb_fields,
-                                            value) != NGX_OK)
-    {
+    if (ngx_http_osb_record_keys(&draft, object, id) != NGX_OK) {
         return NULL;
     }
 
-    json_object_foreach(object, name, value)
-    {
-
-        field = ngx_http_osb_record_field(name);
-
-        if (field == NULL) {
-            ngx_http_osb_fault(fault, name, "unknown key");
-            return NULL;
-        }
-
-        if (field->parse(&draft, field, value) != NGX_OK) {
-            return NULL;
-        }
-    }
-
-    text = ngx_http_osb_text(record, &record->id);
-
-    if (text.len == 0 && !partial) {
+    if (record->id.len == 0 && !partial) {
         ngx_http_osb_fault(fault, "id", "the id is missing");
         return NULL;
     }
 
     if (record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE &&
-        record->nmapped == 0 && !partial)
+        record->nmapped == 0 && record->ready && !partial)
     {
         ngx_http_osb_fault(fault, "endpoint", "the endpoint is missing");
         return NULL;
@@ -176,6 +151,50 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
     record->lean = record->size;
 
     return ngx_http_osb_record_policy(pool, record, &draft.policy);
+}
+
+
+static ngx_int_t
+ngx_http_osb_record_keys(ngx_http_osb_draft_t *draft, json_t *object,
+                         ngx_str_t *id)
+{
+    json_t               *value;
+    ngx_int_t             rc;
+    const char           *name;
+    ngx_http_osb_field_t *field;
+
+    /* the id stands first, where the registry looks for it */
+
+    value = json_object_get(object, "id");
+    rc = NGX_OK;
+
+    if (id) {
+        rc = ngx_http_osb_draft_text(draft, &draft->record->id, id, "id");
+
+    } else if (value) {
+        rc = ngx_http_osb_id_parse(draft, ngx_http_osb_fields, value);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    json_object_foreach(object, name, value)
+    {
+
+        field = ngx_http_osb_record_field(name);
+
+        if (field == NULL) {
+            ngx_http_osb_fault(draft->fault, name, "unknown key");
+            return NGX_ERROR;
+        }
+
+        if (field->parse(draft, field, value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

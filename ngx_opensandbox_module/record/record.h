@@ -122,6 +122,8 @@ typedef struct {
 } ngx_http_osb_fault_t;
 
 
+/* record/record.c */
+
 /*
  * Builds a record from a JSON object.  The id, folded to lower case already,
  * is the one of the URL or block; where it is NULL the object must have one.
@@ -131,10 +133,6 @@ typedef struct {
 ngx_http_osb_record_t *
 ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
                           ngx_uint_t partial, ngx_http_osb_fault_t *fault);
-
-/* The record's policy, as JSON in its own memory; empty without one. */
-ngx_str_t
-ngx_http_osb_policy_of(ngx_http_osb_record_t *record);
 
 /* The record as a new JSON object, for the caller to release; or NULL. */
 json_t *
@@ -147,13 +145,6 @@ ngx_http_osb_record_json(ngx_http_osb_record_t *record, ngx_uint_t flags);
 char *
 ngx_http_osb_record_text(ngx_http_osb_record_t *record, ngx_uint_t flags,
                          size_t *len);
-
-/*
- * The endpoint of a port, the record's own or the port map's; NULL if the port
- * is not exposed, or leads nowhere.
- */
-ngx_http_osb_endpoint_t *
-ngx_http_osb_record_endpoint(ngx_http_osb_record_t *record, ngx_uint_t port);
 
 /* Whether connections and rights of the one are good for the other too. */
 ngx_uint_t
@@ -171,6 +162,23 @@ ngx_uint_t
 ngx_http_osb_record_revokes(ngx_http_osb_record_t *old,
                             ngx_http_osb_record_t *record);
 
+
+/* record/ports.c */
+
+/*
+ * The endpoint of a port, the record's own or the port map's; NULL if the port
+ * is not exposed, or leads nowhere.
+ */
+ngx_http_osb_endpoint_t *
+ngx_http_osb_record_endpoint(ngx_http_osb_record_t *record, ngx_uint_t port);
+
+/* Is it not ready, and known to be nowhere so far? */
+ngx_uint_t
+ngx_http_osb_record_nowhere(ngx_http_osb_record_t *record);
+
+
+/* record/endpoint.c */
+
 /*
  * Writes an address as a record has it, with the port if it is not 0.  Returns
  * the end; the buffer has room for the text and 64 bytes more, an IPv4 address
@@ -180,6 +188,17 @@ u_char *
 ngx_http_osb_endpoint_print(u_char *buf, ngx_http_osb_endpoint_t *endpoint,
                             ngx_str_t *text, ngx_uint_t port);
 
+
+/* record/headers.c */
+
+/* Adds the "endpointHeaders" of a port to the object; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_osb_headers_add(ngx_http_osb_record_t *record, ngx_uint_t port,
+                         json_t *headers);
+
+
+/* record/time.c */
+
 /*
  * Writes unix seconds as a time of RFC 3339 in UTC.  Returns the end; the
  * buffer has room for NGX_HTTP_OSB_TIME_LEN bytes, for years up to 9999.
@@ -187,16 +206,39 @@ ngx_http_osb_endpoint_print(u_char *buf, ngx_http_osb_endpoint_t *endpoint,
 u_char *
 ngx_http_osb_time_print(u_char *buf, int64_t seconds);
 
-/* Adds the "endpointHeaders" of a port to the object; NGX_OK or NGX_ERROR. */
-ngx_int_t
-ngx_http_osb_headers_add(ngx_http_osb_record_t *record, ngx_uint_t port,
-                         json_t *headers);
+
+/* record/policy.c */
+
+/* The record's policy, as JSON in its own memory; empty without one. */
+ngx_str_t
+ngx_http_osb_policy_of(ngx_http_osb_record_t *record);
+
+
+/* record/fault.c */
 
 /* Writes "what" on the field into the fault. */
 void
 ngx_http_osb_fault(ngx_http_osb_fault_t *fault, const char *field,
                    const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+
+/* record/sandbox_block.c */
+
+/* opensandbox_sandbox ID { ... } */
+char *
+ngx_http_osb_sandbox_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+/* record/policy_block.c */
+
+/* opensandbox_policy NAME { ... } */
+char *
+ngx_http_osb_policy_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* Gives declared records the policies that they name. */
+ngx_int_t
+ngx_http_osb_policy_resolve(ngx_conf_t *cf);
 
 
 /* One of a record's strings, in the record's own memory. */

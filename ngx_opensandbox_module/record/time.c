@@ -9,6 +9,8 @@
 #define NGX_HTTP_OSB_TIME_MAX 253402300799LL
 
 
+static u_char *
+ngx_http_osb_time_digits(ngx_str_t *text, int *parts);
 static ngx_uint_t
 ngx_http_osb_time_exists(int *parts);
 static ngx_int_t
@@ -18,42 +20,18 @@ ngx_http_osb_time_zone(u_char *p, u_char *last);
 int64_t
 ngx_http_osb_time_parse(ngx_str_t *text)
 {
-    int        n, parts[6];
-    u_char    *p, *last;
-    int64_t    seconds;
-    ngx_int_t  zone;
-    ngx_uint_t i;
-    struct tm  tm;
+    int       parts[6];
+    u_char   *p, *last;
+    int64_t   seconds;
+    ngx_int_t zone;
+    struct tm tm;
 
-    static const char format[] = "dddd-dd-ddTdd:dd:dd";
+    p = ngx_http_osb_time_digits(text, parts);
 
-    if (text->len < sizeof(format)) {
+    if (p == NULL) {
         return NGX_HTTP_OSB_TIME_NONE;
     }
 
-    ngx_memzero(parts, sizeof(parts));
-
-    for (i = 0, n = 0; i < sizeof(format) - 1; i++) {
-
-        if (format[i] == 'd') {
-            if (text->data[i] < '0' || text->data[i] > '9') {
-                return NGX_HTTP_OSB_TIME_NONE;
-            }
-
-            parts[n] = parts[n] * 10 + (text->data[i] - '0');
-            continue;
-        }
-
-        if ((format[i] == 'T' ? ngx_toupper(text->data[i]) : text->data[i]) !=
-            format[i])
-        {
-            return NGX_HTTP_OSB_TIME_NONE;
-        }
-
-        n++;
-    }
-
-    p = text->data + i;
     last = text->data + text->len;
 
     if (*p == '.') {
@@ -89,6 +67,46 @@ ngx_http_osb_time_parse(ngx_str_t *text)
     return seconds < NGX_HTTP_OSB_TIME_MIN || seconds > NGX_HTTP_OSB_TIME_MAX
                ? NGX_HTTP_OSB_TIME_NONE
                : seconds;
+}
+
+
+/* "dddd-dd-ddTdd:dd:dd", and at least a character; where that is, or NULL */
+
+static u_char *
+ngx_http_osb_time_digits(ngx_str_t *text, int *parts)
+{
+    int        n;
+    ngx_uint_t i;
+
+    static const char format[] = "dddd-dd-ddTdd:dd:dd";
+
+    if (text->len < sizeof(format)) {
+        return NULL;
+    }
+
+    ngx_memzero(parts, 6 * sizeof(int));
+
+    for (i = 0, n = 0; i < sizeof(format) - 1; i++) {
+
+        if (format[i] == 'd') {
+            if (text->data[i] < '0' || text->data[i] > '9') {
+                return NULL;
+            }
+
+            parts[n] = parts[n] * 10 + (text->data[i] - '0');
+            continue;
+        }
+
+        if ((format[i] == 'T' ? ngx_toupper(text->data[i]) : text->data[i]) !=
+            format[i])
+        {
+            return NULL;
+        }
+
+        n++;
+    }
+
+    return text->data + i;
 }
 
 

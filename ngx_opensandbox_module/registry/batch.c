@@ -39,6 +39,17 @@ typedef struct {
 } ngx_http_osb_batch_head_t;
 
 
+typedef ngx_uint_t (*ngx_http_osb_batch_want_pt)(
+    ngx_http_osb_batch_head_t *head);
+
+
+static ngx_uint_t
+ngx_http_osb_batch_find(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone,
+                        ngx_http_osb_batch_want_pt want);
+static ngx_uint_t
+ngx_http_osb_batch_orphan(ngx_http_osb_batch_head_t *head);
+static ngx_uint_t
+ngx_http_osb_batch_due(ngx_http_osb_batch_head_t *head);
 static void *
 ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link);
 static void *
@@ -58,8 +69,8 @@ ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone)
 {
     ngx_http_osb_batch_head_t *head;
 
+    ngx_memzero(batch, sizeof(ngx_http_osb_batch_t));
     batch->zone = zone;
-    batch->link = 0;
 
     ngx_http_osb_registry_lock(zone);
 
@@ -153,6 +164,7 @@ ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
     if (!ngx_http_osb_memory_superseded(batch->zone->memory)) {
         head = ngx_http_osb_batch_at(batch->zone, batch->link);
         head->committed = 1;
+        batch->committed = 1;
         rc = NGX_OK;
     }
 
@@ -163,7 +175,7 @@ ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
 
 
 ngx_int_t
-ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
+ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
 {
     ngx_uint_t                 i, n;
     ngx_http_osb_node_t       *node, *old;
@@ -215,7 +227,7 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced)
 
     ngx_http_osb_registry_unlock(zone);
 
-    *replaced += n;
+    batch->replaced += n;
 
     while (n) {
         ngx_http_osb_node_release(zone, stale[--n]);
@@ -261,44 +273,26 @@ ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch)
 
 
 void
+ngx_http_osb_batch_end(ngx_http_osb_batch_t *batch)
+{
+    ngx_int_t rc;
+
+    do {
+        rc = batch->committed ? ngx_http_osb_batch_publish(batch)
+                              : ngx_http_osb_batch_abort(batch);
+    } while (rc == NGX_AGAIN);
+
+    ngx_http_osb_batch_close(batch);
+}
+
+
+void
 ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone)
 {
-    ngx_int_t                  rc;
-    ngx_uint_t                 replaced, committed;
-    ngx_http_osb_batch_head_t *head;
-    ngx_http_osb_batch_t       batch;
+    ngx_http_osb_batch_t batch;
 
-    batch.zone = zone;
-    replaced = 0;
-
-    for (;;) {
-        ngx_http_osb_registry_lock(zone);
-
-        committed = 0;
-
-        for (batch.link = zone->shared->batches; batch.link;
-             batch.link = head->next) {
-            head = ngx_http_osb_batch_at(zone, batch.link);
-
-            if (!ngx_http_osb_process_alive((ngx_pid_t) head->owner)) {
-                head->owner = (ngx_atomic_uint_t) ngx_pid;
-                committed = head->committed;
-                break;
-            }
-        }
-
-        ngx_http_osb_registry_unlock(zone);
-
-        if (batch.link == 0) {
-            return;
-        }
-
-        do {
-            rc = committed ? ngx_http_osb_batch_publish(&batch, &replaced)
-                           : ngx_http_osb_batch_abort(&batch);
-        } while (rc == NGX_AGAIN);
-
-        ngx_http_osb_batch_close(&batch);
+    while (ngx_http_osb_batch_find(&batch, zone, ngx_http_osb_batch_orphan)) {
+        ngx_http_osb_batch_end(&batch);
     }
 }
 
@@ -306,32 +300,10 @@ ngx_http_osb_batch_adopt(ngx_http_osb_zone_t *zone)
 void
 ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone)
 {
-    ngx_uint_t                 replaced;
-    ngx_http_osb_batch_head_t *head;
-    ngx_http_osb_batch_t       batch;
+    ngx_http_osb_batch_t batch;
 
-    batch.zone = zone;
-    replaced = 0;
-
-    for (;;) {
-        ngx_http_osb_registry_lock(zone);
-
-        for (batch.link = zone->shared->batches; batch.link;
-             batch.link = head->next) {
-            head = ngx_http_osb_batch_at(zone, batch.link);
-
-            if (head->committed && head->first) {
-                break;
-            }
-        }
-
-        ngx_http_osb_registry_unlock(zone);
-
-        if (batch.link == 0) {
-            return;
-        }
-
-        (void) ngx_http_osb_batch_publish(&batch, &replaced);
+    while (ngx_http_osb_batch_find(&batch, zone, ngx_http_osb_batch_due)) {
+        (void) ngx_http_osb_batch_publish(&batch);
     }
 }
 
@@ -364,6 +336,57 @@ ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
             sheet->done++;
         }
     }
+}
+
+
+/* The first batch of the zone that the function wants; 0 if it wants none. */
+
+static ngx_uint_t
+ngx_http_osb_batch_find(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone,
+                        ngx_http_osb_batch_want_pt want)
+{
+    ngx_http_osb_batch_head_t *head;
+
+    ngx_memzero(batch, sizeof(ngx_http_osb_batch_t));
+    batch->zone = zone;
+
+    ngx_http_osb_registry_lock(zone);
+
+    for (batch->link = zone->shared->batches; batch->link;
+         batch->link = head->next) {
+        head = ngx_http_osb_batch_at(zone, batch->link);
+
+        if (want(head)) {
+            batch->committed = head->committed;
+            break;
+        }
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return batch->link != 0;
+}
+
+
+/* Takes over what a dead process has left. */
+
+static ngx_uint_t
+ngx_http_osb_batch_orphan(ngx_http_osb_batch_head_t *head)
+{
+    if (ngx_http_osb_process_alive((ngx_pid_t) head->owner)) {
+        return 0;
+    }
+
+    head->owner = (ngx_atomic_uint_t) ngx_pid;
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_osb_batch_due(ngx_http_osb_batch_head_t *head)
+{
+    return head->committed && head->first;
 }
 
 

@@ -31,6 +31,9 @@ static void
 ngx_http_osb_declared_sweep(ngx_http_osb_zone_t         *zone,
                             ngx_http_osb_declared_ids_t *names, u_char *buf);
 static ngx_int_t
+ngx_http_osb_declared_come(ngx_http_osb_zone_t    *zone,
+                           ngx_http_osb_record_t **records, ngx_uint_t n);
+static ngx_int_t
 ngx_http_osb_declared_put(ngx_http_osb_zone_t   *zone,
                           ngx_http_osb_record_t *record);
 static ngx_uint_t
@@ -46,10 +49,8 @@ ngx_http_osb_registry_declare(ngx_http_osb_zone_t    *zone,
     u_char                     *buf;
     ngx_int_t                   rc;
     ngx_str_t                   id;
-    ngx_uint_t                  i, pass;
     ngx_pool_t                 *pool;
     ngx_http_osb_declared_ids_t names;
-    ngx_http_osb_record_t      *record;
 
     pool = ngx_create_pool(4096, log);
     if (pool == NULL) {
@@ -75,24 +76,10 @@ ngx_http_osb_registry_declare(ngx_http_osb_zone_t    *zone,
 
     /* what comes late may leave room: those that wait are tried twice */
 
-    zone->waiting = n;
-    rc = NGX_OK;
+    rc = ngx_http_osb_declared_come(zone, records, n);
 
-    for (pass = 0; pass < 2 && rc != NGX_BUSY; pass++) {
-        n = zone->waiting;
-        zone->waiting = 0;
-
-        for (i = 0; i < n && rc != NGX_BUSY; i++) {
-            record = records[i];
-            record->declared = 1;
-
-            rc = ngx_http_osb_declared_put(zone, record);
-
-            if (rc == NGX_ERROR) {
-                records[i] = records[zone->waiting];
-                records[zone->waiting++] = record;
-            }
-        }
+    if (rc != NGX_BUSY) {
+        rc = ngx_http_osb_declared_come(zone, records, zone->waiting);
     }
 
     zone->shared->waiting = zone->waiting;
@@ -158,6 +145,38 @@ ngx_http_osb_registry_declare_waiting(ngx_http_osb_zone_t    *zone,
                       "opensandbox_zone \"%V\" has all declared sandboxes",
                       &zone->shm_zone->shm.name);
     }
+}
+
+
+/* Puts the records; those that there is no room for wait, the first ones. */
+
+static ngx_int_t
+ngx_http_osb_declared_come(ngx_http_osb_zone_t    *zone,
+                           ngx_http_osb_record_t **records, ngx_uint_t n)
+{
+    ngx_int_t              rc;
+    ngx_uint_t             i;
+    ngx_http_osb_record_t *record;
+
+    zone->waiting = 0;
+
+    for (i = 0; i < n; i++) {
+        record = records[i];
+        record->declared = 1;
+
+        rc = ngx_http_osb_declared_put(zone, record);
+
+        if (rc == NGX_BUSY) {
+            return NGX_BUSY;
+        }
+
+        if (rc == NGX_ERROR) {
+            records[i] = records[zone->waiting];
+            records[zone->waiting++] = record;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -19,11 +19,14 @@
 #define NGX_HTTP_OSB_NODE_SPARE 56
 
 
-/* a piece's part of the record, and what follows */
+/* a walk along a node's pieces and a record, part by part */
 typedef struct {
-    u_char *data;
-    size_t  size;
-    size_t  left; /* of the node */
+    u_char *data; /* in the piece */
+    size_t  room; /* of the piece */
+    size_t  left; /* of the node, behind the piece */
+    u_char *part; /* of the record */
+    size_t  size; /* of the part; 0 behind the last */
+    size_t  rest; /* of the record, the part included */
 } ngx_http_osb_part_t;
 
 
@@ -38,7 +41,8 @@ ngx_http_osb_piece_link(void *piece, size_t size);
 static ngx_http_osb_node_t *
 ngx_http_osb_node_alloc(ngx_http_osb_zone_t *zone, size_t bytes);
 static void
-ngx_http_osb_part_first(ngx_http_osb_part_t *part, ngx_http_osb_node_t *node);
+ngx_http_osb_part_first(ngx_http_osb_part_t *part, ngx_http_osb_node_t *node,
+                        ngx_http_osb_record_t *record);
 static void
 ngx_http_osb_part_next(ngx_http_osb_part_t   *part,
                        ngx_http_osb_shared_t *shared);
@@ -92,9 +96,9 @@ ngx_http_osb_node_create(ngx_http_osb_zone_t   *zone,
     node->right = 0;
     node->renewed = 0;
 
-    ngx_http_osb_part_first(&first, node);
+    ngx_http_osb_part_first(&first, node, record);
 
-    node->head = first.size;
+    node->head = first.room;
 
     ngx_http_osb_node_write(zone->shared, node, record);
 
@@ -250,7 +254,8 @@ ngx_http_osb_node_fits(ngx_http_osb_node_t *node, size_t size)
 
 
 static void
-ngx_http_osb_part_first(ngx_http_osb_part_t *part, ngx_http_osb_node_t *node)
+ngx_http_osb_part_first(ngx_http_osb_part_t *part, ngx_http_osb_node_t *node,
+                        ngx_http_osb_record_t *record)
 {
     size_t bytes, size;
 
@@ -259,8 +264,12 @@ ngx_http_osb_part_first(ngx_http_osb_part_t *part, ngx_http_osb_node_t *node)
 
     part->data = (u_char *) &node->record;
     part->left = bytes - size;
-    part->size = size - offsetof(ngx_http_osb_node_t, record) -
+    part->room = size - offsetof(ngx_http_osb_node_t, record) -
                  (part->left ? sizeof(uint32_t) : 0);
+
+    part->part = (u_char *) record;
+    part->rest = record->size;
+    part->size = ngx_min(part->rest, part->room);
 }
 
 
@@ -269,17 +278,22 @@ ngx_http_osb_part_next(ngx_http_osb_part_t *part, ngx_http_osb_shared_t *shared)
 {
     uint32_t link;
 
-    if (part->left == 0) {
+    part->part += part->size;
+    part->rest -= part->size;
+
+    if (part->rest == 0 || part->left == 0) {
         part->size = 0;
         return;
     }
 
-    link = *(uint32_t *) (part->data + part->size);
+    link = *(uint32_t *) (part->data + part->room);
 
     part->data = (u_char *) ngx_http_osb_node_at(shared, link);
-    part->size = ngx_http_osb_piece(part->left);
-    part->left -= part->size;
-    part->size -= part->left ? sizeof(uint32_t) : 0;
+    part->room = ngx_http_osb_piece(part->left);
+    part->left -= part->room;
+    part->room -= part->left ? sizeof(uint32_t) : 0;
+
+    part->size = ngx_min(part->rest, part->room);
 }
 
 
@@ -319,19 +333,12 @@ ngx_http_osb_node_write(ngx_http_osb_shared_t *shared,
                         ngx_http_osb_node_t   *node,
                         ngx_http_osb_record_t *record)
 {
-    u_char             *p;
-    size_t              n, size;
     ngx_http_osb_part_t part;
 
-    p = (u_char *) record;
-    size = record->size;
-    ngx_http_osb_part_first(&part, node);
-
-    for (n = ngx_min(size, part.size); n; n = ngx_min(size, part.size)) {
-        ngx_memcpy(part.data, p, n);
-        p += n;
-        size -= n;
-        ngx_http_osb_part_next(&part, shared);
+    for (ngx_http_osb_part_first(&part, node, record); part.size;
+         ngx_http_osb_part_next(&part, shared))
+    {
+        ngx_memcpy(part.data, part.part, part.size);
     }
 }
 
@@ -341,28 +348,18 @@ ngx_http_osb_node_holds(ngx_http_osb_shared_t *shared,
                         ngx_http_osb_node_t   *node,
                         ngx_http_osb_record_t *record)
 {
-    u_char             *p;
-    size_t              n, size;
     ngx_http_osb_part_t part;
 
-    p = (u_char *) record;
-    size = record->size;
-
-    if (node->record.size != size) {
+    if (node->record.size != record->size) {
         return 0;
     }
 
-    ngx_http_osb_part_first(&part, node);
-
-    for (n = ngx_min(size, part.size); n; n = ngx_min(size, part.size)) {
-
-        if (ngx_memcmp(part.data, p, n) != 0) {
+    for (ngx_http_osb_part_first(&part, node, record); part.size;
+         ngx_http_osb_part_next(&part, shared))
+    {
+        if (ngx_memcmp(part.data, part.part, part.size) != 0) {
             return 0;
         }
-
-        p += n;
-        size -= n;
-        ngx_http_osb_part_next(&part, shared);
     }
 
     return 1;

@@ -22,6 +22,11 @@ static ngx_int_t
 ngx_http_osb_registry_copy(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                            ngx_http_osb_record_t *buf, size_t room,
                            ngx_uint_t lean);
+static ngx_int_t
+ngx_http_osb_registry_overwrite(ngx_http_osb_zone_t   *zone,
+                                ngx_http_osb_node_t   *node,
+                                ngx_http_osb_record_t *record,
+                                ngx_uint_t             revokes);
 static void
 ngx_http_osb_registry_withhold(ngx_http_osb_zone_t *zone,
                                ngx_http_osb_node_t *node, ngx_uint_t revokes);
@@ -178,26 +183,10 @@ ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
         ngx_http_osb_journal_end(zone);
         rc = NGX_OK;
 
-    } else if (node && record->size <= shared->room &&
-               ngx_http_osb_node_fits(node, record->size))
-    {
-        /* a full zone still takes changes that fit in the old place */
-
-        ngx_http_osb_journal_begin(zone);
-        ngx_http_osb_table_stamp(shared, node, record);
-        ngx_http_osb_journal_rewrite(shared, node, record);
-        ngx_http_osb_journal_end(zone);
-        node = NULL;
-        rc = NGX_OK;
-
-    } else if (node && revokes) {
-        ngx_http_osb_registry_withhold(zone, node, revokes);
-        node = NULL;
-        rc = NGX_DONE;
-
     } else {
+        rc = node ? ngx_http_osb_registry_overwrite(zone, node, record, revokes)
+                  : NGX_ERROR;
         node = NULL;
-        rc = NGX_ERROR;
     }
 
     ngx_http_osb_registry_unlock(zone);
@@ -334,6 +323,40 @@ ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
     ngx_http_osb_registry_unlock(zone);
 
     return last;
+}
+
+
+/*
+ * A full zone still takes what fits in the old place; of what takes rights away
+ * it takes at least that, which is NGX_DONE.
+ */
+
+static ngx_int_t
+ngx_http_osb_registry_overwrite(ngx_http_osb_zone_t   *zone,
+                                ngx_http_osb_node_t   *node,
+                                ngx_http_osb_record_t *record,
+                                ngx_uint_t             revokes)
+{
+    ngx_http_osb_shared_t *shared;
+
+    shared = zone->shared;
+
+    if (record->size <= shared->room &&
+        ngx_http_osb_node_fits(node, record->size)) {
+        ngx_http_osb_journal_begin(zone);
+        ngx_http_osb_table_stamp(shared, node, record);
+        ngx_http_osb_journal_rewrite(shared, node, record);
+        ngx_http_osb_journal_end(zone);
+
+        return NGX_OK;
+    }
+
+    if (revokes) {
+        ngx_http_osb_registry_withhold(zone, node, revokes);
+        return NGX_DONE;
+    }
+
+    return NGX_ERROR;
 }
 
 

@@ -115,6 +115,8 @@ typedef union {
 typedef struct {
     ngx_http_osb_zone_t *zone;
     uint32_t             link; /* to its part in the zone, or 0 */
+    ngx_uint_t           committed;
+    ngx_uint_t           replaced; /* records that were there before */
 } ngx_http_osb_batch_t;
 
 
@@ -173,9 +175,8 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
 ngx_int_t
 ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch);
 
-/* Adds to *replaced. */
 ngx_int_t
-ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch, ngx_uint_t *replaced);
+ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch);
 
 /* Takes back the next ones of a batch that is not committed. */
 ngx_int_t
@@ -184,6 +185,10 @@ ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch);
 /* After all that, whichever way it went. */
 void
 ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch);
+
+/* All that is left to do: publishes it or takes it back, and closes it. */
+void
+ngx_http_osb_batch_end(ngx_http_osb_batch_t *batch);
 
 /*
  * Replaces the sandbox's record if it still is byte for byte the old one, NULL

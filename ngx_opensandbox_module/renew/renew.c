@@ -16,6 +16,8 @@ typedef struct {
 } ngx_http_osb_seen_t;
 
 
+static ngx_str_t
+ngx_http_osb_renew_path(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_uint_t
 ngx_http_osb_renew_due(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                        time_t min_interval);
@@ -37,6 +39,9 @@ ngx_http_osb_renew_unescape(ngx_str_t *text);
 static char *
 ngx_http_osb_renew_url(ngx_conf_t *cf, ngx_str_t *text,
                        ngx_http_osb_renew_conf_t *conf);
+static ngx_int_t
+ngx_http_osb_renew_host(ngx_conf_t *cf, ngx_url_t *url,
+                        ngx_http_osb_renew_conf_t *conf);
 static ngx_int_t
 ngx_http_osb_renew_hello(ngx_conf_t *cf, ngx_str_t *user, ngx_str_t *password,
                          ngx_str_t *db, ngx_http_osb_renew_conf_t *conf);
@@ -73,17 +78,7 @@ ngx_http_osb_renew(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return;
     }
 
-    uri = ctx->rest.len ? ctx->rest : r->unparsed_uri;
-
-    /* a query may hold secrets, which are no business of the queue's readers */
-
-    p = ngx_strlchr(uri.data, uri.data + uri.len, '?');
-
-    if (p) {
-        uri.len = (size_t) (p - uri.data);
-    }
-
-    uri.len = ngx_min(uri.len, NGX_HTTP_OSB_RENEW_URI_LEN);
+    uri = ngx_http_osb_renew_path(r, ctx);
 
     /* a byte takes six at most, as in \u0001 */
 
@@ -116,6 +111,28 @@ ngx_http_osb_renew(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     intent.len = p - intent.data;
 
     ngx_http_osb_redis_push(&intent);
+}
+
+
+/* A query may hold secrets, which are no business of the queue's readers. */
+
+static ngx_str_t
+ngx_http_osb_renew_path(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+{
+    u_char   *p;
+    ngx_str_t uri;
+
+    uri = ctx->rest.len ? ctx->rest : r->unparsed_uri;
+
+    p = ngx_strlchr(uri.data, uri.data + uri.len, '?');
+
+    if (p) {
+        uri.len = (size_t) (p - uri.data);
+    }
+
+    uri.len = ngx_min(uri.len, NGX_HTTP_OSB_RENEW_URI_LEN);
+
+    return uri;
 }
 
 
@@ -382,28 +399,42 @@ ngx_http_osb_renew_url(ngx_conf_t *cf, ngx_str_t *text,
         return NGX_CONF_ERROR;
     }
 
-    if (url.naddrs == 0) {
-        conf->host = url.host;
-        conf->port = url.port;
+    if (ngx_http_osb_renew_host(cf, &url, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_osb_renew_hello(cf, &user, &password, &db, conf) == NGX_OK
+               ? NULL
+               : NGX_CONF_ERROR;
+}
+
+
+/* The addresses; and the name and where it stands, if it is none itself. */
+
+static ngx_int_t
+ngx_http_osb_renew_host(ngx_conf_t *cf, ngx_url_t *url,
+                        ngx_http_osb_renew_conf_t *conf)
+{
+    if (url->naddrs == 0) {
+        conf->host = url->host;
+        conf->port = url->port;
 
         conf->line = cf->conf_file->line;
         conf->file.len = cf->conf_file->file.name.len;
         conf->file.data = ngx_pstrdup(cf->pool, &cf->conf_file->file.name);
 
         if (conf->file.data == NULL) {
-            return NGX_CONF_ERROR;
+            return NGX_ERROR;
         }
 
         /* whether it has to be known now is for renew_init() to say */
-        (void) ngx_inet_resolve_host(cf->pool, &url);
+        (void) ngx_inet_resolve_host(cf->pool, url);
     }
 
-    conf->addrs = url.addrs;
-    conf->naddrs = url.naddrs;
+    conf->addrs = url->addrs;
+    conf->naddrs = url->naddrs;
 
-    return ngx_http_osb_renew_hello(cf, &user, &password, &db, conf) == NGX_OK
-               ? NULL
-               : NGX_CONF_ERROR;
+    return NGX_OK;
 }
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "status.h"
+#include "inner.h"
 #include "api/api.h"
 #include "proxy/proxy.h"
 

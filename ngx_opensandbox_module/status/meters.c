@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "status.h"
+#include "inner.h"
 
 
 /*
@@ -56,8 +56,7 @@ ngx_http_osb_meters_init_process(ngx_http_osb_zone_t *zone, ngx_log_t *log)
 
     if (slot && slot->pid != ngx_pid) {
         slot->pid = ngx_pid;
-        slot->meters.tunnels = 0;
-        slot->meters.streams = 0;
+        ngx_memzero(&slot->meters.open, sizeof(slot->meters.open));
     }
 
     ngx_http_osb_registry_unlock(zone);
@@ -84,29 +83,23 @@ ngx_http_osb_meters(void)
 void
 ngx_http_osb_meters_sum(ngx_http_osb_zone_t *zone, ngx_http_osb_meters_t *sum)
 {
-    uint64_t            *from, *to, tunnels, streams;
-    ngx_uint_t           i;
+    uint64_t            *from, *to;
+    ngx_uint_t           i, n;
     ngx_http_osb_slot_t *slot;
 
     ngx_memzero(sum, sizeof(ngx_http_osb_meters_t));
 
     to = (uint64_t *) sum;
-    tunnels = 0;
-    streams = 0;
 
     for (slot = zone->shared->slots; slot; slot = slot->next) {
         from = (uint64_t *) &slot->meters;
 
-        for (i = 0; i < sizeof(ngx_http_osb_meters_t) / sizeof(*to); i++) {
+        n = ngx_http_osb_process_alive(slot->pid)
+                ? sizeof(ngx_http_osb_meters_t)
+                : offsetof(ngx_http_osb_meters_t, open);
+
+        for (i = 0; i < n / sizeof(uint64_t); i++) {
             to[i] += from[i];
         }
-
-        if (ngx_http_osb_process_alive(slot->pid)) {
-            tunnels += slot->meters.tunnels;
-            streams += slot->meters.streams;
-        }
     }
-
-    sum->tunnels = tunnels;
-    sum->streams = streams;
 }

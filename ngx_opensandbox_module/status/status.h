@@ -5,7 +5,7 @@
 
 
 #include "answer/answer.h"
-#include "route/request.h"
+#include "request/request.h"
 
 
 /* the API's methods, and the hundreds of its answers */
@@ -28,12 +28,13 @@ typedef struct {
     uint64_t api[NGX_HTTP_OSB_METER_METHODS][NGX_HTTP_OSB_METER_CLASSES];
     uint64_t renews[NGX_HTTP_OSB_RENEWS];
     uint64_t upgrades;
-    uint64_t tunnels; /* open now */
-    uint64_t streams; /* open now: event streams */
+
+    /* the last: what is forgotten when its worker ends */
+    struct {
+        uint64_t tunnels;
+        uint64_t streams; /* event streams */
+    } open;
 } ngx_http_osb_meters_t;
-
-
-extern ngx_str_t ngx_http_osb_meter_methods[NGX_HTTP_OSB_METER_METHODS];
 
 
 /* status/log.c: counts requests in this configuration; a part of
@@ -50,10 +51,6 @@ ngx_http_osb_meters_init_process(ngx_http_osb_zone_t *zone, ngx_log_t *log);
 /* This worker's meters, never NULL. */
 ngx_http_osb_meters_t *
 ngx_http_osb_meters(void);
-
-/* Adds up what all workers counted, those that have ended too. */
-void
-ngx_http_osb_meters_sum(ngx_http_osb_zone_t *zone, ngx_http_osb_meters_t *sum);
 
 
 /* status/status.c: opensandbox_status */

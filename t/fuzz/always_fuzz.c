@@ -4,7 +4,7 @@
  *
  * Counted: common/policy/always.c
  */
-#include "policy/policy.h"
+#include "policy/inner.h"
 
 #include <assert.h>
 #include <errno.h>

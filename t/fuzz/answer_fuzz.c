@@ -8,7 +8,7 @@
  * Counted: egress-sidecar/dns/answer_write.c
  * Counted: egress-sidecar/dns/svcb.c
  */
-#include "dns/answer.h"
+#include "dns/message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
  */
 #include "translate/translate.h"
 
-#include "policy/address.h"
+#include "policy/policy.h"
 
 #include <assert.h>
 #include <errno.h>

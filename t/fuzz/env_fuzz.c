@@ -7,9 +7,9 @@
  * Counted: egress-sidecar/life/options.c
  * Counted: egress-sidecar/agent/request.c
  */
-#include "agent/request.h"
-#include "life/options.h"
-#include "outlets/otlp.h"
+#include "agent/inner.h"
+#include "life/inner.h"
+#include "outlets/inner.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -7,8 +7,9 @@
  * Counted: egress-sidecar/api/policy_api.c
  * Counted: common/policy/patch.c
  */
-#include "api/policy_api.h"
-#include "life/settings.h"
+#include "api/api.h"
+#include "life/life.h"
+#include "sandbox/sandbox.h"
 
 #include <assert.h>
 #include <stdlib.h>

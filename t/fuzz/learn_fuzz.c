@@ -7,7 +7,7 @@
  * Counted: egress-sidecar/learn/target.c
  * Counted: egress-sidecar/learn/suggest.c
  */
-#include "learn/suggest.h"
+#include "learn/inner.h"
 
 #include <assert.h>
 #include <string.h>

@@ -8,8 +8,7 @@
 
 #include "access/access.h"
 #include "proxy/proxy.h"
-#include "record/declare.h"
-#include "route/request.h"
+#include "request/request.h"
 
 #include <assert.h>
 

@@ -5,7 +5,7 @@
  * Counted: egress-sidecar/dns/question.c
  * Counted: egress-sidecar/dns/wire.c
  */
-#include "dns/question.h"
+#include "dns/message.h"
 
 #include <stdlib.h>
 #include <string.h>

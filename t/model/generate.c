@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "generate.h"
 
-#include "policy/rules.h"
+#include "policy/policy.h"
 
 #include <assert.h>
 #include <stdio.h>

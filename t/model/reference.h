@@ -7,7 +7,7 @@
 #ifndef MODEL_REFERENCE_H
 #define MODEL_REFERENCE_H
 
-#include "policy/address.h"
+#include "policy/policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,7 +14,7 @@
 #include "health/health.h"
 #include "privileges.h"
 
-#include "http/fetch.h"
+#include "http/http.h"
 #include "log/log.h"
 
 #include <stdio.h>

@@ -12,9 +12,9 @@
  *cable, DEVICE in HOST: each packet leaves if the reference says so, and else
  *	not.
  */
-#include "host/netns.h"
+#include "host/host.h"
 #include "model/generate.h"
-#include "policy/name.h"
+#include "policy/policy.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

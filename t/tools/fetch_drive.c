@@ -7,7 +7,7 @@
  * "error: ..." of each. The rest are PEM files, "-" for the system's
  * authorities.
  */
-#include "http/fetch.h"
+#include "http/http.h"
 
 #include <stdio.h>
 #include <stdlib.h>

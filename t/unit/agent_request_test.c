@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/request.h"
+#include "agent/inner.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "dns/answer.h"
+#include "dns/message.h"
 #include "dns_text.h"
 
 static struct question client;

@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dns/cache.h"
-#include "dns/limit.h"
-#include "dns/svcb.h"
+#include "dns/message.h"
+#include "dns/parts.h"
 
 static struct domain_name name_of(const char *text)
 {

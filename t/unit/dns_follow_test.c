@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dns/follow.h"
-#include "dns/wire.h"
+#include "dns/message.h"
+#include "dns/parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

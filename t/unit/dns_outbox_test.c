@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replies leave through real sockets: whatever is joined on the way, each
  * client gets its own, one by one, whole and in order. */
-#include "dns/outbox.h"
+#include "dns/parts.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "dns/question.h"
+#include "dns/message.h"
 
 struct bytes {
 	uint8_t b[DNS_MESSAGE_MAX];

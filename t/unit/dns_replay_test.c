@@ -14,8 +14,8 @@
  *                           "| additional" begin those sections
  *   > timeout NAME TYPE     the resolver's silence; also: unreachable
  *   > pass SECONDS
- *   > lease SECONDS         the TTL that learning leaves at the most
- *   > refuse ADDRESS        learning this address fails
+ *   > lease SECONDS         the TTL that admission leaves at the most
+ *   > refuse ADDRESS        admitting this address fails
  *   > leased ADDRESS        that this address is open, and no other
  *   > commit fails|works
  *   = ...                   what the front did since the last '>'
@@ -31,8 +31,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dns/front.h"
-#include "dns/question.h"
+#include "dns/inner.h"
 #include "dns_text.h"
 
 enum {
@@ -145,7 +144,7 @@ static const struct policy *on_policy(void *arg)
 	return it.policy;
 }
 
-static int on_learn(void *arg, const struct domain_name *name,
+static int on_admit(void *arg, const struct domain_name *name,
 		    const struct address *a, const struct admitted_ports *ports,
 		    uint32_t *ttl_s)
 {
@@ -155,10 +154,10 @@ static int on_learn(void *arg, const struct domain_name *name,
 	address_to_text(a, text);
 	for (size_t i = 0; i < it.n_refused; i++)
 		if (address_compare(a, &it.refused[i]) == 0) {
-			say("cannot learn %s %s\n", name_text(name), text);
+			say("cannot admit %s %s\n", name_text(name), text);
 			return -ENOSPC;
 		}
-	say("learned %s %s for %u%s\n", name_text(name), text, *ttl_s,
+	say("admitted %s %s for %u%s\n", name_text(name), text, *ttl_s,
 	    ports ? " on ports" : "");
 	if (*ttl_s > it.lease)
 		*ttl_s = it.lease;
@@ -264,7 +263,7 @@ static void open_front(void)
 		.policy = on_policy,
 		.private_ok = it.private_ok,
 		.leased = on_leased,
-		.admit = on_learn,
+		.admit = on_admit,
 		.commit = on_commit,
 		.denied = on_denied,
 		.answered = on_answered,

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "dns/share.h"
+#include "dns/parts.h"
 
 enum {
 	SIZE = 1200,

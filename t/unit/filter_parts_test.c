@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "filter/elements.h"
-#include "filter/marks.h"
-#include "filter/nflog.h"
+#include "filter/batch.h"
+#include "filter/netlink.h"
+#include "filter/ruleset.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP requests over a unix socket: answers in pieces, answers that do not
  * come, requests that begin and end while others are read. */
-#include "http/fetch.h"
+#include "http/http.h"
 
 #include <pthread.h>
 #include <setjmp.h>

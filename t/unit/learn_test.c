@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Log lines in, a policy and a report out. */
-#include "learn/suggest.h"
-#include "learn/target.h"
+#include "learn/inner.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

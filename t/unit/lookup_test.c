@@ -2,7 +2,7 @@
 /*
  * hosts(5) and resolv.conf(5), as far as our own names need them.
  */
-#include "outlets/lookup.h"
+#include "outlets/inner.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy/always.h"
+#include "policy/inner.h"
 
 #include <errno.h>
 #include <setjmp.h>

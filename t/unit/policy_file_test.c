@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host/policy_file.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <fcntl.h>

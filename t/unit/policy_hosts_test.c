@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names that the policy's hosts give addresses: what the rules say of the name
  * holds for these, in the ranges that the kernel gets and in admission. */
-#include "policy/policy.h"
+#include "policy/inner.h"
 
 #include <errno.h>
 #include <setjmp.h>

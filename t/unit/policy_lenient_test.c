@@ -3,8 +3,7 @@
  * What documents may leave out or say too much is taken on the refusing or the
  * literal side, shown as it is in force, and noted.
  */
-#include "policy/always.h"
-#include "policy/rules.h"
+#include "policy/inner.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -4,8 +4,7 @@
  * every layout of RFC 6052, for answers and for address rules. The examples
  * are those of its section 2.4.
  */
-#include "policy/nat64.h"
-#include "policy/policy.h"
+#include "policy/inner.h"
 
 #include <errno.h>
 #include <setjmp.h>

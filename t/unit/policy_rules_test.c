@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy/rules.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/server.h"
+#include "api/inner.h"
 
 #include <arpa/inet.h>
 #include <poll.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "life/options.h"
-#include "life/settings.h"
+#include "life/inner.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -72,6 +71,28 @@ static void defaults(void **state)
 	assert_int_equal(s.resolvers.timeout_ms, 5000);
 	assert_false(s.private_ok);
 	assert_string_equal(s.always_dir, "/var/egress/rules");
+	settings_free(&s);
+}
+
+/* What nobody says is what the rows say: there is no second place. */
+static void defaults_are_the_rows(void **state)
+{
+	static struct settings s, rows;
+	char why[OPTION_WHY_MAX];
+	char *argv[] = {(char *)"egress-sidecar", NULL};
+
+	(void)state;
+	forget_environment();
+	unsetenv(VAR("DNS_UPSTREAM"));
+	memset(&rows, 0, sizeof(rows));
+	for (const struct option_entry *o = option_table; o->name; o++)
+		if (o->otherwise)
+			assert_int_equal(o->read(&rows, o->otherwise, why), 0);
+	rows.private_given = false; /* by nobody */
+	assert_int_equal(settings_take(&s, 1, argv), 0);
+	assert_memory_equal(&s, &rows, sizeof(s));
+	assert_int_equal(s.lease_min_s, LEASE_FLOOR_S);
+	assert_int_equal(s.lease_max_s, LEASE_CAP_S);
 	settings_free(&s);
 }
 
@@ -446,10 +467,11 @@ static void unknown(void **state)
 	assert_non_null(strstr(said, "stray"));
 }
 
-/* --help names every option and every variable. */
+/* --help names every option, every variable and every default. */
 static void help(void **state)
 {
 	static char text[32768];
+	char shown[256];
 	int kept = dup(STDOUT_FILENO);
 	FILE *f = tmpfile();
 	struct settings s;
@@ -471,7 +493,11 @@ static void help(void **state)
 		assert_non_null(strstr(text, o->name));
 		if (o->variable)
 			assert_non_null(strstr(text, o->variable));
-		assert_non_null(strstr(text, o->help));
+		snprintf(shown, sizeof(shown), "%s%s%s%s\n", o->help,
+			 o->otherwise ? " (default: " : "",
+			 o->otherwise ? o->otherwise : "",
+			 o->otherwise ? ")" : "");
+		assert_non_null(strstr(text, shown));
 	}
 }
 
@@ -479,6 +505,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
+		cmocka_unit_test(defaults_are_the_rows),
 		cmocka_unit_test(right_and_wrong),
 		cmocka_unit_test(compat_gives_way_to_options),
 		cmocka_unit_test(values),
