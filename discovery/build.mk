@@ -9,7 +9,8 @@ DISCOVERY_SRC  := $(sort $(wildcard discovery/*.c discovery/*/*.c))
 DISCOVERY_OBJ  := $(DISCOVERY_SRC:%.c=$(B)/obj/%.o)
 COMMON_SRC     := $(sort $(wildcard common/*/*.c))
 COMMON_OBJ     := $(COMMON_SRC:%.c=$(B)/obj/%.o)
-DISCOVERY_LIBS := -ljansson -luv -lmicrohttpd -lcurl -lcap-ng -lseccomp
+DISCOVERY_LIBS := -ljansson -luv -lmicrohttpd -lcurl -lcap-ng -lseccomp -lyaml \
+                  -lgnutls
 
 $(DISCOVERY_OBJ): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -3,8 +3,10 @@
  * opensandbox-discovery: list and watch what the providers know, and feed it
  * to a gateway and to the node's agent until asked to end.
  */
+#include "docker/docker.h"
 #include "feed/feed.h"
 #include "health/health.h"
+#include "kubernetes/kubernetes.h"
 #include "options/options.h"
 #include "privileges.h"
 #include "provider.h"
@@ -24,6 +26,8 @@ enum {
 
 /* Each is declared by its room's header. */
 static const struct provider *const providers[] = {
+	&docker_provider,
+	&kubernetes_provider,
 	NULL, /* ends them */
 };
 
@@ -38,6 +42,7 @@ struct program {
 	uv_loop_t loop;
 	struct fetcher *fetcher;
 	struct feed *feed;
+	struct provider_host host;
 	struct health *health;
 	uv_signal_t signals[SIGNALS];
 	int status;
@@ -146,7 +151,7 @@ static int feed_start(struct program *p)
 
 static int providers_open(struct program *p)
 {
-	struct provider_host host = {
+	p->host = (struct provider_host){
 		.loop = &p->loop,
 		.fetcher = p->fetcher,
 		.feed = p->feed,
@@ -155,7 +160,7 @@ static int providers_open(struct program *p)
 	};
 
 	for (size_t i = 0; providers[i]; i++) {
-		if (wanted(p, i) && providers[i]->open(&p->opened[i], &host,
+		if (wanted(p, i) && providers[i]->open(&p->opened[i], &p->host,
 						       p->provider_settings[i]))
 			return -1;
 	}

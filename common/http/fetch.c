@@ -38,6 +38,7 @@ struct fetch {
 	} state;
 	struct curl_slist *headers;
 	struct curl_slist *resolved;
+	struct curl_slist *connect_to;
 	void *asked; /* not begun yet: the path is being found */
 	char *answer;
 	size_t len, max, header_len;
@@ -47,6 +48,7 @@ struct fetch {
 	long idle_ms;
 	uint64_t heard_ms; /* when the last of it arrived */
 	void (*data)(void *arg, const char *piece, size_t len);
+	void (*begun)(void *arg);
 	void (*done)(void *arg, const struct fetch_result *result);
 	void *arg;
 };
@@ -78,6 +80,7 @@ static void fetch_free(struct fetch *f)
 	curl_easy_cleanup(f->easy);
 	curl_slist_free_all(f->headers);
 	curl_slist_free_all(f->resolved);
+	curl_slist_free_all(f->connect_to);
 	free(f->answer);
 	free(f->etag);
 	free(f);
@@ -324,13 +327,12 @@ void fetcher_close(struct fetcher *fetcher)
 	uv_close((uv_handle_t *)&fetcher->idle_timer, on_closed);
 }
 
-/* Is its answer one that is handed on as it arrives? */
-static bool is_streamed(const struct fetch *f)
+static bool is_success(const struct fetch *f)
 {
 	long status = 0;
 
 	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
-	return f->data && status >= 200 && status < 300;
+	return status >= 200 && status < 300;
 }
 
 static size_t on_body(char *data, size_t one, size_t n, void *arg)
@@ -342,7 +344,7 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 	f->heard_ms = uv_now(f->fetcher->loop);
 	if (f->state == FETCH_CANCELLED)
 		return 0;
-	if (is_streamed(f)) {
+	if (f->data && is_success(f)) {
 		f->data(f->arg, data, n);
 		return n;
 	}
@@ -369,10 +371,14 @@ static size_t on_header(char *data, size_t one, size_t n, void *arg)
 	(void)one;
 	f->heard_ms = uv_now(f->fetcher->loop);
 	f->header_len += n;
+	if (f->state == FETCH_CANCELLED)
+		return 0;
 	if (f->header_len > HEADERS_MAX) {
 		f->too_long = true;
 		return 0;
 	}
+	if (n <= 2 && f->begun && is_success(f))
+		f->begun(f->arg);
 	if (n <= at || strncasecmp(data, name, at) != 0)
 		return n;
 	while (at < end && (data[at] == ' ' || data[at] == '\t'))
@@ -445,6 +451,22 @@ static void tls_options(CURL *easy, const struct fetch_tls *tls)
 	blob_option(easy, CURLOPT_CAINFO_BLOB, tls->authorities);
 	blob_option(easy, CURLOPT_SSLCERT_BLOB, tls->certificate);
 	blob_option(easy, CURLOPT_SSLKEY_BLOB, tls->key);
+	if (tls->unverified) {
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+static bool fetch_connect_to(struct fetch *f, const char *place)
+{
+	char entry[512];
+	int len = snprintf(entry, sizeof(entry), "::%s", place);
+
+	if (len < 0 || (size_t)len >= sizeof(entry))
+		return false;
+	f->connect_to = curl_slist_append(NULL, entry);
+	curl_easy_setopt(f->easy, CURLOPT_CONNECT_TO, f->connect_to);
+	return f->connect_to != NULL;
 }
 
 static bool fetch_headers(struct fetch *f, const struct fetch_request *request)
@@ -533,6 +555,7 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 	f->max = request->answer_max;
 	f->idle_ms = request->idle_ms;
 	f->data = request->data;
+	f->begun = request->begun;
 	f->done = done;
 	f->arg = arg;
 	f->easy = curl_easy_init();
@@ -541,7 +564,9 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		return -ENOMEM;
 	}
 	fetch_add(f);
-	if (!fetch_headers(f, request)) {
+	if (!fetch_headers(f, request) ||
+	    (request->connect_to &&
+	     !fetch_connect_to(f, request->connect_to))) {
 		fetch_free(f);
 		return -ENOMEM;
 	}

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <uv.h>
 
@@ -26,6 +27,7 @@ struct fetch_tls {
 	const char *authorities; /* NULL: the system's */
 	const char *certificate; /* ours, its chain after it; NULL: none */
 	const char *key;         /* its key */
+	bool unverified;         /* whoever answers is taken for the server */
 };
 
 struct fetch_request {
@@ -39,8 +41,10 @@ struct fetch_request {
 			      none */
 	size_t answer_max; /* bytes; a longer answer is an error */
 	const char *headers[FETCH_HEADERS_MAX]; /* "Name: value", to NULL */
-	const char *socket; /* a unix socket to connect to in place of url's
-			       host; NULL: none */
+	const char *socket;     /* a unix socket to connect to in place of url's
+				   host; NULL: none */
+	const char *connect_to; /* "HOST:PORT" to connect to in place of url's;
+				   NULL: none */
 	const struct fetch_tls *tls; /* NULL: as the system has it */
 	bool http2;                  /* over TLS, where the server has it */
 	/*
@@ -49,6 +53,9 @@ struct fetch_request {
 	 * start and cancel requests, this one too. NULL: the body is kept.
 	 */
 	void (*data)(void *arg, const char *piece, size_t len);
+	/* Called when a 2xx answer's header has arrived; may do the same. NULL:
+	 * nobody asks. */
+	void (*begun)(void *arg);
 };
 
 struct fetch_result {
@@ -95,6 +102,15 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		void (*done)(void *arg, const struct fetch_result *result),
 		void *arg, struct fetch **out);
 void fetch_cancel(struct fetch *fetch);
+
+/* back_off.c */
+
+/*
+ * How long to wait after a failure: *next_ms less up to a half, so that many
+ * who lost one server do not come back together. *next_ms, at least 2, doubles
+ * up to max_ms.
+ */
+uint32_t fetch_back_off(uint32_t *next_ms, uint32_t max_ms);
 
 /* reply.c */
 

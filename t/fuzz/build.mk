@@ -43,7 +43,7 @@ $(filter $(FUZZ_B)/discovery_%,$(FUZZ_PROGRAMS)): $(FUZZ_DISCOVERY_LIB)
 $(filter-out $(FUZZ_B)/discovery_%,$(FUZZ_PROGRAMS)): $(FUZZ_LIB)
 $(FUZZ_PROGRAMS): $(FUZZ_B)/%_fuzz: t/fuzz/%_fuzz.c
 	$(QUIET_LD)$(FUZZ_CC) -std=c17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< \
-	    $(filter %.a,$^) $(SIDECAR_LIBS)
+	    $(filter %.a,$^) $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS))
 
 # The runtime is shared, since nginx itself has none: see scripts/fuzz. It has
 # empty functions for coverage, which must not come before libFuzzer's.

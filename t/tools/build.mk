@@ -15,7 +15,7 @@ $(B)/t/tools/discovery_%: $(B)/t/tools/discovery_%.o $(DISCOVERY_LIB)
 
 $(B)/t/tools/%: $(B)/t/tools/%.o $(SIDECAR_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
-	    $(SIDECAR_LIBS)
+	    $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS))
 
 $(B)/t/tools/egress_model: $(MODEL_OBJ)
 

@@ -28,7 +28,7 @@ $(B)/t/unit/discovery_%_test: $(B)/t/unit/discovery_%_test.o $(DISCOVERY_LIB)
 
 $(B)/t/unit/%_test: $(B)/t/unit/%_test.o $(SIDECAR_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
-	    $(SIDECAR_LIBS) -lcmocka
+	    $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS)) -lcmocka
 
 .SECONDARY: $(UNIT_SRC:%.c=$(B)/%.o)
 -include $(UNIT_SRC:%.c=$(B)/%.d) $(MODEL_OBJ:.o=.d)

@@ -131,6 +131,32 @@ static void keep_piece(void *arg, const char *piece, size_t len)
 	snprintf(seen + at, sizeof(seen) - at, "%.*s|", (int)len, piece);
 }
 
+static void keep_begin(void *arg)
+{
+	(void)arg;
+	strcat(seen, "begun|");
+}
+
+static void test_begun(void **state)
+{
+	struct fetch_request request = request_of("http://localhost/");
+
+	(void)state;
+	request.begun = keep_begin;
+	request.data = keep_piece;
+	script.connections = 1;
+	memcpy(script.pieces[0],
+	       ((const char *[]){"HTTP/1.1 100 Continue\r\n\r\n", CHUNKED,
+				 "3\r\none\r\n", "0\r\n\r\n"}),
+	       4 * sizeof(char *));
+	run(&request);
+	assert_string_equal(seen, "begun|one|");
+	script.connections = 1;
+	script.pieces[0][0] = "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n";
+	run(&request);
+	assert_string_equal(seen, "");
+}
+
 static void test_pieces(void **state)
 {
 	struct fetch_request request = request_of("http://localhost/watch?a=1");
@@ -267,6 +293,7 @@ static void test_lent_body(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_begun),
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_error_is_kept),
 		cmocka_unit_test(test_idle),

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inner.h"
+
+#include "log/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	WATCH_S = 120
+};
+
+static bool is_wanted(const void *settings)
+{
+	const struct kube_settings *s = settings;
+
+	return s->kubernetes || s->kubeconfig[0];
+}
+
+static void kube_close(void *state)
+{
+	struct kube *kube = state;
+
+	while (kube->watches)
+		kube_watch_close(kube->watches);
+	kube_release(kube);
+}
+
+/* One list for each resource and namespace. */
+static int watches_open(struct kube *kube, const struct kube_settings *s)
+{
+	unsigned types = s->types ? s->types : 1;
+	int err = 0;
+
+	for (size_t i = 0; i < RESOURCES && !err; i++) {
+		if (!(types & 1U << i))
+			continue;
+		for (size_t n = 0; n < s->n_namespaces && !err; n++)
+			err = kube_watch_open(kube, &kube_resources[i],
+					      s->namespaces[n]);
+		if (s->n_namespaces == 0)
+			err = kube_watch_open(kube, &kube_resources[i], NULL);
+	}
+	if (err)
+		log_fatal("--kubernetes: %s", strerror(-err));
+	return err;
+}
+
+static int kube_open(void **state, const struct provider_host *host,
+		     const void *settings)
+{
+	const struct kube_settings *s = settings;
+	struct kube *kube = calloc(1, sizeof(*kube));
+	int err;
+
+	if (!kube) {
+		log_fatal("no memory");
+		return -ENOMEM;
+	}
+	kube->loop = host->loop;
+	kube->feed = host->feed;
+	kube->allow_loopback = host->allow_loopback;
+	kube->node_name = host->node_name;
+	kube->watch_s = s->watch_s ? s->watch_s : WATCH_S;
+	kube->users = 1;
+	err = kube_config_open(&kube->config, s->kubeconfig);
+	if (!err)
+		err = watches_open(kube, s);
+	if (err)
+		kube_close(kube);
+	else
+		*state = kube;
+	return err;
+}
+
+const struct provider kubernetes_provider = {
+	.name = "kubernetes",
+	.options = kube_options,
+	.settings_size = sizeof(struct kube_settings),
+	.wanted = is_wanted,
+	.open = kube_open,
+	.close = kube_close,
+};
