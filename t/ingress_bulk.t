@@ -17,6 +17,7 @@ my $slow = free_port();
 my $g = gateway(workers => 1, zone => 'opensandbox_zone sandboxes:48m;',
     http => <<"EOT");
 client_max_body_size 64m;
+keepalive_requests 1000000;
 server {
     listen 127.0.0.1:$slow;
     location /v1/ {

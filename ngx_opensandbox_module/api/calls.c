@@ -187,7 +187,12 @@ ngx_http_osb_api_change(ngx_http_osb_call_t *call, ngx_http_osb_made_pt made,
         old = (rc == NGX_OK) ? &copy.record : NULL;
 
         if (old == NULL && made != ngx_http_osb_put_made) {
-            return ngx_http_osb_api_missing(call);
+
+            /* it may be where the records are now */
+
+            return ngx_http_osb_memory_superseded(call->zone->memory)
+                       ? ngx_http_osb_api_not_taken(call, NGX_BUSY)
+                       : ngx_http_osb_api_missing(call);
         }
 
         rc = ngx_http_osb_api_judge_record(call, old, &etag);

@@ -9,11 +9,6 @@
  * brings it to its end.  A batch that is committed can only go on: its nodes
  * have their room already.
  *
- * A sheet has nodes that are to come, or nodes of the zone that are to go.
- * Those may be given back before their turn, and their place be another's:
- * so such an entry has hash and edition too, and means what is in the hash's
- * chain, at that place, with that edition.
- *
  * An order of stores makes that safe at each of them: a node is on its sheet
  * before anything depends on it, and off it before it is given back.  Where a
  * process dies with a node published and not yet noted as such, recovery does
@@ -21,33 +16,17 @@
  */
 
 
-/* entries of both sizes fill a sheet */
-#define NGX_HTTP_OSB_BATCH_WORDS 60
-
-/* words of an entry: a link; or link, hash and edition of what goes */
-#define NGX_HTTP_OSB_BATCH_COMES 1
-#define NGX_HTTP_OSB_BATCH_GOES  3
-
 /* nodes in one hold of the lock */
 #define NGX_HTTP_OSB_BATCH_STEP 64
 
 
 typedef struct {
-    uint32_t next; /* a link */
-    uint32_t n;    /* words */
-    uint32_t done;
-    uint32_t entry; /* words of one */
-    uint32_t words[NGX_HTTP_OSB_BATCH_WORDS];
-} ngx_http_osb_sheet_t;
-
-
-typedef struct {
     ngx_atomic_t owner; /* a process */
     uint32_t     next;  /* a link to another batch */
-    uint32_t     first; /* links to sheets */
-    uint32_t     last;
     uint32_t     committed;
     uint32_t     source; /* that is fed in whole: its place, from 1; or 0 */
+
+    ngx_http_osb_sheets_t sheets;
 } ngx_http_osb_batch_head_t;
 
 
@@ -64,28 +43,17 @@ static ngx_uint_t
 ngx_http_osb_batch_due(ngx_http_osb_batch_head_t *head);
 static void *
 ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link);
-static void *
-ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size);
 static ngx_http_osb_batch_head_t *
 ngx_http_osb_batch_feeder(ngx_http_osb_shared_t *shared,
                           ngx_http_osb_source_t *source);
 static ngx_http_osb_source_t *
 ngx_http_osb_batch_source(ngx_http_osb_shared_t     *shared,
                           ngx_http_osb_batch_head_t *head);
-static ngx_int_t
-ngx_http_osb_batch_note(ngx_http_osb_batch_t *batch, const uint32_t *words,
-                        uint32_t n);
 static ngx_http_osb_node_t *
 ngx_http_osb_batch_come(ngx_http_osb_batch_t *batch,
                         ngx_http_osb_sheet_t *sheet);
 static ngx_http_osb_node_t *
 ngx_http_osb_batch_go(ngx_http_osb_zone_t *zone, ngx_http_osb_sheet_t *sheet);
-static ngx_http_osb_sheet_t *
-ngx_http_osb_batch_sheet(ngx_http_osb_zone_t       *zone,
-                         ngx_http_osb_batch_head_t *head);
-static ngx_http_osb_sheet_t *
-ngx_http_osb_batch_next(ngx_http_osb_zone_t       *zone,
-                        ngx_http_osb_batch_head_t *head);
 static ngx_uint_t
 ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link);
 
@@ -100,7 +68,10 @@ ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone)
 
     ngx_http_osb_registry_lock(zone);
 
-    head = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_batch_head_t));
+    /* a power of two, for links count units */
+
+    head =
+        ngx_slab_calloc_locked(zone->pool, sizeof(ngx_http_osb_batch_head_t));
 
     if (head) {
         head->owner = (ngx_atomic_uint_t) ngx_pid;
@@ -170,10 +141,11 @@ ngx_int_t
 ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
                        ngx_http_osb_record_t *record)
 {
-    uint32_t             link;
-    ngx_int_t            rc;
-    ngx_http_osb_node_t *node;
-    ngx_http_osb_zone_t *zone;
+    uint32_t                   link;
+    ngx_int_t                  rc;
+    ngx_http_osb_node_t       *node;
+    ngx_http_osb_zone_t       *zone;
+    ngx_http_osb_batch_head_t *head;
 
     zone = batch->zone;
 
@@ -185,7 +157,9 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
     link = ngx_http_osb_node_link(zone->shared, node);
 
     ngx_http_osb_registry_lock(zone);
-    rc = ngx_http_osb_batch_note(batch, &link, NGX_HTTP_OSB_BATCH_COMES);
+    head = ngx_http_osb_batch_at(zone, batch->link);
+    rc = ngx_http_osb_sheet_note(zone, &head->sheets, &link,
+                                 NGX_HTTP_OSB_SHEET_COMES);
     ngx_http_osb_registry_unlock(zone);
 
     if (rc != NGX_OK) {
@@ -200,10 +174,11 @@ ngx_int_t
 ngx_http_osb_batch_remove(ngx_http_osb_batch_t  *batch,
                           ngx_http_osb_record_t *record)
 {
-    uint32_t             words[NGX_HTTP_OSB_BATCH_GOES];
-    ngx_int_t            rc;
-    ngx_str_t            id;
-    ngx_http_osb_zone_t *zone;
+    uint32_t                   words[NGX_HTTP_OSB_SHEET_GOES];
+    ngx_int_t                  rc;
+    ngx_str_t                  id;
+    ngx_http_osb_zone_t       *zone;
+    ngx_http_osb_batch_head_t *head;
 
     zone = batch->zone;
     id = ngx_http_osb_text(record, &record->id);
@@ -217,56 +192,14 @@ ngx_http_osb_batch_remove(ngx_http_osb_batch_t  *batch,
     words[0] = *ngx_http_osb_table_find(zone->shared, &id, words[1]);
 
     if (words[0]) {
-        rc = ngx_http_osb_batch_note(batch, words, NGX_HTTP_OSB_BATCH_GOES);
+        head = ngx_http_osb_batch_at(zone, batch->link);
+        rc = ngx_http_osb_sheet_note(zone, &head->sheets, words,
+                                     NGX_HTTP_OSB_SHEET_GOES);
     }
 
     ngx_http_osb_registry_unlock(zone);
 
     return rc;
-}
-
-
-/* Writes an entry on the last sheet, or on a new one; the zone is locked. */
-
-static ngx_int_t
-ngx_http_osb_batch_note(ngx_http_osb_batch_t *batch, const uint32_t *words,
-                        uint32_t n)
-{
-    uint32_t                   link;
-    ngx_http_osb_zone_t       *zone;
-    ngx_http_osb_sheet_t      *sheet, *last;
-    ngx_http_osb_batch_head_t *head;
-
-    zone = batch->zone;
-    head = ngx_http_osb_batch_at(zone, batch->link);
-    last = head->last ? ngx_http_osb_batch_at(zone, head->last) : NULL;
-    sheet = last;
-
-    if (last == NULL || last->entry != n || last->n == NGX_HTTP_OSB_BATCH_WORDS)
-    {
-        sheet = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_sheet_t));
-        if (sheet == NULL) {
-            return NGX_ERROR;
-        }
-
-        sheet->entry = n;
-        link = ngx_http_osb_node_link(zone->shared, sheet);
-
-        if (last) {
-            last->next = link;
-
-        } else {
-            head->first = link;
-        }
-
-        head->last = link;
-    }
-
-    ngx_memcpy(&sheet->words[sheet->n], words, n * sizeof(uint32_t));
-    ngx_memory_barrier();
-    sheet->n += n;
-
-    return NGX_OK;
 }
 
 
@@ -324,7 +257,7 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
         return NGX_OK;
     }
 
-    sheet = ngx_http_osb_batch_next(zone, head);
+    sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
 
     if (sheet) {
         ngx_http_osb_journal_begin(zone);
@@ -332,7 +265,7 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
 
     for (i = 0; sheet && i < NGX_HTTP_OSB_BATCH_STEP; i++) {
 
-        old = (sheet->entry == NGX_HTTP_OSB_BATCH_GOES)
+        old = (sheet->entry == NGX_HTTP_OSB_SHEET_GOES)
                   ? ngx_http_osb_batch_go(zone, sheet)
                   : ngx_http_osb_batch_come(batch, sheet);
 
@@ -344,7 +277,7 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
             stale[n++] = old;
         }
 
-        sheet = ngx_http_osb_batch_next(zone, head);
+        sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
     }
 
     if (i) {
@@ -442,19 +375,19 @@ ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch)
     ngx_http_osb_registry_lock(zone);
 
     head = ngx_http_osb_batch_at(zone, batch->link);
-    sheet = ngx_http_osb_batch_next(zone, head);
+    sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
 
     for (i = 0; sheet && i < NGX_HTTP_OSB_BATCH_STEP; i++) {
         link = sheet->words[sheet->done];
         sheet->done += sheet->entry;
 
-        if (sheet->entry == NGX_HTTP_OSB_BATCH_COMES) {
+        if (sheet->entry == NGX_HTTP_OSB_SHEET_COMES) {
             ngx_memory_barrier();
             ngx_http_osb_node_free(zone,
                                    ngx_http_osb_node_at(zone->shared, link));
         }
 
-        sheet = ngx_http_osb_batch_next(zone, head);
+        sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
     }
 
     ngx_http_osb_registry_unlock(zone);
@@ -512,10 +445,10 @@ ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
     for (link = zone->shared->batches; link; link = head->next) {
         head = ngx_http_osb_batch_at(zone, link);
 
-        sheet = ngx_http_osb_batch_sheet(zone, head);
+        sheet = ngx_http_osb_sheet_first(zone, &head->sheets);
 
         if (sheet == NULL || !head->committed ||
-            sheet->entry != NGX_HTTP_OSB_BATCH_COMES)
+            sheet->entry != NGX_HTTP_OSB_SHEET_COMES)
         {
             continue;
         }
@@ -579,7 +512,7 @@ ngx_http_osb_batch_orphan(ngx_http_osb_batch_head_t *head)
 static ngx_uint_t
 ngx_http_osb_batch_due(ngx_http_osb_batch_head_t *head)
 {
-    return head->committed && head->first;
+    return head->committed && head->sheets.first;
 }
 
 
@@ -587,58 +520,6 @@ static void *
 ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link)
 {
     return ngx_http_osb_node_at(zone->shared, link);
-}
-
-
-static void *
-ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size)
-{
-    /* a power of two, for links count units */
-
-    return ngx_slab_calloc_locked(zone->pool,
-                                  ngx_max(size, NGX_HTTP_OSB_NODE_UNIT));
-}
-
-
-/* A batch's first sheet; NULL if it has no more entries. */
-
-static ngx_http_osb_sheet_t *
-ngx_http_osb_batch_sheet(ngx_http_osb_zone_t       *zone,
-                         ngx_http_osb_batch_head_t *head)
-{
-    ngx_http_osb_sheet_t *sheet;
-
-    if (head->first == 0) {
-        return NULL;
-    }
-
-    sheet = ngx_http_osb_batch_at(zone, head->first);
-
-    return sheet->done < sheet->n ? sheet : NULL;
-}
-
-
-/* The first one that has entries; NULL if there is none. */
-
-static ngx_http_osb_sheet_t *
-ngx_http_osb_batch_next(ngx_http_osb_zone_t       *zone,
-                        ngx_http_osb_batch_head_t *head)
-{
-    ngx_http_osb_sheet_t *sheet;
-
-    for (;;) {
-        sheet = ngx_http_osb_batch_sheet(zone, head);
-
-        if (sheet || head->first == 0) {
-            return sheet;
-        }
-
-        sheet = ngx_http_osb_batch_at(zone, head->first);
-        head->first = sheet->next;
-
-        ngx_memory_barrier();
-        ngx_slab_free_locked(zone->pool, sheet);
-    }
 }
 
 

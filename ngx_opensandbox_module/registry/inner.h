@@ -202,6 +202,49 @@ ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
                            ngx_http_osb_record_t *record);
 
 
+/* registry/sheet.c; the zone is locked */
+
+/* entries of both sizes fill a sheet */
+#define NGX_HTTP_OSB_SHEET_WORDS 60
+
+/* words of an entry: a link; or link, hash and edition of what goes */
+#define NGX_HTTP_OSB_SHEET_COMES 1
+#define NGX_HTTP_OSB_SHEET_GOES  3
+
+
+typedef struct {
+    uint32_t next; /* a link */
+    uint32_t n;    /* words */
+    uint32_t done;
+    uint32_t entry; /* words of one */
+    uint32_t words[NGX_HTTP_OSB_SHEET_WORDS];
+} ngx_http_osb_sheet_t;
+
+
+/* links */
+typedef struct {
+    uint32_t first;
+    uint32_t last;
+} ngx_http_osb_sheets_t;
+
+
+/* Writes an entry on the last sheet, or on a new one; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_osb_sheet_note(ngx_http_osb_zone_t   *zone,
+                        ngx_http_osb_sheets_t *sheets, const uint32_t *words,
+                        uint32_t n);
+
+/* The first sheet; NULL if it has no more entries. */
+ngx_http_osb_sheet_t *
+ngx_http_osb_sheet_first(ngx_http_osb_zone_t   *zone,
+                         ngx_http_osb_sheets_t *sheets);
+
+/* The first one that has, those before it are given back; NULL without. */
+ngx_http_osb_sheet_t *
+ngx_http_osb_sheet_next(ngx_http_osb_zone_t   *zone,
+                        ngx_http_osb_sheets_t *sheets);
+
+
 /* registry/batch.c, the rest of it */
 
 /* Brings the batches to their end whose processes are no more. */
