@@ -258,11 +258,6 @@ ngx_uint_t
 ngx_http_osb_registry_sources(ngx_http_osb_zone_t *zone, ngx_str_t *name,
                               ngx_http_osb_source_t *list);
 
-/* Returns NGX_OK, NGX_DECLINED if there is no such record, NGX_BUSY as above.
- */
-ngx_int_t
-ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id);
-
 /* The edition of the sandbox's policy; NGX_DECLINED if there is no sandbox. */
 ngx_int_t
 ngx_http_osb_registry_edition(ngx_http_osb_zone_t *zone, ngx_str_t *id,
