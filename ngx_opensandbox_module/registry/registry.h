@@ -30,6 +30,7 @@ typedef struct {
     uint32_t asked;
     uint32_t taken;
 
+    uint32_t batch; /* a link to the one that is taken now; or 0 */
     uint64_t records;
     int64_t  fed; /* in whole, unix seconds; 0: not since the zone is there */
 } ngx_http_osb_source_t;
