@@ -123,6 +123,7 @@ ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
     olcf->api_endpoints = NGX_CONF_UNSET_UINT;
     olcf->trusted = NGX_CONF_UNSET_PTR;
     olcf->publics = NGX_CONF_UNSET_PTR;
+    olcf->wake = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
 
     return olcf;
@@ -179,6 +180,7 @@ ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->api_endpoints, prev->api_endpoints, 0);
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
     ngx_conf_merge_ptr_value(conf->publics, prev->publics, NULL);
+    ngx_conf_merge_ptr_value(conf->wake, prev->wake, NULL);
 
     return NGX_CONF_OK;
 }

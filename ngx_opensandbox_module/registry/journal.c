@@ -34,6 +34,10 @@ ngx_http_osb_journal_rewrite(ngx_http_osb_shared_t *shared,
 {
     shared->nready += record->ready - node->record.ready;
 
+    if (record->state != node->record.state) {
+        node->told = 0;
+    }
+
     ngx_memcpy(shared->journal, record, record->size);
     ngx_memory_barrier();
     shared->rewriting = ngx_http_osb_node_link(shared, node);

@@ -57,7 +57,7 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
     if (*link) {
         old = ngx_http_osb_node_at(shared, *link);
         shared->nready -= old->record.ready;
-        node->renewed = old->renewed;
+        node->told = old->record.state == record->state ? old->told : 0;
         node->next = old->next;
 
     } else {
