@@ -13,7 +13,7 @@ use Digest::MD5 qw(md5_hex);
 use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP;
-use Test::More tests => 77;
+use Test::More tests => 85;
 use Time::HiRes qw(sleep);
 use Harness;
 use Ingress;
@@ -69,6 +69,10 @@ location /down/ { opensandbox uri prefix=/down; $proxy
     opensandbox_wake http://127.0.0.1:$later interval=1s; }
 location /local/ { opensandbox uri prefix=/local; $proxy
     opensandbox_wake unix:$dir/hook.sock:/local; }
+location /asked/ { opensandbox uri prefix=/asked; $proxy
+    auth_request /sandboxes/asked/port/80/may; }
+location /mirrored/ { opensandbox uri prefix=/mirrored; $proxy
+    mirror /sandboxes/mirror/port/80/copy; }
 location /off/ { opensandbox uri prefix=/off; $proxy opensandbox_wake off; }
 location /v1/ { opensandbox_api; }
 location /status { opensandbox_status; }
@@ -249,6 +253,28 @@ api($g, 'PUT', '/safe', { endpoint => '127.0.0.1', portMap =>
     { 80 => "127.0.0.1:$one" } });
 like(read_answer($s)->{body}, qr{^one GET /\Q$signed\E },
     'where no token is asked for any more, a path is but a path');
+
+# Subrequests
+paused($_) for qw(asked asking);
+$s = send_to('/asked/asking/port/80/last');
+held(1);
+is(posts('asking'), 0, 'a request whose leave is asked for of a paused sandbox');
+wake('asked');
+ok(wait_for(sub { posts('asking') }), 'goes on to its own when it has it');
+wake('asking');
+like(read_answer($s)->{body}, qr{^one GET /last }, 'and is answered');
+paused($_) for qw(mirror mirrored);
+$s = send_to('/mirrored/mirrored/port/80/gone');
+ok(held(1), 'one that is to be mirrored waits');
+close $s;
+ok(held(0), 'and leaves with its client');
+$s = send_to('/mirrored/mirrored/port/80/there');
+held(1);
+wake('mirrored');
+like(read_answer($s)->{body}, qr{^one GET /there }, 'and is answered');
+ok(wait_for(sub { posts('mirror') }) && held(1), 'while its copy waits');
+wake('mirror');
+ok(wait_for(sub { grep { $_ eq 'GET /copy' } seen('one') }), 'and is sent');
 
 # A reload
 paused('kept');
