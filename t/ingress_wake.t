@@ -13,7 +13,7 @@ use Digest::MD5 qw(md5_hex);
 use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP;
-use Test::More tests => 85;
+use Test::More tests => 86;
 use Time::HiRes qw(sleep);
 use Harness;
 use Ingress;
@@ -194,6 +194,8 @@ my $a = get($g->{port}, '/short/end/port/80/');
 is($a->{status} . json($a)->{code}, '503paused', 'time is up');
 is($a->{headers}{'retry-after'}[0], 1, 'for now');
 like(json($a)->{message}, qr/did not wake in time/, 'which is said');
+like(get($g->{port}, '/short/end/port/80/', 'Accept: text/html')->{body},
+    qr/Wait a moment/, 'and a person may come again');
 is(json(get($g->{port}, '/off/end/port/80/'))->{code}, 'paused', 'without a hook');
 $s = send_to(to('end'));
 held(1);

@@ -95,6 +95,10 @@ ngx_http_osb_sleeper_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
+    /* of whoever cannot be held any longer */
+
+    ctx->advice = "Wait a moment, then load this page again.";
+
     if (!ctx->slept) {
         ctx->slept = 1;
         ctx->deadline = ngx_current_msec + olcf->wake->timeout;
