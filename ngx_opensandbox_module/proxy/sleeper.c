@@ -234,7 +234,7 @@ ngx_http_osb_sleeper_leave(ngx_http_osb_ctx_t *ctx)
 static void
 ngx_http_osb_sleeper_wake(ngx_http_osb_sleeper_t *sleeper)
 {
-    time_t                    now, last;
+    time_t                    now, last, interval;
     ngx_queue_t              *q;
     ngx_http_osb_ctx_t       *ctx;
     ngx_http_osb_loc_conf_t  *olcf;
@@ -255,15 +255,20 @@ ngx_http_osb_sleeper_wake(ngx_http_osb_sleeper_t *sleeper)
                                          ngx_http_opensandbox_module);
 
     now = ngx_time();
+
+    /* both times are rounded down: what lies between is never less */
+
+    interval = olcf->wake->interval + 1;
+
     last = ngx_http_osb_registry_renew(omcf->zone, &sleeper->node.str, now,
-                                       olcf->wake->interval);
+                                       interval);
 
     if (last == 0) {
         last = now;
         ngx_http_osb_wake_send(olcf->wake, &sleeper->node.str, ctx->route.port);
     }
 
-    sleeper->retry += (ngx_msec_t) (last + olcf->wake->interval - now) * 1000;
+    sleeper->retry += (ngx_msec_t) (last + interval - now) * 1000;
 }
 
 
