@@ -143,7 +143,7 @@ ok(held(0), 'none is held any more');
 paused('many');
 my $s = send_to(to('many'));
 ok(wait_for(sub { posts('many') == 2 }), 'the next pause is another one');
-patch('many', state => undef, ready => $false);
+patch('many', state => undef, ready => $false, expose => [80]);
 ok(quiet($s), 'who is awake may not be ready yet');
 patch('many', ready => $true);
 is(read_answer($s)->{status}, 200, 'and is');
