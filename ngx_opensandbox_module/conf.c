@@ -124,6 +124,7 @@ ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
     olcf->trusted = NGX_CONF_UNSET_PTR;
     olcf->sources = NGX_CONF_UNSET_PTR;
     olcf->publics = NGX_CONF_UNSET_PTR;
+    olcf->wake = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
 
     return olcf;
@@ -181,6 +182,7 @@ ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
     ngx_conf_merge_ptr_value(conf->sources, prev->sources, NULL);
     ngx_conf_merge_ptr_value(conf->publics, prev->publics, NULL);
+    ngx_conf_merge_ptr_value(conf->wake, prev->wake, NULL);
 
     return NGX_CONF_OK;
 }

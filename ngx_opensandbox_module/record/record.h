@@ -40,6 +40,13 @@
 /* the end of a sandbox that has none */
 #define NGX_HTTP_OSB_NEVER INT64_MAX
 
+typedef enum {
+    NGX_HTTP_OSB_STATE_RUNNING = 0,
+    NGX_HTTP_OSB_STATE_PAUSED,
+    NGX_HTTP_OSB_STATE_AMBIGUOUS
+} ngx_http_osb_state_e;
+
+
 /* for record_json() and record_text() */
 #define NGX_HTTP_OSB_SHOW_SECRETS 1
 
@@ -108,6 +115,8 @@ typedef struct {
     /* whether the path goes on unstripped, where the record says so */
     uint16_t keep_prefix_set : 1;
     uint16_t keep_prefix : 1;
+
+    uint16_t state : 2;
 
     ngx_http_osb_text_t     id;
     ngx_http_osb_text_t     token;

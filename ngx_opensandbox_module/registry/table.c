@@ -58,7 +58,7 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
         old = ngx_http_osb_node_at(shared, *link);
         ngx_http_osb_source_count_node(shared, old, -1);
         shared->nready -= old->record.ready;
-        node->renewed = old->renewed;
+        node->told = old->record.state == record->state ? old->told : 0;
         node->next = old->next;
 
     } else {
