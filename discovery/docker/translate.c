@@ -255,34 +255,39 @@ static bool is_true(const json_t *state, const char *key)
 	return json_is_true(member(state, key));
 }
 
-static const char *health_of(const json_t *state)
+static bool has_check(const json_t *container)
 {
-	const char *health = text_of(member(state, "Health"), "Status");
+	const json_t *test = member(
+		member(member(container, "Config"), "Healthcheck"), "Test");
+	const char *first = json_string_value(json_array_get(test, 0));
 
-	return health[0] ? health : "none";
+	return first && strcmp(first, "NONE") != 0;
 }
 
-static bool is_healthy(const json_t *state)
+/* Without a health check, it has no health; with one, none yet at first. */
+static bool is_healthy(const json_t *container)
 {
-	const char *health = health_of(state);
+	const char *health =
+		text_of(member(member(container, "State"), "Health"), "Status");
 
-	return strcmp(health, "none") == 0 || strcmp(health, "healthy") == 0;
+	return health[0] && strcmp(health, "none") != 0
+		       ? strcmp(health, "healthy") == 0
+		       : !has_check(container);
 }
 
 bool docker_has_health(const json_t *container)
 {
-	const json_t *state = member(container, "State");
-
-	return is_true(state, "Running") &&
-	       strcmp(health_of(state), "none") != 0;
+	return has_check(container) &&
+	       is_true(member(container, "State"), "Running");
 }
 
-static int read_state(struct translation *t, const json_t *state)
+static int read_state(struct translation *t, const json_t *container)
 {
+	const json_t *state = member(container, "State");
 	bool paused = is_true(state, "Paused");
 	bool ready = is_true(state, "Running") && !paused &&
 		     !is_true(state, "Restarting") && !is_true(state, "Dead") &&
-		     is_healthy(state);
+		     is_healthy(container);
 	json_int_t pid = json_integer_value(member(state, "Pid"));
 	int err = translation_set(t, "ready", json_boolean(ready));
 
@@ -305,7 +310,7 @@ int docker_translate(struct translation *t, const json_t *container,
 		return 0;
 	err = read_labels(t, labels);
 	if (!err)
-		err = read_state(t, state);
+		err = read_state(t, container);
 	if (!err && is_true(state, "Running"))
 		err = read_place(t, labels, network, settings);
 	return err;
