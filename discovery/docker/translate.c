@@ -255,6 +255,15 @@ static bool is_true(const json_t *state, const char *key)
 	return json_is_true(member(state, key));
 }
 
+/* One that is being restarted runs by the engine's word, without a network. */
+static bool is_up(const json_t *container)
+{
+	const json_t *state = member(container, "State");
+
+	return is_true(state, "Running") && !is_true(state, "Restarting") &&
+	       !is_true(state, "Dead");
+}
+
 static bool has_check(const json_t *container)
 {
 	const json_t *test = member(
@@ -277,17 +286,14 @@ static bool is_healthy(const json_t *container)
 
 bool docker_has_health(const json_t *container)
 {
-	return has_check(container) &&
-	       is_true(member(container, "State"), "Running");
+	return has_check(container) && is_up(container);
 }
 
 static int read_state(struct translation *t, const json_t *container)
 {
 	const json_t *state = member(container, "State");
 	bool paused = is_true(state, "Paused");
-	bool ready = is_true(state, "Running") && !paused &&
-		     !is_true(state, "Restarting") && !is_true(state, "Dead") &&
-		     is_healthy(container);
+	bool ready = is_up(container) && !paused && is_healthy(container);
 	json_int_t pid = json_integer_value(member(state, "Pid"));
 	int err = translation_set(t, "ready", json_boolean(ready));
 
@@ -303,7 +309,6 @@ int docker_translate(struct translation *t, const json_t *container,
 		     const struct docker_settings *settings)
 {
 	const json_t *labels = member(member(container, "Config"), "Labels");
-	const json_t *state = member(container, "State");
 	int err;
 
 	if (!member(labels, LABEL_ID))
@@ -311,7 +316,7 @@ int docker_translate(struct translation *t, const json_t *container,
 	err = read_labels(t, labels);
 	if (!err)
 		err = read_state(t, container);
-	if (!err && is_true(state, "Running"))
+	if (!err && is_up(container))
 		err = read_place(t, labels, network, settings);
 	return err;
 }
