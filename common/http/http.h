@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <uv.h>
 
@@ -95,6 +96,15 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		void (*done)(void *arg, const struct fetch_result *result),
 		void *arg, struct fetch **out);
 void fetch_cancel(struct fetch *fetch);
+
+/* back_off.c */
+
+/*
+ * How long to wait after a failure: *next_ms less up to a half, so that many
+ * who lost one server do not come back together. *next_ms, at least 2, doubles
+ * up to max_ms.
+ */
+uint32_t fetch_back_off(uint32_t *next_ms, uint32_t max_ms);
 
 /* reply.c */
 

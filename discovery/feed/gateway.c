@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
 	CHECK_MS = 1000,     /* between looks whether it still knows us */
@@ -126,21 +125,14 @@ static void whole_later(struct source *source, uint64_t delay_ms)
 		claim_tidy(source, claim);
 }
 
-/* Twice as long as the last time, less up to a half, so that feeders that lost
- * one gateway do not come back together; longer if the gateway says so. */
+/* Longer if the gateway says so. */
 static void back_off(struct source *source, const struct fetch_result *result)
 {
-	uint32_t random = 0, ms = source->backoff_ms;
+	uint64_t delay = fetch_back_off(&source->backoff_ms, BACKOFF_MAX_MS);
 	uint64_t told = result->retry_after_s < RETRY_AFTER_MAX_S
 				? (uint64_t)result->retry_after_s
 				: (uint64_t)RETRY_AFTER_MAX_S;
-	uint64_t delay;
 
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-		random = 0;
-	source->backoff_ms =
-		ms * 2 < BACKOFF_MAX_MS ? ms * 2 : (uint32_t)BACKOFF_MAX_MS;
-	delay = ms - random % (ms / 2);
 	whole_later(source, told * 1000 > delay ? told * 1000 : delay);
 }
 

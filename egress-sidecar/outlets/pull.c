@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
 	WAIT_S = 30, /* what we ask the gateway to wait for a change */
@@ -53,17 +52,10 @@ static void ask_later(struct pull *p, uint64_t ms)
 	uv_timer_start(&p->timer, on_timer, passed < ms ? ms - passed : 0, 0);
 }
 
-/* Twice as long as the last time, less up to a half: sidecars that lost one
- * gateway together do not come back together. */
 static void back_off(struct pull *p)
 {
-	uint32_t random = 0, ms = p->backoff_ms;
-
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-		random = 0;
-	p->backoff_ms =
-		ms * 2 < BACKOFF_MAX_MS ? ms * 2 : (uint32_t)BACKOFF_MAX_MS;
-	uv_timer_start(&p->timer, on_timer, ms - random % (ms / 2), 0);
+	uv_timer_start(&p->timer, on_timer,
+		       fetch_back_off(&p->backoff_ms, BACKOFF_MAX_MS), 0);
 }
 
 /* The gateway has no answer for us. Said once, until it has one again. */
