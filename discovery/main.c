@@ -38,6 +38,7 @@ struct program {
 	uv_loop_t loop;
 	struct fetcher *fetcher;
 	struct feed *feed;
+	struct provider_host host;
 	struct health *health;
 	uv_signal_t signals[SIGNALS];
 	int status;
@@ -146,7 +147,7 @@ static int feed_start(struct program *p)
 
 static int providers_open(struct program *p)
 {
-	struct provider_host host = {
+	p->host = (struct provider_host){
 		.loop = &p->loop,
 		.fetcher = p->fetcher,
 		.feed = p->feed,
@@ -155,7 +156,7 @@ static int providers_open(struct program *p)
 	};
 
 	for (size_t i = 0; providers[i]; i++) {
-		if (wanted(p, i) && providers[i]->open(&p->opened[i], &host,
+		if (wanted(p, i) && providers[i]->open(&p->opened[i], &p->host,
 						       p->provider_settings[i]))
 			return -1;
 	}
