@@ -3,6 +3,7 @@
  * opensandbox-discovery: list and watch what the providers know, and feed it
  * to a gateway and to the node's agent until asked to end.
  */
+#include "docker/docker.h"
 #include "feed/feed.h"
 #include "health/health.h"
 #include "options/options.h"
@@ -24,6 +25,7 @@ enum {
 
 /* Each is declared by its room's header. */
 static const struct provider *const providers[] = {
+	&docker_provider,
 	NULL, /* ends them */
 };
 

@@ -78,5 +78,7 @@ int options_read(const struct option_table *tables, size_t n, int argc,
 int option_expected(char *why, const char *what);
 /* A copy into a field of size bytes. */
 int option_text(char *field, size_t size, const char *value, char *why);
+/* true or false; "" is true. */
+int option_switch(bool *field, const char *value, char *why);
 
 #endif

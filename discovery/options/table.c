@@ -42,24 +42,18 @@ static int read_node_name(void *settings, const char *value, char *why)
 	return option_text(s->node_name, sizeof(s->node_name), value, why);
 }
 
-static int read_switch(bool *to, const char *value, char *why)
-{
-	return option_bool(value, to) ? option_expected(why, "true or false")
-				      : 0;
-}
-
 static int read_allow_loopback(void *settings, const char *value, char *why)
 {
 	struct settings *s = settings;
 
-	return read_switch(&s->allow_loopback, value, why);
+	return option_switch(&s->allow_loopback, value, why);
 }
 
 static int read_once(void *settings, const char *value, char *why)
 {
 	struct settings *s = settings;
 
-	return read_switch(&s->once, value, why);
+	return option_switch(&s->once, value, why);
 }
 
 static int read_http_addr(void *settings, const char *value, char *why)

@@ -38,3 +38,10 @@ int option_bool(const char *value, bool *out)
 	}
 	return -EINVAL;
 }
+
+int option_switch(bool *field, const char *value, char *why)
+{
+	return option_bool(value, field)
+		       ? option_expected(why, "true or false")
+		       : 0;
+}

@@ -4,11 +4,6 @@
 
 #include "translate.h"
 
-/* translate/translation.c */
-
-/* A member of the record; takes value's reference. 0 or -ENOMEM. */
-int translation_set(struct translation *t, const char *key, json_t *value);
-
 /* translate/time.c */
 
 /* Is it a time as RFC 3339 has it? */

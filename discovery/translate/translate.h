@@ -36,6 +36,8 @@ struct translation {
 
 /* Its owned parts; it is empty then. */
 void translation_free(struct translation *t);
+/* A member of the record; takes value's reference. 0 or -ENOMEM. */
+int translation_set(struct translation *t, const char *key, json_t *value);
 /* As feed_put() takes it: borrows from t. */
 struct feed_sandbox translation_sandbox(const struct translation *t);
 /* Say why; -EINVAL. */
