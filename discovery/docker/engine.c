@@ -38,7 +38,6 @@ struct engine {
 	bool answered; /* the list has been answered, and not ended yet */
 	uv_timer_t timer;
 	uint32_t backoff_ms;
-	unsigned open_handles;
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -84,11 +83,14 @@ static void session_fail_of(struct engine *e, const struct fetch_result *result)
 
 static int take_event(void *arg, const char *line, size_t len)
 {
-	char id[CONTAINER_ID_MAX + 1];
 	struct engine *e = arg;
-	int found = event_container(line, len, id);
+	struct engine_event event;
+	int err = engine_event_read(&event, line, len);
 
-	return found > 0 ? inspections_add(&e->inspections, id, false) : found;
+	if (err)
+		return err;
+	e->inspections.health_told |= event.health;
+	return inspections_add(&e->inspections, event.id, false);
 }
 
 static void on_event_piece(void *arg, const char *piece, size_t len)
@@ -221,27 +223,29 @@ int engine_open(struct engine **out, const struct provider_host *host,
 		.listed = on_listed,
 		.arg = e,
 	};
-	inspections_init(&e->inspections);
+	inspections_open(&e->inspections);
 	uv_timer_init(host->loop, &e->timer);
 	e->timer.data = e;
-	e->open_handles = 2;
 	*out = e;
 	session_begin(e);
 	return 0;
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
-	struct engine *e = handle->data;
+	free(handle->data);
+}
 
-	if (--e->open_handles == 0)
-		free(e);
+static void on_inspections_closed(void *arg)
+{
+	struct engine *e = arg;
+
+	uv_close((uv_handle_t *)&e->timer, on_timer_closed);
 }
 
 void engine_close(struct engine *e)
 {
 	session_end(e);
-	e->inspections.timer.data = e;
-	uv_close((uv_handle_t *)&e->inspections.timer, on_closed);
-	uv_close((uv_handle_t *)&e->timer, on_closed);
+	uv_timer_stop(&e->timer);
+	inspections_close(&e->inspections, on_inspections_closed);
 }

@@ -38,6 +38,8 @@ struct docker_settings {
 int docker_translate(struct translation *t, const json_t *container,
 		     const json_t *network,
 		     const struct docker_settings *settings);
+/* Is there a health check, which can change its state by itself? */
+bool docker_has_health(const json_t *container);
 /* The id or name of the other container whose network it uses; NULL: none. */
 const char *docker_network_of(const json_t *container);
 
@@ -58,12 +60,15 @@ void id_scan_add(struct id_scan *scan, const char *piece, size_t len);
 /* Was that an array from its beginning to its end? */
 bool id_scan_complete(const struct id_scan *scan);
 
-/*
- * An event as GET /events has it: which container it is about, where it may
- * change what is fed. 1, 0 (none) or -EINVAL (it is no event).
- */
-int event_container(const char *line, size_t len,
-		    char id[CONTAINER_ID_MAX + 1]);
+/* What GET /events tells. */
+struct engine_event {
+	char id[CONTAINER_ID_MAX + 1]; /* the container that may be another now;
+					  "": none */
+	bool health;                   /* it is told of a health check */
+};
+
+/* 0 or -EINVAL (it is no event). */
+int engine_event_read(struct engine_event *event, const char *line, size_t len);
 
 /* Lines of a stream; zeroed, it is empty. */
 struct lines {
@@ -86,22 +91,28 @@ struct inspections {
 	struct feed_list *list;
 	/* Called when the last one that was listed has been fed. */
 	void (*listed)(void *arg);
+	void (*closed)(void *arg);
 	void *arg;
 
 	void *by_id;                      /* tsearch(3) */
 	struct inspection *first, **last; /* waiting */
-	struct inspection *later;         /* failed, until the timer fires */
-	uv_timer_t timer;
+	uv_timer_t retry;                 /* of those that failed */
+	uv_timer_t health; /* of those whose health is not told of */
+	/* The engine tells of health checks. Podman before 4.8 does not. */
+	bool health_told;
 	unsigned n_running;
 	size_t n_listed;
+	unsigned open_handles;
 };
 
-void inspections_init(struct inspections *all);
+void inspections_open(struct inspections *all);
 /* Inspect the container, once more if that is under way. Ids that are none
  * are passed over. 0 or -ENOMEM. */
 int inspections_add(struct inspections *all, const char *id, bool listed);
 /* Drop all of them. */
 void inspections_clear(struct inspections *all);
+/* closed(arg) is called once nothing is left of it in the loop. */
+void inspections_close(struct inspections *all, void (*closed)(void *arg));
 
 /* docker/engine.c */
 

@@ -11,6 +11,7 @@ enum {
 	RUNNING_MAX = 8, /* requests at a time */
 	TRIES_MAX = 3,
 	RETRY_MS = 1000,
+	HEALTH_MS = 5000,
 	TIMEOUT_MS = 10 * 1000,
 	ANSWER_MAX = 16 << 20, /* bytes; all labels are in it */
 	URL_MAX = 64 + CONTAINER_ID_MAX,
@@ -18,11 +19,18 @@ enum {
 
 struct inspection {
 	struct inspections *all;
-	struct inspection *next; /* waiting, or of later */
-	struct fetch *fetch;     /* NULL: it waits */
+	enum inspection_state {
+		WAITING,
+		RUNNING,
+		FAILED, /* waits for the retry timer */
+		IDLE,   /* waits for the health timer */
+	} state;
+	struct inspection *next; /* waiting */
+	struct fetch *fetch;     /* running; NULL: not at present */
 	json_t *container;       /* while its network's container is asked for;
 				    owned */
 	unsigned tries;
+	bool has_health;
 	bool listed; /* the listing waits for it */
 	bool again;  /* something happened while it was asked for */
 	char id[CONTAINER_ID_MAX + 1];
@@ -41,6 +49,7 @@ static int compare_id(const void *id, const void *inspection)
 
 static void append(struct inspections *all, struct inspection *it)
 {
+	it->state = WAITING;
 	it->next = NULL;
 	*all->last = it;
 	all->last = &it->next;
@@ -53,6 +62,9 @@ static void inspection_free(struct inspection *it)
 	json_decref(it->container);
 	free(it);
 }
+
+static void on_retry(uv_timer_t *timer);
+static void on_health(uv_timer_t *timer);
 
 /* It is known what the container is, or that this cannot be known. */
 static void finish(struct inspection *it)
@@ -67,6 +79,10 @@ static void finish(struct inspection *it)
 	if (it->again) {
 		it->again = false;
 		append(all, it);
+	} else if (it->has_health && !all->health_told) {
+		it->state = IDLE;
+		if (!uv_is_active((uv_handle_t *)&all->health))
+			uv_timer_start(&all->health, on_health, HEALTH_MS, 0);
 	} else {
 		tdelete(it, &all->by_id, compare);
 		inspection_free(it);
@@ -95,6 +111,7 @@ static void feed(struct inspection *it, const json_t *container,
 	int err = docker_translate(&t, container, network, all->settings);
 	struct feed_sandbox sandbox = translation_sandbox(&t);
 
+	it->has_health = !err && docker_has_health(container);
 	if (!err && !t.ids[0][0])
 		feed_delete(all->list, it->id);
 	else if (!err)
@@ -105,7 +122,6 @@ static void feed(struct inspection *it, const json_t *container,
 }
 
 static void fail(struct inspection *it, const char *why);
-static void retry(uv_timer_t *timer);
 static void on_container(void *arg, const struct fetch_result *result);
 static void on_network(void *arg, const struct fetch_result *result);
 
@@ -139,6 +155,7 @@ static void fail(struct inspection *it, const char *why)
 
 	json_decref(it->container);
 	it->container = NULL;
+	it->has_health = false;
 	if (++it->tries == TRIES_MAX) {
 		snprintf(text, sizeof(text), "it cannot be inspected: %.120s",
 			 why);
@@ -146,10 +163,9 @@ static void fail(struct inspection *it, const char *why)
 		finish(it);
 		return;
 	}
-	it->next = all->later;
-	all->later = it;
-	if (!uv_is_active((uv_handle_t *)&all->timer))
-		uv_timer_start(&all->timer, retry, RETRY_MS, 0);
+	it->state = FAILED;
+	if (!uv_is_active((uv_handle_t *)&all->retry))
+		uv_timer_start(&all->retry, on_retry, RETRY_MS, 0);
 }
 
 static void fail_of(struct inspection *it, const struct fetch_result *result)
@@ -168,6 +184,7 @@ static void pump(struct inspections *all)
 		all->first = it->next;
 		if (!all->first)
 			all->last = &all->first;
+		it->state = RUNNING;
 		ask(it, it->id, on_container);
 	}
 }
@@ -215,6 +232,7 @@ static void on_container(void *arg, const struct fetch_result *result)
 		feed(it, it->container, it->container);
 		finish(it);
 	} else if (is_gone(result)) {
+		it->has_health = false;
 		feed_delete(all->list, it->id);
 		finish(it);
 	} else {
@@ -239,23 +257,66 @@ static void on_network(void *arg, const struct fetch_result *result)
 	pump(all);
 }
 
-static void retry(uv_timer_t *timer)
-{
-	struct inspections *all = timer->data;
-	struct inspection *it;
+/* All that are in the state wait for their turn again. */
+struct revival {
+	struct inspections *all;
+	enum inspection_state state;
+};
 
-	while ((it = all->later)) {
-		all->later = it->next;
-		append(all, it);
-	}
+static void revive_one(const void *node, VISIT visit, void *arg)
+{
+	struct inspection *it = *(struct inspection *const *)node;
+	const struct revival *revival = arg;
+
+	if ((visit == postorder || visit == leaf) &&
+	    it->state == revival->state)
+		append(revival->all, it);
+}
+
+static void revive(struct inspections *all, enum inspection_state state)
+{
+	struct revival revival = {.all = all, .state = state};
+
+	twalk_r(all->by_id, revive_one, &revival);
 	pump(all);
 }
 
-void inspections_init(struct inspections *all)
+static void on_retry(uv_timer_t *timer)
 {
+	revive(timer->data, FAILED);
+}
+
+static void on_health(uv_timer_t *timer)
+{
+	revive(timer->data, IDLE);
+}
+
+void inspections_open(struct inspections *all)
+{
+	uv_timer_t *timers[] = {&all->retry, &all->health};
+
 	all->last = &all->first;
-	uv_timer_init(all->host->loop, &all->timer);
-	all->timer.data = all;
+	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
+		uv_timer_init(all->host->loop, timers[i]);
+		timers[i]->data = all;
+		all->open_handles++;
+	}
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct inspections *all = handle->data;
+
+	if (--all->open_handles == 0)
+		all->closed(all->arg);
+}
+
+void inspections_close(struct inspections *all, void (*closed)(void *arg))
+{
+	inspections_clear(all);
+	all->closed = closed;
+	uv_close((uv_handle_t *)&all->retry, on_closed);
+	uv_close((uv_handle_t *)&all->health, on_closed);
 }
 
 int inspections_add(struct inspections *all, const char *id, bool listed)
@@ -265,8 +326,10 @@ int inspections_add(struct inspections *all, const char *id, bool listed)
 
 	if (!is_id(id))
 		return 0;
-	if (it) {
-		it->again |= it->fetch != NULL;
+	if (it && it->state == IDLE) {
+		append(all, it);
+	} else if (it) {
+		it->again |= it->state == RUNNING;
 	} else {
 		it = calloc(1, sizeof(*it));
 		if (!it)
@@ -296,9 +359,11 @@ void inspections_clear(struct inspections *all)
 {
 	tdestroy(all->by_id, free_one);
 	all->by_id = NULL;
-	all->first = all->later = NULL;
+	all->first = NULL;
 	all->last = &all->first;
 	all->n_running = 0;
 	all->n_listed = 0;
-	uv_timer_stop(&all->timer);
+	all->health_told = false;
+	uv_timer_stop(&all->retry);
+	uv_timer_stop(&all->health);
 }

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEALTH "health_status"
+
 enum {
-	EVENT_MAX = 1 << 20, /* bytes; an event has all labels of its container
-			      */
-	LIST_DEPTH = 2,      /* of a container's members: [ { */
+	EVENT_MAX = 16 << 20, /* bytes; all labels of a container are in it */
+	LINE_KEPT = 64 << 10, /* bytes of room that stay for the next line */
+	LIST_DEPTH = 2,       /* of a container's members: [ { */
 };
 
 /*
@@ -119,26 +121,32 @@ static const char *container_of(const char *type, const json_t *actor)
 	return strcmp(type, "network") == 0 ? id : NULL;
 }
 
-int event_container(const char *line, size_t len, char id[CONTAINER_ID_MAX + 1])
+int engine_event_read(struct engine_event *event, const char *line, size_t len)
 {
-	json_t *event = json_loadb(line, len, 0, NULL);
-	const char *type = json_string_value(json_object_get(event, "Type"));
-	const char *action =
-		json_string_value(json_object_get(event, "Action"));
-	const char *container = NULL;
+	json_t *json = json_loadb(line, len, 0, NULL);
+	const char *type = json_string_value(json_object_get(json, "Type"));
+	const char *action = json_string_value(json_object_get(json, "Action"));
+	const char *id = NULL;
 	int err = type && action ? 0 : -EINVAL;
 
+	*event = (struct engine_event){.health = false};
 	if (!err && is_of_interest(action))
-		container = container_of(type, json_object_get(event, "Actor"));
-	if (container && strlen(container) <= CONTAINER_ID_MAX) {
-		memcpy(id, container, strlen(container) + 1);
-		err = 1;
-	}
-	json_decref(event);
+		id = container_of(type, json_object_get(json, "Actor"));
+	if (id && strlen(id) <= CONTAINER_ID_MAX)
+		memcpy(event->id, id, strlen(id) + 1);
+	/* "health_status: healthy" */
+	event->health = !err && strncmp(action, HEALTH, strlen(HEALTH)) == 0;
+	json_decref(json);
 	return err;
 }
 
 /* Lines */
+
+void lines_free(struct lines *lines)
+{
+	free(lines->text);
+	*lines = (struct lines){.text = NULL};
+}
 
 static int line_keep(struct lines *lines, const char *piece, size_t len)
 {
@@ -173,14 +181,10 @@ int lines_add(struct lines *lines, const char *piece, size_t len,
 		if (!err && lines->len > 0)
 			err = take(arg, lines->text, lines->len);
 		lines->len = 0;
+		if (lines->room > LINE_KEPT)
+			lines_free(lines);
 		piece += n + 1;
 		len -= n + 1;
 	}
 	return err ? err : line_keep(lines, piece, len);
-}
-
-void lines_free(struct lines *lines)
-{
-	free(lines->text);
-	*lines = (struct lines){.text = NULL};
 }

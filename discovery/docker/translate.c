@@ -255,13 +255,26 @@ static bool is_true(const json_t *state, const char *key)
 	return json_is_true(member(state, key));
 }
 
-/* Without a health check, it has no health. */
-static bool is_healthy(const json_t *state)
+static const char *health_of(const json_t *state)
 {
 	const char *health = text_of(member(state, "Health"), "Status");
 
-	return !health[0] || strcmp(health, "none") == 0 ||
-	       strcmp(health, "healthy") == 0;
+	return health[0] ? health : "none";
+}
+
+static bool is_healthy(const json_t *state)
+{
+	const char *health = health_of(state);
+
+	return strcmp(health, "none") == 0 || strcmp(health, "healthy") == 0;
+}
+
+bool docker_has_health(const json_t *container)
+{
+	const json_t *state = member(container, "State");
+
+	return is_true(state, "Running") &&
+	       strcmp(health_of(state), "none") != 0;
 }
 
 static int read_state(struct translation *t, const json_t *state)

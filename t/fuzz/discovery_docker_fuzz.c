@@ -50,13 +50,13 @@ static void take_list(const char *text, size_t size, size_t piece)
 
 static int take_line(void *arg, const char *line, size_t len)
 {
-	char id[CONTAINER_ID_MAX + 1];
+	struct engine_event event;
 	size_t *total = arg;
 
 	assert(len > 0 && !memchr(line, '\n', len));
 	*total += len;
-	if (event_container(line, len, id) > 0)
-		assert(strlen(id) <= CONTAINER_ID_MAX);
+	if (engine_event_read(&event, line, len) == 0)
+		assert(strlen(event.id) <= CONTAINER_ID_MAX);
 	return 0;
 }
 

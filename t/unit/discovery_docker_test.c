@@ -62,6 +62,10 @@ static void check_one(const struct container_case *c, json_t *network,
 				   settings);
 	char *record = json_dumps(t.record, JSON_COMPACT | JSON_SORT_KEYS);
 
+	assert_int_equal(docker_has_health(container),
+			 strstr(c->rest, "'Status':'") &&
+				 !strstr(c->rest, "'Status':''") &&
+				 !strstr(c->rest, "'Status':'none'"));
 	if (c->why) {
 		if (err != -22 || !strstr(t.why, c->why))
 			fail_msg("{%s} %s: \"%s\", not \"%s\"", c->labels,
@@ -357,7 +361,7 @@ static void test_events(void **state)
 {
 #define LABELLED "'Attributes':{'name':'web'," NAMED "}"
 	static const struct {
-		const char *event, *id; /* NULL: of no interest */
+		const char *event, *id; /* "": of no interest */
 	} cases[] = {
 		{"{'Type':'container','Action':'start',"
 		 "'Actor':{'ID':'ab'," LABELLED "}}",
@@ -367,41 +371,41 @@ static void test_events(void **state)
 		 "ab"},
 		{"{'Type':'container','Action':'exec_start: sh -c true',"
 		 "'Actor':{'ID':'ab'," LABELLED "}}",
-		 NULL},
+		 ""},
 		{"{'Type':'container','Action':'top',"
 		 "'Actor':{'ID':'ab'," LABELLED "}}",
-		 NULL},
+		 ""},
 		{"{'Type':'container','Action':'start',"
 		 "'Actor':{'ID':'ab','Attributes':{'name':'web'}}}",
-		 NULL},
-		{"{'Type':'container','Action':'start'}", NULL},
+		 ""},
+		{"{'Type':'container','Action':'start'}", ""},
 		{"{'Type':'network','Action':'connect','Actor':{'ID':'cd',"
 		 "'Attributes':{'container':'ab','name':'bridge'}}}",
 		 "ab"},
 		{"{'Type':'network','Action':'connect','Actor':{'ID':'ab',"
 		 "'Attributes':{'name':'web'}}}",
 		 "ab"},
-		{"{'Type':'image','Action':'pull','Actor':{'ID':'ab'}}", NULL},
+		{"{'Type':'image','Action':'pull','Actor':{'ID':'ab'}}", ""},
 	};
 	static const char *const bad[] = {"", "{", "[]", "{\"Type\":\"x\"}",
 					  "{\"Type\":1,\"Action\":\"x\"}"};
-	char id[CONTAINER_ID_MAX + 1];
+	struct engine_event read;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		json_t *event = json_of(cases[i].event);
 		char *line = json_dumps(event, JSON_COMPACT);
-		int found = event_container(line, strlen(line), id);
+		int err = engine_event_read(&read, line, strlen(line));
 
-		if (found != (cases[i].id != NULL) ||
-		    (found && strcmp(id, cases[i].id) != 0))
-			fail_msg("%s: %d", line, found);
+		if (err || strcmp(read.id, cases[i].id) != 0 ||
+		    read.health != (strstr(line, "health_status") != NULL))
+			fail_msg("%s: %d %s", line, err, read.id);
 		free(line);
 		json_decref(event);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		assert_int_equal(event_container(bad[i], strlen(bad[i]), id),
-				 -22);
+		assert_int_equal(
+			engine_event_read(&read, bad[i], strlen(bad[i])), -22);
 }
 
 static int note_line(void *arg, const char *line, size_t len)
@@ -418,7 +422,7 @@ static void test_lines(void **state)
 	static const char text[] = "one\n\ntwo\nthree";
 	struct lines lines = {.text = NULL};
 	char found[100];
-	char *much = calloc(1, 1 << 20);
+	char *much = calloc(1, 16 << 20);
 
 	(void)state;
 	for (size_t n = 1; n < sizeof(text); n++) {
@@ -439,8 +443,9 @@ static void test_lines(void **state)
 	assert_string_equal(found, "!|");
 	lines_free(&lines);
 
-	memset(much, 'x', 1 << 20);
-	assert_int_equal(lines_add(&lines, much, 1 << 20, note_line, found), 0);
+	memset(much, 'x', 16 << 20);
+	assert_int_equal(lines_add(&lines, much, 16 << 20, note_line, found),
+			 0);
 	assert_int_equal(lines_add(&lines, "x", 1, note_line, found), -90);
 	lines_free(&lines);
 	free(much);
