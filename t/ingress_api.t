@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 69;
+use Test::More tests => 76;
 use Harness;
 use Ingress;
 
@@ -72,6 +72,16 @@ is(api($g, 'PATCH', '/new.1', { expiresAt => undef })->{status}, 200,
     'and taken away');
 is(get($g->{port}, '/sandboxes/new.1/port/80/')->{status}, 200,
     'then it is back');
+is(api($g, 'PUT', '/nowhere', { ready => JSON::PP::false })->{status}, 201,
+    'a sandbox that is not ready need not be anywhere yet');
+is(get($g->{port}, "/sandboxes/nowhere/port/$port/")->{status}, 503, 'it is unavailable');
+is(api($g, 'GET', "/nowhere/endpoints/$port")->{status}, 200, 'its endpoint here is known');
+$a = api($g, 'PATCH', '/nowhere', { ready => JSON::PP::true });
+is($a->{status}, 400, 'but a ready one must be');
+is(json($a)->{field}, 'endpoint', 'which the answer says');
+is(api($g, 'PATCH', '/nowhere', { ready => JSON::PP::true, endpoint => '127.0.0.1' })->{status},
+    200, 'it is ready where it is');
+is(api($g, 'DELETE', '/nowhere')->{status}, 204, 'and goes');
 is(api($g, 'PATCH', '/none', { ready => JSON::PP::true })->{status}, 404,
     'what is not there cannot be changed');
 

@@ -38,7 +38,8 @@ ngx_http_osb_access(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     ctx->endpoint = ngx_http_osb_record_endpoint(record, ctx->route.port);
 
     if (ctx->endpoint == NULL) {
-        return NGX_HTTP_OSB_NOT_EXPOSED;
+        return ngx_http_osb_record_nowhere(record) ? NGX_HTTP_OSB_NOT_READY
+                                                   : NGX_HTTP_OSB_NOT_EXPOSED;
     }
 
     return record->ready ? NGX_HTTP_OSB_OK : NGX_HTTP_OSB_NOT_READY;

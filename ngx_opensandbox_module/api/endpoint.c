@@ -66,7 +66,9 @@ ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port)
         return ngx_http_osb_api_missing(call);
     }
 
-    if (ngx_http_osb_record_endpoint(&copy.record, link.address.port) == NULL) {
+    if (ngx_http_osb_record_endpoint(&copy.record, link.address.port) == NULL &&
+        !ngx_http_osb_record_nowhere(&copy.record))
+    {
         ngx_http_osb_fault(&call->fault, "port",
                            "the sandbox does not expose this port");
         return ngx_http_osb_api_fault(call, NGX_HTTP_FORBIDDEN, "not_exposed");

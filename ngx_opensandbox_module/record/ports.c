@@ -52,6 +52,14 @@ ngx_http_osb_record_endpoint(ngx_http_osb_record_t *record, ngx_uint_t port)
 }
 
 
+ngx_uint_t
+ngx_http_osb_record_nowhere(ngx_http_osb_record_t *record)
+{
+    return !record->ready && record->nmapped == 0 &&
+           record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE;
+}
+
+
 ngx_int_t
 ngx_http_osb_endpoint_field_parse(ngx_http_osb_draft_t *draft,
                                   ngx_http_osb_field_t *field, json_t *value)

@@ -142,7 +142,7 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
     }
 
     if (record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE &&
-        record->nmapped == 0 && !partial)
+        record->nmapped == 0 && record->ready && !partial)
     {
         ngx_http_osb_fault(fault, "endpoint", "the endpoint is missing");
         return NULL;

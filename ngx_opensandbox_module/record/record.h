@@ -172,6 +172,10 @@ ngx_http_osb_record_revokes(ngx_http_osb_record_t *old,
 ngx_http_osb_endpoint_t *
 ngx_http_osb_record_endpoint(ngx_http_osb_record_t *record, ngx_uint_t port);
 
+/* Is it not ready, and known to be nowhere so far? */
+ngx_uint_t
+ngx_http_osb_record_nowhere(ngx_http_osb_record_t *record);
+
 
 /* record/endpoint.c */
 
