@@ -7,7 +7,8 @@ DISCOVERY      := $(B)/opensandbox-discovery
 DISCOVERY_LIB  := $(B)/libdiscovery.a
 DISCOVERY_SRC  := $(sort $(wildcard discovery/*.c discovery/*/*.c))
 DISCOVERY_OBJ  := $(DISCOVERY_SRC:%.c=$(B)/obj/%.o)
-COMMON_OBJ     := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard common/*/*.c)))
+COMMON_SRC     := $(sort $(wildcard common/*/*.c))
+COMMON_OBJ     := $(COMMON_SRC:%.c=$(B)/obj/%.o)
 DISCOVERY_LIBS := -ljansson -luv -lmicrohttpd -lcurl -lcap-ng -lseccomp -lyaml \
                   -lgnutls
 

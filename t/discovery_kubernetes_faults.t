@@ -96,6 +96,14 @@ subtest 'bookmarks' => sub {
 	follows('tell of revisions that were none of ours', 1);
 };
 
+subtest 'events' => sub {
+	begin();
+	follows('(one)');
+	$kube->compact;
+	$kube->interrupt('end');
+	follows('tell of revisions too', 1);
+};
+
 subtest 'an ERROR event' => sub {
 	begin();
 	$kube->error(500, 'etcd is tired');

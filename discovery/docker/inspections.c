@@ -326,7 +326,7 @@ int inspections_add(struct inspections *all, const char *id, bool listed)
 
 	if (!is_id(id))
 		return 0;
-	if (it && it->state == IDLE) {
+	if (it && (it->state == IDLE || it->state == FAILED)) {
 		append(all, it);
 	} else if (it) {
 		it->again |= it->state == RUNNING;

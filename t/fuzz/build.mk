@@ -21,9 +21,9 @@ FUZZ_FLAGS := -Wall -Werror -D_GNU_SOURCE -O1 -g -fPIC -Iegress-sidecar \
               $(FUZZ_SAN)
 FUZZ_B     := $(B)/fuzz
 FUZZ_LIB   := $(FUZZ_B)/libegress.a
-FUZZ_OBJ   := $(patsubst %.c,$(FUZZ_B)/%.o,\
-                $(filter-out %/main.c,$(SIDECAR_SRC) $(DISCOVERY_SRC)) \
-                t/model/ranges.c)
+FUZZ_DISCOVERY_LIB := $(FUZZ_B)/libdiscovery.a
+FUZZ_OF     = $(patsubst %.c,$(FUZZ_B)/%.o,$(filter-out %/main.c,$(1)))
+FUZZ_OBJ   := $(call FUZZ_OF,$(SIDECAR_SRC) $(DISCOVERY_SRC) t/model/ranges.c)
 FUZZ_NGX_OBJ := $(patsubst %.c,$(FUZZ_B)/%.o,$(MODULE_SRC) t/fuzz/ngx_host.c)
 FUZZ_PROGRAMS := $(patsubst %,$(FUZZ_B)/%_fuzz,$(filter-out ngx_%,$(FUZZERS)))
 FUZZ_MODULES  := $(patsubst %,$(FUZZ_B)/%_fuzz.so,$(filter ngx_%,$(FUZZERS)))
@@ -33,13 +33,17 @@ $(FUZZ_OBJ): $(FUZZ_B)/%.o: %.c
 	$(QUIET_CC)$(FUZZ_CC) -std=c17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
 	    -c $< -o $@
 
-$(FUZZ_LIB): $(FUZZ_OBJ)
+$(FUZZ_LIB): $(call FUZZ_OF,$(SIDECAR_SRC) t/model/ranges.c)
+$(FUZZ_DISCOVERY_LIB): $(call FUZZ_OF,$(DISCOVERY_SRC) $(COMMON_SRC))
+$(FUZZ_LIB) $(FUZZ_DISCOVERY_LIB):
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(FUZZ_PROGRAMS): $(FUZZ_B)/%_fuzz: t/fuzz/%_fuzz.c $(FUZZ_LIB)
+$(filter $(FUZZ_B)/discovery_%,$(FUZZ_PROGRAMS)): $(FUZZ_DISCOVERY_LIB)
+$(filter-out $(FUZZ_B)/discovery_%,$(FUZZ_PROGRAMS)): $(FUZZ_LIB)
+$(FUZZ_PROGRAMS): $(FUZZ_B)/%_fuzz: t/fuzz/%_fuzz.c
 	$(QUIET_LD)$(FUZZ_CC) -std=c17 $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< \
-	    $(FUZZ_LIB) $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS))
+	    $(filter %.a,$^) $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS))
 
 # The runtime is shared, since nginx itself has none: see scripts/fuzz. It has
 # empty functions for coverage, which must not come before libFuzzer's.

@@ -9,7 +9,11 @@ $(B)/t/tools/%.o: t/tools/%.c
 	@mkdir -p $(@D)
 	$(QUIET_CC)$(CC) $(ALL_CFLAGS) -It -c $< -o $@
 
-$(TOOLS): $(B)/t/tools/%: $(B)/t/tools/%.o $(DISCOVERY_LIB) $(SIDECAR_LIB)
+$(B)/t/tools/discovery_%: $(B)/t/tools/discovery_%.o $(DISCOVERY_LIB)
+	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+	    $(DISCOVERY_LIBS)
+
+$(B)/t/tools/%: $(B)/t/tools/%.o $(SIDECAR_LIB)
 	$(QUIET_LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 	    $(sort $(SIDECAR_LIBS) $(DISCOVERY_LIBS))
 

@@ -177,7 +177,7 @@ static void test_addresses(void **state)
 	static const struct container_case cases[] = {
 		{NAMED, NETWORKS("b", TWO),
 		 "{'endpoint':'10.2.0.2','ready':true}", NULL},
-		{NAMED, NETWORKS("0123", TWO),
+		{NAMED, NETWORKS("0123", TWO ",'c':{'IPAddress':'10.3.0.2'}"),
 		 "{'endpoint':'10.1.0.2','ready':true}", NULL},
 		{NAMED,
 		 NETWORKS("b", "'b':{'IPAddress':''},'c':" RUNNING
@@ -227,7 +227,8 @@ static void test_ports(void **state)
 		       "'9000/tcp':null,'9001/tcp':[],"
 		       "'9002/tcp':[{'HostIp':'192.0.2.1','HostPort':'2'}],"
 		       "'9003/tcp':[{'HostIp':'::','HostPort':'3'}],"
-		       "'9004/tcp':[{'HostIp':'','HostPort':'4'}]"),
+		       "'9004/tcp':[{'HostIp':'::','HostPort':'5'},"
+		       "{'HostIp':'','HostPort':'4'}]"),
 		 "{'portMap':{'8080':'127.0.0.1:49153','9002':'192.0.2.1:2',"
 		 "'9003':'[::1]:3','9004':'127.0.0.1:4'},'ready':true}",
 		 NULL},
