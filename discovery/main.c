@@ -26,9 +26,7 @@ enum {
 
 /* Each is declared by its room's header. */
 static const struct provider *const providers[] = {
-	&docker_provider,
-	&kubernetes_provider,
-	NULL, /* ends them */
+	&docker_provider, &kubernetes_provider, NULL, /* ends them */
 };
 
 enum {
