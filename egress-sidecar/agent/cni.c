@@ -31,12 +31,13 @@ static const char *const versions[] = {"0.3.0", "0.3.1", "0.4.0", "1.0.0",
 
 struct cni {
 	json_t *config;
-	const char *version;   /* of the configuration */
-	const char *network;   /* its name */
-	const char *socket;    /* the agent's */
-	const char *container; /* CNI_CONTAINERID */
-	const char *interface; /* CNI_IFNAME */
-	const char *netns;     /* CNI_NETNS, "": none */
+	const char *version;     /* of the configuration */
+	const char *network;     /* its name */
+	const char *socket;      /* the agent's */
+	const char *container;   /* CNI_CONTAINERID */
+	const char *interface;   /* CNI_IFNAME */
+	const char *netns;       /* CNI_NETNS, "": none */
+	char pod[AGENT_ID_SIZE]; /* its uid in CNI_ARGS, "": none */
 	struct agent_call agent;
 };
 
@@ -83,9 +84,8 @@ static bool version_known(const char *version)
 }
 
 /* The policy of the pod's annotation, which containerd passes to those who
- * declare the capability, else that of the configuration, a default. A new
- * reference; NULL with *err 0: none, deny all. */
-static json_t *policy_of(const struct cni *cni, bool *is_default, int *err)
+ * declare the capability. A new reference; NULL with *err 0: it has none. */
+static json_t *policy_of(const struct cni *cni, int *err)
 {
 	const json_t *runtime = json_object_get(cni->config, "runtimeConfig");
 	const json_t *annotations =
@@ -94,9 +94,8 @@ static json_t *policy_of(const struct cni *cni, bool *is_default, int *err)
 	json_t *policy;
 
 	*err = 0;
-	*is_default = !text;
 	if (!text)
-		return json_incref(json_object_get(cni->config, "policy"));
+		return NULL;
 	policy = policy_from_annotation(text);
 	if (!policy)
 		*err = -EINVAL;
@@ -113,8 +112,8 @@ static int agent_fail(const struct cni *cni, int err)
 /* Guard it, and hand on what the plugins before have made. */
 static int add(struct cni *cni)
 {
-	json_t *previous = json_object_get(cni->config, "prevResult"), *policy;
-	bool is_default;
+	json_t *previous = json_object_get(cni->config, "prevResult");
+	json_t *policy, *place;
 	int err;
 
 	if (!json_is_object(previous))
@@ -123,12 +122,14 @@ static int add(struct cni *cni)
 			    "this one stands behind another in the list");
 	if (!cni->netns[0])
 		return fail(cni, CNI_BAD_ENVIRONMENT, "CNI_NETNS is missing");
-	policy = policy_of(cni, &is_default, &err);
+	policy = policy_of(cni, &err);
 	if (err)
 		return fail(cni, CNI_BAD_CONFIG, "annotation %s: not JSON",
 			    POLICY_ANNOTATION);
-	err = agent_put(&cni->agent, json_pack("{ss}", "netns", cni->netns),
-			policy, is_default);
+	place = json_pack("{ss ss*}", "netns", cni->netns, "pod",
+			  cni->pod[0] ? cni->pod : NULL);
+	err = agent_put(&cni->agent, place, policy,
+			json_object_get(cni->config, "policy"));
 	json_decref(policy);
 	if (err)
 		return agent_fail(cni, err);
@@ -211,6 +212,26 @@ static int status(struct cni *cni)
 
 	json_decref(list);
 	return err ? fail(cni, CNI_LIMITED, "%s", cni->agent.message) : 0;
+}
+
+/* The pod's uid among "K8S_POD_NAMESPACE=default;K8S_POD_UID=...", by which the
+ * cluster's API knows the pod; the container's id is the runtime's alone. */
+static void read_pod(struct cni *cni, const char *args)
+{
+	static const char key[] = "K8S_POD_UID=";
+	size_t len, uid;
+
+	for (; *args; args += len + (args[len] == ';')) {
+		len = strcspn(args, ";");
+		if (strncmp(args, key, strlen(key)) != 0)
+			continue;
+		uid = len - strlen(key);
+		if (uid < sizeof(cni->pod) &&
+		    strspn(args + strlen(key),
+			   "0123456789abcdefghijklmnopqrstuvwxyz-") >= uid)
+			snprintf(cni->pod, sizeof(cni->pod), "%.*s", (int)uid,
+				 args + strlen(key));
+	}
 }
 
 /* Whom the agent is asked about: one interface of a container in one
@@ -360,6 +381,7 @@ int cni_main(int argc, char **argv)
 {
 	const char *command = getenv("CNI_COMMAND");
 	const char *netns = getenv("CNI_NETNS");
+	const char *args = getenv("CNI_ARGS");
 	struct cni cni = {.container = getenv("CNI_CONTAINERID"),
 			  .interface = getenv("CNI_IFNAME"),
 			  .netns = netns ? netns : ""};
@@ -374,6 +396,7 @@ int cni_main(int argc, char **argv)
 			argc > 1 ? argv[1] : "CNI_COMMAND is missing");
 		return 2;
 	}
+	read_pod(&cni, args ? args : "");
 	cni.config = json_loadf(stdin, JSON_REJECT_DUPLICATES, &error);
 	cni.version =
 		json_string_value(json_object_get(cni.config, "cniVersion"));
