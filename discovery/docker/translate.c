@@ -293,6 +293,13 @@ static int read_state(struct translation *t, const json_t *state)
 	return err;
 }
 
+/* As the OCI hook calls it: cut at FEED_ID_MAX. */
+static void name_for_agent(struct translation *t, const json_t *container)
+{
+	snprintf(t->agent_id, sizeof(t->agent_id), "%s",
+		 text_of(container, "Id"));
+}
+
 int docker_translate(struct translation *t, const json_t *container,
 		     const json_t *network,
 		     const struct docker_settings *settings)
@@ -306,7 +313,9 @@ int docker_translate(struct translation *t, const json_t *container,
 	err = read_labels(t, labels);
 	if (!err)
 		err = read_state(t, state);
-	if (!err && is_true(state, "Running"))
+	if (!err && is_true(state, "Running")) {
+		name_for_agent(t, container);
 		err = read_place(t, labels, network, settings);
+	}
 	return err;
 }
