@@ -28,7 +28,7 @@ static void kube_close(void *state)
 }
 
 /* One list for each resource and namespace. */
-static int watches_open(struct kube *kube, const struct kube_settings *s)
+static int sandboxes_open(struct kube *kube, const struct kube_settings *s)
 {
 	unsigned types = s->types ? s->types : 1;
 	int err = 0;
@@ -42,6 +42,19 @@ static int watches_open(struct kube *kube, const struct kube_settings *s)
 		if (s->n_namespaces == 0)
 			err = kube_watch_open(kube, &kube_resources[i], NULL);
 	}
+	return err;
+}
+
+/* Sandboxes are the gateway's, the node's pods the agent's. */
+static int watches_open(struct kube *kube, const struct provider_host *host,
+			const struct kube_settings *s)
+{
+	int err = 0;
+
+	if (host->gateway)
+		err = sandboxes_open(kube, s);
+	if (!err && host->agent)
+		err = kube_watch_open(kube, &kube_node_pods, NULL);
 	if (err)
 		log_fatal("--kubernetes: %s", strerror(-err));
 	return err;
@@ -51,9 +64,15 @@ static int kube_open(void **state, const struct provider_host *host,
 		     const void *settings)
 {
 	const struct kube_settings *s = settings;
-	struct kube *kube = calloc(1, sizeof(*kube));
+	struct kube *kube;
 	int err;
 
+	if (host->agent && !host->node_name) {
+		log_fatal("--agent: with --kubernetes it needs --node-name: "
+			  "whose pods are the agent's");
+		return -EINVAL;
+	}
+	kube = calloc(1, sizeof(*kube));
 	if (!kube) {
 		log_fatal("no memory");
 		return -ENOMEM;
@@ -66,7 +85,7 @@ static int kube_open(void **state, const struct provider_host *host,
 	kube->users = 1;
 	err = kube_config_open(&kube->config, s->kubeconfig);
 	if (!err)
-		err = watches_open(kube, s);
+		err = watches_open(kube, host, s);
 	if (err)
 		kube_close(kube);
 	else
