@@ -27,21 +27,16 @@ static void kube_close(void *state)
 	kube_release(kube);
 }
 
-/* One list for each resource and namespace. */
-static int sandboxes_open(struct kube *kube, const struct kube_settings *s)
+/* One list for each namespace. */
+static int resource_open(struct kube *kube, const struct kube_settings *s,
+			 const struct kube_resource *resource)
 {
-	unsigned types = s->types ? s->types : 1;
 	int err = 0;
 
-	for (size_t i = 0; i < RESOURCES && !err; i++) {
-		if (!(types & 1U << i))
-			continue;
-		for (size_t n = 0; n < s->n_namespaces && !err; n++)
-			err = kube_watch_open(kube, &kube_resources[i],
-					      s->namespaces[n]);
-		if (s->n_namespaces == 0)
-			err = kube_watch_open(kube, &kube_resources[i], NULL);
-	}
+	if (s->n_namespaces == 0)
+		return kube_watch_open(kube, resource, NULL);
+	for (size_t n = 0; n < s->n_namespaces && !err; n++)
+		err = kube_watch_open(kube, resource, s->namespaces[n]);
 	return err;
 }
 
@@ -49,12 +44,14 @@ static int sandboxes_open(struct kube *kube, const struct kube_settings *s)
 static int watches_open(struct kube *kube, const struct provider_host *host,
 			const struct kube_settings *s)
 {
+	unsigned types = s->types ? s->types : 1;
 	int err = 0;
 
-	if (host->gateway)
-		err = sandboxes_open(kube, s);
+	for (size_t i = 0; host->gateway && i < RESOURCES && !err; i++)
+		if (types & 1U << i)
+			err = resource_open(kube, s, &kube_resources[i]);
 	if (!err && host->agent)
-		err = kube_watch_open(kube, &kube_node_pods, NULL);
+		err = resource_open(kube, s, &kube_node_pods);
 	if (err)
 		log_fatal("--kubernetes: %s", strerror(-err));
 	return err;
