@@ -195,7 +195,7 @@ for my $case (
 	['--renew-intent-enabled' => 'yes', ''],
 	['--renew-intent-redis-dsn' => '', 'localhost:6379', 'rediss://x', 'redis://',
 	    'redis://user@x', 'redis://x/one', 'redis://x:1:2', 'redis://x?db=1',
-	    'redis://:pass"word@x', 'redis://:pass\\@x', "redis://:a\nb\@x", 'redis://a b'],
+	    'redis://:pass"word@x', 'redis://a"b:c@x', 'redis://:pass\\@x', "redis://:a\nb\@x", 'redis://a b'],
 	['--renew-intent-queue-key' => '', 'a b', 'a"b', 'a\\', "a\n", 'a' x 256],
 	['--renew-intent-queue-max-len' => -1, '', '1k', '01', '9' x 10],
 	['--renew-intent-min-interval' => -1, '', '1m', '1.5'],
