@@ -238,8 +238,17 @@ for my $case (
 }
 my ($status, $out) = capture($entrypoint, '--help');
 is($status, 0, '--help');
-like($out, qr/^  --$_ /m, "  names --$_") for qw(namespace port provider-type mode
-    log-level secure-access-keys renew-intent-enabled renew-intent-redis-dsn
-    renew-intent-queue-key renew-intent-queue-max-len renew-intent-min-interval);
+my @flags = $out =~ /^  --(\S+)/mg;
+cmp_ok(scalar @flags, '==', 12, '  names the flags');
+my $source = read_file($entrypoint);
+my ($page) = read_file(root() . '/docs/opensandbox.md') =~ /^## The gateway\n(.*?)^## /ms;
+is_deeply([sort $page =~ /^\| `--([\w-]+)` \|/mg], [sort @flags],
+    'docs/opensandbox.md has them');
+is_deeply([$page =~ /^\| `(OPENSANDBOX_GATEWAY_\w+)` \|/mg],
+    [$source =~ /^row (OPENSANDBOX_\w+)/mg], '  and the variables');
+my %default = $page =~ /^\| `(?:--)?([\w-]+)` \| `([^`\$]+)` \|/mg;
+for my $name (sort keys %default) {
+	ok($source =~ /^row \Q$name $default{$name}\E /m, "  with the default of $name");
+}
 
 done_testing;

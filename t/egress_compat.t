@@ -77,7 +77,7 @@ $end->();
 
 for my $mode ('forward', 'nft', 'dns,nft', 'off') {
 	local $ENV{OPENSANDBOX_EGRESS_MODE} = $mode;
-	($status, $text) = capture('ip', 'netns', 'exec', $w->{sandbox},
+	($status, $text) = capture('timeout', 20, 'ip', 'netns', 'exec', $w->{sandbox},
 	    build_dir() . '/egress-sidecar');
 	is($status, 2, "mode $mode ends the start");
 	like($text, qr/\A[^\n]*OPENSANDBOX_EGRESS_MODE: "$mode": expected dns\+nft [^\n]* or dns [^\n]*\n\z/,
