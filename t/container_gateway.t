@@ -88,7 +88,10 @@ subtest 'as the chart starts it' => sub {
 	$kube->delete('batchsandboxes', 'boxes/new');
 	answers($c, 404, '/', "OpenSandbox-Ingress-To: new-$echo");
 
-	for ($c->processes('nginx'), $c->processes('opensandbox-dis')) {
+	my ($master) = $c->processes('nginx');
+	like(read_file("/proc/$_/status"), qr/^Uid:\s+65534\s+65534\b/m, 'a worker is nobody')
+	    for (split ' ', read_file("/proc/$master/task/$master/children"))[0];
+	for ($master, $c->processes('opensandbox-dis')) {
 		unlike(read_file("/proc/$_/cmdline"), qr/b3RoZXI/, 'no key is in ps');
 	}
 	unlike($c->log, qr/b3RoZXI|t0p-secret/, 'and no secret in the log');
@@ -125,10 +128,10 @@ subtest 'as anyone may' => sub {
 	is($c->stop('QUIT'), 0, 'it ends well');
 };
 
-subtest 'settings of variables' => sub {
+subtest 'settings of variables, and root without capabilities' => sub {
 	my $kube = Kube->new;
 	$kube->put('batchsandboxes', 'a/sb-1', batchsandbox('127.0.0.1'));
-	my $c = in_cluster($kube, [], env => {
+	my $c = in_cluster($kube, [], options => ['--cap-drop', 'all'], env => {
 	    OPENSANDBOX_GATEWAY_HOST => 'endpoint',
 	    OPENSANDBOX_GATEWAY_TRUST_FORWARDED => '127.0.0.0/8,::1',
 	    OPENSANDBOX_GATEWAY_TUNNEL_TIMEOUT => '10m',
