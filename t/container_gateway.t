@@ -144,13 +144,17 @@ subtest 'settings of variables, and root without capabilities' => sub {
 	is($c->stop, 0, 'it ends well');
 };
 
-subtest 'its end' => sub {
+subtest 'a longer list, and its end' => sub {
 	my $kube = Kube->new;
+	$kube->fill('batchsandboxes', 'b/box-%n', batchsandbox('%a',
+	    annotations => { 'opensandbox.io/expose' => '1' }), 3000);
 	$kube->put('batchsandboxes', 'a/sb-1', batchsandbox('127.0.0.1'));
 	my $c = in_cluster($kube, [],
 	    env => { OPENSANDBOX_GATEWAY_DRAIN => 3000 });
 	answers($c, 200, '/status.ok');
 	my @route = ('/', "OpenSandbox-Ingress-To: sb-1-$echo");
+	is(get($c->{port}, '/', 'OpenSandbox-Ingress-To: box-2999-2')->{status}, 403,
+	    'what no buffer holds is fed, too');
 	$c->signal('TERM');
 	my ($sleep) = $c->processes('sleep');
 	is(get($c->{port}, @route)->{status}, 200,
