@@ -39,7 +39,7 @@ static ngx_command_t ngx_http_osb_commands[] = {
     {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
      ngx_http_osb_balancer_conf, 0, 0, NULL},
 
-    {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE123,
+    {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_1MORE,
      ngx_http_osb_conf_mode, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_access_keys"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
