@@ -3,8 +3,7 @@
  * egress-sidecar: a subcommand, or read what is wanted and guard it until
  * asked to end.
  */
-#include "agent/cni.h"
-#include "agent/hook.h"
+#include "agent/agent.h"
 #include "check/check.h"
 #include "learn/learn.h"
 #include "life/life.h"

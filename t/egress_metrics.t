@@ -124,8 +124,8 @@ is(scalar @{ $histogram->{bucketCounts} },
 ok($last->{'egress.nftables.rules.count'}{gauge}, 'a gauge is one');
 
 # A collector that hangs delays nothing.
-script('collector', { delay => 60 });
 my $from = received('collector');
+script('collector', { delay => 60 });
 ok(wait_for(sub { received('collector') > $from }), 'the collector hangs');
 like((lookup('evil.test'))[1], qr/NXDOMAIN/, '  DNS is answered');
 is(value('egress_policy_denied_total'), 4, '  and counted');

@@ -2,8 +2,8 @@
 #include "inner.h"
 
 #include "filter/filter.h"
-#include "host/netns.h"
-#include "life/settings.h"
+#include "host/host.h"
+#include "life/life.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -6,8 +6,8 @@
 
 #include "agent.h"
 #include "api/api.h"
-#include "dns/resolvers.h"
-#include "host/policy_file.h"
+#include "dns/dns.h"
+#include "host/host.h"
 #include "policy/policy.h"
 #include "sandbox/sandbox.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "host/watch.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "host/netns.h"
-#include "life/settings.h"
+#include "host/host.h"
+#include "life/life.h"
 #include "log/log.h"
 #include "outlets/outlets.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "life/settings.h"
+#include "life/life.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -74,7 +74,7 @@ const struct meter sandbox_meters[] = {
 		filter.refused_packets),
 	COUNTER("egress.leases.learned", "egress_leases_learned_total",
 		"{address}", "Addresses let in because of an answer.",
-		filter.learned_elements),
+		filter.leased_elements),
 	GAUGE("egress.leases.count", "egress_leases_count", "{address}",
 	      "Addresses known from answers.", leases),
 	COUNTER("egress.policy.updates", "egress_policy_updates_total",

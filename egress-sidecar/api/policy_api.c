@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "life/settings.h"
-#include "log/events.h"
+#include "life/life.h"
+#include "log/log.h"
 #include "policy/policy.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include "check.h"
 
 #include "inner.h"
-#include "policy/nat64.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -5,7 +5,7 @@
  */
 #include "inner.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <stdlib.h>

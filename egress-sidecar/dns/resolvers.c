@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "upstream.h"
 
-#include "host/outward.h"
+#include "host/host.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -8,7 +8,7 @@
  */
 #include "upstream.h"
 
-#include "host/outward.h"
+#include "host/host.h"
 
 #include <assert.h>
 #include <errno.h>

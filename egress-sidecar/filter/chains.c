@@ -255,6 +255,9 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "loopback");
 	chain_accept_marked(b, "output", r->generation, IP_CT_DIR_ORIGINAL);
 	chain_accept_marked(b, "output", r->inbound_mark, IP_CT_DIR_REPLY);
+	if (r->settings->audit)
+		chain_accept_marked(b, "output", RULESET_MARK_AUDITED,
+				    IP_CT_DIR_REPLY);
 	if (r->has_fib)
 		chain_accept_marked(b, "output", RULESET_MARK_GUESTS,
 				    IP_CT_DIR_REPLY);
@@ -313,6 +316,11 @@ static void write_forward(struct batch *b, const struct ruleset *r)
 	rule_begin(b, "forward");
 	rule_ct_mark(b, r->inbound_mark);
 	rule_accept(b);
+	if (r->settings->audit) {
+		rule_begin(b, "forward");
+		rule_ct_mark(b, RULESET_MARK_AUDITED);
+		rule_accept(b);
+	}
 	chain_drop_invalid(b, "forward", r->settings->audit);
 	chain_admit_inbound(b, "forward");
 	rule_begin(b, "forward");

@@ -14,21 +14,40 @@ enum {
 	TCP_SYN = 0x02
 };
 
-/* A TCP connection that conntrack first sees midway: the sandbox may have
- * opened it before there were rules, or while somebody had taken them away, and
- * its peer only spoke first. */
-static void refuse_midway(struct batch *b, const char *chain)
+static void refuse_midway(struct batch *b)
 {
 	static const uint8_t mask[] = {TCP_FLAGS}, syn[] = {TCP_SYN};
 
-	rule_begin(b, chain);
-	rule_ct_state(b, NFT_STATE_NEW);
 	rule_l4proto(b, IPPROTO_TCP);
 	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET, 1,
 			  0);
 	rule_mask(b, 0, mask, sizeof(mask));
 	rule_compare(b, 0, NFT_CMP_NEQ, syn, sizeof(syn));
 	rule_goto(b, "refuse_in");
+}
+
+/*
+ * A TCP connection comes in by its first packet alone. One that conntrack sees
+ * midway may be the sandbox's: opened while there were no rules, and its peer
+ * only spoke first. Nor is it the peer's if conntrack has known it for a while,
+ * but nobody judged it: a table of somebody's had it tracked, one of our own
+ * that was still without its rules, or an audit let it be.
+ */
+static void write_admit_in(struct batch *b, const struct ruleset *r)
+{
+	static const uint32_t unjudged[] = {0, RULESET_MARK_AUDITED};
+
+	rule_begin(b, "admit_in");
+	rule_ct_state(b, NFT_STATE_NEW);
+	refuse_midway(b);
+	for (size_t i = 0; i < COUNT(unjudged); i++) {
+		rule_begin(b, "admit_in");
+		rule_ct_mark(b, unjudged[i]);
+		refuse_midway(b);
+	}
+	rule_begin(b, "admit_in");
+	rule_set_ct_mark(b, r->inbound_mark);
+	rule_accept(b);
 }
 
 void chain_admit_inbound(struct batch *b, const char *chain)
@@ -119,6 +138,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
 
+	write_admit_in(b, r);
 	chain_refuse_detours(b, "input", s);
 	write_input_own(b, r);
 	rule_begin(b, "input");
@@ -126,6 +146,9 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	rule_accept(b);
 	chain_accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
+	if (s->audit)
+		chain_accept_marked(b, "input", RULESET_MARK_AUDITED,
+				    IP_CT_DIR_ORIGINAL);
 	if (r->has_fib)
 		chain_accept_marked(b, "input", RULESET_MARK_GUESTS,
 				    IP_CT_DIR_ORIGINAL);
@@ -144,7 +167,6 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 		rule_destination_port(b, s->api_port);
 		rule_goto(b, "admit_in");
 	}
-	refuse_midway(b, "input");
 	chain_admit_inbound(b, "input");
 	rule_begin(b, "input");
 	rule_goto(b, "refuse_in");

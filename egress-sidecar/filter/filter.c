@@ -292,7 +292,7 @@ int filter_counts(struct filter *filter, struct filter_counts *counts)
 		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 0);
 
 	memset(counts, 0, sizeof(*counts));
-	counts->learned_elements = filter->leased;
+	counts->leased_elements = filter->leased;
 	counts->commits = filter->commits;
 	if (!filter->applied)
 		return 0;

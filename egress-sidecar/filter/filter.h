@@ -105,7 +105,7 @@ struct refused_packet {
 /* Totals of refused and let-in packets since the tables were made. */
 struct filter_counts {
 	uint64_t refused_packets;
-	uint64_t learned_elements;
+	uint64_t leased_elements;
 	uint64_t commits;
 };
 
@@ -232,7 +232,7 @@ const char *filter_fault(struct filter *filter);
 
 /* Let n elements in, in one batch; returns after the kernel has acknowledged
  * it. On error none of them is in. */
-int filter_learn(struct filter *filter, const struct lease_element *elements,
+int filter_admit(struct filter *filter, const struct lease_element *elements,
 		 size_t n);
 
 /* lease_admit.c */
@@ -247,7 +247,7 @@ int filter_learn(struct filter *filter, const struct lease_element *elements,
  * once lease_confirm() says the kernel took it. element->ports and ->name are
  * borrowed from ports and name.
  */
-int lease_learn(struct lease_table *table, const struct domain_name *name,
+int lease_admit(struct lease_table *table, const struct domain_name *name,
 		const struct address *a, const struct admitted_ports *ports,
 		uint32_t *ttl_s, uint64_t now_ms,
 		struct lease_element *element);
@@ -280,7 +280,7 @@ void lease_table_bounds(struct lease_table *table, uint32_t floor_s,
 void lease_table_sweep(struct lease_table *table, const struct policy *policy,
 		       bool private_ok, uint64_t now_ms);
 
-/* Take out the next lease that lease_learn() ended before its time to make
+/* Take out the next lease that lease_admit() ended before its time to make
  * room, for the kernel to be told: timeout_s is 0, and ports is filled where
  * element->ports points to it. false: there is none. */
 bool lease_next_evicted(struct lease_table *table,

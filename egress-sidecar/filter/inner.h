@@ -50,7 +50,7 @@ struct filter {
 	bool bypassed;                              /* and that was said */
 	struct filter_peer peers[FILTER_PEERS_MAX]; /* of filter_let_out() */
 	size_t n_peers;
-	struct elements pending[LEASE_SETS]; /* room for filter_learn() */
+	struct elements pending[LEASE_SETS]; /* room for filter_admit() */
 	struct port_lists lists;             /* that the kernel's sets number */
 	struct held held[LEASE_SETS], held_grace[LEASE_SETS];
 	uint64_t leased, commits;

@@ -68,7 +68,7 @@ static uint32_t capped_ttl(const struct lease_table *table, uint64_t held_ms,
 	return (uint32_t)((held_ms - now_ms) / MS) - LEASE_SLACK_S;
 }
 
-int lease_learn(struct lease_table *table, const struct domain_name *name,
+int lease_admit(struct lease_table *table, const struct domain_name *name,
 		const struct address *a, const struct admitted_ports *ports,
 		uint32_t *ttl_s, uint64_t now_ms, struct lease_element *element)
 {

@@ -216,7 +216,7 @@ static void hold_leased(struct held *h, const struct elements *list,
 	}
 }
 
-int filter_learn(struct filter *filter, const struct lease_element *elements,
+int filter_admit(struct filter *filter, const struct lease_element *elements,
 		 size_t n)
 {
 	struct batch *b = &filter->batch;

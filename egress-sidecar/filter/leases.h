@@ -104,7 +104,7 @@ void lease_use(struct lease_table *table, const struct address *a,
  * The next leases that end by by_ms, were used at since_ms or later and are
  * allowed by the policy, at most LEASE_RENEWALS_MAX, as elements of the
  * shortest lease; where all of a used address have ended, the one that was
- * admitted last. *at is 0 at first. As with lease_learn() they count once
+ * admitted last. *at is 0 at first. As with lease_admit() they count once
  * lease_confirm() says so.
  */
 size_t lease_renew(struct lease_table *table, const struct policy *policy,
@@ -135,7 +135,7 @@ struct lease_pair *lease_find_pair(const struct lease_entry *e,
 				   const struct domain_name *name);
 
 /* An entry of an address that has none, without a pair; name is its first. 0,
- * -ENOMEM, or -ENOSPC: the table is full, see lease_learn(). */
+ * -ENOMEM, or -ENOSPC: the table is full, see lease_admit(). */
 int lease_entry_add(struct lease_table *table, const struct address *a,
 		    const struct domain_name *name, uint64_t now_ms,
 		    struct lease_entry **out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ruleset.h"
 
-#define INBOUND_FIRST (RULESET_MARK_GUESTS + 1)
+#define INBOUND_FIRST (RULESET_MARK_AUDITED + 1)
 #define GENERATIONS   (RULESET_MARK_INBOUND - 1) /* from 1 on */
 
 uint32_t mark_inbound(uint32_t hash)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlink.h"
-#include "host/netns.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>

@@ -163,7 +163,7 @@ static int give(struct filter *filter, struct lease_table *leases,
 
 	for (size_t i = 0; i < n; i++)
 		elements[i] = renewed[i].element;
-	ret = filter_learn(filter, elements, n);
+	ret = filter_admit(filter, elements, n);
 	for (size_t i = 0; i < n && ret == 0; i++)
 		lease_confirm(leases, &elements[i], now_ms);
 	return ret;

@@ -26,7 +26,12 @@
  *       goto refuse
  *     }
  *     chain admit    { ct mark set GENERATION accept }
- *     chain admit_in { ct mark set INBOUND accept }
+ *     chain admit_in {
+ *       ct state new tcp flags & (fin|syn|rst|ack) != syn goto refuse_in
+ *       ct mark 0 tcp flags & (fin|syn|rst|ack) != syn goto refuse_in
+ *       ct mark AUDITED tcp flags & (fin|syn|rst|ack) != syn goto refuse_in
+ *       ct mark set INBOUND accept
+ *     }
  *     chain refuse {
  *       counter name "refused"
  *       limit rate 50/second burst 100 packets log prefix "refused" group 1853
@@ -290,16 +295,15 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 	rule_begin(b, "admit");
 	rule_set_ct_mark(b, r->generation);
 	rule_accept(b);
-	rule_begin(b, "admit_in");
-	rule_set_ct_mark(b, r->inbound_mark);
-	rule_accept(b);
 
 	write_log(b, "refuse_in", s);
 	rule_begin(b, "refuse_in");
-	if (s->audit)
-		rule_goto(b, "admit_in");
-	else
+	if (s->audit) {
+		rule_set_ct_mark(b, RULESET_MARK_AUDITED);
+		rule_accept(b);
+	} else {
 		rule_drop(b);
+	}
 
 	write_log(b, "refuse", s);
 	rule_begin(b, "refuse");

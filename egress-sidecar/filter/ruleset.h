@@ -21,6 +21,7 @@
 #define RULESET_MARK_REDIRECTED 0x80000001U
 #define RULESET_MARK_OURS       0x80000002U /* of filter_let_out() */
 #define RULESET_MARK_GUESTS     0x80000003U /* DNS of machines behind us */
+#define RULESET_MARK_AUDITED    0x80000004U /* let in by an audit alone */
 
 /* The mark of connections that settings with this hash let in: never one of the
  * above, never a generation. */

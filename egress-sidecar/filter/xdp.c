@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "devices.h"
-#include "host/netns.h"
+#include "host/host.h"
 
 #include <errno.h>
 #include <linux/if_xdp.h>

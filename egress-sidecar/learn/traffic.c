@@ -3,7 +3,7 @@
 
 #include "host/host.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <search.h>

@@ -7,10 +7,10 @@
 #ifndef EGRESS_LIFE_H
 #define EGRESS_LIFE_H
 
-#include "dns/resolvers.h"
+#include "dns/dns.h"
 #include "filter/filter.h"
 #include "log/log.h"
-#include "policy/nat64.h"
+#include "policy/policy.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -2,14 +2,11 @@
 #include "inner.h"
 
 #include "agent/agent.h"
-#include "api/http.h"
-#include "outlets/egress_path.h"
-#include "outlets/otlp.h"
-#include "outlets/pull.h"
-#include "outlets/webhook.h"
+#include "api/api.h"
+#include "outlets/outlets.h"
 #include "sandbox/sandbox.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -2,9 +2,8 @@
 #include "inner.h"
 
 #include "agent/agent.h"
-#include "api/http.h"
+#include "api/api.h"
 #include "filter/filter.h"
-#include "filter/xdp.h"
 #include "log/log.h"
 
 #include <errno.h>

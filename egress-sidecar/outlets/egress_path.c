@@ -2,8 +2,8 @@
 #include "inner.h"
 
 #include "filter/filter.h"
-#include "host/outward.h"
-#include "http/fetch.h"
+#include "host/host.h"
+#include "http/http.h"
 
 #include <curl/curl.h>
 #include <errno.h>

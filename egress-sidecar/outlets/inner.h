@@ -3,7 +3,7 @@
 #ifndef EGRESS_OUTLETS_INNER_H
 #define EGRESS_OUTLETS_INNER_H
 
-#include "dns/resolvers.h"
+#include "dns/dns.h"
 #include "outlets.h"
 
 #include <jansson.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "dns/answer.h"
+#include "dns/dns.h"
 
 #include <errno.h>
 #include <stdio.h>

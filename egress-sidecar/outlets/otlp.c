@@ -2,8 +2,8 @@
 #include "inner.h"
 
 #include "api/api.h"
-#include "http/fetch.h"
-#include "life/settings.h"
+#include "http/http.h"
+#include "life/life.h"
 #include "log/log.h"
 #include "version.h"
 

@@ -2,7 +2,7 @@
 #include "inner.h"
 
 #include "api/api.h"
-#include "life/settings.h"
+#include "life/life.h"
 #include "sandbox/sandbox.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "http/fetch.h"
-#include "log/events.h"
+#include "http/http.h"
+#include "log/log.h"
 #include "policy/policy.h"
 #include "sandbox/sandbox.h"
 

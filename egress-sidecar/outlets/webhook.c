@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "http/fetch.h"
+#include "http/http.h"
 #include "log/log.h"
 
 #include <errno.h>

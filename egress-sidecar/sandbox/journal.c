@@ -2,7 +2,7 @@
 #include "inner.h"
 
 #include "host/host.h"
-#include "log/events.h"
+#include "log/log.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -3,7 +3,7 @@
 #include "inner.h"
 
 #include "life/life.h"
-#include "outlets/webhook.h"
+#include "outlets/outlets.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static int on_admit(void *arg, const struct domain_name *name,
 
 	if (!s->filter)
 		return 0;
-	rc = lease_learn(s->leases, name, a, ports, ttl_s, now_ms(), &element);
+	rc = lease_admit(s->leases, name, a, ports, ttl_s, now_ms(), &element);
 	/* One that is not told of ends in the kernel by itself. */
 	while (lease_next_evicted(s->leases, &evicted, &evicted_ports))
 		(void)pending_add(s, &evicted, evicted.ports);
@@ -96,7 +96,7 @@ static int on_commit(void *arg)
 		if (batch[i].ports)
 			batch[i].ports = &s->pending[i].ports;
 	}
-	err = filter_learn(s->filter, batch, n);
+	err = filter_admit(s->filter, batch, n);
 	for (size_t i = 0; i < n && !err; i++)
 		if (batch[i].timeout_s > 0)
 			lease_confirm(s->leases, &batch[i], now);

@@ -4,7 +4,7 @@
 #include "host/host.h"
 #include "life/life.h"
 
-#include "log/events.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #ifndef EGRESS_SANDBOX_H
 #define EGRESS_SANDBOX_H
 
-#include "dns/front.h"
+#include "dns/dns.h"
 #include "filter/filter.h"
 #include "host/host.h"
 #include "policy/policy.h"

@@ -6,7 +6,7 @@
 
 #include "record.h"
 #include "conf.h"
-#include "policy/rules.h"
+#include "policy/policy.h"
 
 
 #define NGX_HTTP_OSB_TIME_NONE INT64_MIN

@@ -42,7 +42,7 @@ $(FUZZ_PROGRAMS): $(FUZZ_B)/%_fuzz: t/fuzz/%_fuzz.c $(FUZZ_LIB)
 
 # The runtime is shared, since nginx itself has none: see scripts/fuzz. It has
 # empty functions for coverage, which must not come before libFuzzer's.
-FUZZ_NGX_FLAGS = $(FUZZ_FLAGS) -I$(MODULE_DIR) -fsanitize=fuzzer-no-link \
+FUZZ_NGX_FLAGS = -I$(MODULE_DIR) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
     $(foreach dir,core event event/modules event/quic os/unix http http/modules \
       http/v2 http/v3,\
       -isystem $(NGINX_TREE)/src/$(dir)) -isystem $(NGINX_TREE)/objs

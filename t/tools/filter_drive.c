@@ -133,13 +133,13 @@ static int learn_one(const char *name_text, const struct address *a,
 		policy_admission(policy, &name, a, settings.private_ok, &ports);
 	if (*admission != ADMIT && *admission != ADMIT_PORTS)
 		return 0;
-	ret = lease_learn(leases, &name, a,
+	ret = lease_admit(leases, &name, a,
 			  *admission == ADMIT_PORTS ? &ports : NULL, &ttl,
 			  now_ms(), &element);
 	while (lease_next_evicted(leases, &evicted, &evicted_ports))
-		(void)filter_learn(filter, &evicted, 1);
+		(void)filter_admit(filter, &evicted, 1);
 	if (ret == 1) {
-		ret = filter_learn(filter, &element, 1);
+		ret = filter_admit(filter, &element, 1);
 		if (ret == 0)
 			lease_confirm(leases, &element, now_ms());
 	}
@@ -197,7 +197,7 @@ static void element(char *line)
 		return;
 	}
 	e.timeout_s = (uint32_t)strtoul(ttl_text, NULL, 10);
-	answer(filter_learn(filter, &e, 1), "");
+	answer(filter_admit(filter, &e, 1), "");
 }
 
 /* n addresses, a batch each; nanoseconds of one in the answer. */
@@ -214,7 +214,7 @@ static void learn_many(char *line)
 		e.a.bytes[1] = 18;
 		e.a.bytes[2] = (uint8_t)(i >> 8);
 		e.a.bytes[3] = (uint8_t)i;
-		ret = filter_learn(filter, &e, 1);
+		ret = filter_admit(filter, &e, 1);
 	}
 	snprintf(text, sizeof(text), "%" PRIu64,
 		 n ? (now_us() - begun) * 1000 / n : 0);
@@ -263,7 +263,7 @@ static void show_counts(void)
 
 	snprintf(text, sizeof(text),
 		 "refused %" PRIu64 " learned %" PRIu64 " commits %" PRIu64,
-		 counts.refused_packets, counts.learned_elements,
+		 counts.refused_packets, counts.leased_elements,
 		 counts.commits);
 	answer(ret, text);
 }

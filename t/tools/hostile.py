@@ -20,7 +20,7 @@ count.
     hostile.py reverse SOURCE SELF PORT      forge an inbound packet, answer it
     hostile.py forge SOURCE ALLOWED PORT     open a way back to a forged source
     hostile.py lookalike SELF ADDRESS PORT   a connection that began on loopback
-    hostile.py hold ADDRESS PORT SECONDS [SOURCE_PORT]
+    hostile.py hold ADDRESS PORT SECONDS [PAUSE [SOURCE_PORT [SOURCE]]]
     hostile.py echo ADDRESS[,...] PORT SECONDS  a server, TCP and UDP
     hostile.py probe ADDRESS PORT SECONDS    a packet a millisecond
     hostile.py bound DEVICE ADDRESS PORT udp|tcp|later   SO_BINDTODEVICE; later:
@@ -383,10 +383,12 @@ def lookalike(own, address, port):
         return name_of(e)
 
 
-def hold(address, port, seconds, pause="0.05"):
+def hold(address, port, seconds, pause="0.05", source_port="", source=""):
     """Keep a connection busy; print what became of it."""
     s = socket.socket(family_of(address), socket.SOCK_STREAM)
     s.settimeout(PATIENCE)
+    if source_port:
+        s.bind((source, int(source_port)))
     try:
         s.connect((address, int(port)))
         print("connected", flush=True)

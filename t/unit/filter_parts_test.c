@@ -97,6 +97,7 @@ static void test_marks(void **state)
 		assert_int_not_equal(inbound, RULESET_MARK_REDIRECTED);
 		assert_int_not_equal(inbound, RULESET_MARK_OURS);
 		assert_int_not_equal(inbound, RULESET_MARK_GUESTS);
+		assert_int_not_equal(inbound, RULESET_MARK_AUDITED);
 		for (int k = 0; k < 5; k++) {
 			uint32_t before = generation;
 

@@ -51,14 +51,14 @@ static struct lease_table *table_of(void)
 	return table;
 }
 
-/* What lease_learn() returned; confirmed where it announced. */
+/* What lease_admit() returned; confirmed where it announced. */
 static int learn(struct lease_table *table, const char *name, const char *a,
 		 uint32_t *ttl, uint64_t now, uint32_t *timeout)
 {
 	struct domain_name n = name_of(name);
 	struct address addr = address_of(a);
 	struct lease_element e = {0};
-	int ret = lease_learn(table, &n, &addr, NULL, ttl, now, &e);
+	int ret = lease_admit(table, &n, &addr, NULL, ttl, now, &e);
 
 	if (ret == 1) {
 		assert_int_equal(address_compare(&e.a, &addr), 0);
@@ -145,10 +145,10 @@ static void test_unconfirmed_does_not_count(void **state)
 	uint32_t ttl = 5;
 
 	(void)state;
-	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 0, &e), 1);
-	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 0, &e), 1);
+	assert_int_equal(lease_admit(table, &name, &a, NULL, &ttl, 0, &e), 1);
+	assert_int_equal(lease_admit(table, &name, &a, NULL, &ttl, 0, &e), 1);
 	lease_confirm(table, &e, 0);
-	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 0, &e), 0);
+	assert_int_equal(lease_admit(table, &name, &a, NULL, &ttl, 0, &e), 0);
 	lease_table_free(table);
 }
 
@@ -163,16 +163,16 @@ static void test_ports(void **state)
 	uint32_t ttl = 5;
 
 	(void)state;
-	assert_int_equal(lease_learn(table, &one, &a, &https, &ttl, 0, &e), 1);
+	assert_int_equal(lease_admit(table, &one, &a, &https, &ttl, 0, &e), 1);
 	assert_ptr_equal(e.ports, &https);
 	lease_confirm(table, &e, 0);
-	assert_int_equal(lease_learn(table, &two, &a, &https, &ttl, 0, &e), 0);
-	assert_int_equal(lease_learn(table, &two, &a, &both, &ttl, 0, &e), 1);
+	assert_int_equal(lease_admit(table, &two, &a, &https, &ttl, 0, &e), 0);
+	assert_int_equal(lease_admit(table, &two, &a, &both, &ttl, 0, &e), 1);
 	lease_confirm(table, &e, 0);
-	assert_int_equal(lease_learn(table, &one, &a, NULL, &ttl, 0, &e), 1);
+	assert_int_equal(lease_admit(table, &one, &a, NULL, &ttl, 0, &e), 1);
 	assert_null(e.ports);
 	lease_confirm(table, &e, 0);
-	assert_int_equal(lease_learn(table, &two, &a, &both, &ttl, 0, &e), 0);
+	assert_int_equal(lease_admit(table, &two, &a, &both, &ttl, 0, &e), 0);
 	lease_table_free(table);
 }
 
@@ -356,7 +356,7 @@ static void test_renewed_on_its_ports(void **state)
 	uint32_t ttl = 5;
 
 	(void)state;
-	assert_int_equal(lease_learn(table, &name, &a, &ports, &ttl, 0, &e), 1);
+	assert_int_equal(lease_admit(table, &name, &a, &ports, &ttl, 0, &e), 1);
 	lease_confirm(table, &e, 0);
 	lease_use(table, &a, IPPROTO_TCP, 22, 50 * S);
 	lease_use(table, &a, IPPROTO_UDP, 443, 50 * S);
@@ -476,19 +476,19 @@ static void test_full(void **state)
 	for (uint32_t i = 0; i < LEASE_MAX; i++) {
 		number(&a, i);
 		assert_int_equal(
-			lease_learn(table, &name, &a, NULL, &ttl, S, &e), 1);
+			lease_admit(table, &name, &a, NULL, &ttl, S, &e), 1);
 		lease_confirm(table, &e, S);
 	}
 	number(&a, LEASE_MAX);
 	for (int i = 0; i < 100000; i++)
 		assert_int_equal(
-			lease_learn(table, &name, &a, NULL, &ttl, 2 * S, &e),
+			lease_admit(table, &name, &a, NULL, &ttl, 2 * S, &e),
 			-ENOSPC);
 	number(&a, 7);
-	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 2 * S, &e),
+	assert_int_equal(lease_admit(table, &name, &a, NULL, &ttl, 2 * S, &e),
 			 0);
 	number(&a, LEASE_MAX);
-	assert_int_equal(lease_learn(table, &name, &a, NULL, &ttl, 62 * S, &e),
+	assert_int_equal(lease_admit(table, &name, &a, NULL, &ttl, 62 * S, &e),
 			 1);
 	assert_int_equal(lease_table_count(table), 1);
 	lease_table_free(table);
@@ -511,13 +511,13 @@ static void test_shares(void **state)
 	for (uint32_t i = 0; i < LEASE_MAX; i++) {
 		number(&a, i);
 		assert_int_equal(
-			lease_learn(table, &greedy, &a, &ports, &ttl, S, &e),
+			lease_admit(table, &greedy, &a, &ports, &ttl, S, &e),
 			1);
 		lease_confirm(table, &e, S);
 	}
 	assert_false(lease_next_evicted(table, &e, &evicted));
 	number(&a, LEASE_MAX);
-	assert_int_equal(lease_learn(table, &modest, &a, NULL, &ttl, 2 * S, &e),
+	assert_int_equal(lease_admit(table, &modest, &a, NULL, &ttl, 2 * S, &e),
 			 1);
 	while (lease_next_evicted(table, &e, &evicted)) {
 		assert_int_equal(e.timeout_s, 0);
@@ -529,13 +529,13 @@ static void test_shares(void **state)
 	assert_true(n > 0);
 	assert_int_equal(lease_table_count(table), LEASE_MAX + 1 - n);
 	number(&a, LEASE_MAX + 1);
-	assert_int_equal(lease_learn(table, &greedy, &a, NULL, &ttl, 2 * S, &e),
+	assert_int_equal(lease_admit(table, &greedy, &a, NULL, &ttl, 2 * S, &e),
 			 1);
 	/* Some that nobody asks for are freed with it. */
 	for (uint32_t i = 2; i < 2 * n + 2; i++) {
 		number(&a, LEASE_MAX + i);
 		assert_int_equal(
-			lease_learn(table, &modest, &a, NULL, &ttl, 2 * S, &e),
+			lease_admit(table, &modest, &a, NULL, &ttl, 2 * S, &e),
 			1);
 	}
 	lease_table_free(table);
