@@ -12,7 +12,8 @@
 #   make faults   TIME=120: kills at random moments for that long
 #   make test-kubernetes
 #                 discovery on Kubernetes' own server of custom resources, which
-#                 is built first, once: t/kubernetes
+#                 is built first, once; conf/kubernetes and conf/helm held to the
+#                 API's schemas: t/kubernetes
 #   make bench    ratios against peers, measured in one run; bench-ingress and
 #                 bench-egress: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
@@ -121,6 +122,7 @@ faults: deps
 test-kubernetes: deps
 	@$(MAKE) --no-print-directory all
 	@t/kubernetes/build.sh build/kubernetes
+	@t/kubernetes/tools/install.sh build/kubernetes/tools
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
 	    prove --timer -It/lib t/kubernetes/*.t
 

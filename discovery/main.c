@@ -153,6 +153,8 @@ static int providers_open(struct program *p)
 		.loop = &p->loop,
 		.fetcher = p->fetcher,
 		.feed = p->feed,
+		.gateway = p->settings.gateway[0],
+		.agent = p->settings.agent[0],
 		.allow_loopback = p->settings.allow_loopback,
 		.node_name = text_or_null(p->settings.node_name),
 	};

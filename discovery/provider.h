@@ -19,6 +19,7 @@ struct provider_host {
 	uv_loop_t *loop;
 	struct fetcher *fetcher;
 	struct feed *feed;
+	bool gateway, agent;   /* who is fed */
 	bool allow_loopback;   /* --allow-loopback */
 	const char *node_name; /* --node-name; NULL: none */
 };

@@ -17,6 +17,7 @@ static const struct {
 	{"check", check_main},
 	{"learn", learn_main},
 	{"cni", cni_main},
+	{"cni-entry", cni_entry_main},
 	{"hook", hook_main},
 };
 

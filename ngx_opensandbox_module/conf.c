@@ -12,8 +12,8 @@
 
 
 static ngx_int_t
-ngx_http_osb_conf_mode_parameters(ngx_conf_t              *cf,
-                                  ngx_http_osb_loc_conf_t *olcf);
+ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                                  ngx_uint_t n);
 static ngx_int_t
 ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
                          ngx_str_t *value);
@@ -122,7 +122,9 @@ ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
     olcf->follow_referer = NGX_CONF_UNSET;
     olcf->api_endpoints = NGX_CONF_UNSET_UINT;
     olcf->trusted = NGX_CONF_UNSET_PTR;
+    olcf->sources = NGX_CONF_UNSET_PTR;
     olcf->publics = NGX_CONF_UNSET_PTR;
+    olcf->wake = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
 
     return olcf;
@@ -178,7 +180,9 @@ ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->follow_referer, prev->follow_referer, 0);
     ngx_conf_merge_uint_value(conf->api_endpoints, prev->api_endpoints, 0);
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
+    ngx_conf_merge_ptr_value(conf->sources, prev->sources, NULL);
     ngx_conf_merge_ptr_value(conf->publics, prev->publics, NULL);
+    ngx_conf_merge_ptr_value(conf->wake, prev->wake, NULL);
 
     return NGX_CONF_OK;
 }
@@ -191,6 +195,7 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     u_char                    list[NGX_HTTP_OSB_MODE_LIST];
     ngx_str_t                *value;
+    ngx_uint_t                n, mode;
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
 
@@ -212,7 +217,19 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_osb_conf_mode_parameters(cf, olcf) != NGX_OK) {
+    /* "header host": some of them */
+
+    for (n = 2; n < cf->args->nelts; n++) {
+        mode = ngx_http_osb_mode_bits(&value[n]);
+
+        if (mode == 0) {
+            break;
+        }
+
+        olcf->mode |= mode;
+    }
+
+    if (ngx_http_osb_conf_mode_parameters(cf, olcf, n) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -232,7 +249,8 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static ngx_int_t
-ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf)
+ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                                  ngx_uint_t n)
 {
     ngx_str_t *value;
     ngx_uint_t i, flags;
@@ -242,7 +260,7 @@ ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf)
 
     ngx_str_set(&olcf->prefix, "/sandboxes");
 
-    for (i = 2; i < cf->args->nelts; i++) {
+    for (i = n; i < cf->args->nelts; i++) {
 
         if (ngx_strncmp(value[i].data, "prefix=", 7) == 0 &&
             (flags & NGX_HTTP_OSB_MODE_PREFIX))
@@ -533,6 +551,43 @@ ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return ngx_http_osb_conf_content(cf, cmd, conf);
+}
+
+
+char *
+ngx_http_osb_conf_sources(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_osb_loc_conf_t *olcf = conf;
+
+    ngx_str_t *value, *name;
+    ngx_uint_t i;
+
+    if (olcf->sources != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    olcf->sources =
+        ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_str_t));
+    if (olcf->sources == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (!ngx_http_osb_source_valid(&value[i])) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid source \"%V\": %s", &value[i],
+                               NGX_HTTP_OSB_SOURCE_EXPECTED);
+            return NGX_CONF_ERROR;
+        }
+
+        name = ngx_array_push(olcf->sources);
+        *name = value[i];
+    }
+
+    return NGX_CONF_OK;
 }
 
 

@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 37;
+use Test::More tests => 45;
 use Harness;
 use World;
 
@@ -42,7 +42,9 @@ sub packages_of
 
 for my $case (
 	['sidecar.Containerfile', $program],
+	['discovery.Containerfile', build_dir() . '/opensandbox-discovery'],
 	['gateway.Containerfile', build_dir() . '/ngx_http_opensandbox_module.so'],
+	['gateway.Containerfile', build_dir() . '/opensandbox-discovery'],
 ) {
 	my ($file, $built) = @$case;
 	my $text = read_file("$conf/container/$file");
@@ -56,27 +58,29 @@ for my $case (
 	}
 }
 
-# The gateway's configuration
-my $text = read_file("$conf/container/nginx.conf");
+# The gateway's configurations, with a token where one is included
 my $module = build_dir() . '/ngx_http_opensandbox_module.so';
-$text =~ s{modules/ngx_http_opensandbox_module\.so}{$module};
-$text =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$conf/nginx/$1}g;
-mkdir "$dir/$_" for qw(opensandbox.d opensandbox-api.d);
-$text =~ s{/etc/nginx/(opensandbox[\w-]*\.d)}{$dir/$1}g;
-$text =~ s{/run/nginx.pid}{$dir/nginx.pid};
 my @gateway = documents("$conf/kubernetes/gateway.yaml");
-my ($secret) = grep { $_->{kind} eq 'Secret' } @gateway;
-write_file("$dir/opensandbox-api.d/token.conf",
-    $secret->{stringData}{'token.conf'});
-write_file("$dir/nginx.conf", $text);
-my ($status, $out) = do {
+my ($config) = map { $_->{data}{'nginx.conf'} } grep {
+	$_->{kind} eq 'ConfigMap' } @gateway;
+mkdir "$dir/$_" for qw(opensandbox.d opensandbox-api.d opensandbox-token);
+write_file("$dir/$_/token.conf", "opensandbox_api_token change-me;\n")
+    for qw(opensandbox-api.d opensandbox-token);
+my ($status, $out, $text);
+for my $case (['container', read_file("$conf/container/nginx.conf")],
+	['pod', $config]) {
+	my ($name, $text) = @$case;
+	$text =~ s{modules/ngx_http_opensandbox_module\.so}{$module};
+	$text =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$conf/nginx/$1}g;
+	$text =~ s{/etc/nginx/(opensandbox[\w-]*\.d)}{$dir/$1}g;
+	$text =~ s{/(?:run|etc)/(nginx.pid|opensandbox-token)}{$dir/$1}g;
+	write_file("$dir/nginx.conf", $text);
 	my $env = nginx_env();
 	local @ENV{ keys %$env } = values %$env;
-	capture($nginx, '-e', 'stderr', '-p', $dir, '-t', '-c',
+	($status, $out) = capture($nginx, '-e', 'stderr', '-p', $dir, '-t', '-c',
 	    "$dir/nginx.conf");
-};
-is($status, 0, 'nginx takes the container\'s configuration, with the secret')
-    or diag $out;
+	is($status, 0, "nginx takes the $name\'s configuration") or diag $out;
+}
 
 sub documents
 {
@@ -91,16 +95,9 @@ sub documents
 # Kubernetes
 my ($deployment) = grep { $_->{kind} eq 'Deployment' } @gateway;
 my $gateway = $deployment->{spec}{template}{spec}{containers}[0];
-my @listens = read_file("$conf/container/nginx.conf") =~ /listen (\d+)/g;
+my @listens = $config =~ /listen (\d+);/g;
 is_deeply([map { $_->{containerPort} } @{ $gateway->{ports} }],
     [map { 0 + $_ } @listens], 'the gateway\'s ports are nginx\'s');
-my %volumes = map { $_->{name} => 1 }
-    @{ $deployment->{spec}{template}{spec}{volumes} };
-is_deeply([grep { !$volumes{$_->{name}} } @{ $gateway->{volumeMounts} }], [],
-    'each volume that it mounts is one');
-my %labels = %{ $deployment->{spec}{template}{metadata}{labels} };
-is_deeply($_->{spec}{selector}, \%labels, "$_->{metadata}{name} selects it")
-    for grep { $_->{kind} eq 'Service' } @gateway;
 
 my ($pod) = grep { $_->{kind} eq 'Pod' }
     documents("$conf/kubernetes/sandbox.yaml");

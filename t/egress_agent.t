@@ -125,7 +125,7 @@ for my $case (
 	is(ref $body ? $body->{field} : 'no JSON', $field, '  names the field');
 }
 is((ask('POST', '/v1/sandboxes', '[]'))[0], 405, 'POST of the list: 405');
-is((ask('PATCH', '/v1/sandboxes/sb-1', '{}'))[0], 405, 'PATCH of one: 405');
+is((ask('POST', '/v1/sandboxes/sb-1', '{}'))[0], 405, 'POST to one: 405');
 ok(opens('good.test') && !opens(EVIL), 'none of them changed anything');
 is(scalar @{ (ask('GET', '/v1/sandboxes'))[1]{sandboxes} }, 4,
     '  nor made a sandbox');

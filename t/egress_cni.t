@@ -19,7 +19,7 @@ use World;
 my ($plugins) = grep { -x "$_/bridge" } '/usr/lib/cni', '/opt/cni/bin';
 plan skip_all => 'no CNI plugins (Debian: containernetworking-plugins)'
     if !$plugins;
-plan tests => 72;
+plan tests => 79;
 
 my $dir = scratch();
 my $socket = agent_socket();
@@ -107,6 +107,22 @@ is((plugin('ADD', $ours, config => { prevResult => $made,
     'ADD with the pod\'s own policy');
 is(code('evil.test'), '200', '  which is in force');
 is(status('good.test'), 6, '  alone');
+my $uid = '0f8fad5b-d9cb-469f-a165-70867728950e';
+is((plugin('ADD', $ours, config => { prevResult => $made,
+	runtimeConfig => { 'io.kubernetes.cri.pod-annotations' => {
+		'opensandbox.io/egress-policy' => encode_json({ egress => [
+		    { action => 'allow', target => 'evil.test' }] }) } } },
+    env => { CNI_ARGS => "IgnoreUnknown=1;K8S_POD_UID=$uid;K8S_POD_NAME=p" }))[0],
+    0, 'ADD with the pod\'s uid');
+is((ask('PATCH', "/v1/sandboxes/$uid", { policy => $good }))[0], 200,
+    '  by which its policy changes');
+is(code('good.test'), '200', '  at once');
+is((ask('PATCH', "/v1/sandboxes/$uid", { policy => undef }))[0], 200,
+    '  and is the network\'s without one of its own');
+is(code('good.test'), '200', '  which allows the same');
+is((ask('PATCH', "/v1/sandboxes/$uid", { policy => { egress => [
+	{ action => 'allow', target => 'evil.test' }] } }))[0], 200, '  and back');
+is(code('evil.test'), '200', '  at once');
 
 for my $case (
 	[[{ config => {} }], 7, qr/prevResult/, 'no plugin before'],

@@ -304,6 +304,13 @@ static int read_state(struct translation *t, const json_t *container)
 	return err;
 }
 
+/* As the OCI hook calls it: cut at FEED_ID_MAX. */
+static void name_for_agent(struct translation *t, const json_t *container)
+{
+	snprintf(t->agent_id, sizeof(t->agent_id), "%s",
+		 text_of(container, "Id"));
+}
+
 int docker_translate(struct translation *t, const json_t *container,
 		     const json_t *network,
 		     const struct docker_settings *settings)
@@ -316,7 +323,9 @@ int docker_translate(struct translation *t, const json_t *container,
 	err = read_labels(t, labels);
 	if (!err)
 		err = read_state(t, container);
-	if (!err && is_up(container))
+	if (!err && is_up(container)) {
+		name_for_agent(t, container);
 		err = read_place(t, labels, network, settings);
+	}
 	return err;
 }

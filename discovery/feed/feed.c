@@ -50,7 +50,7 @@ static int parts_open(struct feed *feed)
 						  : strerror(-err));
 	}
 	if (!err && s->agent) {
-		err = agent_open(&feed->agent, s);
+		err = agent_open(&feed->agent, feed);
 		if (err)
 			log_fatal("--agent: \"%s\": %s", s->agent,
 				  strerror(-err));

@@ -59,12 +59,17 @@ struct feed_list *feed_list_open(struct feed *feed, const char *source,
 /* A sandbox as a provider's object describes it; all borrowed for the call. */
 struct feed_sandbox {
 	/* In lower case, 1 to FEED_ID_MAX bytes of [a-z0-9.-]; the first is its
-	 * own, the others are aliases; NULL-ended if fewer. */
+	 * own, the others are aliases; NULL-ended if fewer. None: the gateway
+	 * is told nothing, the agent alone. */
 	const char *ids[FEED_IDS_MAX];
-	json_t *record;    /* the gateway's record without "id" and "source" */
-	json_t *policy;    /* for the node's agent; NULL: none */
-	const char *netns; /* for the agent; NULL: unknown */
-	pid_t pid;         /* for the agent; 0: unknown */
+	json_t *record; /* the gateway's record without "id" and "source" */
+	/* For the node's agent: the id that it has there (NULL: it has none,
+	 * and the agent is told nothing), its policy (null: the default that
+	 * it was attached with; NULL: nothing is said of it), and its process
+	 * where it may be attached by us (0: by others alone). */
+	const char *agent_id;
+	json_t *policy;
+	pid_t pid;
 };
 
 /* A new listing begins, or begins anew: what feed_put() does not name until
@@ -118,10 +123,22 @@ struct feed_source_report {
 	uint64_t lag_ms;    /* of the last feed: from the event to the answer */
 };
 
+/* The node's agent. */
+struct agent_report {
+	const char *error; /* NULL: none at present */
+	uint64_t policies; /* that it is told */
+	uint64_t waiting;  /* of these, not told yet */
+	uint64_t absent;   /* of these, of sandboxes that it does not know */
+	uint64_t refused;  /* of these, not taken */
+	uint64_t feeds;    /* requests, since the start */
+	uint64_t failures; /* since the start */
+};
+
 struct feed_report {
 	void *arg;
 	void (*list)(void *arg, const struct feed_list_report *report);
 	void (*source)(void *arg, const struct feed_source_report *report);
+	void (*agent)(void *arg, const struct agent_report *report);
 };
 
 void feed_report(const struct feed *feed, const struct feed_report *to);

@@ -126,6 +126,7 @@ struct feed {
 	struct source *sources;
 	struct token *token;
 	struct agent *agent;
+	struct agent_report agent_report;
 	char *base;   /* URL of the gateway, without a slash at its end */
 	char *socket; /* that it listens on; NULL: a TCP port */
 	unsigned open_handles;
@@ -206,12 +207,13 @@ void feed_settle(const struct feed *feed);
 
 struct agent;
 
-/* Feed policies to the agent that listens on that socket. 0 or -errno. */
-int agent_open(struct agent **out, const struct feed_settings *settings);
+/* Feed policies to the agent of the feed's settings. 0 or -errno. */
+int agent_open(struct agent **out, struct feed *feed);
 void agent_close(struct agent *agent);
-/* An object of the list as a provider says it is now; borrowed. */
-void agent_put(struct agent *agent, const struct feed_list *list,
-	       const char *key, const struct feed_sandbox *sandbox);
+/* An object of the list as a provider says it is now; borrowed. 0 or -ENOMEM.
+ */
+int agent_put(struct agent *agent, const struct feed_list *list,
+	      const char *key, const struct feed_sandbox *sandbox);
 /* It is gone. Not called for one that is refused: its policy stays. */
 void agent_delete(struct agent *agent, const struct feed_list *list,
 		  const char *key);

@@ -94,7 +94,7 @@ static void object_remove(struct object *object)
 
 /* Sandboxes */
 
-/* The ids, none twice. Their number, or -EINVAL. */
+/* The ids, none twice. Their number, which may be 0, or -EINVAL. */
 static int ids_of(const struct feed_sandbox *sandbox,
 		  const char *ids[FEED_IDS_MAX])
 {
@@ -111,7 +111,7 @@ static int ids_of(const struct feed_sandbox *sandbox,
 		if (at == n)
 			ids[n++] = sandbox->ids[i];
 	}
-	return n > 0 ? n : -EINVAL;
+	return n;
 }
 
 static bool is_same(const struct object *object, const char *const *ids,
@@ -186,7 +186,7 @@ int feed_put(struct feed_list *list, const char *key,
 	err = put(list, key, ids, (size_t)n, record);
 	free(record);
 	if (!err && feed->agent)
-		agent_put(feed->agent, list, key, sandbox);
+		err = agent_put(feed->agent, list, key, sandbox);
 	return err;
 }
 

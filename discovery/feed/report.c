@@ -25,6 +25,8 @@ void feed_settle(const struct feed *feed)
 	for (const struct source *s = feed->sources; s; s = s->next)
 		if (!source_settled(s))
 			return;
+	if (feed->agent_report.waiting)
+		return;
 	feed->settings.settled(feed->settings.arg, true);
 }
 
@@ -66,4 +68,6 @@ void feed_report(const struct feed *feed, const struct feed_report *to)
 		for (const struct feed_list *l = s->lists; l; l = l->next)
 			report_list(l, to);
 	}
+	if (feed->agent)
+		to->agent(to->arg, &feed->agent_report);
 }

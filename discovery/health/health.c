@@ -54,10 +54,22 @@ static void source_missing(void *arg, const struct feed_source_report *report)
 		report->error ? report->error : "");
 }
 
+static void agent_missing(void *arg, const struct agent_report *report)
+{
+	struct missing *missing = arg;
+
+	if (!report->waiting)
+		return;
+	missing->any = true;
+	fprintf(missing->out, "the agent is not told all policies yet%s%s\n",
+		report->error ? ": " : "", report->error ? report->error : "");
+}
+
 static void answer_healthz(const struct feed *feed, struct reply *reply)
 {
 	struct missing missing = {.any = false};
-	const struct feed_report to = {&missing, list_missing, source_missing};
+	const struct feed_report to = {&missing, list_missing, source_missing,
+				       agent_missing};
 	char *text = NULL;
 	size_t len;
 

@@ -10,6 +10,7 @@
 enum of {
 	OF_LIST,
 	OF_SOURCE,
+	OF_AGENT,
 };
 
 enum kind {
@@ -29,6 +30,7 @@ struct meter {
 
 #define LIST(member)   offsetof(struct feed_list_report, member)
 #define SOURCE(member) offsetof(struct feed_source_report, member)
+#define AGENT(member)  offsetof(struct agent_report, member)
 
 static const struct meter meters[] = {
 	{"discovery_objects", "Objects of a list that are known.", OF_LIST,
@@ -60,6 +62,17 @@ static const struct meter meters[] = {
 	{"discovery_feed_lag_seconds",
 	 "From an event to the gateway's answer, of the last feed.", OF_SOURCE,
 	 SECONDS, SOURCE(lag_ms)},
+	{"discovery_policies", "Policies for the node's agent.", OF_AGENT,
+	 GAUGE, AGENT(policies)},
+	{"discovery_policies_absent",
+	 "Of these, those of sandboxes that it has not been given.", OF_AGENT,
+	 GAUGE, AGENT(absent)},
+	{"discovery_policies_refused", "Of these, those that it does not take.",
+	 OF_AGENT, GAUGE, AGENT(refused)},
+	{"discovery_agent_feeds_total", "Requests to the agent.", OF_AGENT,
+	 COUNTER, AGENT(feeds)},
+	{"discovery_agent_failures_total", "Requests that it did not answer.",
+	 OF_AGENT, COUNTER, AGENT(failures)},
 };
 
 struct page {
@@ -72,12 +85,12 @@ static void write_value(const struct page *page, const void *report)
 	const char *at = (const char *)report + page->meter->offset;
 
 	if (page->meter->kind == FLAG)
-		fprintf(page->out, "} %d\n", *(const bool *)at);
+		fprintf(page->out, " %d\n", *(const bool *)at);
 	else if (page->meter->kind == SECONDS)
-		fprintf(page->out, "} %.3f\n",
+		fprintf(page->out, " %.3f\n",
 			(double)*(const uint64_t *)at / 1000);
 	else
-		fprintf(page->out, "} %" PRIu64 "\n", *(const uint64_t *)at);
+		fprintf(page->out, " %" PRIu64 "\n", *(const uint64_t *)at);
 }
 
 static void write_list(void *arg, const struct feed_list_report *report)
@@ -86,7 +99,7 @@ static void write_list(void *arg, const struct feed_list_report *report)
 
 	if (page->meter->of != OF_LIST)
 		return;
-	fprintf(page->out, "%s{source=\"%s\",list=\"%s\"", page->meter->name,
+	fprintf(page->out, "%s{source=\"%s\",list=\"%s\"}", page->meter->name,
 		report->source, report->name);
 	write_value(page, report);
 }
@@ -97,15 +110,26 @@ static void write_source(void *arg, const struct feed_source_report *report)
 
 	if (page->meter->of != OF_SOURCE)
 		return;
-	fprintf(page->out, "%s{source=\"%s\"", page->meter->name,
+	fprintf(page->out, "%s{source=\"%s\"}", page->meter->name,
 		report->source);
+	write_value(page, report);
+}
+
+static void write_agent(void *arg, const struct agent_report *report)
+{
+	const struct page *page = arg;
+
+	if (page->meter->of != OF_AGENT)
+		return;
+	fputs(page->meter->name, page->out);
 	write_value(page, report);
 }
 
 char *metrics_text(const struct feed *feed)
 {
 	struct page page;
-	const struct feed_report to = {&page, write_list, write_source};
+	const struct feed_report to = {&page, write_list, write_source,
+				       write_agent};
 	char *text = NULL;
 	size_t len;
 

@@ -199,6 +199,8 @@ struct kube_resource {
 };
 
 extern const struct kube_resource kube_resources[RESOURCES];
+/* The pods of the node, whose policies are for its agent. */
+extern const struct kube_resource kube_node_pods;
 /* What of an object translations and watches read. */
 extern const struct scan_want kube_object_wants[];
 
@@ -207,6 +209,7 @@ extern const struct scan_want kube_object_wants[];
 int translate_batchsandbox(struct translation *t, const json_t *object);
 int translate_agent_sandbox(struct translation *t, const json_t *object);
 int translate_pod(struct translation *t, const json_t *object);
+int translate_node_pod(struct translation *t, const json_t *object);
 
 /* kubernetes/change.c */
 
@@ -228,7 +231,7 @@ struct kube {
 	struct kube_config config;
 	uv_loop_t *loop;
 	struct feed *feed;
-	const char *node_name; /* whose pods alone are watched; NULL: all */
+	const char *node_name; /* of kube_node_pods */
 	bool allow_loopback;
 	unsigned watch_s; /* a watch's time-out */
 	struct kube_watch *watches;

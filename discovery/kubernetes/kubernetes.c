@@ -27,21 +27,31 @@ static void kube_close(void *state)
 	kube_release(kube);
 }
 
-/* One list for each resource and namespace. */
-static int watches_open(struct kube *kube, const struct kube_settings *s)
+/* One list for each namespace. */
+static int resource_open(struct kube *kube, const struct kube_settings *s,
+			 const struct kube_resource *resource)
+{
+	int err = 0;
+
+	if (s->n_namespaces == 0)
+		return kube_watch_open(kube, resource, NULL);
+	for (size_t n = 0; n < s->n_namespaces && !err; n++)
+		err = kube_watch_open(kube, resource, s->namespaces[n]);
+	return err;
+}
+
+/* Sandboxes are the gateway's, the node's pods the agent's. */
+static int watches_open(struct kube *kube, const struct provider_host *host,
+			const struct kube_settings *s)
 {
 	unsigned types = s->types ? s->types : 1;
 	int err = 0;
 
-	for (size_t i = 0; i < RESOURCES && !err; i++) {
-		if (!(types & 1U << i))
-			continue;
-		for (size_t n = 0; n < s->n_namespaces && !err; n++)
-			err = kube_watch_open(kube, &kube_resources[i],
-					      s->namespaces[n]);
-		if (s->n_namespaces == 0)
-			err = kube_watch_open(kube, &kube_resources[i], NULL);
-	}
+	for (size_t i = 0; host->gateway && i < RESOURCES && !err; i++)
+		if (types & 1U << i)
+			err = resource_open(kube, s, &kube_resources[i]);
+	if (!err && host->agent)
+		err = resource_open(kube, s, &kube_node_pods);
 	if (err)
 		log_fatal("--kubernetes: %s", strerror(-err));
 	return err;
@@ -51,9 +61,15 @@ static int kube_open(void **state, const struct provider_host *host,
 		     const void *settings)
 {
 	const struct kube_settings *s = settings;
-	struct kube *kube = calloc(1, sizeof(*kube));
+	struct kube *kube;
 	int err;
 
+	if (host->agent && !host->node_name) {
+		log_fatal("--agent: with --kubernetes it needs --node-name: "
+			  "whose pods are the agent's");
+		return -EINVAL;
+	}
+	kube = calloc(1, sizeof(*kube));
 	if (!kube) {
 		log_fatal("no memory");
 		return -ENOMEM;
@@ -66,7 +82,7 @@ static int kube_open(void **state, const struct provider_host *host,
 	kube->users = 1;
 	err = kube_config_open(&kube->config, s->kubeconfig);
 	if (!err)
-		err = watches_open(kube, s);
+		err = watches_open(kube, host, s);
 	if (err)
 		kube_close(kube);
 	else

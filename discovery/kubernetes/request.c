@@ -62,7 +62,7 @@ static void put_query(FILE *out, const struct kube *kube,
 		put_escaped(out, call->page);
 	}
 	fputs(call->resource->query, out);
-	if (kube->node_name && call->resource->translate == translate_pod) {
+	if (call->resource == &kube_node_pods) {
 		fputs("&fieldSelector=spec.nodeName%3D", out);
 		put_escaped(out, kube->node_name);
 	}

@@ -15,9 +15,15 @@ static const struct scan_want annotations[] = {
 static const struct scan_want metadata[] = {
 	{.key = "name"},
 	{.key = "namespace"},
+	{.key = "uid"},
 	{.key = "resourceVersion"},
 	{.key = "labels", .members = labels},
 	{.key = "annotations", .members = annotations},
+	{.key = NULL},
+};
+
+static const struct scan_want spec[] = {
+	{.key = "hostNetwork"},
 	{.key = NULL},
 };
 
@@ -31,6 +37,7 @@ const struct scan_want kube_object_wants[] = {
 	{.key = "code"}, /* of a Status, which ERROR events have */
 	{.key = "message"},
 	{.key = "metadata", .members = metadata},
+	{.key = "spec", .members = spec},
 	{.key = "status", .members = status},
 	{.key = NULL},
 };
@@ -55,3 +62,6 @@ const struct kube_resource kube_resources[RESOURCES] = {
 	 "&labelSelector=opensandbox.io%2Fid",
 	 translate_pod},
 };
+
+const struct kube_resource kube_node_pods = {"",     "", "pods",
+					     {"v1"}, "", translate_node_pod};

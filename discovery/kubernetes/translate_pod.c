@@ -78,3 +78,57 @@ int translate_pod(struct translation *t, const json_t *object)
 		err = read_place(t, object);
 	return err ? err : read_rest(t, object);
 }
+
+/* The agent knows it by its uid, which the CNI plugin is told as well. */
+static int read_uid(struct translation *t, const json_t *object)
+{
+	const json_t *metadata;
+	const char *uid;
+	int err = object_member(t, object, "", "metadata", JSON_OBJECT,
+				&metadata);
+
+	if (!err)
+		err = object_text(t, metadata, "metadata.", "uid", &uid);
+	if (err)
+		return err;
+	if (!uid || !uid[0] || strlen(uid) >= sizeof(t->agent_id) ||
+	    uid[strspn(uid, "0123456789abcdefghijklmnopqrstuvwxyz-")])
+		return translation_refuse(t, "metadata.uid: expected a UUID");
+	memcpy(t->agent_id, uid, strlen(uid) + 1);
+	return 0;
+}
+
+static int refuse_host(struct translation *t)
+{
+	return translation_refuse(
+		t,
+		"the annotation " LABEL_POLICY
+		": there is none for the node's network, which the pod uses");
+}
+
+int translate_node_pod(struct translation *t, const json_t *object)
+{
+	const json_t *spec;
+	const char *policy;
+	bool ended, host;
+	int err = has_ended(t, object, &ended);
+
+	if (!err)
+		err = object_member(t, object, "", "spec", JSON_OBJECT, &spec);
+	if (!err)
+		err = object_annotation(t, object, LABEL_POLICY, &policy);
+	if (err)
+		return err;
+	host = json_is_true(json_object_get(spec, "hostNetwork"));
+	if (ended || (host && !policy))
+		return 1;
+	if (host)
+		return refuse_host(t);
+	err = read_uid(t, object);
+	if (!err && policy)
+		return translate_policy(t, "the annotation " LABEL_POLICY,
+					policy);
+	/* Without one, that which the node has for such pods. */
+	t->policy = json_null();
+	return err;
+}

@@ -474,7 +474,8 @@ int kube_watch_open(struct kube *kube, const struct kube_resource *resource,
 	w->next_step = LIST;
 	w->backoff_ms = BACKOFF_FIRST_MS;
 	w->list = feed_list_open(kube->feed, kubernetes_provider.name,
-				 resource->name);
+				 resource == &kube_node_pods ? "node's pods"
+							     : resource->name);
 	if (!w->list || fetcher_open(&w->fetcher, kube->loop, NULL)) {
 		free(w);
 		return -ENOMEM;

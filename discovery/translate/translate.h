@@ -26,8 +26,8 @@ struct translation {
 	char ids[FEED_IDS_MAX][FEED_ID_MAX + 1]; /* "": none */
 	json_t *record;                          /* owned */
 	json_t *policy;                          /* owned; NULL: none */
-	char netns[256];                         /* "": unknown */
-	pid_t pid;                               /* 0: unknown */
+	char agent_id[FEED_ID_MAX + 1]; /* as feed_sandbox has it; "": none */
+	pid_t pid;                      /* 0: unknown */
 	/* Why it cannot be taken, a sentence's end: "the label
 	 * opensandbox.io/id: ..." */
 	char why[TRANSLATE_WHY_MAX];

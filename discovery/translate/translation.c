@@ -17,7 +17,7 @@ struct feed_sandbox translation_sandbox(const struct translation *t)
 	struct feed_sandbox sandbox = {
 		.record = t->record,
 		.policy = t->policy,
-		.netns = t->netns[0] ? t->netns : NULL,
+		.agent_id = t->agent_id[0] ? t->agent_id : NULL,
 		.pid = t->pid,
 	};
 

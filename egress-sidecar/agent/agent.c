@@ -20,7 +20,7 @@ enum {
 	SANDBOXES_MAX = 8192,
 	LIST_MAX = 1000, /* in one answer */
 	BACKLOG = 128,
-	BODY_MAX = POLICY_BODY_MAX + AGENT_NETNS_MAX + AGENT_URL_MAX + 1024,
+	BODY_MAX = 2 * POLICY_BODY_MAX + AGENT_NETNS_MAX + AGENT_URL_MAX + 1024,
 };
 
 struct agent {
@@ -85,6 +85,20 @@ static json_t *entry_json(const struct registry_entry *g, bool whole)
 		json_object_set(json, "warnings", rules->warnings);
 	json_object_set_new(json, "counts", counts_json(g->sandbox));
 	return json;
+}
+
+/* Of a body that cannot be taken. */
+static void reply_unread(struct reply *reply, int err,
+			 const struct agent_fault *fault)
+{
+	if (err == -E2BIG)
+		reply_fault(reply, 413, "too_large", fault->field, "%s",
+			    fault->message);
+	else if (err == -EINVAL)
+		reply_fault(reply, 400, "bad_request", fault->field, "%s",
+			    fault->message);
+	else
+		reply_fault(reply, 500, "internal", NULL, "%s", strerror(-err));
 }
 
 /* PUT /v1/sandboxes/{id} */
@@ -280,27 +294,70 @@ static void put(struct agent *agent, const char *id,
 {
 	struct agent_request asked;
 	struct agent_record record = {0};
-	struct registry_request wish = {&record, asked.attachment, NULL};
+	struct registry_request wish = {&record, asked.attachment, NULL, NULL};
 	struct agent_fault fault;
 	int err;
 
 	err = agent_request_read(
 		&asked, &wish.rules, request->body, request->len,
 		agent->registry.shared->settings->max_rules, &fault);
-	if (err == -E2BIG) {
-		reply_fault(reply, 413, "too_large", fault.field, "%s",
-			    fault.message);
-	} else if (err == -EINVAL) {
-		reply_fault(reply, 400, "bad_request", fault.field, "%s",
-			    fault.message);
-	} else if (err) {
-		reply_fault(reply, 500, "internal", NULL, "%s", strerror(-err));
-	} else {
-		memcpy(record.id, id, strlen(id) + 1);
-		record.place = asked.place;
-		record.asked = rules_hash(wish.rules);
-		put_at(agent, &record, &wish, asked.is_default, reply);
+	if (err) {
+		reply_unread(reply, err, &fault);
+		return;
 	}
+	memcpy(record.id, id, strlen(id) + 1);
+	record.place = asked.place;
+	record.asked = rules_hash(wish.rules);
+	wish.otherwise = asked.otherwise;
+	put_at(agent, &record, &wish, asked.is_default, reply);
+	json_decref(asked.otherwise);
+}
+
+/* PATCH /v1/sandboxes/{id} */
+
+static int patch_one(struct registry_entry *g,
+		     const struct server_request *request, struct reply *reply)
+{
+	const struct settings *settings = g->owner->shared->settings;
+	struct agent_fault fault;
+	struct rules *rules;
+	char message[256];
+	int err = agent_patch_read(&rules, request->body, request->len,
+				   settings->max_rules, &fault);
+
+	if (err) {
+		reply_unread(reply, err, &fault);
+		return err;
+	}
+	if (g->record.place.policy_url[0]) {
+		rules_free(rules);
+		reply_fault(reply, 409, "conflict", "policy",
+			    "%s follows %s: change the policy there",
+			    g->record.id, g->record.place.policy_url);
+		return -EBUSY;
+	}
+	err = registry_set_policy(g, rules, message);
+	if (err)
+		reply_fault(reply, 500, "internal", NULL, "%s", message);
+	return err;
+}
+
+/* That of this id, the first of them: a pod that is set up anew may have two
+ * namespaces for a moment. */
+static void patch(struct agent *agent, const char *id,
+		  const struct registry_entry *last,
+		  const struct server_request *request, struct reply *reply)
+{
+	for (size_t i = 0; i < agent->registry.list.n; i++) {
+		struct registry_entry *g = agent->registry.at[i];
+
+		if (!registry_is(g, id))
+			continue;
+		if (patch_one(g, request, reply))
+			return;
+		last = g;
+	}
+	reply_json(reply, 200, entry_json(last, true));
 }
 
 /* The other requests */
@@ -371,6 +428,7 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 {
 	struct registry_entry *g = registry_find(&agent->registry, id);
 	bool policy = strcmp(below, "/policy") == 0;
+	bool patches = strcmp(request->method, "PATCH") == 0;
 
 	if (!g)
 		g = registry_alias(&agent->registry, id);
@@ -381,9 +439,9 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 			    BODY_MAX);
 	else if (!policy && strcmp(request->method, "PUT") == 0)
 		put(agent, id, request, reply);
-	else if (!policy && !method_reads(request->method) &&
+	else if (!policy && !method_reads(request->method) && !patches &&
 		 strcmp(request->method, "DELETE") != 0)
-		reply_method(reply, "GET, HEAD, PUT, DELETE");
+		reply_method(reply, "GET, HEAD, PUT, PATCH, DELETE");
 	else if (!g)
 		reply_fault(reply, 404, "not_found", NULL, "no sandbox %s", id);
 	else if (policy)
@@ -391,6 +449,8 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 			   request->method, request->body, request->len, reply);
 	else if (method_reads(request->method))
 		reply_json(reply, 200, entry_json(g, true));
+	else if (patches)
+		patch(agent, id, g, request, reply);
 	else
 		release(agent, id, g, request, reply);
 }

@@ -48,6 +48,15 @@ const struct sandbox_list *agent_sandboxes(const struct agent *agent);
  */
 int cni_main(int argc, char **argv);
 
+/* agent/cni_entry.c */
+
+/*
+ * egress-sidecar cni-entry FILE FOLDER: put the plugin's entry into the network
+ * configuration list that the container runtimes of this host take. Returns the
+ * exit status: 0, 1 after one line on standard error, 2 for wrong usage.
+ */
+int cni_entry_main(int argc, char **argv);
+
 /* agent/hook.c */
 
 /*

@@ -38,6 +38,7 @@ static int attachment_new(struct attachment **out, struct liveness *liveness,
 	if (!a)
 		return -ENOMEM;
 	a->pid = place->pid;
+	memcpy(a->pod, place->pod, sizeof(a->pod));
 	if (place->netns[0]) {
 		a->netns = strdup(place->netns);
 		err = a->netns ? 0 : -ENOMEM;
@@ -101,6 +102,7 @@ void attachments_clear(struct attachments *list)
 void attachment_place(const struct attachment *a, struct agent_place *place)
 {
 	place->pid = a->pid;
+	memcpy(place->pod, a->pod, sizeof(place->pod));
 	place->netns[0] = '\0';
 	if (a->netns)
 		memcpy(place->netns, a->netns, strlen(a->netns) + 1);
@@ -119,6 +121,8 @@ json_t *attachments_json(const struct attachments *list)
 					    json_string(a->netns));
 		else
 			json_object_set_new(json, "pid", json_integer(a->pid));
+		if (a->pod[0])
+			json_object_set_new(json, "pod", json_string(a->pod));
 		json_array_append_new(array, json);
 	}
 	return array;

@@ -139,15 +139,16 @@ int agent_call_init(struct agent_call *call, const char *socket, const char *id,
 }
 
 int agent_put(struct agent_call *call, json_t *place, json_t *policy,
-	      bool is_default)
+	      json_t *otherwise)
 {
 	char path[URL_SIZE];
 	char *body;
 	int err;
 
 	if (policy)
-		json_object_set(place, is_default ? "defaultPolicy" : "policy",
-				policy);
+		json_object_set(place, "policy", policy);
+	if (otherwise)
+		json_object_set(place, "defaultPolicy", otherwise);
 	json_object_set_new(place, "attachment", json_string(call->attachment));
 	body = json_dumps(place, JSON_COMPACT);
 	json_decref(place);

@@ -32,14 +32,16 @@ int agent_call_init(struct agent_call *call, const char *socket, const char *id,
 
 /*
  * Guard what is attached at place ({"netns"} or {"pid"}, whose reference is
- * taken) under policy (borrowed; NULL: deny all), which as a default gives way
- * to that of others who share its namespace; see what is guarded under the id
+ * taken) under policy (borrowed), or with NULL under that of otherwise
+ * (borrowed; NULL: deny all), which gives way to that of others who share its
+ * namespace and counts again where a policy is taken away; see what is guarded
+ * under the id
  * (*record a new reference); forget the attachment, which succeeds where it is
  * not known. 0, -EAGAIN where the agent is not to be reached, -ENOENT where it
  * does not know the id, -EPROTO where it refuses.
  */
 int agent_put(struct agent_call *call, json_t *place, json_t *policy,
-	      bool is_default);
+	      json_t *otherwise);
 int agent_get(struct agent_call *call, json_t **record);
 int agent_detach(struct agent_call *call);
 

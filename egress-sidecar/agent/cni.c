@@ -37,6 +37,9 @@ struct cni {
 	const char *container; /* CNI_CONTAINERID */
 	const char *interface; /* CNI_IFNAME */
 	const char *netns;     /* CNI_NETNS, "": none */
+	/* Of CNI_ARGS, "": not said. The cluster's API knows the pod by its
+	 * uid; the container's id is the runtime's alone. */
+	char pod[AGENT_ID_SIZE], pod_namespace[AGENT_ID_SIZE];
 	struct agent_call agent;
 };
 
@@ -82,21 +85,43 @@ static bool version_known(const char *version)
 	return false;
 }
 
-/* The policy of the pod's annotation, which containerd passes to those who
- * declare the capability, else that of the configuration, a default. A new
- * reference; NULL with *err 0: none, deny all. */
-static json_t *policy_of(const struct cni *cni, bool *is_default, int *err)
+/* The pod's annotation, which containerd passes to those who declare the
+ * capability. NULL: it has none. */
+static const json_t *annotation_of(const struct cni *cni)
 {
 	const json_t *runtime = json_object_get(cni->config, "runtimeConfig");
-	const json_t *annotations =
-		json_object_get(runtime, "io.kubernetes.cri.pod-annotations");
-	const json_t *text = json_object_get(annotations, POLICY_ANNOTATION);
+
+	return json_object_get(
+		json_object_get(runtime, "io.kubernetes.cri.pod-annotations"),
+		POLICY_ANNOTATION);
+}
+
+/* Does the configuration leave the pod alone? With "namespaces", those of other
+ * namespaces that have no policy of their own. */
+static bool is_left_alone(const struct cni *cni)
+{
+	const json_t *list = json_object_get(cni->config, "namespaces"), *one;
+	size_t i;
+
+	if (!list || !cni->pod_namespace[0] || annotation_of(cni))
+		return false;
+	json_array_foreach(list, i, one)
+	{
+		if (strcmp(json_string_value(one), cni->pod_namespace) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Its policy. A new reference; NULL with *err 0: it has none. */
+static json_t *policy_of(const struct cni *cni, int *err)
+{
+	const json_t *text = annotation_of(cni);
 	json_t *policy;
 
 	*err = 0;
-	*is_default = !text;
 	if (!text)
-		return json_incref(json_object_get(cni->config, "policy"));
+		return NULL;
 	policy = policy_from_annotation(text);
 	if (!policy)
 		*err = -EINVAL;
@@ -110,11 +135,19 @@ static int agent_fail(const struct cni *cni, int err)
 					  : strerror(-err));
 }
 
+/* What the plugins before have made. */
+static int hand_on(const json_t *previous)
+{
+	json_dumpf(previous, stdout, 0);
+	putchar('\n');
+	return 0;
+}
+
 /* Guard it, and hand on what the plugins before have made. */
 static int add(struct cni *cni)
 {
-	json_t *previous = json_object_get(cni->config, "prevResult"), *policy;
-	bool is_default;
+	json_t *previous = json_object_get(cni->config, "prevResult");
+	json_t *policy, *place;
 	int err;
 
 	if (!json_is_object(previous))
@@ -123,18 +156,18 @@ static int add(struct cni *cni)
 			    "this one stands behind another in the list");
 	if (!cni->netns[0])
 		return fail(cni, CNI_BAD_ENVIRONMENT, "CNI_NETNS is missing");
-	policy = policy_of(cni, &is_default, &err);
+	if (is_left_alone(cni))
+		return hand_on(previous);
+	policy = policy_of(cni, &err);
 	if (err)
 		return fail(cni, CNI_BAD_CONFIG, "annotation %s: not JSON",
 			    POLICY_ANNOTATION);
-	err = agent_put(&cni->agent, json_pack("{ss}", "netns", cni->netns),
-			policy, is_default);
+	place = json_pack("{ss ss*}", "netns", cni->netns, "pod",
+			  cni->pod[0] ? cni->pod : NULL);
+	err = agent_put(&cni->agent, place, policy,
+			json_object_get(cni->config, "policy"));
 	json_decref(policy);
-	if (err)
-		return agent_fail(cni, err);
-	json_dumpf(previous, stdout, 0);
-	putchar('\n');
-	return 0;
+	return err ? agent_fail(cni, err) : hand_on(previous);
 }
 
 /* The namespace may be named in more ways than one. */
@@ -170,9 +203,11 @@ static int check(struct cni *cni)
 	const char *netns;
 	json_t *record;
 	const json_t *a;
-	int status = 0;
-	int err = agent_get(&cni->agent, &record);
+	int status = 0, err;
 
+	if (is_left_alone(cni))
+		return 0;
+	err = agent_get(&cni->agent, &record);
 	a = attachment_of(cni, record);
 	if (err == -ENOENT || (!err && !a))
 		status = fail(cni, CNI_UNKNOWN_CONTAINER,
@@ -193,7 +228,7 @@ static int check(struct cni *cni)
  * by itself what has gone. */
 static int del(struct cni *cni)
 {
-	int err = agent_detach(&cni->agent);
+	int err = is_left_alone(cni) ? 0 : agent_detach(&cni->agent);
 
 	if (err == -EAGAIN) {
 		fprintf(stderr, "%s\n", cni->agent.message);
@@ -203,14 +238,37 @@ static int del(struct cni *cni)
 }
 
 /* Without the agent nobody is added, and no name resolves for those who are
- * there. */
+ * there; but those who are left alone need none. */
 static int status(struct cni *cni)
 {
 	json_t *list;
-	int err = agent_list(&cni->agent, "", &list);
+	int err;
 
+	if (json_object_get(cni->config, "namespaces"))
+		return 0;
+	err = agent_list(&cni->agent, "", &list);
 	json_decref(list);
 	return err ? fail(cni, CNI_LIMITED, "%s", cni->agent.message) : 0;
+}
+
+/* Of CNI_ARGS, "K8S_POD_NAMESPACE=default;K8S_POD_UID=...", the value of a key
+ * that is a name of Kubernetes' ("": there is none). */
+static void read_argument(const char *args, const char *key, char *value,
+			  size_t size)
+{
+	size_t key_len = strlen(key), len;
+
+	for (; *args; args += len + (args[len] == ';')) {
+		len = strcspn(args, ";");
+		if (len < key_len || strncmp(args, key, key_len) != 0 ||
+		    len - key_len >= size ||
+		    strspn(args + key_len,
+			   "0123456789abcdefghijklmnopqrstuvwxyz-") <
+			    len - key_len)
+			continue;
+		memcpy(value, args + key_len, len - key_len);
+		value[len - key_len] = '\0';
+	}
 }
 
 /* Whom the agent is asked about: one interface of a container in one
@@ -310,6 +368,19 @@ static const struct {
 	{"STATUS", status, true}, {"GC", gc, true},
 };
 
+static bool namespaces_known(const struct cni *cni)
+{
+	const json_t *list = json_object_get(cni->config, "namespaces"), *one;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+	{
+		if (!json_is_string(one))
+			return false;
+	}
+	return !list || json_is_array(list);
+}
+
 /* What every command needs: an error's code, and 0 where all is well. */
 static int read_config(struct cni *cni, bool whole)
 {
@@ -326,6 +397,9 @@ static int read_config(struct cni *cni, bool whole)
 	if (!cni->network)
 		return fail(cni, CNI_BAD_CONFIG,
 			    "name: expected that of the network");
+	if (!namespaces_known(cni))
+		return fail(cni, CNI_BAD_CONFIG,
+			    "namespaces: expected an array of names");
 	cni->agent.socket = cni->socket;
 	if (whole)
 		return 0;
@@ -360,6 +434,7 @@ int cni_main(int argc, char **argv)
 {
 	const char *command = getenv("CNI_COMMAND");
 	const char *netns = getenv("CNI_NETNS");
+	const char *args = getenv("CNI_ARGS");
 	struct cni cni = {.container = getenv("CNI_CONTAINERID"),
 			  .interface = getenv("CNI_IFNAME"),
 			  .netns = netns ? netns : ""};
@@ -373,6 +448,11 @@ int cni_main(int argc, char **argv)
 			"standard input\n",
 			argc > 1 ? argv[1] : "CNI_COMMAND is missing");
 		return 2;
+	}
+	if (args) {
+		read_argument(args, "K8S_POD_UID=", cni.pod, sizeof(cni.pod));
+		read_argument(args, "K8S_POD_NAMESPACE=", cni.pod_namespace,
+			      sizeof(cni.pod_namespace));
 	}
 	cni.config = json_loadf(stdin, JSON_REJECT_DUPLICATES, &error);
 	cni.version =

@@ -34,44 +34,43 @@ static int fail(const char *where, const char *why)
 	return 1;
 }
 
-/* *is_default: it is not the container's own. */
-static int read_policy(const struct hook *hook, json_t **policy,
-		       bool *is_default)
+/* The container's own, and that of who has none; each NULL: there is none. */
+static int read_policies(const struct hook *hook, json_t **policy,
+			 json_t **otherwise)
 {
 	const json_t *annotations = json_object_get(hook->state, "annotations");
 	const json_t *text = json_object_get(annotations, POLICY_ANNOTATION);
 	json_error_t error;
 
-	*policy = NULL;
-	*is_default = !text;
-	if (text) {
-		*policy = policy_from_annotation(text);
-		return *policy ? 0
-			       : fail("annotation " POLICY_ANNOTATION,
-				      "not JSON");
-	}
+	*policy = text ? policy_from_annotation(text) : NULL;
+	*otherwise = NULL;
+	if (text && !*policy)
+		return fail("annotation " POLICY_ANNOTATION, "not JSON");
 	if (!hook->policy_file)
 		return 0;
-	*policy = json_load_file(hook->policy_file, JSON_REJECT_DUPLICATES,
-				 &error);
-	return *policy ? 0 : fail(hook->policy_file, error.text);
+	*otherwise = json_load_file(hook->policy_file, JSON_REJECT_DUPLICATES,
+				    &error);
+	if (*otherwise)
+		return 0;
+	json_decref(*policy);
+	return fail(hook->policy_file, error.text);
 }
 
 static int guard(struct hook *hook)
 {
 	json_int_t pid =
 		json_integer_value(json_object_get(hook->state, "pid"));
-	json_t *policy;
-	bool is_default;
+	json_t *policy, *otherwise;
 	int err;
 
 	if (pid <= 0)
 		return fail("state", "pid: expected the container's process");
-	if (read_policy(hook, &policy, &is_default))
+	if (read_policies(hook, &policy, &otherwise))
 		return 1;
 	err = agent_put(&hook->agent, json_pack("{sI}", "pid", pid), policy,
-			is_default);
+			otherwise);
 	json_decref(policy);
+	json_decref(otherwise);
 	return err ? fail(hook->agent.id, hook->agent.message) : 0;
 }
 

@@ -33,6 +33,7 @@ struct agent_place {
 	char netns[AGENT_NETNS_MAX];    /* name or absolute path, "": none */
 	pid_t pid;                      /* 0: none */
 	char policy_url[AGENT_URL_MAX]; /* "": what came with it */
+	char pod[AGENT_ID_MAX + 1];     /* uid of its pod, "": none is known */
 	struct resolver_address resolvers[RESOLVERS_MAX];
 	size_t n_resolvers; /* 0: those of the agent */
 };
@@ -41,7 +42,9 @@ struct agent_place {
 struct agent_request {
 	struct agent_place place;
 	char attachment[AGENT_ATTACHMENT_MAX + 1]; /* "": by hand */
-	bool is_default; /* the policy is for a namespace that has none yet */
+	bool is_default;   /* the policy is for a namespace that has none yet */
+	json_t *otherwise; /* the policy of who has none of its own, owned;
+			      NULL: deny all */
 };
 
 /* field is a constant and names the key, NULL: the whole body. */
@@ -51,14 +54,20 @@ struct agent_fault {
 };
 
 /*
- * Read {"netns"|"pid","attachment","policy"|"defaultPolicy","policyUrl",
- * "resolvers"}; unknown keys and wrong types are errors. null and {} deny all,
- * and so does no policy, which is a default. The caller frees *rules. 0,
- * -EINVAL, -E2BIG (rules over max_rules), -ENOMEM.
+ * Read {"netns"|"pid","attachment","policy","defaultPolicy","policyUrl",
+ * "resolvers","pod"}; unknown keys and wrong types are errors. null and {} deny
+ * all; without "policy" the default one counts, without both deny all. The
+ * caller frees *rules and request->otherwise. 0, -EINVAL, -E2BIG (rules over
+ * max_rules), -ENOMEM.
  */
 int agent_request_read(struct agent_request *request, struct rules **rules,
 		       const char *body, size_t len, size_t max_rules,
 		       struct agent_fault *fault);
+
+/* Read {"policy"}: *rules are the caller's, NULL for null: that of who has
+ * none of its own. The same errors. */
+int agent_patch_read(struct rules **rules, const char *body, size_t len,
+		     size_t max_rules, struct agent_fault *fault);
 
 /* The name of an attachment: "", or up to AGENT_ATTACHMENT_MAX printable
  * characters of ASCII without blanks and quotation marks. 0 or -EINVAL. */
@@ -111,6 +120,7 @@ struct attachment {
 	void *of; /* whose it is */
 	char id[AGENT_ID_MAX + 1];
 	char name[AGENT_ATTACHMENT_MAX + 1]; /* "": by hand */
+	char pod[AGENT_ID_MAX + 1];          /* uid of its pod, "": none */
 	char *netns;                         /* NULL: by pid */
 	pid_t pid;
 };
@@ -152,7 +162,8 @@ int attachment_read(const json_t *object, char id[AGENT_ID_MAX + 1],
 		    struct agent_place *place);
 
 /* state.c: the agent's folder: ID.place says where a sandbox is, ID.policy what
- * it may reach. Both are replaced as a whole or not at all. */
+ * it may reach, ID.default what it may without a policy of its own. Each is
+ * replaced as a whole or not at all. */
 
 struct agent_record {
 	char id[AGENT_ID_MAX + 1];
@@ -186,6 +197,13 @@ int agent_state_prepare(struct agent_change *change, const char *folder,
 			const json_t *attachments, const struct rules *rules);
 int agent_state_commit(struct agent_change *change);
 void agent_state_abandon(struct agent_change *change);
+
+/* The policy of who has none of its own; borrowed, NULL: deny all. 0 or
+ * -errno, and then the old one is whole. */
+int agent_state_set_default(const char *folder, const char *id, json_t *policy);
+/* It again; deny all where the file is broken. NULL: no memory. */
+struct rules *agent_state_default(const char *folder, const char *id,
+				  size_t max_rules);
 
 void agent_state_forget(const char *folder, const char *id);
 
@@ -243,15 +261,18 @@ struct registry_entry *registry_of(const struct registry *registry,
 /* To whom the attachment belongs, NULL: nobody knows it. */
 struct registry_entry *registry_attached(const struct registry *registry,
 					 const char *id, const char *name);
-/* To whom any attachment of this id belongs. */
+/* To whom any attachment of this id, or of the pod of this uid, belongs. */
 struct registry_entry *registry_alias(const struct registry *registry,
 				      const char *id);
+/* Is it the entry's own id, an attachment's or its pod's? */
+bool registry_is(const struct registry_entry *entry, const char *id);
 
 /* What a PUT asks for; name is that of the attachment, "": by hand. */
 struct registry_request {
 	const struct agent_record *record;
 	const char *name;
 	struct rules *rules; /* taken over in every case */
+	json_t *otherwise;   /* agent_request's, borrowed */
 };
 
 /*
@@ -273,6 +294,13 @@ int registry_put(struct registry_entry **out, struct registry *registry,
  */
 int registry_replace(struct registry_entry *entry,
 		     const struct registry_request *wish, char *message);
+
+/*
+ * Put rules in force, taken over in every case, or with NULL those of who has
+ * none of its own; what is in force already stays untouched. The same errors.
+ */
+int registry_set_policy(struct registry_entry *entry, struct rules *rules,
+			char *message);
 
 /* Another attachment, under the policy that is in force. 0 or -errno with
  * message, and then nothing has changed. */

@@ -135,15 +135,22 @@ struct registry_entry *registry_attached(const struct registry *registry,
 	return NULL;
 }
 
+bool registry_is(const struct registry_entry *g, const char *id)
+{
+	if (strcmp(g->record.id, id) == 0)
+		return true;
+	for (const struct attachment *a = g->attachments.first; a; a = a->next)
+		if (strcmp(a->id, id) == 0 || strcmp(a->pod, id) == 0)
+			return true;
+	return false;
+}
+
 struct registry_entry *registry_alias(const struct registry *registry,
 				      const char *id)
 {
 	for (size_t i = 0; i < registry->list.n; i++)
-		for (const struct attachment *a =
-			     registry->at[i]->attachments.first;
-		     a; a = a->next)
-			if (strcmp(a->id, id) == 0)
-				return registry->at[i];
+		if (registry_is(registry->at[i], id))
+			return registry->at[i];
 	return NULL;
 }
 
@@ -177,6 +184,16 @@ static void entry_free(struct registry_entry *g, bool release)
 	attachments_clear(&g->attachments);
 	sandbox_close(g->sandbox, release);
 	free(g);
+}
+
+static int save_default(const struct registry *registry,
+			const struct registry_request *wish, char *message)
+{
+	int err =
+		agent_state_set_default(registry->shared->settings->agent_state,
+					wish->record->id, wish->otherwise);
+
+	return err ? fail_state(registry, message, err) : 0;
 }
 
 /* No more in the list, nor on the disk. */
@@ -322,11 +339,16 @@ int registry_replace(struct registry_entry *g,
 		rules_free(wish->rules);
 		return err;
 	}
+	/* What follows may fail and leave this: it is in force nowhere yet. */
+	err = save_default(g->owner, wish, message);
 	g->record = *wish->record;
 	attachment_place(g->attachments.first, &g->record.place);
-	err = save_place(g);
+	if (!err) {
+		err = save_place(g);
+		if (err)
+			fail_state(g->owner, message, err);
+	}
 	if (err) {
-		fail_state(g->owner, message, err);
 		rules_free(wish->rules);
 	} else if ((err = use_resolvers(g, message))) {
 		rules_free(wish->rules);
@@ -352,6 +374,26 @@ int registry_replace(struct registry_entry *g,
 		snprintf(message, MESSAGE_SIZE, "policyUrl: %s",
 			 strerror(-err));
 	return err;
+}
+
+int registry_set_policy(struct registry_entry *g, struct rules *rules,
+			char *message)
+{
+	const struct settings *settings = g->owner->shared->settings;
+
+	if (!rules)
+		rules = agent_state_default(settings->agent_state, g->record.id,
+					    settings->max_rules);
+	if (!rules) {
+		snprintf(message, MESSAGE_SIZE, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	if (rules_hash(rules) ==
+	    rules_hash(policy_rules(sandbox_policy(g->sandbox)))) {
+		rules_free(rules);
+		return 0;
+	}
+	return sandbox_replace(g->sandbox, rules, message);
 }
 
 int registry_join(struct registry_entry *g, const struct registry_request *wish,
@@ -406,6 +448,8 @@ int registry_put(struct registry_entry **out, struct registry *registry,
 	err = g ? attach(g, record->id, wish->name, &record->place, NULL,
 			 message)
 		: -ENOMEM;
+	if (!err)
+		err = save_default(registry, wish, message);
 	if (!err) {
 		attachments = attachments_json(&g->attachments);
 		err = agent_state_prepare(&change, folder, record, attachments,

@@ -65,6 +65,18 @@ static int url_read(struct agent_place *place, const json_t *value,
 	return 0;
 }
 
+static int pod_read(struct agent_place *place, const json_t *value,
+		    struct agent_fault *fault)
+{
+	const char *text = json_string_value(value);
+
+	if (!text || agent_id_read(place->pod, text, json_string_length(value)))
+		return bad(fault, "pod",
+			   "expected its uid, 1 to %d of a-z, 0-9, '.' and '-'",
+			   AGENT_ID_MAX);
+	return 0;
+}
+
 static int resolvers_read(struct agent_place *place, const json_t *value,
 			  struct agent_fault *fault)
 {
@@ -96,15 +108,19 @@ int agent_place_read(struct agent_place *place, const json_t *object,
 	const json_t *netns = json_object_get(object, "netns");
 	const json_t *pid = json_object_get(object, "pid");
 	const json_t *url = json_object_get(object, "policyUrl");
+	const json_t *pod = json_object_get(object, "pod");
 	const json_t *resolvers = json_object_get(object, "resolvers");
 
 	place->netns[0] = '\0';
 	place->pid = 0;
 	place->policy_url[0] = '\0';
+	place->pod[0] = '\0';
 	place->n_resolvers = 0;
 	if (resolvers && resolvers_read(place, resolvers, fault))
 		return -EINVAL;
 	if (url && url_read(place, url, fault))
+		return -EINVAL;
+	if (pod && pod_read(place, pod, fault))
 		return -EINVAL;
 	if (netns && pid)
 		return bad(fault, "pid", "expected netns or pid, not both");
@@ -136,16 +152,22 @@ json_t *agent_place_json(const struct agent_place *place)
 	if (place->policy_url[0])
 		json_object_set_new(json, "policyUrl",
 				    json_string(place->policy_url));
+	if (place->pod[0])
+		json_object_set_new(json, "pod", json_string(place->pod));
 	if (place->n_resolvers)
 		json_object_set_new(json, "resolvers", resolvers_json(place));
 	return json;
 }
 
-static int keys_check(const json_t *object, struct agent_fault *fault)
+static const char *const put_keys[] = {
+	"netns",      "pid",       "policy", "policyUrl", "defaultPolicy",
+	"attachment", "resolvers", "pod",    NULL};
+static const char *const patch_keys[] = {"policy", NULL};
+
+/* known ends with NULL. */
+static int keys_check(const json_t *object, const char *const *known,
+		      struct agent_fault *fault)
 {
-	static const char *const known[] = {
-		"netns",         "pid",        "policy",   "policyUrl",
-		"defaultPolicy", "attachment", "resolvers"};
 	const char *key;
 	json_t *value;
 
@@ -153,10 +175,9 @@ static int keys_check(const json_t *object, struct agent_fault *fault)
 	{
 		size_t i = 0;
 
-		while (i < sizeof(known) / sizeof(*known) &&
-		       strcmp(known[i], key) != 0)
+		while (known[i] && strcmp(known[i], key) != 0)
 			i++;
-		if (i == sizeof(known) / sizeof(*known))
+		if (!known[i])
 			return bad(fault, NULL, "unknown key \"%.100s\"", key);
 	}
 	return 0;
@@ -195,52 +216,97 @@ static int attachment_name_read(struct agent_request *request,
 	return 0;
 }
 
-static int policy_read(struct agent_request *request, struct rules **rules,
-		       const json_t *object, size_t max_rules,
+/* Of the body's key; null and {} deny all. */
+static int policy_read(struct rules **rules, const json_t *policy,
+		       const char *key, size_t max_rules,
 		       struct agent_fault *fault)
 {
-	const json_t *own = json_object_get(object, "policy");
-	const json_t *policy = json_object_get(object, "defaultPolicy");
 	struct policy_error error = {.index = -1};
 	int err;
 
-	if (own && policy)
-		return bad(fault, "defaultPolicy",
-			   "expected policy or defaultPolicy, not both");
-	request->is_default = !own;
-	if (own)
-		policy = own;
 	if (!policy || json_is_null(policy))
 		return rules_new(rules, POLICY_DENY);
 	err = rules_from_json(rules, policy, max_rules, &error);
 	if (err)
-		bad(fault, own ? "policy" : "defaultPolicy", "%s",
+		bad(fault, key, "%s",
 		    error.message[0] ? error.message : strerror(-err));
 	return err;
+}
+
+/* request->is_default, *rules and request->otherwise. */
+static int policies_read(struct agent_request *request, struct rules **rules,
+			 const json_t *object, size_t max_rules,
+			 struct agent_fault *fault)
+{
+	const json_t *own = json_object_get(object, "policy");
+	json_t *otherwise = json_object_get(object, "defaultPolicy");
+	struct rules *unused = NULL;
+	int err;
+
+	request->is_default = !own;
+	err = policy_read(own ? &unused : rules, otherwise, "defaultPolicy",
+			  max_rules, fault);
+	if (!err && own) {
+		rules_free(unused);
+		err = policy_read(rules, own, "policy", max_rules, fault);
+	}
+	if (!err)
+		request->otherwise = json_incref(otherwise);
+	return err;
+}
+
+/* A body's object, a new reference; NULL with *err and the fault. */
+static json_t *object_read(const char *body, size_t len,
+			   const char *const *known, struct agent_fault *fault,
+			   int *err)
+{
+	json_error_t error;
+	json_t *object = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
+
+	*fault = (struct agent_fault){0};
+	if (!object)
+		*err = bad(fault, NULL, "not JSON: line %d: %s", error.line,
+			   error.text);
+	else if (!json_is_object(object))
+		*err = bad(fault, NULL, "expected an object");
+	else
+		*err = keys_check(object, known, fault);
+	if (!*err)
+		return object;
+	json_decref(object);
+	return NULL;
 }
 
 int agent_request_read(struct agent_request *request, struct rules **rules,
 		       const char *body, size_t len, size_t max_rules,
 		       struct agent_fault *fault)
 {
-	json_error_t error;
-	json_t *object = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
 	int err;
+	json_t *object = object_read(body, len, put_keys, fault, &err);
 
-	*fault = (struct agent_fault){0};
-	if (!object)
-		return bad(fault, NULL, "not JSON: line %d: %s", error.line,
-			   error.text);
-	if (!json_is_object(object))
-		err = bad(fault, NULL, "expected an object");
-	else
-		err = keys_check(object, fault);
+	request->otherwise = NULL;
 	if (!err)
 		err = agent_place_read(&request->place, object, fault);
 	if (!err)
 		err = attachment_name_read(request, object, fault);
 	if (!err)
-		err = policy_read(request, rules, object, max_rules, fault);
+		err = policies_read(request, rules, object, max_rules, fault);
+	json_decref(object);
+	return err;
+}
+
+int agent_patch_read(struct rules **rules, const char *body, size_t len,
+		     size_t max_rules, struct agent_fault *fault)
+{
+	int err;
+	json_t *object = object_read(body, len, patch_keys, fault, &err);
+	const json_t *policy = json_object_get(object, "policy");
+
+	*rules = NULL;
+	if (!err && !policy)
+		err = bad(fault, "policy", "expected a policy, or null");
+	if (!err && !json_is_null(policy))
+		err = policy_read(rules, policy, "policy", max_rules, fault);
 	json_decref(object);
 	return err;
 }

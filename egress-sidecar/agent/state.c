@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PLACE ".place"
+#define PLACE   ".place"
+#define DEFAULT ".default"
 
 enum {
 	PATH_SIZE = 4096,
@@ -149,6 +150,19 @@ uint64_t rules_hash(const struct rules *rules)
 	return h;
 }
 
+int agent_state_set_default(const char *folder, const char *id, json_t *policy)
+{
+	struct policy_file file;
+	char path[PATH_SIZE];
+	int err;
+
+	path_of(folder, id, DEFAULT, path);
+	if (!policy)
+		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	err = file_prepare(&file, path, json_incref(policy));
+	return err ? err : policy_file_commit(&file);
+}
+
 void agent_state_forget(const char *folder, const char *id)
 {
 	char path[PATH_SIZE];
@@ -156,6 +170,8 @@ void agent_state_forget(const char *folder, const char *id)
 	path_of(folder, id, PLACE, path);
 	unlink(path);
 	agent_state_policy(folder, id, path);
+	unlink(path);
+	path_of(folder, id, DEFAULT, path);
 	unlink(path);
 }
 
@@ -206,6 +222,26 @@ static struct rules *policy_read(const char *path, size_t max_rules,
 		return rules;
 	*why = fault->message[0] ? fault->message : strerror(-err);
 	return rules_new(&rules, POLICY_DENY) == 0 ? rules : NULL;
+}
+
+struct rules *agent_state_default(const char *folder, const char *id,
+				  size_t max_rules)
+{
+	struct policy_error fault = {.index = -1};
+	struct rules *rules = NULL;
+	char path[PATH_SIZE];
+	const char *why;
+
+	path_of(folder, id, DEFAULT, path);
+	if (access(path, F_OK) < 0)
+		return rules_new(&rules, POLICY_DENY) == 0 ? rules : NULL;
+	rules = policy_read(path, max_rules, &fault, &why);
+	if (why)
+		log_event(LOG_ERROR, NULL,
+			  "a sandbox's default policy cannot be read: it is "
+			  "denied all",
+			  "ssandbox_id", id, "serror", why, NULL);
+	return rules;
 }
 
 static void each_record(const char *folder, const char *id, size_t max_rules,

@@ -41,6 +41,11 @@ ngx_http_osb_field_t ngx_http_osb_fields[] = {
      ngx_http_osb_id_parse, ngx_http_osb_id_print, NULL,
      NULL, NULL},
 
+    {"source", NULL, 0, 0, NULL,
+     0, NULL, NULL,
+     ngx_http_osb_source_parse, ngx_http_osb_source_print, NULL,
+     NULL, NULL},
+
     {"endpoint", "endpoint", 1, 1, ngx_http_osb_line_text,
      0, NULL, NULL,
      ngx_http_osb_endpoint_field_parse, ngx_http_osb_endpoint_field_print, NULL,
@@ -60,6 +65,11 @@ ngx_http_osb_field_t ngx_http_osb_fields[] = {
      0, NULL, NULL,
      ngx_http_osb_ready_parse, ngx_http_osb_ready_print, NULL,
      NULL, ngx_http_osb_ready_revokes},
+
+    {"state", "state", 1, 1, ngx_http_osb_line_text,
+     0, NULL, NULL,
+     ngx_http_osb_state_parse, ngx_http_osb_state_print, NULL,
+     ngx_http_osb_state_same, ngx_http_osb_state_revokes},
 
     {"accessToken", "access_token", 1, 1, ngx_http_osb_line_text,
      offsetof(ngx_http_osb_record_t, token),
@@ -129,6 +139,7 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
     ngx_memzero(record, sizeof(ngx_http_osb_record_t));
 
     record->size = sizeof(ngx_http_osb_record_t);
+    record->id.offset = record->size;
     record->expires = NGX_HTTP_OSB_NEVER;
     record->ready = 1;
 
@@ -142,7 +153,8 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
     }
 
     if (record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE &&
-        record->nmapped == 0 && record->ready && !partial)
+        record->nmapped == 0 && record->ready && !partial &&
+        record->state != NGX_HTTP_OSB_STATE_AMBIGUOUS)
     {
         ngx_http_osb_fault(fault, "endpoint", "the endpoint is missing");
         return NULL;
@@ -179,17 +191,21 @@ ngx_http_osb_record_keys(ngx_http_osb_draft_t *draft, json_t *object,
         return rc;
     }
 
+    /* in the table's order: the same fields make the same bytes */
+
+    for (field = ngx_http_osb_fields; field->key; field++) {
+        value = json_object_get(object, field->key);
+
+        if (value && field->parse(draft, field, value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
     json_object_foreach(object, name, value)
     {
 
-        field = ngx_http_osb_record_field(name);
-
-        if (field == NULL) {
+        if (ngx_http_osb_record_field(name) == NULL) {
             ngx_http_osb_fault(draft->fault, name, "unknown key");
-            return NGX_ERROR;
-        }
-
-        if (field->parse(draft, field, value) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -53,8 +53,24 @@ static void check(const struct translation *t, int ret)
 		assert(json_object_get(t->record, "endpoint"));
 }
 
+static void check_node(const struct translation *t, int ret)
+{
+	assert(ret == 0 || ret == 1 || ret == -EINVAL);
+	if (ret == -EINVAL)
+		assert(t->why[0]);
+	if (ret)
+		return;
+	assert(t->agent_id[0] && !strpbrk(t->agent_id, "/?#%"));
+	assert(json_is_object(t->policy) || json_is_null(t->policy));
+	assert(!t->ids[0][0]);
+}
+
 static void translate(const json_t *object)
 {
+	struct translation node = {.record = NULL};
+
+	check_node(&node, translate_node_pod(&node, object));
+	translation_free(&node);
 	for (size_t i = 0; i < RESOURCES; i++) {
 		struct translation t = {.record = NULL};
 

@@ -48,7 +48,10 @@ static void check_agent(const char *body, size_t len)
 		assert((request.place.netns[0] != '\0') !=
 		       (request.place.pid != 0));
 		rules_free(rules);
+		json_decref(request.otherwise);
 	}
+	if (agent_patch_read(&rules, body, len, 16, &fault) == 0)
+		rules_free(rules);
 	if (agent_id_read(id, body, strcspn(body, "/")) == 0)
 		assert(id[0] && !strchr(id, '/'));
 }

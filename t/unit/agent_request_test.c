@@ -19,8 +19,10 @@ static int read_text(const char *text)
 	int err = agent_request_read(&request, &rules, text, strlen(text), 3,
 				     &fault);
 
-	if (!err)
+	if (!err) {
 		rules_free(rules);
+		json_decref(request.otherwise);
+	}
 	return err;
 }
 
@@ -78,12 +80,43 @@ static void attachments(void **state)
 	assert_true(request.is_default);
 	assert_int_equal(read_text("{\"pid\":1,\"defaultPolicy\":{}}"), 0);
 	assert_true(request.is_default);
+	assert_int_equal(read_text("{\"pid\":1,\"policy\":{},"
+				   "\"defaultPolicy\":{}}"),
+			 0);
+	assert_false(request.is_default);
+	assert_int_equal(read_text("{\"pid\":1,\"pod\":\"0F8F-1\"}"), 0);
+	assert_string_equal(request.place.pod, "0f8f-1");
 	for (int over = 0; over < 2; over++) {
 		snprintf(text, sizeof(text),
 			 "{\"pid\":1,\"attachment\":\"%0*d\"}",
 			 AGENT_ATTACHMENT_MAX + over, 0);
 		assert_int_equal(read_text(text), over ? -EINVAL : 0);
 	}
+}
+
+static int patch_text(const char *text, struct rules **rules)
+{
+	return agent_patch_read(rules, text, strlen(text), 3, &fault);
+}
+
+static void patches(void **state)
+{
+	struct rules *rules;
+
+	(void)state;
+	assert_int_equal(patch_text("{\"policy\":{}}", &rules), 0);
+	assert_non_null(rules);
+	rules_free(rules);
+	assert_int_equal(patch_text("{\"policy\":null}", &rules), 0);
+	assert_null(rules);
+	assert_int_equal(patch_text("{\"policy\":[]}", &rules), -EINVAL);
+	assert_string_equal(fault.field, "policy");
+	assert_int_equal(patch_text("{}", &rules), -EINVAL);
+	assert_string_equal(fault.field, "policy");
+	assert_int_equal(patch_text("{\"policy\":{},\"pid\":1}", &rules),
+			 -EINVAL);
+	assert_int_equal(patch_text("[]", &rules), -EINVAL);
+	assert_int_equal(patch_text("", &rules), -EINVAL);
 }
 
 static void urls(void **state)
@@ -134,8 +167,12 @@ static void wrong(void **state)
 		{"{\"pid\":1,\"policy\":{\"egress\":[{\"action\":\"x\","
 		 "\"target\":\"*\"}]}}",
 		 "policy"},
-		{"{\"pid\":1,\"policy\":{},\"defaultPolicy\":{}}",
+		{"{\"pid\":1,\"policy\":{},\"defaultPolicy\":7}",
 		 "defaultPolicy"},
+		{"{\"pid\":1,\"policy\":7,\"defaultPolicy\":{}}", "policy"},
+		{"{\"pid\":1,\"pod\":\"\"}", "pod"},
+		{"{\"pid\":1,\"pod\":\"a_b\"}", "pod"},
+		{"{\"pid\":1,\"pod\":5}", "pod"},
 		{"{\"pid\":1,\"defaultPolicy\":[]}", "defaultPolicy"},
 		{"{\"pid\":1,\"attachment\":\"\"}", "attachment"},
 		{"{\"pid\":1,\"attachment\":5}", "attachment"},
@@ -204,6 +241,7 @@ int main(void)
 		cmocka_unit_test(ids),
 		cmocka_unit_test(right),
 		cmocka_unit_test(attachments),
+		cmocka_unit_test(patches),
 		cmocka_unit_test(urls),
 		cmocka_unit_test(wrong),
 		cmocka_unit_test(rule_named),

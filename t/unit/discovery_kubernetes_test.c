@@ -345,6 +345,58 @@ static void test_pod(void **state)
 	check(translate_pod, cases);
 }
 
+/* For the agent: its id there, and the policy. */
+static int node_pod(struct translation *t, const json_t *object)
+{
+	int ret = translate_node_pod(t, object);
+	char *policy;
+
+	if (ret)
+		return ret;
+	assert_null(t->record);
+	policy = json_dumps(t->policy, JSON_COMPACT | JSON_ENCODE_ANY);
+	snprintf(t->ids[0], sizeof(t->ids[0]), "%s", t->agent_id);
+	snprintf(t->ids[1], sizeof(t->ids[1]), "%s", policy);
+	free(policy);
+	return 0;
+}
+
+#define POLICY "'opensandbox.io/egress-policy'"
+
+static void test_node_pod(void **state)
+{
+	static const struct case_of cases[] = {
+		{"{'metadata':{'name':'p','uid':'0f8f-1','annotations':{" POLICY
+		 ":'{\\'egress\\':[]}'}}}",
+		 "0f8f-1 {'egress':[]} ", NULL},
+		{"{'metadata':{'name':'p','uid':'0f8f-1'}}", "0f8f-1 null ",
+		 NULL},
+		{"{'metadata':{'uid':'a'},'status':{'phase':'Succeeded'}}",
+		 NULL, NULL},
+		{"{'metadata':{'uid':'a'},'spec':{'hostNetwork':true}}", NULL,
+		 NULL},
+		{"{'metadata':{'uid':'a','annotations':{" POLICY
+		 ":'{}'}},'spec':{'hostNetwork':true}}",
+		 NULL, "the node's network"},
+		{"{'metadata':{'uid':'a','annotations':{" POLICY ":'['}}}",
+		 NULL, "egress-policy: expected a policy"},
+		{"{'metadata':{'uid':'a','annotations':{" POLICY ":7}}}", NULL,
+		 "egress-policy: expected a text"},
+		{"{'metadata':{'name':'p'}}", NULL, "metadata.uid"},
+		{"{'metadata':{'uid':''}}", NULL, "metadata.uid"},
+		{"{'metadata':{'uid':'../x'}}", NULL, "metadata.uid"},
+		{"{'metadata':{'uid':'0123456789012345678901234567890123456789"
+		 "012345678901234567890123'}}",
+		 NULL, "metadata.uid"},
+		{"{'metadata':[]}", NULL, "metadata: expected an object"},
+		{"{'spec':[]}", NULL, "spec: expected an object"},
+		{NULL, NULL, NULL},
+	};
+
+	(void)state;
+	check(node_pod, cases);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_batchsandbox),
 		cmocka_unit_test(test_agent_sandbox),
 		cmocka_unit_test(test_pod),
+		cmocka_unit_test(test_node_pod),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
