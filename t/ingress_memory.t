@@ -103,7 +103,7 @@ my @records = map { my $n = $_; {
 	$n % 2 ? (accessToken => join '', map { chr(97 + $_ % 26) } 1 .. $n % 255 + 1)
 	    : (),
 	$n % 5 ? () : (policy => policy(1 + $n)),
-	ready => JSON::PP::true } } 1 .. 600;
+	ready => JSON::PP::true, source => 'api' } } 1 .. 600;
 my $answer = api($g, 'POST', '', [shuffle @records]);
 is(json($answer)->{created}, 600, 'records of every length are taken');
 my @listed = all(7);
