@@ -142,5 +142,6 @@ api($g, 'PATCH', "/$one->{id}", { ready => JSON::PP::false,
 is(api($g, 'PATCH', "/$one->{id}", { policy => policy(20) })->{status}, 507,
 	'nor a change that needs more room');
 ok(same(json(api($g, 'GET', "/$one->{id}?secrets=show")),
-	{ %$one, ready => JSON::PP::false, hostHeader => 'g' x 90 }),
+	{ %$one, source => 'api', ready => JSON::PP::false,
+	    hostHeader => 'g' x 90 }),
 	'one that needs no more is whole');

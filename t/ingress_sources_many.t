@@ -77,9 +77,14 @@ for my $case (
 }
 is(api($g, 'GET', '/mine')->{status}, 200, 'another source keeps its own');
 
-# Arrays of one source that overlap: the last one decides.
+stop($g->{pid}, 'QUIT');
+wait_closed($g);
+
+# Arrays of one source that overlap, read by several workers: the last one
+# decides.
+$g = gateway(workers => 4, zone => 'opensandbox_zone sandboxes:96m;', http => $slices);
 my $seen = 0;
-for my $round (1 .. 4) {
+for my $round (1 .. 6) {
 	my @sent = map { send_array(records(1, 4000 * $_, ",\"hostHeader\":\"h$round-$_\"")) }
 	    1 .. 4;
 	my @answers = map { read_answer($_) } @sent;

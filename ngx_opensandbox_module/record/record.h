@@ -103,13 +103,11 @@ typedef struct {
     uint16_t secure : 1;
     uint16_t limited : 1;  /* to the ranges */
     uint16_t declared : 1; /* by the configuration */
+    uint16_t source : 6;   /* bytes of a feeder's name, behind the id; or 0 */
 
     /* whether the path goes on unstripped, where the record says so */
     uint16_t keep_prefix_set : 1;
     uint16_t keep_prefix : 1;
-
-    /* bytes of a feeder's name, which stands behind the id; or 0 */
-    uint16_t source : 6;
 
     ngx_http_osb_text_t     id;
     ngx_http_osb_text_t     token;

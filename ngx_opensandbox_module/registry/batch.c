@@ -43,9 +43,6 @@ static ngx_uint_t
 ngx_http_osb_batch_due(ngx_http_osb_batch_head_t *head);
 static void *
 ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link);
-static ngx_http_osb_batch_head_t *
-ngx_http_osb_batch_feeder(ngx_http_osb_shared_t *shared,
-                          ngx_http_osb_source_t *source);
 static ngx_http_osb_source_t *
 ngx_http_osb_batch_source(ngx_http_osb_shared_t     *shared,
                           ngx_http_osb_batch_head_t *head);
@@ -111,12 +108,11 @@ ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *name)
         batch->turn = ++source->asked;
     }
 
-    other = source ? ngx_http_osb_batch_feeder(zone->shared, source) : NULL;
-
     if (source == NULL) {
         rc = NGX_ERROR;
 
-    } else if (other) {
+    } else if (source->batch) {
+        other = ngx_http_osb_batch_at(zone, source->batch);
         orphan = !ngx_http_osb_process_alive((ngx_pid_t) other->owner);
         rc = NGX_AGAIN;
 
@@ -125,6 +121,8 @@ ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *name)
 
     } else {
         head->source = (uint32_t) (source - zone->shared->sources) + 1;
+        ngx_memory_barrier();
+        source->batch = batch->link;
     }
 
     ngx_http_osb_registry_unlock(zone);
@@ -523,35 +521,6 @@ ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link)
 }
 
 
-ngx_uint_t
-ngx_http_osb_batch_feeds(ngx_http_osb_shared_t *shared,
-                         ngx_http_osb_source_t *source)
-{
-    return ngx_http_osb_batch_feeder(shared, source) != NULL;
-}
-
-
-/* The batch that feeds the source in whole. */
-
-static ngx_http_osb_batch_head_t *
-ngx_http_osb_batch_feeder(ngx_http_osb_shared_t *shared,
-                          ngx_http_osb_source_t *source)
-{
-    uint32_t                   link;
-    ngx_http_osb_batch_head_t *head;
-
-    for (link = shared->batches; link; link = head->next) {
-        head = (void *) ngx_http_osb_node_at(shared, link);
-
-        if (head->source && ngx_http_osb_batch_source(shared, head) == source) {
-            return head;
-        }
-    }
-
-    return NULL;
-}
-
-
 static ngx_http_osb_source_t *
 ngx_http_osb_batch_source(ngx_http_osb_shared_t     *shared,
                           ngx_http_osb_batch_head_t *head)
@@ -594,6 +563,11 @@ ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch)
     }
 
     if (*link) {
+
+        if (head->source) {
+            ngx_http_osb_batch_source(zone->shared, head)->batch = 0;
+        }
+
         *link = head->next;
         ngx_memory_barrier();
         ngx_slab_free_locked(zone->pool, head);

@@ -260,12 +260,6 @@ void
 ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone);
 
 
-/* Whether a batch feeds the source in whole now. */
-ngx_uint_t
-ngx_http_osb_batch_feeds(ngx_http_osb_shared_t *shared,
-                         ngx_http_osb_source_t *source);
-
-
 /* registry/source.c; the zone is locked */
 
 void

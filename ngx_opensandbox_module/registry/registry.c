@@ -310,41 +310,6 @@ ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
 }
 
 
-ngx_int_t
-ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id)
-{
-    uint32_t             hash, *link;
-    ngx_int_t            rc;
-    ngx_http_osb_node_t *node;
-
-    hash = ngx_murmur_hash2(id->data, id->len);
-
-    ngx_http_osb_registry_lock(zone);
-
-    link = ngx_http_osb_table_find(zone->shared, id, hash);
-    node = NULL;
-    rc = NGX_OK;
-
-    if (ngx_http_osb_memory_superseded(zone->memory)) {
-        rc = NGX_BUSY;
-
-    } else if (*link == 0) {
-        rc = NGX_DECLINED;
-
-    } else {
-        node = ngx_http_osb_table_unlink(zone, link);
-    }
-
-    ngx_http_osb_registry_unlock(zone);
-
-    if (node) {
-        ngx_http_osb_node_release(zone, node);
-    }
-
-    return rc;
-}
-
-
 time_t
 ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                             time_t now, time_t min_interval)

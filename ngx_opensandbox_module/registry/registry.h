@@ -30,6 +30,7 @@ typedef struct {
     uint32_t asked;
     uint32_t taken;
 
+    uint32_t batch; /* a link to the one that is taken now; or 0 */
     uint64_t records;
     int64_t  fed; /* in whole, unix seconds; 0: not since the zone is there */
 } ngx_http_osb_source_t;
@@ -257,11 +258,6 @@ ngx_http_osb_registry_source(ngx_http_osb_zone_t *zone, ngx_str_t *name);
 ngx_uint_t
 ngx_http_osb_registry_sources(ngx_http_osb_zone_t *zone, ngx_str_t *name,
                               ngx_http_osb_source_t *list);
-
-/* Returns NGX_OK, NGX_DECLINED if there is no such record, NGX_BUSY as above.
- */
-ngx_int_t
-ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id);
 
 /* The edition of the sandbox's policy; NGX_DECLINED if there is no sandbox. */
 ngx_int_t

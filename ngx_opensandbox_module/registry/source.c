@@ -78,8 +78,7 @@ ngx_http_osb_source_place(ngx_http_osb_shared_t *shared)
         source = &shared->sources[i];
 
         if (source->records == 0 &&
-            (found == NULL || source->fed < found->fed) &&
-            !ngx_http_osb_batch_feeds(shared, source))
+            (found == NULL || source->fed < found->fed) && source->batch == 0)
         {
             found = source;
         }

@@ -56,8 +56,8 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
 
     if (*link) {
         old = ngx_http_osb_node_at(shared, *link);
-        shared->nready -= old->record.ready;
         ngx_http_osb_source_count_node(shared, old, -1);
+        shared->nready -= old->record.ready;
         node->renewed = old->renewed;
         node->next = old->next;
 
