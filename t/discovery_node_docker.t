@@ -74,7 +74,8 @@ sub say_of
 	    glob "$dir/?" . '?' x 63 . '.json']));
 	open my $events, '>>', "$dir/events" or die "events: $!";
 	print $events encode_json({ Type => 'container', Action => $action,
-	    Actor => { ID => $id{$name}, Attributes => {} } }), "\n";
+	    Actor => { ID => $id{$name},
+		Attributes => { 'opensandbox.io/id' => "sb-$name" } } }), "\n";
 	close $events;
 }
 
