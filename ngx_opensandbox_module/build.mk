@@ -15,15 +15,20 @@ NGINX_TREE   := $(B)/nginx
 NGINX_CC_OPT := $(CFLAGS) -fPIC $(if $(SAN),$(SANFLAGS),-fstack-protector-strong)
 NGINX_LD_OPT := -Wl,-z,relro -Wl,-z,now $(SANFLAGS)
 
+# nginx's Makefile names each file: anew when one has come or gone.
+NGINX_KNOWS  := $(file <$(NGINX_TREE)/sources)
+NGINX_STALE  := $(filter-out $(NGINX_KNOWS),$(MODULE_DEPS)) \
+    $(filter-out $(MODULE_DEPS),$(NGINX_KNOWS))
+
 $(NGINX_TREE)/objs/Makefile: $(MODULE_DIR)/config $(MODULE_DIR)/build.mk \
     $(MODULE_DIR)/configure-nginx $(wildcard $(NGINX_BIN)) \
-    $(if $(filter-out $(file <$(NGINX_TREE)/sources),$(MODULE_SRC)),FORCE)
+    $(if $(strip $(NGINX_STALE)),FORCE)
 	@rm -rf $(NGINX_TREE)
 	@mkdir -p $(B)
 	@cp -r $(NGINX_SRC) $(NGINX_TREE)
 	@$(MODULE_DIR)/configure-nginx $(NGINX_BIN) $(NGINX_TREE) \
 	    $(abspath $(MODULE_DIR)) '$(CC)' '$(NGINX_CC_OPT)' '$(NGINX_LD_OPT)'
-	@echo $(MODULE_SRC) >$(NGINX_TREE)/sources
+	@echo $(MODULE_DEPS) >$(NGINX_TREE)/sources
 
 $(MODULE): $(MODULE_DEPS) $(NGINX_TREE)/objs/Makefile
 	@$(MAKE) --no-print-directory -C $(NGINX_TREE) -f objs/Makefile modules
