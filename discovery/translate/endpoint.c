@@ -33,10 +33,11 @@ static int check_address(struct translation *t, const char *what,
 	return refuse_kind(t, what, text, address_kind_name(kind));
 }
 
-/* Letters, digits, hyphens and underscores in labels; no form of an IPv4
- * address that only inet_aton(3) reads. */
+/* Letters, digits, hyphens and underscores in labels, of which the last is no
+ * number; no form of an IPv4 address that only inet_aton(3) reads. */
 static bool is_name(const char *text)
 {
+	const char *whole = text;
 	struct in_addr address;
 	size_t label = 0, i;
 
@@ -53,8 +54,10 @@ static bool is_name(const char *text)
 		    (label == 0 && text[i] == '-') || ++label > LABEL_MAX)
 			return false;
 	}
-	return label > 0 && text[i - 1] != '-' && i <= NAME_MAX_LEN &&
-	       !inet_aton(text, &address);
+	if (label == 0 || text[i - 1] == '-' || i > NAME_MAX_LEN)
+		return false;
+	text += i - label;
+	return text[strspn(text, "0123456789")] && !inet_aton(whole, &address);
 }
 
 /* Names that mean the gateway's own host (RFC 6761, hosts files), or a

@@ -172,6 +172,8 @@ static void test_endpoint(void **state)
 		{"notlocalhost", "{\"endpoint\":\"notlocalhost\"}"},
 		{"169.254.169.254", NULL},
 		{"169.254.0.1", NULL},
+		{"169.254.969.254", NULL},
+		{"box.254", NULL},
 		{"::ffff:169.254.169.254", NULL},
 		{"64:ff9b::a9fe:a9fe", NULL},
 		{"100.100.100.200", NULL},
