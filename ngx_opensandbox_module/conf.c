@@ -122,6 +122,7 @@ ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
     olcf->follow_referer = NGX_CONF_UNSET;
     olcf->api_endpoints = NGX_CONF_UNSET_UINT;
     olcf->trusted = NGX_CONF_UNSET_PTR;
+    olcf->sources = NGX_CONF_UNSET_PTR;
     olcf->publics = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
 
@@ -178,6 +179,7 @@ ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->follow_referer, prev->follow_referer, 0);
     ngx_conf_merge_uint_value(conf->api_endpoints, prev->api_endpoints, 0);
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
+    ngx_conf_merge_ptr_value(conf->sources, prev->sources, NULL);
     ngx_conf_merge_ptr_value(conf->publics, prev->publics, NULL);
 
     return NGX_CONF_OK;
@@ -533,6 +535,43 @@ ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return ngx_http_osb_conf_content(cf, cmd, conf);
+}
+
+
+char *
+ngx_http_osb_conf_sources(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_osb_loc_conf_t *olcf = conf;
+
+    ngx_str_t *value, *name;
+    ngx_uint_t i;
+
+    if (olcf->sources != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    olcf->sources =
+        ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_str_t));
+    if (olcf->sources == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (!ngx_http_osb_source_valid(&value[i])) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid source \"%V\": %s", &value[i],
+                               NGX_HTTP_OSB_SOURCE_EXPECTED);
+            return NGX_CONF_ERROR;
+        }
+
+        name = ngx_array_push(olcf->sources);
+        *name = value[i];
+    }
+
+    return NGX_CONF_OK;
 }
 
 

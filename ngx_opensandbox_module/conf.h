@@ -102,6 +102,7 @@ typedef struct ngx_http_osb_loc_conf_s {
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 
+    ngx_array_t *sources; /* ngx_str_t, NULL without */
     ngx_array_t *publics; /* ngx_http_osb_public_t, NULL without */
 } ngx_http_osb_loc_conf_t;
 
@@ -122,6 +123,8 @@ char *
 ngx_http_osb_conf_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *
+ngx_http_osb_conf_sources(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_osb_conf_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 

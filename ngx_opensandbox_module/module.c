@@ -91,6 +91,11 @@ static ngx_command_t ngx_http_osb_commands[] = {
          NGX_CONF_TAKE2,
      ngx_http_osb_public, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
+    {ngx_string("opensandbox_sources"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_1MORE,
+     ngx_http_osb_conf_sources, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+
     {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
      ngx_http_osb_conf_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
      ngx_http_osb_status_handler},

@@ -24,7 +24,7 @@ my $a = api($g, 'PUT', '/New.1', { endpoint => '127.0.0.1',
 is($a->{status}, 201, 'a new record is created');
 is_deeply(json($a), { id => 'new.1', endpoint => '127.0.0.1',
     expose => [$port, '9000-9010'], hostHeader => 'app.test',
-    ready => JSON::PP::true }, 'and shown, its id in lower case');
+    source => 'api', ready => JSON::PP::true }, 'and shown, its id in lower case');
 for (1 .. 8) {
 	$a = get($g->{port}, "/sandboxes/new.1/port/$port/");
 	is($a->{status}, 200, "every worker knows it at once, connection $_");

@@ -17,6 +17,7 @@ my $slow = free_port();
 my $g = gateway(workers => 1, zone => 'opensandbox_zone sandboxes:48m;',
     http => <<"EOT");
 client_max_body_size 64m;
+keepalive_requests 1000000;
 server {
     listen 127.0.0.1:$slow;
     location /v1/ {
@@ -64,9 +65,9 @@ $body =~ s/10\.0\.0\.1"\}\]$/10.0.0"}]/;
 is($a->{status}, 400, 'a bad record among them');
 is(json($a)->{field}, '[49999].endpoint', '  is named');
 is(api($g, 'GET', '/n1')->{status}, 404, '  and none is taken');
-($a) = alongside(records('x', 100001, ''));
-is($a->{status}, 400, 'more than 100,000 are refused');
-like(json($a)->{message}, qr/at most 100000/, '  with the bound');
+($a) = alongside(records('x', 1_000_001, ''));
+is($a->{status}, 400, 'more than a million are refused');
+like(json($a)->{message}, qr/at most 1000000/, '  with the bound');
 is(api($g, 'GET', '/x1')->{status}, 404, '  all of them');
 
 # Arrays that are none, and where they go wrong.

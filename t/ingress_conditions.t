@@ -111,7 +111,7 @@ sub merges
 	$a = api($g, 'PATCH', '/sb', $patch);
 	is($a->{status}, 200, $what) or diag($a->{body});
 	my $now = json(api($g, 'GET', '/sb'));
-	delete @$now{qw(id endpoint ready)};
+	delete @$now{qw(id source endpoint ready)};
 	is_deeply($now, $want, '  RFC 7396');
 }
 

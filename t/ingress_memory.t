@@ -103,7 +103,7 @@ my @records = map { my $n = $_; {
 	$n % 2 ? (accessToken => join '', map { chr(97 + $_ % 26) } 1 .. $n % 255 + 1)
 	    : (),
 	$n % 5 ? () : (policy => policy(1 + $n)),
-	ready => JSON::PP::true } } 1 .. 600;
+	ready => JSON::PP::true, source => 'api' } } 1 .. 600;
 my $answer = api($g, 'POST', '', [shuffle @records]);
 is(json($answer)->{created}, 600, 'records of every length are taken');
 my @listed = all(7);
@@ -142,5 +142,6 @@ api($g, 'PATCH', "/$one->{id}", { ready => JSON::PP::false,
 is(api($g, 'PATCH', "/$one->{id}", { policy => policy(20) })->{status}, 507,
 	'nor a change that needs more room');
 ok(same(json(api($g, 'GET', "/$one->{id}?secrets=show")),
-	{ %$one, ready => JSON::PP::false, hostHeader => 'g' x 90 }),
+	{ %$one, source => 'api', ready => JSON::PP::false,
+	    hostHeader => 'g' x 90 }),
 	'one that needs no more is whole');

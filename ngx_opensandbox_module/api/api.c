@@ -25,6 +25,10 @@ static ngx_int_t
 ngx_http_osb_api_map_body(ngx_http_request_t *r, ngx_buf_t *b, ngx_str_t *body);
 static void
 ngx_http_osb_api_unmap_body(void *data);
+static ngx_uint_t
+ngx_http_osb_api_array(ngx_http_request_t *r);
+static ngx_uint_t
+ngx_http_osb_api_below(ngx_str_t *path, ngx_str_t *base);
 static ngx_int_t
 ngx_http_osb_api_dispatch(ngx_http_osb_call_t *call);
 static ngx_int_t
@@ -34,6 +38,7 @@ ngx_http_osb_api_sandbox(ngx_http_osb_call_t *call, ngx_str_t *rest);
 
 
 static ngx_str_t ngx_http_osb_api_path = ngx_string("/v1/sandboxes");
+static ngx_str_t ngx_http_osb_api_sources_path = ngx_string("/v1/sources");
 
 
 ngx_int_t
@@ -166,7 +171,7 @@ ngx_http_osb_api_body_handler(ngx_http_request_t *r)
 
     /* an array of records is read record by record */
 
-    if (body.len && r->method != NGX_HTTP_POST) {
+    if (body.len && !ngx_http_osb_api_array(r)) {
         call.body =
             json_loadb((char *) body.data, body.len,
                        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
@@ -296,6 +301,44 @@ ngx_http_osb_api_unmap_body(void *data)
 }
 
 
+static ngx_uint_t
+ngx_http_osb_api_array(ngx_http_request_t *r)
+{
+    ngx_str_t path;
+
+    path = r->uri;
+
+    return r->method == NGX_HTTP_POST ||
+           (r->method == NGX_HTTP_PUT &&
+            ngx_http_osb_api_below(&path, &ngx_http_osb_api_path) &&
+            path.len == 0);
+}
+
+
+/* Whether the path is the base, or below it: then it is cut to what follows. */
+
+static ngx_uint_t
+ngx_http_osb_api_below(ngx_str_t *path, ngx_str_t *base)
+{
+    if (path->len < base->len ||
+        ngx_strncmp(path->data, base->data, base->len) != 0 ||
+        (path->len > base->len && path->data[base->len] != '/'))
+    {
+        return 0;
+    }
+
+    path->data += base->len;
+    path->len -= base->len;
+
+    if (path->len) {
+        path->data++;
+        path->len--;
+    }
+
+    return 1;
+}
+
+
 static ngx_int_t
 ngx_http_osb_api_dispatch(ngx_http_osb_call_t *call)
 {
@@ -308,27 +351,25 @@ ngx_http_osb_api_dispatch(ngx_http_osb_call_t *call)
         return ngx_http_osb_api_fault(call, NGX_HTTP_BAD_REQUEST, "bad_json");
     }
 
-    if (path.len < ngx_http_osb_api_path.len ||
-        ngx_strncmp(path.data, ngx_http_osb_api_path.data,
-                    ngx_http_osb_api_path.len) != 0)
+    if (!call->endpoints && ngx_http_osb_api_source(call) != NGX_OK) {
+        return ngx_http_osb_api_fault(call, NGX_HTTP_BAD_REQUEST,
+                                      "bad_argument");
+    }
+
+    if (!call->endpoints &&
+        ngx_http_osb_api_below(&path, &ngx_http_osb_api_sources_path))
     {
+        return ngx_http_osb_api_sources(call, &path);
+    }
+
+    if (!ngx_http_osb_api_below(&path, &ngx_http_osb_api_path)) {
         return ngx_http_osb_api_unknown(call);
     }
 
-    path.data += ngx_http_osb_api_path.len;
-    path.len -= ngx_http_osb_api_path.len;
-
-    if (path.len == 0 || (path.len == 1 && path.data[0] == '/')) {
+    if (path.len == 0) {
         return call->endpoints ? ngx_http_osb_api_unknown(call)
                                : ngx_http_osb_api_collection(call);
     }
-
-    if (path.data[0] != '/') {
-        return ngx_http_osb_api_unknown(call);
-    }
-
-    path.data++;
-    path.len--;
 
     ngx_str_null(&rest);
 
@@ -371,8 +412,11 @@ ngx_http_osb_api_collection(ngx_http_osb_call_t *call)
     case NGX_HTTP_POST:
         return ngx_http_osb_api_bulk(call);
 
+    case NGX_HTTP_PUT:
+        return ngx_http_osb_api_feed(call);
+
     default:
-        call->allow = "GET, HEAD, POST";
+        call->allow = "GET, HEAD, POST, PUT";
         return ngx_http_osb_api_not_allowed(call);
     }
 }

@@ -6,7 +6,7 @@
 /* Reads an array of records, one after the other. */
 
 
-#define NGX_HTTP_OSB_ARRAY_MAX 100000
+#define NGX_HTTP_OSB_ARRAY_MAX 1000000
 
 /* warnings in an answer; of more, how many there are */
 #define NGX_HTTP_OSB_ARRAY_WARNINGS 100
@@ -131,9 +131,9 @@ static ngx_int_t
 ngx_http_osb_array_item(ngx_http_osb_array_t *array, json_t *object)
 {
     char                   field[64];
-    ngx_str_t              id, other;
+    ngx_str_t              id;
     ngx_pool_t            *pool;
-    ngx_http_osb_item_t   *item, *same, **head;
+    ngx_http_osb_item_t   *item, **head;
     ngx_http_osb_fault_t  *fault;
     ngx_http_osb_record_t *record;
 
@@ -145,7 +145,11 @@ ngx_http_osb_array_item(ngx_http_osb_array_t *array, json_t *object)
         return ngx_http_osb_array_expected(array);
     }
 
-    record = ngx_http_osb_record_parse(pool, object, NULL, 0, fault);
+    record = NULL;
+
+    if (ngx_http_osb_api_own(array->call, object, NULL) == NGX_OK) {
+        record = ngx_http_osb_record_parse(pool, object, NULL, 0, fault);
+    }
 
     if (record == NULL) {
         (void) snprintf(field, sizeof(field), "[%u]%s%.40s",
@@ -156,17 +160,11 @@ ngx_http_osb_array_item(ngx_http_osb_array_t *array, json_t *object)
     }
 
     id = ngx_http_osb_text(record, &record->id);
-    head = &array->heads[ngx_murmur_hash2(id.data, id.len) & array->mask];
 
-    for (same = *head; same; same = same->same) {
-        other = ngx_http_osb_text(same->record, &same->record->id);
-
-        if (ngx_memn2cmp(id.data, other.data, id.len, other.len) == 0) {
-            (void) snprintf(field, sizeof(field), "[%u].id",
-                            (unsigned) array->n);
-            ngx_http_osb_fault(fault, field, "the id is there twice");
-            return NGX_DECLINED;
-        }
+    if (ngx_http_osb_array_has(array, &id)) {
+        (void) snprintf(field, sizeof(field), "[%u].id", (unsigned) array->n);
+        ngx_http_osb_fault(fault, field, "the id is there twice");
+        return NGX_DECLINED;
     }
 
     if (fault->warnings.len && ngx_http_osb_array_warn(array, &id) != NGX_OK) {
@@ -178,6 +176,8 @@ ngx_http_osb_array_item(ngx_http_osb_array_t *array, json_t *object)
         return NGX_ERROR;
     }
 
+    head = &array->heads[ngx_murmur_hash2(id.data, id.len) & array->mask];
+
     item->record = record;
     item->next = NULL;
     item->same = *head;
@@ -188,6 +188,26 @@ ngx_http_osb_array_item(ngx_http_osb_array_t *array, json_t *object)
     array->n++;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_osb_array_has(ngx_http_osb_array_t *array, ngx_str_t *id)
+{
+    ngx_str_t            own;
+    ngx_http_osb_item_t *item;
+
+    item = array->heads[ngx_murmur_hash2(id->data, id->len) & array->mask];
+
+    for (/* void */; item; item = item->same) {
+        own = ngx_http_osb_text(item->record, &item->record->id);
+
+        if (ngx_memn2cmp(id->data, own.data, id->len, own.len) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -13,30 +13,14 @@
 #define NGX_HTTP_OSB_BULK_SLICE 2 /* milliseconds */
 
 
-typedef struct ngx_http_osb_bulk_s ngx_http_osb_bulk_t;
-
-/* NGX_AGAIN if there is more to do, NGX_DONE if it is answered */
-typedef ngx_int_t (*ngx_http_osb_step_pt)(ngx_http_osb_bulk_t *bulk);
-
-struct ngx_http_osb_bulk_s {
-    ngx_http_osb_call_t  call;
-    ngx_http_osb_array_t array;
-    ngx_http_osb_step_pt step;
-    ngx_event_t          event;
-    ngx_http_osb_batch_t batch;
-    ngx_http_osb_item_t *at;
-    ngx_int_t            refusal; /* why it is not taken */
-    json_t              *revoked; /* ids */
-    ngx_int_t            rc;      /* what finalizes the request */
-};
+/* others have to come to an end first */
+#define NGX_HTTP_OSB_BULK_PAUSE 10
 
 
 static void
 ngx_http_osb_bulk_event(ngx_event_t *ev);
 static ngx_int_t
 ngx_http_osb_bulk_slice(ngx_http_osb_bulk_t *bulk);
-static ngx_int_t
-ngx_http_osb_bulk_answer(ngx_http_osb_bulk_t *bulk, ngx_int_t rc);
 static ngx_int_t
 ngx_http_osb_bulk_start(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
@@ -48,9 +32,13 @@ ngx_http_osb_bulk_add(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
+ngx_http_osb_bulk_skipped(ngx_http_osb_bulk_t *bulk);
+static ngx_int_t
+ngx_http_osb_bulk_told(ngx_http_osb_bulk_t *bulk);
+static ngx_int_t
 ngx_http_osb_bulk_abort(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
-ngx_http_osb_bulk_revoke(ngx_http_osb_bulk_t *bulk);
+ngx_http_osb_bulk_held(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_bulk_full(ngx_http_osb_bulk_t *bulk);
 static void
@@ -60,12 +48,48 @@ ngx_http_osb_bulk_cleanup(void *data);
 ngx_int_t
 ngx_http_osb_api_bulk(ngx_http_osb_call_t *call)
 {
-    static ngx_str_t none; /* a collection has no tag */
+    ngx_http_osb_bulk_t *bulk;
 
-    ngx_int_t            rc;
-    ngx_http_request_t  *r;
+    bulk = ngx_http_osb_bulk_create(call->request);
+    if (bulk == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    bulk->ready = ngx_http_osb_bulk_add;
+    bulk->full = ngx_http_osb_bulk_revoke;
+    bulk->told = ngx_http_osb_bulk_told;
+
+    return ngx_http_osb_bulk_run(bulk, call);
+}
+
+
+ngx_http_osb_bulk_t *
+ngx_http_osb_bulk_create(ngx_http_request_t *r)
+{
     ngx_http_cleanup_t  *cln;
     ngx_http_osb_bulk_t *bulk;
+
+    bulk = ngx_pcalloc(r->pool, sizeof(ngx_http_osb_bulk_t));
+    cln = ngx_http_cleanup_add(r, 0);
+
+    if (bulk == NULL || cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_osb_bulk_cleanup;
+    cln->data = bulk;
+
+    return bulk;
+}
+
+
+ngx_int_t
+ngx_http_osb_bulk_run(ngx_http_osb_bulk_t *bulk, ngx_http_osb_call_t *call)
+{
+    static ngx_str_t none; /* a collection has no tag */
+
+    ngx_int_t           rc;
+    ngx_http_request_t *r;
 
     r = call->request;
 
@@ -73,16 +97,6 @@ ngx_http_osb_api_bulk(ngx_http_osb_call_t *call)
     if (rc != NGX_OK) {
         return ngx_http_osb_api_refuted(call, rc, NULL);
     }
-
-    bulk = ngx_pcalloc(r->pool, sizeof(ngx_http_osb_bulk_t));
-    cln = ngx_http_cleanup_add(r, 0);
-
-    if (bulk == NULL || cln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    cln->handler = ngx_http_osb_bulk_cleanup;
-    cln->data = bulk;
 
     bulk->call = *call;
 
@@ -92,7 +106,7 @@ ngx_http_osb_api_bulk(ngx_http_osb_call_t *call)
 
     bulk->step = ngx_http_osb_bulk_start;
 
-    if (ngx_http_osb_bulk_slice(bulk) == NGX_AGAIN) {
+    if (ngx_http_osb_bulk_slice(bulk) != NGX_DONE) {
 
         /* it goes on whether or not the client waits for the answer */
 
@@ -125,7 +139,7 @@ ngx_http_osb_bulk_event(ngx_event_t *ev)
 }
 
 
-/* As much as a slice takes; with NGX_AGAIN there will be another. */
+/* As much as a slice takes; there will be another but for NGX_DONE. */
 
 static ngx_int_t
 ngx_http_osb_bulk_slice(ngx_http_osb_bulk_t *bulk)
@@ -147,18 +161,19 @@ ngx_http_osb_bulk_slice(ngx_http_osb_bulk_t *bulk)
         }
     } while (rc == NGX_AGAIN && now < end);
 
-    if (rc == NGX_AGAIN) {
+    if (rc != NGX_DONE) {
 
         /* a timer, for which a worker that is to end waits, and a later one */
 
-        ngx_add_timer(&bulk->event, 1);
+        ngx_add_timer(&bulk->event,
+                      rc == NGX_BUSY ? NGX_HTTP_OSB_BULK_PAUSE : 1);
     }
 
     return rc;
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_osb_bulk_answer(ngx_http_osb_bulk_t *bulk, ngx_int_t rc)
 {
     bulk->rc = rc;
@@ -201,12 +216,17 @@ ngx_http_osb_bulk_read(ngx_http_osb_bulk_t *bulk)
         return ngx_http_osb_bulk_bad(bulk, rc);
     }
 
+    if (ngx_http_osb_api_source_place(&bulk->call) != NGX_OK) {
+        return ngx_http_osb_bulk_answer(bulk,
+                                        ngx_http_osb_api_no_place(&bulk->call));
+    }
+
     bulk->at = bulk->array.items;
-    bulk->step = ngx_http_osb_bulk_add;
+    bulk->conflicts = json_array();
+    bulk->step = bulk->ready;
 
     if (ngx_http_osb_batch_open(&bulk->batch, bulk->call.zone) != NGX_OK) {
-        bulk->refusal = NGX_ERROR;
-        bulk->step = ngx_http_osb_bulk_abort;
+        return ngx_http_osb_bulk_refuse(bulk, NGX_ERROR);
     }
 
     return NGX_AGAIN;
@@ -232,16 +252,17 @@ static ngx_int_t
 ngx_http_osb_bulk_add(ngx_http_osb_bulk_t *bulk)
 {
     if (bulk->at == NULL) {
-        bulk->refusal = ngx_http_osb_batch_commit(&bulk->batch);
-        bulk->step = (bulk->refusal == NGX_OK) ? ngx_http_osb_bulk_publish
-                                               : ngx_http_osb_bulk_abort;
-        return NGX_AGAIN;
+        return ngx_http_osb_bulk_commit(bulk);
+    }
+
+    if (ngx_http_osb_registry_compare(bulk->call.zone, bulk->at->record) ==
+        NGX_ABORT)
+    {
+        return ngx_http_osb_bulk_refuse(bulk, NGX_ABORT);
     }
 
     if (ngx_http_osb_batch_add(&bulk->batch, bulk->at->record) != NGX_OK) {
-        bulk->refusal = NGX_ERROR;
-        bulk->step = ngx_http_osb_bulk_abort;
-        return NGX_AGAIN;
+        return ngx_http_osb_bulk_refuse(bulk, NGX_ERROR);
     }
 
     bulk->at = bulk->at->next;
@@ -250,24 +271,96 @@ ngx_http_osb_bulk_add(ngx_http_osb_bulk_t *bulk)
 }
 
 
+ngx_int_t
+ngx_http_osb_bulk_commit(ngx_http_osb_bulk_t *bulk)
+{
+    ngx_int_t rc;
+
+    rc = ngx_http_osb_batch_commit(&bulk->batch);
+
+    if (rc != NGX_OK) {
+        return ngx_http_osb_bulk_refuse(bulk, rc);
+    }
+
+    bulk->step = ngx_http_osb_bulk_publish;
+
+    return NGX_AGAIN;
+}
+
+
 static ngx_int_t
 ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk)
 {
-    json_t    *answer, *warnings;
-    ngx_uint_t replaced;
-
     if (ngx_http_osb_batch_publish(&bulk->batch) == NGX_AGAIN) {
         return NGX_AGAIN;
     }
 
     ngx_http_osb_batch_close(&bulk->batch);
 
+    bulk->step = bulk->told;
+
+    if (bulk->batch.skipped) {
+        (void) json_array_clear(bulk->conflicts);
+        bulk->at = bulk->array.items;
+        bulk->step = ngx_http_osb_bulk_skipped;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* Looks for those that other sources have put while these were on their way. */
+
+static ngx_int_t
+ngx_http_osb_bulk_skipped(ngx_http_osb_bulk_t *bulk)
+{
+    ngx_http_osb_record_t *record;
+
+    if (bulk->at == NULL) {
+        bulk->step = bulk->told;
+        return NGX_AGAIN;
+    }
+
+    record = bulk->at->record;
+    bulk->at = bulk->at->next;
+
+    return ngx_http_osb_registry_compare(bulk->call.zone, record) == NGX_ABORT
+               ? ngx_http_osb_bulk_conflict(bulk, record)
+               : NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_http_osb_bulk_conflict(ngx_http_osb_bulk_t   *bulk,
+                           ngx_http_osb_record_t *record)
+{
+    ngx_str_t id;
+
+    id = ngx_http_osb_text(record, &record->id);
+
+    (void) json_array_append_new(bulk->conflicts,
+                                 json_stringn((char *) id.data, id.len));
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_osb_bulk_told(ngx_http_osb_bulk_t *bulk)
+{
+    json_t    *answer, *warnings;
+    ngx_uint_t taken, replaced;
+
     replaced = bulk->batch.replaced;
+    taken = bulk->array.n - bulk->batch.skipped;
     warnings = ngx_http_osb_array_warnings(&bulk->array);
 
-    answer = json_pack("{s:I,s:I}", "created",
-                       (json_int_t) (bulk->array.n - replaced), "replaced",
-                       (json_int_t) replaced);
+    answer = json_pack("{s:I,s:I}", "created", (json_int_t) (taken - replaced),
+                       "replaced", (json_int_t) replaced);
+
+    if (bulk->batch.skipped) {
+        (void) json_object_set(answer, "conflicts", bulk->conflicts);
+    }
 
     if (warnings) {
         (void) json_object_set(answer, "warnings", warnings);
@@ -275,6 +368,16 @@ ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk)
 
     return ngx_http_osb_bulk_answer(
         bulk, ngx_http_osb_api_send(bulk->call.request, NGX_HTTP_OK, answer));
+}
+
+
+ngx_int_t
+ngx_http_osb_bulk_refuse(ngx_http_osb_bulk_t *bulk, ngx_int_t refusal)
+{
+    bulk->refusal = refusal;
+    bulk->step = ngx_http_osb_bulk_abort;
+
+    return NGX_AGAIN;
 }
 
 
@@ -292,6 +395,19 @@ ngx_http_osb_bulk_abort(ngx_http_osb_bulk_t *bulk)
         ngx_http_osb_batch_close(&bulk->batch);
     }
 
+    if (bulk->refusal == NGX_ABORT) {
+        return ngx_http_osb_bulk_held(bulk);
+    }
+
+    if (bulk->refusal == NGX_DECLINED) {
+        ngx_http_osb_fault(&bulk->call.fault, "",
+                           "a later array of all records of this source has "
+                           "been taken");
+        return ngx_http_osb_bulk_answer(
+            bulk,
+            ngx_http_osb_api_fault(&bulk->call, NGX_HTTP_CONFLICT, "conflict"));
+    }
+
     if (bulk->refusal == NGX_BUSY) {
         return ngx_http_osb_bulk_answer(
             bulk, ngx_http_osb_api_not_taken(&bulk->call, NGX_BUSY));
@@ -299,13 +415,39 @@ ngx_http_osb_bulk_abort(ngx_http_osb_bulk_t *bulk)
 
     bulk->at = bulk->array.items;
     bulk->revoked = json_array();
-    bulk->step = ngx_http_osb_bulk_revoke;
+    bulk->step = bulk->full;
 
     return NGX_AGAIN;
 }
 
 
+/* The record that is next is another source's. */
+
 static ngx_int_t
+ngx_http_osb_bulk_held(ngx_http_osb_bulk_t *bulk)
+{
+    ngx_str_t              id;
+    ngx_http_osb_copy_t    copy;
+    ngx_http_osb_record_t *record;
+
+    record = bulk->at->record;
+    id = ngx_http_osb_text(record, &record->id);
+
+    if (ngx_http_osb_registry_route(bulk->call.zone, &id, &copy.record,
+                                    sizeof(copy)) != NGX_OK)
+    {
+        /* it has gone meanwhile */
+
+        return ngx_http_osb_bulk_answer(
+            bulk, ngx_http_osb_api_not_taken(&bulk->call, NGX_BUSY));
+    }
+
+    return ngx_http_osb_bulk_answer(
+        bulk, ngx_http_osb_api_held(&bulk->call, &copy.record));
+}
+
+
+ngx_int_t
 ngx_http_osb_bulk_revoke(ngx_http_osb_bulk_t *bulk)
 {
     ngx_int_t              rc;
@@ -322,6 +464,7 @@ ngx_http_osb_bulk_revoke(ngx_http_osb_bulk_t *bulk)
 
     if (ngx_http_osb_registry_get(bulk->call.zone, &id, &copy.record) ==
             NGX_OK &&
+        ngx_http_osb_record_yields(&copy.record, record) &&
         ngx_http_osb_record_revokes(&copy.record, record))
     {
         rc = ngx_http_osb_registry_swap(bulk->call.zone, &id, &copy.record,
@@ -353,7 +496,7 @@ ngx_http_osb_bulk_full(ngx_http_osb_bulk_t *bulk)
 {
     json_t *object;
 
-    if (json_array_size(bulk->revoked) == 0) {
+    if (json_array_size(bulk->revoked) == 0 && bulk->removed == 0) {
         return ngx_http_osb_bulk_answer(
             bulk, ngx_http_osb_api_not_taken(&bulk->call, NGX_ERROR));
     }
@@ -368,6 +511,11 @@ ngx_http_osb_bulk_full(ngx_http_osb_bulk_t *bulk)
         "something away, or their sandboxes are not ready or their policies "
         "deny all",
         "revoked", bulk->revoked);
+
+    if (bulk->ready != ngx_http_osb_bulk_add) {
+        (void) json_object_set_new(object, "removed",
+                                   json_integer((json_int_t) bulk->removed));
+    }
 
     return ngx_http_osb_bulk_answer(
         bulk, ngx_http_osb_api_send(bulk->call.request,
@@ -387,6 +535,7 @@ ngx_http_osb_bulk_cleanup(void *data)
     }
 
     json_decref(bulk->revoked);
+    json_decref(bulk->conflicts);
     json_decref(bulk->array.warnings);
 
     if (bulk->batch.link) {

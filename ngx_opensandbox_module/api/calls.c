@@ -64,31 +64,21 @@ ngx_http_osb_api_get(ngx_http_osb_call_t *call)
 ngx_int_t
 ngx_http_osb_api_put(ngx_http_osb_call_t *call)
 {
-    ngx_int_t              rc;
-    ngx_uint_t             replaced;
     ngx_http_osb_record_t *record;
 
-    record = ngx_http_osb_record_parse(call->request->pool, call->body,
-                                       &call->id, 0, &call->fault);
+    record = NULL;
+
+    if (ngx_http_osb_api_own(call, call->body, &call->id) == NGX_OK) {
+        record = ngx_http_osb_record_parse(call->request->pool, call->body,
+                                           &call->id, 0, &call->fault);
+    }
+
     if (record == NULL) {
         return ngx_http_osb_api_fault(call, NGX_HTTP_BAD_REQUEST, "bad_record");
     }
 
-    /* without conditions the last to come has the last word */
-
-    rc = NGX_ERROR;
-
-    if (!ngx_http_osb_api_conditional(call->request)) {
-        rc = ngx_http_osb_registry_put(call->zone, record, 0, &replaced);
-    }
-
-    if (rc == NGX_OK) {
-        return ngx_http_osb_api_send_record(
-            call, replaced ? NGX_HTTP_OK : NGX_HTTP_CREATED, record);
-    }
-
-    if (rc == NGX_BUSY) {
-        return ngx_http_osb_api_not_taken(call, rc);
+    if (ngx_http_osb_api_source_place(call) != NGX_OK) {
+        return ngx_http_osb_api_no_place(call);
     }
 
     return ngx_http_osb_api_change(call, ngx_http_osb_put_made, record);
@@ -136,6 +126,8 @@ ngx_http_osb_patch_made(ngx_http_osb_call_t *call, ngx_http_osb_record_t *old,
         return NGX_ERROR;
     }
 
+    (void) json_object_del(merged, "source");
+
     if (ngx_http_osb_merge(merged, call->body) != NGX_OK) {
         json_decref(merged);
         ngx_http_osb_fault(&call->fault, "", "a change has at most %d objects",
@@ -143,8 +135,12 @@ ngx_http_osb_patch_made(ngx_http_osb_call_t *call, ngx_http_osb_record_t *old,
         return NGX_ABORT;
     }
 
-    *record = ngx_http_osb_record_parse(call->request->pool, merged, &call->id,
-                                        0, &call->fault);
+    *record = NULL;
+
+    if (ngx_http_osb_api_own(call, merged, &call->id) == NGX_OK) {
+        *record = ngx_http_osb_record_parse(call->request->pool, merged,
+                                            &call->id, 0, &call->fault);
+    }
 
     json_decref(merged);
 
@@ -165,23 +161,7 @@ ngx_http_osb_delete_made(ngx_http_osb_call_t *call, ngx_http_osb_record_t *old,
 ngx_int_t
 ngx_http_osb_api_delete(ngx_http_osb_call_t *call)
 {
-    ngx_int_t rc;
-
-    if (ngx_http_osb_api_conditional(call->request)) {
-        return ngx_http_osb_api_change(call, ngx_http_osb_delete_made, NULL);
-    }
-
-    rc = ngx_http_osb_registry_delete(call->zone, &call->id);
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_osb_api_missing(call);
-    }
-
-    if (rc != NGX_OK) {
-        return ngx_http_osb_api_not_taken(call, rc);
-    }
-
-    return ngx_http_osb_api_no_content(call->request);
+    return ngx_http_osb_api_change(call, ngx_http_osb_delete_made, NULL);
 }
 
 
@@ -207,12 +187,21 @@ ngx_http_osb_api_change(ngx_http_osb_call_t *call, ngx_http_osb_made_pt made,
         old = (rc == NGX_OK) ? &copy.record : NULL;
 
         if (old == NULL && made != ngx_http_osb_put_made) {
-            return ngx_http_osb_api_missing(call);
+
+            /* it may be where the records are now */
+
+            return ngx_http_osb_memory_superseded(call->zone->memory)
+                       ? ngx_http_osb_api_not_taken(call, NGX_BUSY)
+                       : ngx_http_osb_api_missing(call);
         }
 
         rc = ngx_http_osb_api_judge_record(call, old, &etag);
         if (rc != NGX_OK) {
             return ngx_http_osb_api_refuted(call, rc, &etag.value);
+        }
+
+        if (old && !ngx_http_osb_record_obeys(old, &call->source)) {
+            return ngx_http_osb_api_held(call, old);
         }
 
         rc = made(call, old, &record);

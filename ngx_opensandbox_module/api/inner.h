@@ -23,10 +23,11 @@ typedef struct {
     ngx_http_request_t       *request;
     ngx_http_osb_zone_t      *zone;
     ngx_http_osb_main_conf_t *conf;
-    ngx_str_t                 id;   /* lower case */
-    ngx_str_t                 text; /* the body, as it came */
-    json_t                   *body; /* it as JSON; NULL if empty, or
-                                       if the call itself reads it */
+    ngx_str_t                 id;     /* lower case */
+    ngx_str_t                 source; /* it acts for */
+    ngx_str_t                 text;   /* the body, as it came */
+    json_t                   *body;   /* it as JSON; NULL if empty, or
+                                         if the call itself reads it */
     const char          *allow;
     ngx_http_osb_fault_t fault;
     ngx_uint_t           held;      /* it finalizes itself */
@@ -69,6 +70,39 @@ typedef struct {
 
 
 /*
+ * An array on its way into the registry.  A step returns NGX_AGAIN if there is
+ * more to do, NGX_BUSY if that has to wait for others, NGX_DONE if the call is
+ * answered.
+ */
+typedef struct ngx_http_osb_bulk_s ngx_http_osb_bulk_t;
+
+typedef ngx_int_t (*ngx_http_osb_step_pt)(ngx_http_osb_bulk_t *bulk);
+
+struct ngx_http_osb_bulk_s {
+    ngx_http_osb_call_t  call;
+    ngx_http_osb_array_t array;
+    ngx_http_osb_step_pt step;
+    ngx_http_osb_step_pt ready; /* the step behind the last record read */
+    ngx_http_osb_step_pt full;  /* the step in a zone that is full */
+    ngx_http_osb_step_pt told;  /* the step that answers */
+    ngx_event_t          event;
+    ngx_http_osb_batch_t batch;
+    ngx_http_osb_item_t *at;
+    ngx_int_t            refusal;   /* why it is not taken */
+    json_t              *revoked;   /* ids */
+    json_t              *conflicts; /* ids that other sources hold */
+    ngx_int_t            rc;        /* what finalizes the request */
+
+    /* of an array that is all of a source */
+    ngx_http_osb_walk_t walk;
+    ngx_uint_t          added;
+    ngx_uint_t          changed;
+    ngx_uint_t          removed;
+    ngx_uint_t          unchanged;
+};
+
+
+/*
  * Each carries out a call and answers it; the result is for
  * ngx_http_finalize_request().
  */
@@ -85,6 +119,10 @@ ngx_http_osb_api_list(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_bulk(ngx_http_osb_call_t *call);
 ngx_int_t
+ngx_http_osb_api_feed(ngx_http_osb_call_t *call);
+ngx_int_t
+ngx_http_osb_api_sources(ngx_http_osb_call_t *call, ngx_str_t *rest);
+ngx_int_t
 ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port);
 
 /*
@@ -99,9 +137,68 @@ ngx_http_osb_array_start(ngx_http_osb_array_t *array,
 ngx_int_t
 ngx_http_osb_array_next(ngx_http_osb_array_t *array);
 
+/* Whether it has a record of that id. */
+ngx_uint_t
+ngx_http_osb_array_has(ngx_http_osb_array_t *array, ngx_str_t *id);
+
 /* The warnings for the answer, once all is read, still the array's; or NULL. */
 json_t *
 ngx_http_osb_array_warnings(ngx_http_osb_array_t *array);
+
+
+/*
+ * api/bulk.c: begins with the first step of an array; its other ones are set.
+ * Like a call.
+ */
+ngx_int_t
+ngx_http_osb_bulk_run(ngx_http_osb_bulk_t *bulk, ngx_http_osb_call_t *call);
+
+/* A new one, all zero; NULL without memory. */
+ngx_http_osb_bulk_t *
+ngx_http_osb_bulk_create(ngx_http_request_t *r);
+
+/* Finishes the call with the result of its answer. */
+ngx_int_t
+ngx_http_osb_bulk_answer(ngx_http_osb_bulk_t *bulk, ngx_int_t rc);
+
+/* Takes back what the batch has; then the answer says why. */
+ngx_int_t
+ngx_http_osb_bulk_refuse(ngx_http_osb_bulk_t *bulk, ngx_int_t refusal);
+
+/* Steps: commits and publishes the batch; takes what the records take away. */
+ngx_int_t
+ngx_http_osb_bulk_commit(ngx_http_osb_bulk_t *bulk);
+ngx_int_t
+ngx_http_osb_bulk_revoke(ngx_http_osb_bulk_t *bulk);
+
+/* Notes the id of a record that another source holds. */
+ngx_int_t
+ngx_http_osb_bulk_conflict(ngx_http_osb_bulk_t   *bulk,
+                           ngx_http_osb_record_t *record);
+
+/*
+ * api/source.c: reads for whom the call acts.  NGX_OK, or NGX_ERROR with the
+ * call's fault set.
+ */
+ngx_int_t
+ngx_http_osb_api_source(ngx_http_osb_call_t *call);
+
+/*
+ * Makes the call's source that of a record's object, which may name it, or the
+ * one that the record of that id has.  The same.
+ */
+ngx_int_t
+ngx_http_osb_api_own(ngx_http_osb_call_t *call, json_t *object, ngx_str_t *id);
+
+/* Makes sure that there is a place for it; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_osb_api_source_place(ngx_http_osb_call_t *call);
+
+/* The answers where another source holds the record, and without a place. */
+ngx_int_t
+ngx_http_osb_api_held(ngx_http_osb_call_t *call, ngx_http_osb_record_t *record);
+ngx_int_t
+ngx_http_osb_api_no_place(ngx_http_osb_call_t *call);
 
 
 /* Answers "/"; NGX_DECLINED where another URI or method is asked for. */

@@ -18,13 +18,15 @@
 
 typedef struct {
     ngx_http_osb_call_t call;
-    ngx_uint_t          left; /* records of the page */
+    ngx_uint_t          left;   /* records of the page */
+    ngx_str_t           source; /* whose records; empty: all */
     ngx_uint_t          flags;
     ngx_http_osb_walk_t walk;
     u_char             *text; /* a piece, in memory of its own */
     size_t              len;
     size_t              size;
     ngx_buf_t           buf; /* of the piece on its way */
+    unsigned            opened : 1;
     unsigned            begun : 1;
     unsigned            ended : 1;
 } ngx_http_osb_list_t;
@@ -44,6 +46,8 @@ static ngx_int_t
 ngx_http_osb_list_send(ngx_http_osb_list_t *list);
 static ngx_int_t
 ngx_http_osb_list_piece(ngx_http_osb_list_t *list);
+static ngx_uint_t
+ngx_http_osb_list_has(ngx_http_osb_list_t *list, ngx_http_osb_record_t *record);
 static ngx_int_t
 ngx_http_osb_list_record(ngx_http_osb_list_t   *list,
                          ngx_http_osb_record_t *record);
@@ -135,6 +139,10 @@ ngx_http_osb_list_arguments(ngx_http_osb_list_t *list)
         }
 
         list->left = (ngx_uint_t) limit;
+    }
+
+    if (ngx_http_osb_api_arg(r, "source", &value) == NGX_OK) {
+        list->source = value;
     }
 
     if (ngx_http_osb_api_arg(r, "after", &value) == NGX_OK && value.len) {
@@ -270,7 +278,7 @@ ngx_http_osb_list_slice(ngx_http_osb_list_t *list)
         }
 
         if (ngx_http_osb_list_piece(list) != NGX_OK ||
-            ngx_http_osb_list_send(list) != NGX_OK)
+            (list->len && ngx_http_osb_list_send(list) != NGX_OK))
         {
             return NGX_ERROR;
         }
@@ -318,7 +326,7 @@ ngx_http_osb_list_send(ngx_http_osb_list_t *list)
 }
 
 
-/* Makes the next piece of text. */
+/* Makes the next piece of text, empty where the records are not asked for. */
 
 static ngx_int_t
 ngx_http_osb_list_piece(ngx_http_osb_list_t *list)
@@ -330,18 +338,20 @@ ngx_http_osb_list_piece(ngx_http_osb_list_t *list)
     list->len = 0;
     rc = NGX_OK;
 
-    if (!list->begun) {
+    if (!list->opened) {
         rc = ngx_http_osb_list_append(list, "{\"sandboxes\":[", 14);
+        list->opened = 1;
     }
 
     do {
         record = ngx_http_osb_walk_next(&list->walk);
 
-        if (record && rc == NGX_OK) {
+        if (record && rc == NGX_OK && ngx_http_osb_list_has(list, record)) {
             rc = ngx_http_osb_list_record(list, record);
+            list->left--;
         }
 
-        list->ended = (record == NULL || --list->left == 0);
+        list->ended = (record == NULL || list->left == 0);
 
     } while (!list->ended && list->walk.ready);
 
@@ -356,6 +366,19 @@ ngx_http_osb_list_piece(ngx_http_osb_list_t *list)
     }
 
     return ngx_http_osb_list_append(list, "]}\n", 3);
+}
+
+
+static ngx_uint_t
+ngx_http_osb_list_has(ngx_http_osb_list_t *list, ngx_http_osb_record_t *record)
+{
+    ngx_str_t source;
+
+    source = ngx_http_osb_record_source(record);
+
+    return list->source.len == 0 ||
+           ngx_memn2cmp(source.data, list->source.data, source.len,
+                        list->source.len) == 0;
 }
 
 

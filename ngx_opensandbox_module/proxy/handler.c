@@ -3,6 +3,7 @@
 #include "inner.h"
 #include "access/access.h"
 #include "renew/renew.h"
+#include "status/status.h"
 
 
 /*
@@ -28,10 +29,6 @@ static void
 ngx_http_osb_settle(ngx_http_request_t *r);
 
 
-static ngx_http_complex_value_t ngx_http_osb_alive_body = {
-    ngx_string("OK"), NULL, NULL, NULL, {0}};
-
-
 ngx_int_t
 ngx_http_osb_handler(ngx_http_request_t *r)
 {
@@ -45,9 +42,7 @@ ngx_http_osb_handler(ngx_http_request_t *r)
     }
 
     if (ngx_http_osb_alive(r)) {
-        ngx_http_finalize_request(
-            r, ngx_http_send_response(r, NGX_HTTP_OK, NULL,
-                                      &ngx_http_osb_alive_body));
+        ngx_http_finalize_request(r, ngx_http_osb_alive_answer(r));
         return NGX_DONE;
     }
 

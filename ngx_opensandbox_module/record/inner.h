@@ -153,6 +153,12 @@ ngx_http_osb_parse_t ngx_http_osb_keep_parse;
 ngx_http_osb_print_t ngx_http_osb_keep_print;
 
 
+/* record/source.c; it stands right behind the id */
+
+ngx_http_osb_parse_t ngx_http_osb_source_parse;
+ngx_http_osb_print_t ngx_http_osb_source_print;
+
+
 /* record/ports.c */
 
 ngx_http_osb_parse_t   ngx_http_osb_endpoint_field_parse;

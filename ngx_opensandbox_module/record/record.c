@@ -41,6 +41,11 @@ ngx_http_osb_field_t ngx_http_osb_fields[] = {
      ngx_http_osb_id_parse, ngx_http_osb_id_print, NULL,
      NULL, NULL},
 
+    {"source", NULL, 0, 0, NULL,
+     0, NULL, NULL,
+     ngx_http_osb_source_parse, ngx_http_osb_source_print, NULL,
+     NULL, NULL},
+
     {"endpoint", "endpoint", 1, 1, ngx_http_osb_line_text,
      0, NULL, NULL,
      ngx_http_osb_endpoint_field_parse, ngx_http_osb_endpoint_field_print, NULL,
@@ -129,6 +134,7 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
     ngx_memzero(record, sizeof(ngx_http_osb_record_t));
 
     record->size = sizeof(ngx_http_osb_record_t);
+    record->id.offset = record->size;
     record->expires = NGX_HTTP_OSB_NEVER;
     record->ready = 1;
 
@@ -179,17 +185,21 @@ ngx_http_osb_record_keys(ngx_http_osb_draft_t *draft, json_t *object,
         return rc;
     }
 
+    /* in the table's order: the same fields make the same bytes */
+
+    for (field = ngx_http_osb_fields; field->key; field++) {
+        value = json_object_get(object, field->key);
+
+        if (value && field->parse(draft, field, value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
     json_object_foreach(object, name, value)
     {
 
-        field = ngx_http_osb_record_field(name);
-
-        if (field == NULL) {
+        if (ngx_http_osb_record_field(name) == NULL) {
             ngx_http_osb_fault(draft->fault, name, "unknown key");
-            return NGX_ERROR;
-        }
-
-        if (field->parse(draft, field, value) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -25,6 +25,12 @@
 /* the largest address, IPv6 */
 #define NGX_HTTP_OSB_ADDR_LEN 16
 
+/* a source's name */
+#define NGX_HTTP_OSB_SOURCE_LEN 32
+#define NGX_HTTP_OSB_SOURCE_EXPECTED                                       \
+    "a source is 1 to 32 of a-z, 0-9, '.', '_' and '-', it begins with a " \
+    "letter or digit, and is not \"include\""
+
 /* bytes of a time as text */
 #define NGX_HTTP_OSB_TIME_LEN 20
 
@@ -102,6 +108,9 @@ typedef struct {
     uint16_t keep_prefix_set : 1;
     uint16_t keep_prefix : 1;
 
+    /* bytes of a feeder's name, which stands behind the id; or 0 */
+    uint16_t source : 6;
+
     ngx_http_osb_text_t     id;
     ngx_http_osb_text_t     token;
     ngx_http_osb_text_t     host;
@@ -161,6 +170,26 @@ ngx_http_osb_record_same(ngx_http_osb_record_t *one,
 ngx_uint_t
 ngx_http_osb_record_revokes(ngx_http_osb_record_t *old,
                             ngx_http_osb_record_t *record);
+
+
+/* record/source.c */
+
+/* "include", "api" or a feeder's name, in the record's memory. */
+ngx_str_t
+ngx_http_osb_record_source(ngx_http_osb_record_t *record);
+
+/* Whether it is the name of a source that can be fed. */
+ngx_uint_t
+ngx_http_osb_source_valid(ngx_str_t *name);
+
+/* Whether the source may change the record, or delete it. */
+ngx_uint_t
+ngx_http_osb_record_obeys(ngx_http_osb_record_t *record, ngx_str_t *source);
+
+/* Whether the new record may take the place of the old one, as its source. */
+ngx_uint_t
+ngx_http_osb_record_yields(ngx_http_osb_record_t *old,
+                           ngx_http_osb_record_t *record);
 
 
 /* record/ports.c */

@@ -16,26 +16,17 @@
  */
 
 
-#define NGX_HTTP_OSB_BATCH_LINKS 61
-
 /* nodes in one hold of the lock */
 #define NGX_HTTP_OSB_BATCH_STEP 64
 
 
 typedef struct {
-    uint32_t next; /* a link */
-    uint32_t n;
-    uint32_t done;
-    uint32_t nodes[NGX_HTTP_OSB_BATCH_LINKS];
-} ngx_http_osb_sheet_t;
-
-
-typedef struct {
     ngx_atomic_t owner; /* a process */
     uint32_t     next;  /* a link to another batch */
-    uint32_t     first; /* links to sheets */
-    uint32_t     last;
     uint32_t     committed;
+    uint32_t     source; /* that is fed in whole: its place, from 1; or 0 */
+
+    ngx_http_osb_sheets_t sheets;
 } ngx_http_osb_batch_head_t;
 
 
@@ -52,14 +43,14 @@ static ngx_uint_t
 ngx_http_osb_batch_due(ngx_http_osb_batch_head_t *head);
 static void *
 ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link);
-static void *
-ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size);
+static ngx_http_osb_source_t *
+ngx_http_osb_batch_source(ngx_http_osb_shared_t     *shared,
+                          ngx_http_osb_batch_head_t *head);
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_node(ngx_http_osb_zone_t       *zone,
-                        ngx_http_osb_batch_head_t *head);
+ngx_http_osb_batch_come(ngx_http_osb_batch_t *batch,
+                        ngx_http_osb_sheet_t *sheet);
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_next(ngx_http_osb_zone_t       *zone,
-                        ngx_http_osb_batch_head_t *head);
+ngx_http_osb_batch_go(ngx_http_osb_zone_t *zone, ngx_http_osb_sheet_t *sheet);
 static ngx_uint_t
 ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link);
 
@@ -74,7 +65,10 @@ ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone)
 
     ngx_http_osb_registry_lock(zone);
 
-    head = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_batch_head_t));
+    /* a power of two, for links count units */
+
+    head =
+        ngx_slab_calloc_locked(zone->pool, sizeof(ngx_http_osb_batch_head_t));
 
     if (head) {
         head->owner = (ngx_atomic_uint_t) ngx_pid;
@@ -93,14 +87,63 @@ ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone)
 
 
 ngx_int_t
+ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *name)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 orphan;
+    ngx_http_osb_zone_t       *zone;
+    ngx_http_osb_source_t     *source;
+    ngx_http_osb_batch_head_t *head, *other;
+
+    zone = batch->zone;
+    orphan = 0;
+    rc = NGX_OK;
+
+    ngx_http_osb_registry_lock(zone);
+
+    head = ngx_http_osb_batch_at(zone, batch->link);
+    source = ngx_http_osb_source_find(zone->shared, name, 1);
+
+    if (source && batch->turn == 0) {
+        batch->turn = ++source->asked;
+    }
+
+    if (source == NULL) {
+        rc = NGX_ERROR;
+
+    } else if (source->batch) {
+        other = ngx_http_osb_batch_at(zone, source->batch);
+        orphan = !ngx_http_osb_process_alive((ngx_pid_t) other->owner);
+        rc = NGX_AGAIN;
+
+    } else if ((int32_t) (source->taken - batch->turn) > 0) {
+        rc = NGX_DECLINED;
+
+    } else {
+        head->source = (uint32_t) (source - zone->shared->sources) + 1;
+        ngx_memory_barrier();
+        source->batch = batch->link;
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    if (orphan) {
+        ngx_http_osb_batch_adopt(zone);
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
 ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
                        ngx_http_osb_record_t *record)
 {
     uint32_t                   link;
+    ngx_int_t                  rc;
     ngx_http_osb_node_t       *node;
-    ngx_http_osb_batch_head_t *head;
     ngx_http_osb_zone_t       *zone;
-    ngx_http_osb_sheet_t      *sheet;
+    ngx_http_osb_batch_head_t *head;
 
     zone = batch->zone;
 
@@ -109,45 +152,52 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
         return NGX_ERROR;
     }
 
+    link = ngx_http_osb_node_link(zone->shared, node);
+
     ngx_http_osb_registry_lock(zone);
-
     head = ngx_http_osb_batch_at(zone, batch->link);
-    sheet = head->last ? ngx_http_osb_batch_at(zone, head->last) : NULL;
+    rc = ngx_http_osb_sheet_note(zone, &head->sheets, &link,
+                                 NGX_HTTP_OSB_SHEET_COMES);
+    ngx_http_osb_registry_unlock(zone);
 
-    if (sheet == NULL || sheet->n == NGX_HTTP_OSB_BATCH_LINKS) {
-        sheet = ngx_http_osb_batch_room(zone, sizeof(ngx_http_osb_sheet_t));
-
-        if (sheet) {
-            link = ngx_http_osb_node_link(zone->shared, sheet);
-
-            if (head->last) {
-                ((ngx_http_osb_sheet_t *) ngx_http_osb_batch_at(zone,
-                                                                head->last))
-                    ->next = link;
-
-            } else {
-                head->first = link;
-            }
-
-            head->last = link;
-        }
+    if (rc != NGX_OK) {
+        ngx_http_osb_node_release(zone, node);
     }
 
-    if (sheet) {
-        sheet->nodes[sheet->n] = ngx_http_osb_node_link(zone->shared, node);
-        ngx_memory_barrier();
-        sheet->n++;
-        node = NULL;
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_osb_batch_remove(ngx_http_osb_batch_t  *batch,
+                          ngx_http_osb_record_t *record)
+{
+    uint32_t                   words[NGX_HTTP_OSB_SHEET_GOES];
+    ngx_int_t                  rc;
+    ngx_str_t                  id;
+    ngx_http_osb_zone_t       *zone;
+    ngx_http_osb_batch_head_t *head;
+
+    zone = batch->zone;
+    id = ngx_http_osb_text(record, &record->id);
+    rc = NGX_OK;
+
+    words[1] = ngx_murmur_hash2(id.data, id.len);
+    words[2] = record->edition;
+
+    ngx_http_osb_registry_lock(zone);
+
+    words[0] = *ngx_http_osb_table_find(zone->shared, &id, words[1]);
+
+    if (words[0]) {
+        head = ngx_http_osb_batch_at(zone, batch->link);
+        rc = ngx_http_osb_sheet_note(zone, &head->sheets, words,
+                                     NGX_HTTP_OSB_SHEET_GOES);
     }
 
     ngx_http_osb_registry_unlock(zone);
 
-    if (node) {
-        ngx_http_osb_node_release(zone, node);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -163,6 +213,13 @@ ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
 
     if (!ngx_http_osb_memory_superseded(batch->zone->memory)) {
         head = ngx_http_osb_batch_at(batch->zone, batch->link);
+
+        if (head->source) {
+            ngx_http_osb_batch_source(batch->zone->shared, head)->taken =
+                batch->turn;
+        }
+
+        ngx_memory_barrier();
         head->committed = 1;
         batch->committed = 1;
         rc = NGX_OK;
@@ -178,15 +235,13 @@ ngx_int_t
 ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
 {
     ngx_uint_t                 i, n;
-    ngx_http_osb_node_t       *node, *old;
+    ngx_http_osb_node_t       *old;
     ngx_http_osb_node_t       *stale[NGX_HTTP_OSB_BATCH_STEP];
     ngx_http_osb_batch_head_t *head;
     ngx_http_osb_zone_t       *zone;
-    ngx_http_osb_whole_t       copy;
     ngx_http_osb_sheet_t      *sheet;
 
     zone = batch->zone;
-    node = NULL;
     n = 0;
 
     ngx_http_osb_registry_lock(zone);
@@ -200,75 +255,142 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
         return NGX_OK;
     }
 
-    ngx_http_osb_journal_begin(zone);
+    sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
 
-    for (i = 0; i < NGX_HTTP_OSB_BATCH_STEP; i++) {
-        node = ngx_http_osb_batch_next(zone, head);
-        if (node == NULL) {
-            break;
-        }
+    if (sheet) {
+        ngx_http_osb_journal_begin(zone);
+    }
 
-        ngx_http_osb_node_read(zone->shared, node, &copy.record,
-                               node->record.size);
+    for (i = 0; sheet && i < NGX_HTTP_OSB_BATCH_STEP; i++) {
 
-        old = ngx_http_osb_table_publish(zone->shared, node, &copy.record);
+        old = (sheet->entry == NGX_HTTP_OSB_SHEET_GOES)
+                  ? ngx_http_osb_batch_go(zone, sheet)
+                  : ngx_http_osb_batch_come(batch, sheet);
 
         ngx_memory_barrier();
 
-        sheet = ngx_http_osb_batch_at(zone, head->first);
-        sheet->done++;
+        sheet->done += sheet->entry;
 
         if (old) {
             stale[n++] = old;
         }
+
+        sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
     }
 
-    ngx_http_osb_journal_end(zone);
+    if (i) {
+        ngx_http_osb_journal_end(zone);
+    }
+
+    if (sheet == NULL && head->source) {
+        ngx_http_osb_batch_source(zone->shared, head)->fed = ngx_time();
+    }
 
     ngx_http_osb_registry_unlock(zone);
-
-    batch->replaced += n;
 
     while (n) {
         ngx_http_osb_node_release(zone, stale[--n]);
     }
 
-    return node ? NGX_AGAIN : NGX_OK;
+    return sheet ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* Has the sheet's next node come; returns the one that is not needed now. */
+
+static ngx_http_osb_node_t *
+ngx_http_osb_batch_come(ngx_http_osb_batch_t *batch,
+                        ngx_http_osb_sheet_t *sheet)
+{
+    uint32_t               link;
+    ngx_str_t              id;
+    ngx_http_osb_node_t   *node, *old;
+    ngx_http_osb_named_t   buf;
+    ngx_http_osb_whole_t   copy;
+    ngx_http_osb_shared_t *shared;
+
+    shared = batch->zone->shared;
+    node = ngx_http_osb_node_at(shared, sheet->words[sheet->done]);
+
+    ngx_http_osb_node_read(shared, node, &copy.record, node->record.size);
+
+    id = ngx_http_osb_text(&copy.record, &copy.record.id);
+    link = *ngx_http_osb_table_find(shared, &id, node->hash);
+
+    if (link) {
+        old = ngx_http_osb_node_at(shared, link);
+
+        if (!ngx_http_osb_record_yields(
+                ngx_http_osb_node_start(shared, old, &buf), &copy.record))
+        {
+            batch->skipped++;
+            return node;
+        }
+
+        batch->replaced++;
+    }
+
+    return ngx_http_osb_table_publish(shared, node, &copy.record);
+}
+
+
+/* Takes the sheet's next node out; NULL if it is not there any more. */
+
+static ngx_http_osb_node_t *
+ngx_http_osb_batch_go(ngx_http_osb_zone_t *zone, ngx_http_osb_sheet_t *sheet)
+{
+    uint32_t            *words, *link;
+    ngx_http_osb_node_t *node;
+
+    words = &sheet->words[sheet->done];
+    link = ngx_http_osb_table_link(zone->shared, words[1], words[0]);
+
+    if (*link == 0) {
+        return NULL;
+    }
+
+    node = ngx_http_osb_node_at(zone->shared, *link);
+
+    if (node->hash != words[1] || node->record.edition != words[2]) {
+        return NULL;
+    }
+
+    return ngx_http_osb_table_remove(zone->shared, link);
 }
 
 
 ngx_int_t
 ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch)
 {
+    uint32_t                   link;
     ngx_uint_t                 i;
-    ngx_http_osb_node_t       *node;
     ngx_http_osb_batch_head_t *head;
     ngx_http_osb_zone_t       *zone;
     ngx_http_osb_sheet_t      *sheet;
 
     zone = batch->zone;
-    node = NULL;
 
     ngx_http_osb_registry_lock(zone);
 
     head = ngx_http_osb_batch_at(zone, batch->link);
+    sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
 
-    for (i = 0; i < NGX_HTTP_OSB_BATCH_STEP; i++) {
-        node = ngx_http_osb_batch_next(zone, head);
-        if (node == NULL) {
-            break;
+    for (i = 0; sheet && i < NGX_HTTP_OSB_BATCH_STEP; i++) {
+        link = sheet->words[sheet->done];
+        sheet->done += sheet->entry;
+
+        if (sheet->entry == NGX_HTTP_OSB_SHEET_COMES) {
+            ngx_memory_barrier();
+            ngx_http_osb_node_free(zone,
+                                   ngx_http_osb_node_at(zone->shared, link));
         }
 
-        sheet = ngx_http_osb_batch_at(zone, head->first);
-        sheet->done++;
-
-        ngx_memory_barrier();
-        ngx_http_osb_node_free(zone, node);
+        sheet = ngx_http_osb_sheet_next(zone, &head->sheets);
     }
 
     ngx_http_osb_registry_unlock(zone);
 
-    return node ? NGX_AGAIN : NGX_OK;
+    return sheet ? NGX_AGAIN : NGX_OK;
 }
 
 
@@ -321,18 +443,20 @@ ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
     for (link = zone->shared->batches; link; link = head->next) {
         head = ngx_http_osb_batch_at(zone, link);
 
-        node = ngx_http_osb_batch_node(zone, head);
+        sheet = ngx_http_osb_sheet_first(zone, &head->sheets);
 
-        if (node == NULL || !head->committed) {
+        if (sheet == NULL || !head->committed ||
+            sheet->entry != NGX_HTTP_OSB_SHEET_COMES)
+        {
             continue;
         }
 
+        node = ngx_http_osb_node_at(zone->shared, sheet->words[sheet->done]);
         id = ngx_http_osb_node_id(zone->shared, node, &buf);
 
         if (*ngx_http_osb_table_find(zone->shared, &id, node->hash) ==
             ngx_http_osb_node_link(zone->shared, node))
         {
-            sheet = ngx_http_osb_batch_at(zone, head->first);
             sheet->done++;
         }
     }
@@ -386,7 +510,7 @@ ngx_http_osb_batch_orphan(ngx_http_osb_batch_head_t *head)
 static ngx_uint_t
 ngx_http_osb_batch_due(ngx_http_osb_batch_head_t *head)
 {
-    return head->committed && head->first;
+    return head->committed && head->sheets.first;
 }
 
 
@@ -397,60 +521,11 @@ ngx_http_osb_batch_at(ngx_http_osb_zone_t *zone, uint32_t link)
 }
 
 
-static void *
-ngx_http_osb_batch_room(ngx_http_osb_zone_t *zone, size_t size)
+static ngx_http_osb_source_t *
+ngx_http_osb_batch_source(ngx_http_osb_shared_t     *shared,
+                          ngx_http_osb_batch_head_t *head)
 {
-    /* a power of two, for links count units */
-
-    return ngx_slab_calloc_locked(zone->pool,
-                                  ngx_max(size, NGX_HTTP_OSB_NODE_UNIT));
-}
-
-
-/* The first node of a batch; NULL if its first sheet has no more. */
-
-static ngx_http_osb_node_t *
-ngx_http_osb_batch_node(ngx_http_osb_zone_t       *zone,
-                        ngx_http_osb_batch_head_t *head)
-{
-    ngx_http_osb_sheet_t *sheet;
-
-    if (head->first == 0) {
-        return NULL;
-    }
-
-    sheet = ngx_http_osb_batch_at(zone, head->first);
-
-    if (sheet->done == sheet->n) {
-        return NULL;
-    }
-
-    return ngx_http_osb_node_at(zone->shared, sheet->nodes[sheet->done]);
-}
-
-
-/* The same; NULL if there is none on any sheet. */
-
-static ngx_http_osb_node_t *
-ngx_http_osb_batch_next(ngx_http_osb_zone_t       *zone,
-                        ngx_http_osb_batch_head_t *head)
-{
-    ngx_http_osb_node_t  *node;
-    ngx_http_osb_sheet_t *sheet;
-
-    for (;;) {
-        node = ngx_http_osb_batch_node(zone, head);
-
-        if (node || head->first == 0) {
-            return node;
-        }
-
-        sheet = ngx_http_osb_batch_at(zone, head->first);
-        head->first = sheet->next;
-
-        ngx_memory_barrier();
-        ngx_slab_free_locked(zone->pool, sheet);
-    }
+    return &shared->sources[head->source - 1];
 }
 
 
@@ -488,6 +563,11 @@ ngx_http_osb_batch_close(ngx_http_osb_batch_t *batch)
     }
 
     if (*link) {
+
+        if (head->source) {
+            ngx_http_osb_batch_source(zone->shared, head)->batch = 0;
+        }
+
         *link = head->next;
         ngx_memory_barrier();
         ngx_slab_free_locked(zone->pool, head);

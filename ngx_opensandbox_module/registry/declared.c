@@ -244,7 +244,7 @@ ngx_http_osb_declared_sweep(ngx_http_osb_zone_t         *zone,
         id = ngx_http_osb_text(record, &record->id);
 
         if (record->declared && !ngx_http_osb_declared_ids_have(names, &id)) {
-            (void) ngx_http_osb_registry_delete(zone, &id);
+            (void) ngx_http_osb_registry_swap(zone, &id, record, NULL);
         }
     }
 }

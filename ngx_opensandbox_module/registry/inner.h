@@ -28,10 +28,11 @@ typedef struct {
 } ngx_http_osb_node_t;
 
 
-/* room for what every record starts with, its id included */
+/* room for what every record starts with, its id and source included */
 typedef union {
     ngx_http_osb_record_t record;
-    u_char space[sizeof(ngx_http_osb_record_t) + NGX_HTTP_OSB_ID_LEN];
+    u_char space[sizeof(ngx_http_osb_record_t) + NGX_HTTP_OSB_ID_LEN +
+                 NGX_HTTP_OSB_SOURCE_LEN];
 } ngx_http_osb_named_t;
 
 
@@ -176,7 +177,16 @@ ngx_http_osb_table_stamp(ngx_http_osb_shared_t *shared,
                          ngx_http_osb_node_t   *old,
                          ngx_http_osb_record_t *record);
 
-/* Takes the node that the link leads to out, to be released; a whole change. */
+/* The link to that node in the chain of the hash, or the chain's end, a 0. */
+uint32_t *
+ngx_http_osb_table_link(ngx_http_osb_shared_t *shared, uint32_t hash,
+                        uint32_t node);
+
+/* Takes the node that the link leads to out, to be released. */
+ngx_http_osb_node_t *
+ngx_http_osb_table_remove(ngx_http_osb_shared_t *shared, uint32_t *link);
+
+/* The same; a whole change. */
 ngx_http_osb_node_t *
 ngx_http_osb_table_unlink(ngx_http_osb_zone_t *zone, uint32_t *link);
 
@@ -192,6 +202,49 @@ ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
                            ngx_http_osb_record_t *record);
 
 
+/* registry/sheet.c; the zone is locked */
+
+/* entries of both sizes fill a sheet */
+#define NGX_HTTP_OSB_SHEET_WORDS 60
+
+/* words of an entry: a link; or link, hash and edition of what goes */
+#define NGX_HTTP_OSB_SHEET_COMES 1
+#define NGX_HTTP_OSB_SHEET_GOES  3
+
+
+typedef struct {
+    uint32_t next; /* a link */
+    uint32_t n;    /* words */
+    uint32_t done;
+    uint32_t entry; /* words of one */
+    uint32_t words[NGX_HTTP_OSB_SHEET_WORDS];
+} ngx_http_osb_sheet_t;
+
+
+/* links */
+typedef struct {
+    uint32_t first;
+    uint32_t last;
+} ngx_http_osb_sheets_t;
+
+
+/* Writes an entry on the last sheet, or on a new one; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_osb_sheet_note(ngx_http_osb_zone_t   *zone,
+                        ngx_http_osb_sheets_t *sheets, const uint32_t *words,
+                        uint32_t n);
+
+/* The first sheet; NULL if it has no more entries. */
+ngx_http_osb_sheet_t *
+ngx_http_osb_sheet_first(ngx_http_osb_zone_t   *zone,
+                         ngx_http_osb_sheets_t *sheets);
+
+/* The first one that has, those before it are given back; NULL without. */
+ngx_http_osb_sheet_t *
+ngx_http_osb_sheet_next(ngx_http_osb_zone_t   *zone,
+                        ngx_http_osb_sheets_t *sheets);
+
+
 /* registry/batch.c, the rest of it */
 
 /* Brings the batches to their end whose processes are no more. */
@@ -205,6 +258,30 @@ ngx_http_osb_batch_finish(ngx_http_osb_zone_t *zone);
 /* What of a batch was published is so noted; a part of recover(). */
 void
 ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone);
+
+
+/* registry/source.c; the zone is locked */
+
+void
+ngx_http_osb_source_init(ngx_http_osb_shared_t *shared);
+
+/* The source; NULL if there is none or, with create, no place for it. */
+ngx_http_osb_source_t *
+ngx_http_osb_source_find(ngx_http_osb_shared_t *shared, ngx_str_t *name,
+                         ngx_uint_t create);
+
+/* So many records more, or less, of the record's source. */
+void
+ngx_http_osb_source_count(ngx_http_osb_shared_t *shared,
+                          ngx_http_osb_record_t *record, ngx_int_t n);
+void
+ngx_http_osb_source_count_node(ngx_http_osb_shared_t *shared,
+                               ngx_http_osb_node_t *node, ngx_int_t n);
+
+/* Takes over when sources were fed. */
+void
+ngx_http_osb_source_carry(ngx_http_osb_shared_t *from,
+                          ngx_http_osb_shared_t *to);
 
 
 /* registry/recover.c */
@@ -311,22 +388,37 @@ ngx_http_osb_node_link(ngx_http_osb_shared_t *shared, void *node)
 }
 
 
-/* The id, in the node, or where that has it in pieces, in the buffer. */
+/*
+ * The record with its id and source, in the node, or where that has them in
+ * pieces, in the buffer.
+ */
 
-static ngx_inline ngx_str_t
-ngx_http_osb_node_id(ngx_http_osb_shared_t *shared, ngx_http_osb_node_t *node,
-                     ngx_http_osb_named_t *buf)
+static ngx_inline ngx_http_osb_record_t *
+ngx_http_osb_node_start(ngx_http_osb_shared_t *shared,
+                        ngx_http_osb_node_t *node, ngx_http_osb_named_t *buf)
 {
     size_t                 last;
     ngx_http_osb_record_t *record;
 
     record = &node->record;
-    last = (size_t) record->id.offset + record->id.len;
+    last = (size_t) record->id.offset + record->id.len + record->source;
 
     if (last > node->head) {
         ngx_http_osb_node_read(shared, node, &buf->record, last);
         record = &buf->record;
     }
+
+    return record;
+}
+
+
+static ngx_inline ngx_str_t
+ngx_http_osb_node_id(ngx_http_osb_shared_t *shared, ngx_http_osb_node_t *node,
+                     ngx_http_osb_named_t *buf)
+{
+    ngx_http_osb_record_t *record;
+
+    record = ngx_http_osb_node_start(shared, node, buf);
 
     return ngx_http_osb_text(record, &record->id);
 }

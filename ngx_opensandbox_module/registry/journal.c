@@ -33,6 +33,8 @@ ngx_http_osb_journal_rewrite(ngx_http_osb_shared_t *shared,
                              ngx_http_osb_record_t *record)
 {
     shared->nready += record->ready - node->record.ready;
+    ngx_http_osb_source_count_node(shared, node, -1);
+    ngx_http_osb_source_count(shared, record, 1);
 
     ngx_memcpy(shared->journal, record, record->size);
     ngx_memory_barrier();

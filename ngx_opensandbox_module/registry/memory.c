@@ -20,7 +20,7 @@
 #define NGX_HTTP_OSB_MEMFD_NAME 200
 
 /* grows when what is in the zone changes its meaning, but not its size */
-#define NGX_HTTP_OSB_LAYOUT_VERSION 3
+#define NGX_HTTP_OSB_LAYOUT_VERSION 4
 
 /* memfd_create(2), since Linux 6.3 */
 #ifndef MFD_NOEXEC_SEAL

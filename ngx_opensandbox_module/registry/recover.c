@@ -27,12 +27,17 @@ ngx_http_osb_recover(ngx_http_osb_zone_t *zone)
     shared->nrecords = 0;
     shared->nready = 0;
 
+    for (i = 0; i < NGX_HTTP_OSB_SOURCES; i++) {
+        shared->sources[i].records = 0;
+    }
+
     for (i = 0; i <= shared->mask; i++) {
         for (link = shared->buckets[i]; link; link = node->next) {
             node = ngx_http_osb_node_at(shared, link);
             ngx_http_osb_tree_insert(shared, node);
             shared->nrecords++;
             shared->nready += node->record.ready;
+            ngx_http_osb_source_count_node(shared, node, 1);
         }
     }
 

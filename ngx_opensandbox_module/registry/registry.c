@@ -22,6 +22,10 @@ static ngx_int_t
 ngx_http_osb_registry_copy(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                            ngx_http_osb_record_t *buf, size_t room,
                            ngx_uint_t lean);
+static ngx_uint_t
+ngx_http_osb_registry_like(ngx_http_osb_shared_t *shared,
+                           ngx_http_osb_node_t   *node,
+                           ngx_http_osb_record_t *record);
 static ngx_int_t
 ngx_http_osb_registry_overwrite(ngx_http_osb_zone_t   *zone,
                                 ngx_http_osb_node_t   *node,
@@ -104,13 +108,12 @@ ngx_http_osb_registry_copy(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 
 ngx_int_t
 ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
-                          ngx_http_osb_record_t *record, ngx_uint_t reserve,
-                          ngx_uint_t *replaced)
+                          ngx_http_osb_record_t *record)
 {
     ngx_int_t            rc;
     ngx_http_osb_node_t *node;
 
-    node = ngx_http_osb_node_create(zone, record, reserve);
+    node = ngx_http_osb_node_create(zone, record, 1);
     if (node == NULL) {
         return NGX_ERROR;
     }
@@ -123,8 +126,6 @@ ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
         ngx_http_osb_journal_begin(zone);
         node = ngx_http_osb_table_publish(zone->shared, node, record);
         ngx_http_osb_journal_end(zone);
-
-        *replaced = (node != NULL);
     }
 
     ngx_http_osb_registry_unlock(zone);
@@ -221,6 +222,61 @@ ngx_http_osb_registry_edition(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 }
 
 
+ngx_int_t
+ngx_http_osb_registry_compare(ngx_http_osb_zone_t   *zone,
+                              ngx_http_osb_record_t *record)
+{
+    uint32_t             hash, link;
+    ngx_int_t            rc;
+    ngx_str_t            id;
+    ngx_http_osb_node_t *node;
+    ngx_http_osb_named_t buf;
+
+    id = ngx_http_osb_text(record, &record->id);
+    hash = ngx_murmur_hash2(id.data, id.len);
+    rc = NGX_DECLINED;
+
+    ngx_http_osb_registry_lock(zone);
+
+    link = *ngx_http_osb_table_find(zone->shared, &id, hash);
+
+    if (link) {
+        node = ngx_http_osb_node_at(zone->shared, link);
+
+        if (!ngx_http_osb_record_yields(
+                ngx_http_osb_node_start(zone->shared, node, &buf), record))
+        {
+            rc = NGX_ABORT;
+
+        } else if (ngx_http_osb_registry_like(zone->shared, node, record)) {
+            rc = NGX_OK;
+
+        } else {
+            rc = NGX_AGAIN;
+        }
+    }
+
+    ngx_http_osb_registry_unlock(zone);
+
+    return rc;
+}
+
+
+/* Whether only what the registry sets may differ; that of the node is set. */
+
+static ngx_uint_t
+ngx_http_osb_registry_like(ngx_http_osb_shared_t *shared,
+                           ngx_http_osb_node_t   *node,
+                           ngx_http_osb_record_t *record)
+{
+    record->generation = node->record.generation;
+    record->edition = node->record.edition;
+    record->epoch = node->record.epoch;
+
+    return ngx_http_osb_node_holds(shared, node, record);
+}
+
+
 ngx_uint_t
 ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
                            ngx_http_osb_record_t *record)
@@ -241,11 +297,7 @@ ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
     if (link) {
         node = ngx_http_osb_node_at(zone->shared, link);
 
-        record->generation = node->record.generation;
-        record->edition = node->record.edition;
-        record->epoch = node->record.epoch;
-
-        same = ngx_http_osb_node_holds(zone->shared, node, record);
+        same = ngx_http_osb_registry_like(zone->shared, node, record);
 
         if (same) {
             node->record.epoch = zone->shared->epoch;
@@ -255,41 +307,6 @@ ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
     ngx_http_osb_registry_unlock(zone);
 
     return same;
-}
-
-
-ngx_int_t
-ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id)
-{
-    uint32_t             hash, *link;
-    ngx_int_t            rc;
-    ngx_http_osb_node_t *node;
-
-    hash = ngx_murmur_hash2(id->data, id->len);
-
-    ngx_http_osb_registry_lock(zone);
-
-    link = ngx_http_osb_table_find(zone->shared, id, hash);
-    node = NULL;
-    rc = NGX_OK;
-
-    if (ngx_http_osb_memory_superseded(zone->memory)) {
-        rc = NGX_BUSY;
-
-    } else if (*link == 0) {
-        rc = NGX_DECLINED;
-
-    } else {
-        node = ngx_http_osb_table_unlink(zone, link);
-    }
-
-    ngx_http_osb_registry_unlock(zone);
-
-    if (node) {
-        ngx_http_osb_node_release(zone, node);
-    }
-
-    return rc;
 }
 
 

@@ -17,6 +17,25 @@
 #define NGX_HTTP_OSB_ZONE_MAX ((uint64_t) NGX_HTTP_OSB_NODE_UNIT << 32)
 
 
+/* "api", "include", and the names that feeders have */
+#define NGX_HTTP_OSB_SOURCES 34
+
+
+/* a source of records */
+typedef struct {
+    u_char   name[NGX_HTTP_OSB_SOURCE_LEN];
+    uint32_t len; /* 0: the place is free */
+
+    /* arrays of all its records: the last that came, and the last taken */
+    uint32_t asked;
+    uint32_t taken;
+
+    uint32_t batch; /* a link to the one that is taken now; or 0 */
+    uint64_t records;
+    int64_t  fed; /* in whole, unix seconds; 0: not since the zone is there */
+} ngx_http_osb_source_t;
+
+
 /*
  * What the workers share, in the zone.  Those of another binary share it too:
  * it holds no address of code, and a change of its meaning is a new version
@@ -53,6 +72,8 @@ typedef struct {
 
     /* a link to the first batch */
     uint32_t batches;
+
+    ngx_http_osb_source_t sources[NGX_HTTP_OSB_SOURCES];
 
     /* grows with every change of a policy, and when a sandbox goes */
     uint32_t editions;
@@ -117,6 +138,8 @@ typedef struct {
     uint32_t             link; /* to its part in the zone, or 0 */
     ngx_uint_t           committed;
     ngx_uint_t           replaced; /* records that were there before */
+    ngx_uint_t           skipped; /* not taken: they are another source's now */
+    uint32_t             turn;    /* of a source that is fed in whole */
 } ngx_http_osb_batch_t;
 
 
@@ -147,15 +170,23 @@ ngx_http_osb_registry_route(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                             ngx_http_osb_record_t *buf, size_t room);
 
 /*
- * Inserts or replaces a record, and sets what the registry sets of it.  One
- * that was there before, in a file or in another zone, may have the reserve
- * too. Returns NGX_OK, or NGX_ERROR if the zone is full, or NGX_BUSY if the
- * records are in another zone by now; then nothing has changed.
+ * Inserts or replaces a record that was there before, in a file or in another
+ * zone, and sets what the registry sets of it; it may have the reserve too.
+ * Returns NGX_OK, or NGX_ERROR if the zone is full, or NGX_BUSY if the records
+ * are in another zone by now; then nothing has changed.
  */
 ngx_int_t
 ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
-                          ngx_http_osb_record_t *record, ngx_uint_t reserve,
-                          ngx_uint_t *replaced);
+                          ngx_http_osb_record_t *record);
+
+/*
+ * How a record stands to the one of its id: NGX_DECLINED if there is none,
+ * NGX_OK if it is the same but for what the registry sets, NGX_AGAIN if it is
+ * another, NGX_ABORT if that is another source's.
+ */
+ngx_int_t
+ngx_http_osb_registry_compare(ngx_http_osb_zone_t   *zone,
+                              ngx_http_osb_record_t *record);
 
 /*
  * Many records, all or none, without keeping others from the zone for long:
@@ -164,14 +195,27 @@ ngx_http_osb_registry_put(ngx_http_osb_zone_t   *zone,
  * returns NGX_OK.  If the process dies, others do the rest of what it
  * committed, and take back what it did not.
  *
+ * batch_remove() has the record go, which is in the zone, if it still is the
+ * same then.  A record that another source has put meanwhile stays.
+ *
+ * batch_whole(), before any record, says that these are all changes that make
+ * the source's records the given ones: NGX_AGAIN while another batch does that,
+ * NGX_DECLINED if one that came later has done it, NGX_ERROR if there is no
+ * place for the source.
+ *
  * All return NGX_OK or NGX_ERROR, if the zone is full; commit NGX_BUSY, as
  * above; publish and abort NGX_AGAIN if there is more.
  */
 ngx_int_t
 ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone);
 ngx_int_t
+ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *source);
+ngx_int_t
 ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
                        ngx_http_osb_record_t *record);
+ngx_int_t
+ngx_http_osb_batch_remove(ngx_http_osb_batch_t  *batch,
+                          ngx_http_osb_record_t *record);
 ngx_int_t
 ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch);
 
@@ -203,10 +247,17 @@ ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                            ngx_http_osb_record_t *old,
                            ngx_http_osb_record_t *record);
 
-/* Returns NGX_OK, NGX_DECLINED if there is no such record, NGX_BUSY as above.
- */
+/* Makes sure that there is a place for a source: NGX_OK, or NGX_ERROR. */
 ngx_int_t
-ngx_http_osb_registry_delete(ngx_http_osb_zone_t *zone, ngx_str_t *id);
+ngx_http_osb_registry_source(ngx_http_osb_zone_t *zone, ngx_str_t *name);
+
+/*
+ * Copies the sources, or the one of that name, to the list, which has room for
+ * NGX_HTTP_OSB_SOURCES; returns how many.
+ */
+ngx_uint_t
+ngx_http_osb_registry_sources(ngx_http_osb_zone_t *zone, ngx_str_t *name,
+                              ngx_http_osb_source_t *list);
 
 /* The edition of the sandbox's policy; NGX_DECLINED if there is no sandbox. */
 ngx_int_t

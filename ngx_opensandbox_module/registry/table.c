@@ -57,6 +57,7 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
     if (*link) {
         old = ngx_http_osb_node_at(shared, *link);
         shared->nready -= old->record.ready;
+        ngx_http_osb_source_count_node(shared, old, -1);
         node->renewed = old->renewed;
         node->next = old->next;
 
@@ -70,6 +71,7 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
     node->record.edition = record->edition;
     node->record.epoch = record->epoch;
     shared->nready += record->ready;
+    ngx_http_osb_source_count(shared, record, 1);
 
     ngx_memory_barrier();
     *link = ngx_http_osb_node_link(shared, node);
@@ -85,23 +87,47 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
 }
 
 
-ngx_http_osb_node_t *
-ngx_http_osb_table_unlink(ngx_http_osb_zone_t *zone, uint32_t *link)
+uint32_t *
+ngx_http_osb_table_link(ngx_http_osb_shared_t *shared, uint32_t hash,
+                        uint32_t node)
 {
-    ngx_http_osb_node_t   *node;
-    ngx_http_osb_shared_t *shared;
+    uint32_t *link;
 
-    shared = zone->shared;
+    link = &shared->buckets[hash & shared->mask];
+
+    while (*link && *link != node) {
+        link = &ngx_http_osb_node_at(shared, *link)->next;
+    }
+
+    return link;
+}
+
+
+ngx_http_osb_node_t *
+ngx_http_osb_table_remove(ngx_http_osb_shared_t *shared, uint32_t *link)
+{
+    ngx_http_osb_node_t *node;
+
     node = ngx_http_osb_node_at(shared, *link);
-
-    ngx_http_osb_journal_begin(zone);
 
     *link = node->next;
     ngx_http_osb_tree_delete(shared, node);
     shared->nrecords--;
     shared->nready -= node->record.ready;
+    ngx_http_osb_source_count_node(shared, node, -1);
     shared->editions++;
 
+    return node;
+}
+
+
+ngx_http_osb_node_t *
+ngx_http_osb_table_unlink(ngx_http_osb_zone_t *zone, uint32_t *link)
+{
+    ngx_http_osb_node_t *node;
+
+    ngx_http_osb_journal_begin(zone);
+    node = ngx_http_osb_table_remove(zone->shared, link);
     ngx_http_osb_journal_end(zone);
 
     return node;

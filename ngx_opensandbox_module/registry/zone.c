@@ -132,6 +132,7 @@ ngx_http_osb_zone_layout(ngx_http_osb_zone_t *zone)
     shared->reserve = ngx_min(zone->pool->pfree / 32, 256);
 
     ngx_http_osb_tree_init(shared);
+    ngx_http_osb_source_init(shared);
 
     /* a full zone is reported by those who fill it */
     zone->pool->log_nomem = 0;
@@ -203,6 +204,8 @@ ngx_http_osb_zone_carry(ngx_http_osb_zone_t *from, ngx_http_osb_zone_t *to,
     to->shared->epoch = from->shared->epoch;
     to->shared->generation = from->shared->generation;
 
+    ngx_http_osb_source_carry(from->shared, to->shared);
+
     rc = NGX_OK;
 
     /*
@@ -245,14 +248,12 @@ static ngx_int_t
 ngx_http_osb_zone_carry_part(ngx_http_osb_zone_t *to, ngx_uint_t declared,
                              ngx_http_osb_walk_t *walk)
 {
-    ngx_uint_t             replaced;
     ngx_http_osb_record_t *record;
 
     while ((record = ngx_http_osb_walk_next(walk)) != NULL) {
 
         if (record->declared == declared &&
-            ngx_http_osb_registry_put(to, record, 1, &replaced) != NGX_OK &&
-            !declared)
+            ngx_http_osb_registry_put(to, record) != NGX_OK && !declared)
         {
             return NGX_ERROR;
         }

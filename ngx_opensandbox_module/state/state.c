@@ -91,7 +91,6 @@ ngx_http_osb_state_line(ngx_http_osb_zone_t *zone, char *line, size_t len,
 {
     json_t                *object;
     ngx_int_t              rc;
-    ngx_uint_t             replaced;
     ngx_pool_t            *pool;
     json_error_t           error;
     ngx_http_osb_fault_t   fault;
@@ -118,7 +117,7 @@ ngx_http_osb_state_line(ngx_http_osb_zone_t *zone, char *line, size_t len,
                       &zone->state, n, fault.message);
 
     } else {
-        rc = ngx_http_osb_registry_put(zone, record, 1, &replaced);
+        rc = ngx_http_osb_registry_put(zone, record);
 
         if (rc != NGX_OK) {
             ngx_log_error(NGX_LOG_ERR, log, 0,

@@ -16,6 +16,8 @@ typedef struct {
     uint64_t              not_ready;
     uint64_t              waiting;
     uint64_t              changes;
+    ngx_uint_t            nsources;
+    ngx_http_osb_source_t sources[NGX_HTTP_OSB_SOURCES];
     ngx_str_t             zone;
     uint64_t              size; /* bytes of the zone */
     uint64_t              used;
@@ -34,7 +36,7 @@ ngx_http_osb_meters_sum(ngx_http_osb_zone_t *zone, ngx_http_osb_meters_t *sum);
  * status/metrics.c: writes all of them, in at most NGX_HTTP_OSB_METRICS_SIZE
  * bytes and six for each byte of the zone's name; returns the end.
  */
-#define NGX_HTTP_OSB_METRICS_SIZE 16384
+#define NGX_HTTP_OSB_METRICS_SIZE 20480
 
 u_char *
 ngx_http_osb_metrics_json(u_char *p, u_char *last,

@@ -50,6 +50,13 @@ static u_char *
 ngx_http_osb_metrics_json_table(u_char *p, u_char *last,
                                 ngx_http_osb_labels_t *labels, uint64_t *value);
 static u_char *
+ngx_http_osb_metrics_json_sources(u_char *p, u_char *last,
+                                  ngx_http_osb_status_t *status);
+static u_char *
+ngx_http_osb_metrics_prometheus_sources(u_char *p, u_char *last,
+                                        ngx_http_osb_metric_t *metric,
+                                        ngx_http_osb_status_t *status);
+static u_char *
 ngx_http_osb_metrics_prometheus_table(u_char *p, u_char *last,
                                       ngx_http_osb_metric_t *metric,
                                       uint64_t              *value);
@@ -62,6 +69,10 @@ static ngx_http_osb_labels_t ngx_http_osb_metrics_requests = {
 static ngx_http_osb_labels_t ngx_http_osb_metrics_calls = {
     "method", "code", ngx_http_osb_metrics_method, ngx_http_osb_metrics_class,
     NGX_HTTP_OSB_METER_CLASSES};
+
+/* not by a name that the code has */
+static ngx_http_osb_labels_t ngx_http_osb_metrics_by_source = {"source", NULL,
+                                                               NULL, NULL, 0};
 
 
 /* clang-format off */
@@ -83,6 +94,10 @@ static ngx_http_osb_metric_t ngx_http_osb_metrics[] = {
     {"sandboxes", "notReady", "sandboxes", "{state=\"not_ready\"}", "gauge",
      NULL,
      offsetof(ngx_http_osb_status_t, not_ready), NULL},
+
+    {NULL, "sources", "source_sandboxes", NULL, "gauge",
+     "Sandboxes with a record, by its source.",
+     offsetof(ngx_http_osb_status_t, sources), &ngx_http_osb_metrics_by_source},
 
     {"declared", "waiting", "declared_waiting", NULL, "gauge",
      "Sandboxes that the configuration declares and the zone has no room for.",
@@ -192,6 +207,10 @@ ngx_http_osb_metrics_json_value(u_char *p, u_char *last,
 
     p = ngx_slprintf(p, last, "\"%s\":", metric->key);
 
+    if (metric->labels == &ngx_http_osb_metrics_by_source) {
+        return ngx_http_osb_metrics_json_sources(p, last, status);
+    }
+
     if (metric->labels) {
         return ngx_http_osb_metrics_json_table(p, last, metric->labels, value);
     }
@@ -206,6 +225,26 @@ ngx_http_osb_metrics_json_value(u_char *p, u_char *last,
     p = (u_char *) ngx_escape_json(p, text->data, text->len);
 
     return ngx_slprintf(p, last, "\"");
+}
+
+
+static u_char *
+ngx_http_osb_metrics_json_sources(u_char *p, u_char *last,
+                                  ngx_http_osb_status_t *status)
+{
+    ngx_uint_t             i;
+    ngx_http_osb_source_t *source;
+
+    p = ngx_slprintf(p, last, "{");
+
+    for (i = 0; i < status->nsources; i++) {
+        source = &status->sources[i];
+
+        p = ngx_slprintf(p, last, "%s\"%*s\":%uL", i ? "," : "",
+                         (size_t) source->len, source->name, source->records);
+    }
+
+    return ngx_slprintf(p, last, "}");
 }
 
 
@@ -262,6 +301,12 @@ ngx_http_osb_metrics_prometheus(u_char *p, u_char *last,
 
         value = (uint64_t *) ((u_char *) status + metric->offset);
 
+        if (metric->labels == &ngx_http_osb_metrics_by_source) {
+            p = ngx_http_osb_metrics_prometheus_sources(p, last, metric,
+                                                        status);
+            continue;
+        }
+
         if (metric->labels) {
             p = ngx_http_osb_metrics_prometheus_table(p, last, metric, value);
             continue;
@@ -269,6 +314,26 @@ ngx_http_osb_metrics_prometheus(u_char *p, u_char *last,
 
         p = ngx_slprintf(p, last, "opensandbox_%s%s %uL\n", metric->name,
                          metric->label ? metric->label : "", *value);
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_osb_metrics_prometheus_sources(u_char *p, u_char *last,
+                                        ngx_http_osb_metric_t *metric,
+                                        ngx_http_osb_status_t *status)
+{
+    ngx_uint_t             i;
+    ngx_http_osb_source_t *source;
+
+    for (i = 0; i < status->nsources; i++) {
+        source = &status->sources[i];
+
+        p = ngx_slprintf(p, last, "opensandbox_%s{source=\"%*s\"} %uL\n",
+                         metric->name, (size_t) source->len, source->name,
+                         source->records);
     }
 
     return p;

@@ -159,5 +159,8 @@ ngx_http_osb_status_read(ngx_http_osb_zone_t   *zone,
     status->size = zone->shm_zone->shm.size;
     status->used = status->size - free;
 
+    status->nsources =
+        ngx_http_osb_registry_sources(zone, NULL, status->sources);
+
     ngx_http_osb_meters_sum(zone, &status->meters);
 }

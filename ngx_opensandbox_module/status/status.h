@@ -53,6 +53,11 @@ ngx_http_osb_meters_t *
 ngx_http_osb_meters(void);
 
 
+/* status/alive.c: answers GET /status.ok. */
+ngx_int_t
+ngx_http_osb_alive_answer(ngx_http_request_t *r);
+
+
 /* status/status.c: opensandbox_status */
 ngx_int_t
 ngx_http_osb_status_handler(ngx_http_request_t *r);
