@@ -152,11 +152,13 @@ like((refused('pod-1'))[0], qr/annotation .*egress-policy: /, '  of what');
 annotate(1, '{"egress":[{"action":"allow","target":"a b"}]}');
 ok(wait_for(sub { refused('pod-1') == 2 }, 30), 'a bad target: it is said');
 like((refused('pod-1'))[1], qr/status 400: egress\[0\]/, '  which');
-annotate(1, '{"egress":[{"action":"allow","target":"a b"}]}');
+annotate(1, '{"egress":[{"action":"allow","target":"a b"}],"defaultAction":"deny"}');
 annotate(3, policy('a.test'));
 ok(wait_for(sub { (capture('curl', '-sf', "http://127.0.0.1:$port/metrics"))[1]
 	=~ /^discovery_policies_refused 1$/m }, 30), '  and is counted');
-is(scalar refused('pod-1'), 2, '  and said once');
+annotate(1, '{"egress":[{"action":"allow","target":"c d"}]}');
+ok(wait_for(sub { grep { /c d/ } refused('pod-1') }, 30), '  another is said');
+is(scalar refused('pod-1'), 3, '  and each once');
 ok(opens('evil.test') && !opens('good.test'), '  the policy before stays');
 
 # None

@@ -110,13 +110,14 @@ my $before = counted($w, 'evil');
 is(status(EVIL), 7, '  nor by address');
 is(counted($w, 'evil'), $before, '  and nothing gets out');
 
-# Its process ends: nothing opens. It begins anew in another namespace.
-kill_now($pid);
+# It begins anew in another namespace, and its process of before has not ended
+# yet. When it has, nothing opens.
 my $next = netns('next');
 my $again = process($next);
 container('a', $again, policy('good.test'));
 ok(wait_for(sub { table($next) }, 30), 'begun anew it is attached anew');
 ok(becomes('a', 'good.test'), '  under its policy');
+kill_now($pid);
 ok(table($w->{sandbox}), '  and where it was stays closed');
 is(sandbox('a')->{attachments}[0]{pid}, $again, '  the agent has its process');
 

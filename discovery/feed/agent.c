@@ -21,6 +21,7 @@ enum {
 	BACKOFF_MAX_MS = 5000,
 	AGAIN_MS = 60 * 1000, /* between two times that all is told */
 	ANSWER_MAX = 4 << 20,
+	ERROR_MAX = 512,
 };
 
 enum standing {
@@ -56,7 +57,7 @@ struct agent {
 	size_t n_telling;
 	uint64_t not_before_ms;
 	uint32_t backoff_ms;
-	char *error; /* of the agent; NULL: none at present */
+	char error[ERROR_MAX]; /* of the agent; "": none at present */
 	uv_timer_t wake;
 	struct agent_report *report; /* the feed's, kept up to date */
 };
@@ -175,35 +176,34 @@ static void due_in(struct wanted *w, uint64_t ms)
 
 /* What the agent answers */
 
-static char *error_of(const struct fetch_result *result)
+static void error_of(const struct fetch_result *result, char error[ERROR_MAX])
 {
 	json_t *answer;
 	const char *message;
-	char *error;
 
-	if (result->error)
-		return strdup(result->error);
+	if (result->error) {
+		snprintf(error, ERROR_MAX, "%s", result->error);
+		return;
+	}
 	answer = json_loadb(result->body, result->len, 0, NULL);
 	message = json_string_value(json_object_get(answer, "message"));
-	if (asprintf(&error, "status %ld: %.400s", result->status,
-		     message ? message : "no reason given") < 0)
-		error = NULL;
+	snprintf(error, ERROR_MAX, "status %ld: %.400s", result->status,
+		 message ? message : "no reason given");
 	json_decref(answer);
-	return error;
 }
 
 /* Nobody can be told anything at present. Said once until it changes. */
-static void agent_failed(struct agent *agent, char *error)
+static void agent_failed(struct agent *agent, const char *error)
 {
 	const struct feed_settings *s = agent->settings;
 
 	agent->report->failures++;
-	if (error && (!agent->error || strcmp(agent->error, error) != 0))
+	if (strcmp(agent->error, error) != 0)
 		log_event(EVENT(event_failed),
 			  "cannot reach the agent; its policies stay", "sagent",
 			  s->agent, "serror", error, NULL);
-	free(agent->error);
-	agent->report->error = agent->error = error;
+	snprintf(agent->error, sizeof(agent->error), "%s", error);
+	agent->report->error = agent->error;
 	agent->not_before_ms =
 		now_ms(agent) +
 		fetch_back_off(&agent->backoff_ms, BACKOFF_MAX_MS);
@@ -213,12 +213,12 @@ static void agent_failed(struct agent *agent, char *error)
 
 static void agent_answers(struct agent *agent)
 {
-	if (agent->error)
+	if (agent->error[0])
 		log_event(LOG_INFO, event_failed.name,
 			  "the agent answers again", "sagent",
 			  agent->settings->agent, NULL);
-	free(agent->error);
-	agent->report->error = agent->error = NULL;
+	agent->error[0] = '\0';
+	agent->report->error = NULL;
 	agent->backoff_ms = BACKOFF_FIRST_MS;
 }
 
@@ -234,9 +234,9 @@ static void in_force(struct wanted *w)
 	due_in(w, AGAIN_MS);
 }
 
-static void not_taken(struct wanted *w, char *error)
+static void not_taken(struct wanted *w, const char *error)
 {
-	if (error && (!w->error || strcmp(w->error, error) != 0))
+	if (!w->error || strcmp(w->error, error) != 0)
 		log_event(EVENT(event_refused),
 			  "the agent does not take its policy; the one before "
 			  "stays",
@@ -244,7 +244,7 @@ static void not_taken(struct wanted *w, char *error)
 			  "ssandbox_id", w->id, "serror", error, NULL);
 	stand(w, NOT_TAKEN);
 	free(w->error);
-	w->error = error;
+	w->error = strdup(error);
 	due_in(w, AGAIN_MS);
 }
 
@@ -284,9 +284,12 @@ static void tell(struct wanted *w, bool attach);
 static void judge(struct wanted *w, const struct fetch_result *result)
 {
 	bool done = result->status >= 200 && result->status < 300;
+	char error[ERROR_MAX] = "";
 
+	if (!done)
+		error_of(result, error);
 	if (result->error || result->status >= 500) {
-		agent_failed(w->agent, error_of(result));
+		agent_failed(w->agent, error);
 		return;
 	}
 	agent_answers(w->agent);
@@ -300,7 +303,7 @@ static void judge(struct wanted *w, const struct fetch_result *result)
 	} else if (result->status == 404) {
 		absent(w);
 	} else {
-		not_taken(w, error_of(result));
+		not_taken(w, error);
 	}
 }
 
@@ -349,7 +352,7 @@ static void tell(struct wanted *w, bool attach)
 	free(body);
 	if (err) {
 		w->fetch = NULL;
-		agent_failed(agent, strdup(strerror(-err)));
+		agent_failed(agent, strerror(-err));
 		return;
 	}
 	w->attaches = attach;
@@ -478,6 +481,5 @@ void agent_close(struct agent *agent)
 		return;
 	while (agent->all)
 		forget(agent, agent->all);
-	free(agent->error);
 	uv_close((uv_handle_t *)&agent->wake, on_closed);
 }

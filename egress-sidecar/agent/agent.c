@@ -342,12 +342,12 @@ static int patch_one(struct registry_entry *g,
 	return err;
 }
 
-/* A pod that is set up anew may have two namespaces for a moment. */
+/* That of this id, the first of them: a pod that is set up anew may have two
+ * namespaces for a moment. */
 static void patch(struct agent *agent, const char *id,
+		  const struct registry_entry *last,
 		  const struct server_request *request, struct reply *reply)
 {
-	const struct registry_entry *last = NULL;
-
 	for (size_t i = 0; i < agent->registry.list.n; i++) {
 		struct registry_entry *g = agent->registry.at[i];
 
@@ -450,7 +450,7 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	else if (method_reads(request->method))
 		reply_json(reply, 200, entry_json(g, true));
 	else if (patches)
-		patch(agent, id, request, reply);
+		patch(agent, id, g, request, reply);
 	else
 		release(agent, id, g, request, reply);
 }

@@ -240,7 +240,7 @@ static int policies_read(struct agent_request *request, struct rules **rules,
 {
 	const json_t *own = json_object_get(object, "policy");
 	json_t *otherwise = json_object_get(object, "defaultPolicy");
-	struct rules *unused;
+	struct rules *unused = NULL;
 	int err;
 
 	request->is_default = !own;
