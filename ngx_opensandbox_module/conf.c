@@ -12,8 +12,8 @@
 
 
 static ngx_int_t
-ngx_http_osb_conf_mode_parameters(ngx_conf_t              *cf,
-                                  ngx_http_osb_loc_conf_t *olcf);
+ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                                  ngx_uint_t n);
 static ngx_int_t
 ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
                          ngx_str_t *value);
@@ -124,6 +124,7 @@ ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
     olcf->trusted = NGX_CONF_UNSET_PTR;
     olcf->sources = NGX_CONF_UNSET_PTR;
     olcf->publics = NGX_CONF_UNSET_PTR;
+    olcf->wake = NGX_CONF_UNSET_PTR;
     olcf->cookie = NGX_CONF_UNSET_UINT;
 
     return olcf;
@@ -181,6 +182,7 @@ ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
     ngx_conf_merge_ptr_value(conf->sources, prev->sources, NULL);
     ngx_conf_merge_ptr_value(conf->publics, prev->publics, NULL);
+    ngx_conf_merge_ptr_value(conf->wake, prev->wake, NULL);
 
     return NGX_CONF_OK;
 }
@@ -193,6 +195,7 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     u_char                    list[NGX_HTTP_OSB_MODE_LIST];
     ngx_str_t                *value;
+    ngx_uint_t                n, mode;
     ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_main_conf_t *omcf;
 
@@ -214,7 +217,19 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_osb_conf_mode_parameters(cf, olcf) != NGX_OK) {
+    /* "header host": some of them */
+
+    for (n = 2; n < cf->args->nelts; n++) {
+        mode = ngx_http_osb_mode_bits(&value[n]);
+
+        if (mode == 0) {
+            break;
+        }
+
+        olcf->mode |= mode;
+    }
+
+    if (ngx_http_osb_conf_mode_parameters(cf, olcf, n) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -234,7 +249,8 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static ngx_int_t
-ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf)
+ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                                  ngx_uint_t n)
 {
     ngx_str_t *value;
     ngx_uint_t i, flags;
@@ -244,7 +260,7 @@ ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf)
 
     ngx_str_set(&olcf->prefix, "/sandboxes");
 
-    for (i = 2; i < cf->args->nelts; i++) {
+    for (i = n; i < cf->args->nelts; i++) {
 
         if (ngx_strncmp(value[i].data, "prefix=", 7) == 0 &&
             (flags & NGX_HTTP_OSB_MODE_PREFIX))

@@ -21,6 +21,8 @@ typedef struct ngx_http_osb_mode_s ngx_http_osb_mode_t;
 
 typedef struct ngx_http_osb_renew_conf_s ngx_http_osb_renew_conf_t;
 
+typedef struct ngx_http_osb_wake_conf_s ngx_http_osb_wake_conf_t;
+
 
 /* an opensandbox_policy block: its document as JSON text */
 typedef struct {
@@ -104,6 +106,8 @@ typedef struct ngx_http_osb_loc_conf_s {
 
     ngx_array_t *sources; /* ngx_str_t, NULL without */
     ngx_array_t *publics; /* ngx_http_osb_public_t, NULL without */
+
+    ngx_http_osb_wake_conf_t *wake; /* NULL without */
 } ngx_http_osb_loc_conf_t;
 
 

@@ -10,6 +10,7 @@
 #include "status/status.h"
 #include "state/state.h"
 #include "version.h"
+#include "wake/wake.h"
 
 
 static ngx_int_t
@@ -38,7 +39,7 @@ static ngx_command_t ngx_http_osb_commands[] = {
     {ngx_string("opensandbox"), NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
      ngx_http_osb_balancer_conf, 0, 0, NULL},
 
-    {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE123,
+    {ngx_string("opensandbox"), NGX_HTTP_LOC_CONF | NGX_CONF_1MORE,
      ngx_http_osb_conf_mode, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_access_keys"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE,
@@ -79,6 +80,11 @@ static ngx_command_t ngx_http_osb_commands[] = {
          NGX_CONF_TAKE1,
      ngx_conf_set_msec_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_osb_loc_conf_t, wait), NULL},
+
+    {ngx_string("opensandbox_wake"),
+     NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
+         NGX_CONF_TAKE123,
+     ngx_http_osb_wake_conf, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_tunnel_timeout"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
@@ -294,4 +300,5 @@ ngx_http_osb_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_osb_keeper_stop();
     ngx_http_osb_redis_exit();
+    ngx_http_osb_wake_exit();
 }

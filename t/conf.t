@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 39;
+use Test::More tests => 45;
 use Harness;
 use World;
 
@@ -44,6 +44,7 @@ for my $case (
 	['sidecar.Containerfile', $program],
 	['discovery.Containerfile', build_dir() . '/opensandbox-discovery'],
 	['gateway.Containerfile', build_dir() . '/ngx_http_opensandbox_module.so'],
+	['gateway.Containerfile', build_dir() . '/opensandbox-discovery'],
 ) {
 	my ($file, $built) = @$case;
 	my $text = read_file("$conf/container/$file");

@@ -11,7 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
 use Test::More;
-use Harness qw(wait_exit);
+use Harness qw(wait_exit wait_for);
 use Kube;
 use KubeFeed;
 
@@ -86,6 +86,14 @@ subtest 'an older server, and one without the definition' => sub {
 	    'and why');
 	$kube->serve('sandboxes', 'v1alpha1');
 	ok($feed->has(old => { endpoint => '10.0.0.1' }), 'when it is defined it is served');
+	$kube->serve('sandboxes');
+	$kube->interrupt('end');
+	ok(wait_for(sub { grep { $_->{target} eq '/apis/agents.x-k8s.io' }
+	    @{ $kube->requests } }), '(gone for a while)');
+	$kube->serve('sandboxes', 'v1alpha1');
+	$kube->put('sandboxes', 'a/again', sandbox('10.0.0.3'));
+	ok($feed->has(again => { endpoint => '10.0.0.3' }), 'one that has just begun');
+	is($feed->listings('sandboxes'), 1, 'is not asked for the list again');
 	$kube->serve('sandboxes', 'v1beta1');
 	$kube->interrupt('end');
 	$kube->put('sandboxes', 'a/next', sandbox('10.0.0.2'));

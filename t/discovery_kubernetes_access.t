@@ -146,8 +146,8 @@ subtest 'a resource that is forbidden' => sub {
 sub fatal
 {
 	my ($name, $pattern, @options) = @_;
-	my ($status, $out) = capture(build_dir() . '/opensandbox-discovery', '--gateway',
-	    'http://127.0.0.1:1', @options);
+	my ($status, $out) = capture(build_dir() . '/opensandbox-discovery', '--once',
+	    '--gateway', 'http://127.0.0.1:1', @options);
 	isnt($status, 0, $name);
 	like($out, $pattern, 'and says why');
 }

@@ -25,7 +25,8 @@ my $w = world();
 world_dns($w);
 world_web($w, 'internet', GOOD, 80, 'good');
 world_web($w, 'internet', EVIL, 80, 'evil');
-start(name => 'engine', cmd => [python(), '-B', tool('fake_engine.py'), $engine]);
+start(name => 'engine', cmd => [python(), '-B', tool('fake_engine.py'), $engine,
+    $dir]);
 wait_for(sub { -S $engine }) or die 'the engine does not listen';
 my $agent = agent($w->{host}, 'agent',
     { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER });
@@ -55,7 +56,7 @@ sub container
 	my %labels = ('opensandbox.io/id' => "sb-$name", defined $policy
 	    ? ('opensandbox.io/egress-policy' => ref $policy
 	    ? $json->encode($policy) : $policy) : ());
-	control('PUT', $name, { Config => { Labels => \%labels },
+	tell('start', $name, { Id => $id{$name}, Config => { Labels => \%labels },
 	    HostConfig => { NetworkMode => 'bridge' },
 	    State => { Running => $pid ? JSON::PP::true : JSON::PP::false,
 		Pid => $pid },
@@ -63,13 +64,18 @@ sub container
 		IPAddress => '10.88.0.5' } } } });
 }
 
-sub control
+# What an inspection says from now on, and the event that tells of it.
+sub tell
 {
-	my ($method, $name, $body) = @_;
-	my ($failed) = capture('curl', '-sf', '-m', '5', '--unix-socket', $engine,
-	    '-X', $method, $body ? ('--data-binary', encode_json($body)) : (),
-	    "http://engine/control/$id{$name}");
-	die "control: $method $name" if $failed;
+	my ($action, $name, $container) = @_;
+	my $file = "$dir/$id{$name}.json";
+	$container ? write_file($file, encode_json($container)) : unlink $file;
+	write_file("$dir/list", encode_json([map { { Id => m{(\w+)\.json$} } }
+	    glob "$dir/?" . '?' x 63 . '.json']));
+	open my $events, '>>', "$dir/events" or die "events: $!";
+	print $events encode_json({ Type => 'container', Action => $action,
+	    Actor => { ID => $id{$name}, Attributes => {} } }), "\n";
+	close $events;
 }
 
 # The hook, as an OCI runtime calls it.
@@ -142,7 +148,7 @@ like((refused('d'))[0], qr/egress\[0\]/, '  which');
 is(in_force('c'), 'own.test', '  and what has no label is left alone');
 
 # They go
-control('DELETE', $_) for qw(a b);
+tell('destroy', $_) for qw(a b);
 kill_now($again);
 ok(wait_for(sub { !sandbox('a')->{id} }, 30), 'one that ended is forgotten');
 ok(table($next) && table($hooked), '  and nothing opens');

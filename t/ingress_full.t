@@ -66,6 +66,8 @@ sub use_up
 my @revoking = (
 	['deletion', {}, ['DELETE']],
 	['not ready', {}, ['PATCH', { ready => $false, hostHeader => $long }]],
+	['paused', {}, ['PATCH', { state => 'paused', hostHeader => $long }]],
+	['an id of two', {}, ['PATCH', { state => 'ambiguous', hostHeader => $long }]],
 	['narrower ports', { expose => [$box, 1] },
 	    ['PATCH', { expose => [1], hostHeader => $long }]],
 	['ports where all were', {}, ['PATCH', { expose => [1 .. 100] }]],

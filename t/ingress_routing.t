@@ -6,13 +6,13 @@
 
 use strict;
 use warnings;
-use Test::More tests => 57;
+use Test::More tests => 61;
 use Harness;
 use Ingress;
 
 my $one = echo('one');
 my $two = echo('two');
-my ($root, $hosts, $headers, $bare) = map { free_port() } 1 .. 4;
+my ($root, $hosts, $headers, $bare, $named) = map { free_port() } 1 .. 5;
 my $g = gateway(
 	http => <<"EOT",
 opensandbox_sandbox sb-1 { endpoint 127.0.0.1; port_map 80 127.0.0.1:$one; }
@@ -42,6 +42,13 @@ server {
     listen 127.0.0.1:$headers;
     location / {
         opensandbox header;
+        include %CONF%/opensandbox-proxy.conf;
+    }
+}
+server {
+    listen 127.0.0.1:$named;
+    location / {
+        opensandbox header host;
         include %CONF%/opensandbox-proxy.conf;
     }
 }
@@ -148,6 +155,13 @@ like(get($port, '/sandboxes/a.b/port/80/', 'Host: gw.eu-1.test')->{body},
     qr/^two /, 'any: one with a number, too');
 like(get($port, '/sandboxes/a.b/port/80/', 'OpenSandbox-Ingress-To:')->{body},
     qr/^two /, 'any: so does an empty header');
+
+# Some of the modes
+like(get($named, '/', 'OpenSandbox-Ingress-To: a.b-80', 'Host: sb-1-80.test')->{body},
+    qr/^two /, 'header host: the header comes first');
+like(get($named, '/', 'Host: sb-1-80.test')->{body}, qr/^one /, '  else the host');
+is(get($named, '/', 'Host: sb-80')->{status}, 400, '  which has a domain');
+is(get($named, '/sandboxes/sb-1/port/80/')->{status}, 400, '  and no URI');
 
 # What must not be a route
 is(get($port, $_->[0])->{status}, $_->[1], $_->[2]) for (

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The README's configuration, and docs/ingress.md's, are ones that nginx takes;
-# docs/options.md's table is the program's, those of docs/directives.md and of
+# the tables of options are the programs', those of docs/directives.md and of
 # answers are the module's; every worked example of docs/policy.md is answered as
 # shown. The README fits a few screens.
 
@@ -19,7 +19,6 @@ my $root = root();
 
 cmp_ok(($readme =~ tr/\n//), '<', 200, 'the README has less than 200 lines');
 my $directives = read_file("$root/docs/directives.md");
-my $options = read_file("$root/docs/options.md");
 my $ingress = read_file("$root/docs/ingress.md");
 
 # nginx's word on a whole configuration
@@ -56,23 +55,31 @@ for (@gateways) {
 	is($status, 0, '  nginx takes it, too') or diag $out;
 }
 
-my (undef, $help) = capture(build_dir() . '/egress-sidecar', '--help');
-my %said = map { $_ => 1 } $help =~ /^  --(\S+)/mg;
-delete @said{qw(help version)};
-my %shown = map { $_ => 1 } $options =~ /^\| `--([a-z0-9-]+)/mg;
-is_deeply([sort keys %shown], [sort keys %said],
-    'every option is in its table, and no other');
-my @wrong;
-while ($help =~ /^  (--\S+(?: \S+)?)\n((?:      .*\n)+)/mg) {
-	my ($option, $text) = ($1, $2);
-	next if $option =~ /^--(?:help|version)$/;
-	my $variable = $text =~ s/^ *OPENSANDBOX_EGRESS(_\w+)\n// ? "`…$1`" : '';
-	$text = join ' ', split ' ', $text;
-	s/\|/\\|/g for $option, $text;
-	push @wrong, $option
-	    if index($options, "| `$option` | $variable | $text |\n") < 0;
+my %programs = (
+	'egress-sidecar' => ['OPENSANDBOX_EGRESS', 'docs/options.md'],
+	'opensandbox-discovery' => ['OPENSANDBOX_DISCOVERY', 'docs/discovery.md'],
+);
+for my $program (sort keys %programs) {
+	my ($prefix, $path) = @{ $programs{$program} };
+	my (undef, $help) = capture(build_dir() . "/$program", '--help');
+	my %said = map { $_ => 1 } $help =~ /^  --(\S+)/mg;
+	delete @said{qw(help version)};
+	my $page = read_file("$root/$path");
+	my %shown = map { $_ => 1 } $page =~ /^\| `--([a-z0-9-]+)/mg;
+	is_deeply([sort keys %shown], [sort keys %said],
+	    "$path: every option is in its table, and no other");
+	my @wrong;
+	while ($help =~ /^  (--\S+(?: \S+)?)\n((?:      .*\n)+)/mg) {
+		my ($option, $text) = ($1, $2);
+		next if $option =~ /^--(?:help|version)$/;
+		my $variable = $text =~ s/^ *$prefix(_\w+)\n// ? "`…$1`" : '';
+		$text = join ' ', split ' ', $text;
+		s/\|/\\|/g for $option, $text;
+		push @wrong, $option
+		    if index($page, "| `$option` | $variable | $text |\n") < 0;
+	}
+	is("@wrong", '', 'with its argument, variable, meaning and default');
 }
-is("@wrong", '', 'with its argument, variable, meaning and default');
 
 # The module's tables, against those that a user reads.
 my $source = join '', map { read_file($_) }
@@ -141,4 +148,4 @@ for (read_file(root() . '/docs/policy.md') =~ /^```(\S+\n.*?)^```$/msg) {
 }
 cmp_ok($n, '>', 7, 'docs/policy.md has examples');
 
-done_testing(35);
+done_testing(37);

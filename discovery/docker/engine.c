@@ -16,6 +16,8 @@
 	"http://localhost/events?since=%lld&filters=" \
 	"%%7B%%22type%%22%%3A%%5B%%22container%%22%%2C%%22network%%22%%5D%%7D"
 
+#define EVENTS_ENDED "the events have ended"
+
 enum {
 	LIST_MS = 60 * 1000,
 	BACKOFF_FIRST_MS = 100,
@@ -90,7 +92,8 @@ static int take_event(void *arg, const char *line, size_t len)
 	if (err)
 		return err;
 	e->inspections.health_told |= event.health;
-	return inspections_add(&e->inspections, event.id, false);
+	return inspections_add(&e->inspections, event.id,
+			       event.health ? CHECKED : CHANGED);
 }
 
 static void on_event_piece(void *arg, const char *piece, size_t len)
@@ -106,15 +109,29 @@ static void on_event_piece(void *arg, const char *piece, size_t len)
 		session_fail(e, strerror(-err));
 }
 
+/* An engine that ends them at what it cannot read does so each time: a listing
+ * under way is not given up for that. */
 static void on_events_end(void *arg, const struct fetch_result *result)
 {
-	struct fetch_result ended = *result;
+	bool clean = !result->error && result->status == 200;
 	struct engine *e = arg;
 
 	e->events = NULL;
-	if (!ended.error && ended.status == 200)
-		ended.error = "the events have ended";
-	session_fail_of(e, &ended);
+	if (!clean)
+		session_fail_of(e, result);
+	else if (!e->listing && !e->answered)
+		session_fail(e, EVENTS_ENDED);
+}
+
+/* A container cannot be asked for. Without events, the engine may be away. */
+static bool on_lost(void *arg, const char *error)
+{
+	struct engine *e = arg;
+
+	if (e->events)
+		return false;
+	session_fail(e, error);
+	return true;
 }
 
 /* The list */
@@ -126,15 +143,18 @@ static void on_listed(void *arg)
 	if (!e->answered)
 		return;
 	e->answered = false;
-	e->backoff_ms = BACKOFF_FIRST_MS;
 	feed_list_end(e->list);
+	if (e->events)
+		e->backoff_ms = BACKOFF_FIRST_MS;
+	else
+		session_fail(e, EVENTS_ENDED);
 }
 
 static void on_id(void *arg, const char *id)
 {
 	struct engine *e = arg;
 
-	if (inspections_add(&e->inspections, id, true))
+	if (inspections_add(&e->inspections, id, LISTED))
 		e->scan.bad = true;
 }
 
@@ -221,6 +241,7 @@ int engine_open(struct engine **out, const struct provider_host *host,
 		.settings = settings,
 		.list = e->list,
 		.listed = on_listed,
+		.lost = on_lost,
 		.arg = e,
 	};
 	inspections_open(&e->inspections);

@@ -91,6 +91,8 @@ struct inspections {
 	struct feed_list *list;
 	/* Called when the last one that was listed has been fed. */
 	void (*listed)(void *arg);
+	/* Called when the engine has not answered; true: all is dropped. */
+	bool (*lost)(void *arg, const char *error);
 	void (*closed)(void *arg);
 	void *arg;
 
@@ -98,17 +100,26 @@ struct inspections {
 	struct inspection *first, **last; /* waiting */
 	uv_timer_t retry;                 /* of those that failed */
 	uv_timer_t health; /* of those whose health is not told of */
-	/* The engine tells of health checks. Podman before 4.8 does not. */
-	bool health_told;
+	bool health_told;  /* the engine tells of health checks */
 	unsigned n_running;
 	size_t n_listed;
 	unsigned open_handles;
 };
 
 void inspections_open(struct inspections *all);
+/* Why a container is inspected. */
+enum inspection_cause {
+	LISTED, /* the listing waits for it */
+	CHANGED,
+	/* Podman before 4.8 tells of a health check before its result can be
+	 * seen: the container is looked at again a little later. */
+	CHECKED,
+};
+
 /* Inspect the container, once more if that is under way. Ids that are none
  * are passed over. 0 or -ENOMEM. */
-int inspections_add(struct inspections *all, const char *id, bool listed);
+int inspections_add(struct inspections *all, const char *id,
+		    enum inspection_cause cause);
 /* Drop all of them. */
 void inspections_clear(struct inspections *all);
 /* closed(arg) is called once nothing is left of it in the loop. */

@@ -11,7 +11,9 @@ enum {
 	RUNNING_MAX = 8, /* requests at a time */
 	TRIES_MAX = 3,
 	RETRY_MS = 1000,
-	HEALTH_MS = 5000,
+	HEALTH_TICK_MS = 1000,
+	HEALTH_MS = 5000,  /* from look to look where no event tells */
+	CHECKED_MS = 2000, /* from an event to the look after it */
 	TIMEOUT_MS = 10 * 1000,
 	ANSWER_MAX = 16 << 20, /* bytes; all labels are in it */
 	URL_MAX = 64 + CONTAINER_ID_MAX,
@@ -29,10 +31,12 @@ struct inspection {
 	struct fetch *fetch;     /* running; NULL: not at present */
 	json_t *container;       /* while its network's container is asked for;
 				    owned */
+	uint64_t due_ms;         /* idle (loop's time) */
 	unsigned tries;
 	bool has_health;
-	bool listed; /* the listing waits for it */
-	bool again;  /* something happened while it was asked for */
+	bool checked; /* told of, and not looked at after that */
+	bool listed;  /* the listing waits for it */
+	bool again;   /* something happened while it was asked for */
 	char id[CONTAINER_ID_MAX + 1];
 };
 
@@ -64,7 +68,7 @@ static void inspection_free(struct inspection *it)
 }
 
 static void on_retry(uv_timer_t *timer);
-static void on_health(uv_timer_t *timer);
+static void health_watch(struct inspections *all);
 
 /* It is known what the container is, or that this cannot be known. */
 static void finish(struct inspection *it)
@@ -79,10 +83,12 @@ static void finish(struct inspection *it)
 	if (it->again) {
 		it->again = false;
 		append(all, it);
-	} else if (it->has_health && !all->health_told) {
+	} else if (it->has_health && (it->checked || !all->health_told)) {
 		it->state = IDLE;
-		if (!uv_is_active((uv_handle_t *)&all->health))
-			uv_timer_start(&all->health, on_health, HEALTH_MS, 0);
+		it->due_ms = uv_now(all->host->loop) +
+			     (it->checked ? CHECKED_MS : HEALTH_MS);
+		it->checked = false;
+		health_watch(all);
 	} else {
 		tdelete(it, &all->by_id, compare);
 		inspection_free(it);
@@ -170,8 +176,12 @@ static void fail(struct inspection *it, const char *why)
 
 static void fail_of(struct inspection *it, const struct fetch_result *result)
 {
+	struct inspections *all = it->all;
 	char text[32];
 
+	if (result->status == 0 && result->error &&
+	    all->lost(all->arg, result->error))
+		return;
 	snprintf(text, sizeof(text), "status %ld", result->status);
 	fail(it, result->error ? result->error : text);
 }
@@ -257,28 +267,36 @@ static void on_network(void *arg, const struct fetch_result *result)
 	pump(all);
 }
 
-/* All that are in the state wait for their turn again. */
+/* All that are in the state, and due, wait for their turn again. */
 struct revival {
 	struct inspections *all;
 	enum inspection_state state;
+	uint64_t now_ms;
+	bool more; /* some are not due yet */
 };
 
 static void revive_one(const void *node, VISIT visit, void *arg)
 {
 	struct inspection *it = *(struct inspection *const *)node;
-	const struct revival *revival = arg;
+	struct revival *revival = arg;
 
-	if ((visit == postorder || visit == leaf) &&
-	    it->state == revival->state)
+	if ((visit != postorder && visit != leaf) ||
+	    it->state != revival->state)
+		return;
+	if (it->state == IDLE && it->due_ms > revival->now_ms)
+		revival->more = true;
+	else
 		append(revival->all, it);
 }
 
-static void revive(struct inspections *all, enum inspection_state state)
+static bool revive(struct inspections *all, enum inspection_state state)
 {
-	struct revival revival = {.all = all, .state = state};
+	struct revival revival = {
+		.all = all, .state = state, .now_ms = uv_now(all->host->loop)};
 
 	twalk_r(all->by_id, revive_one, &revival);
 	pump(all);
+	return revival.more;
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -288,7 +306,14 @@ static void on_retry(uv_timer_t *timer)
 
 static void on_health(uv_timer_t *timer)
 {
-	revive(timer->data, IDLE);
+	if (revive(timer->data, IDLE))
+		health_watch(timer->data);
+}
+
+static void health_watch(struct inspections *all)
+{
+	if (!uv_is_active((uv_handle_t *)&all->health))
+		uv_timer_start(&all->health, on_health, HEALTH_TICK_MS, 0);
 }
 
 void inspections_open(struct inspections *all)
@@ -319,30 +344,41 @@ void inspections_close(struct inspections *all, void (*closed)(void *arg))
 	uv_close((uv_handle_t *)&all->health, on_closed);
 }
 
-int inspections_add(struct inspections *all, const char *id, bool listed)
+static struct inspection *inspection_new(struct inspections *all,
+					 const char *id)
+{
+	struct inspection *it = calloc(1, sizeof(*it));
+
+	if (!it)
+		return NULL;
+	it->all = all;
+	memcpy(it->id, id, strlen(id) + 1);
+	if (!tsearch(it, &all->by_id, compare)) {
+		free(it);
+		return NULL;
+	}
+	append(all, it);
+	return it;
+}
+
+int inspections_add(struct inspections *all, const char *id,
+		    enum inspection_cause cause)
 {
 	struct inspection *const *found = tfind(id, &all->by_id, compare_id);
 	struct inspection *it = found ? *found : NULL;
 
 	if (!is_id(id))
 		return 0;
-	if (it && it->state == IDLE) {
+	if (it && (it->state == IDLE || it->state == FAILED))
 		append(all, it);
-	} else if (it) {
+	else if (it)
 		it->again |= it->state == RUNNING;
-	} else {
-		it = calloc(1, sizeof(*it));
-		if (!it)
-			return -ENOMEM;
-		it->all = all;
-		memcpy(it->id, id, strlen(id) + 1);
-		if (!tsearch(it, &all->by_id, compare)) {
-			free(it);
-			return -ENOMEM;
-		}
-		append(all, it);
-	}
-	if (listed && !it->listed) {
+	else
+		it = inspection_new(all, id);
+	if (!it)
+		return -ENOMEM;
+	it->checked |= cause == CHECKED;
+	if (cause == LISTED && !it->listed) {
 		it->listed = true;
 		all->n_listed++;
 	}

@@ -255,34 +255,45 @@ static bool is_true(const json_t *state, const char *key)
 	return json_is_true(member(state, key));
 }
 
-static const char *health_of(const json_t *state)
+/* One that is being restarted runs by the engine's word, without a network. */
+static bool is_up(const json_t *container)
 {
-	const char *health = text_of(member(state, "Health"), "Status");
+	const json_t *state = member(container, "State");
 
-	return health[0] ? health : "none";
+	return is_true(state, "Running") && !is_true(state, "Restarting") &&
+	       !is_true(state, "Dead");
 }
 
-static bool is_healthy(const json_t *state)
+static bool has_check(const json_t *container)
 {
-	const char *health = health_of(state);
+	const json_t *test = member(
+		member(member(container, "Config"), "Healthcheck"), "Test");
+	const char *first = json_string_value(json_array_get(test, 0));
 
-	return strcmp(health, "none") == 0 || strcmp(health, "healthy") == 0;
+	return first && strcmp(first, "NONE") != 0;
+}
+
+/* Without a health check, it has no health; with one, none yet at first. */
+static bool is_healthy(const json_t *container)
+{
+	const char *health =
+		text_of(member(member(container, "State"), "Health"), "Status");
+
+	return health[0] && strcmp(health, "none") != 0
+		       ? strcmp(health, "healthy") == 0
+		       : !has_check(container);
 }
 
 bool docker_has_health(const json_t *container)
 {
-	const json_t *state = member(container, "State");
-
-	return is_true(state, "Running") &&
-	       strcmp(health_of(state), "none") != 0;
+	return has_check(container) && is_up(container);
 }
 
-static int read_state(struct translation *t, const json_t *state)
+static int read_state(struct translation *t, const json_t *container)
 {
+	const json_t *state = member(container, "State");
 	bool paused = is_true(state, "Paused");
-	bool ready = is_true(state, "Running") && !paused &&
-		     !is_true(state, "Restarting") && !is_true(state, "Dead") &&
-		     is_healthy(state);
+	bool ready = is_up(container) && !paused && is_healthy(container);
 	json_int_t pid = json_integer_value(member(state, "Pid"));
 	int err = translation_set(t, "ready", json_boolean(ready));
 
@@ -305,15 +316,14 @@ int docker_translate(struct translation *t, const json_t *container,
 		     const struct docker_settings *settings)
 {
 	const json_t *labels = member(member(container, "Config"), "Labels");
-	const json_t *state = member(container, "State");
 	int err;
 
 	if (!member(labels, LABEL_ID))
 		return 0;
 	err = read_labels(t, labels);
 	if (!err)
-		err = read_state(t, state);
-	if (!err && is_true(state, "Running")) {
+		err = read_state(t, container);
+	if (!err && is_up(container)) {
 		name_for_agent(t, container);
 		err = read_place(t, labels, network, settings);
 	}

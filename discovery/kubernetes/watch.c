@@ -38,6 +38,7 @@ struct kube_watch {
 		WATCH,
 	} step;
 	const char *version;
+	enum step next_step; /* once the version is known, if it is the same */
 	struct scan scan;
 	bool listed; /* the page has come whole */
 	char *page;  /* the next one's token; NULL: the first, or none */
@@ -287,11 +288,14 @@ static void on_failed(struct kube_watch *w, const struct fetch_result *result)
 		w->renew = true;
 	} else if (result->status == 401) {
 		kube_request_refused(w->kube);
-	} else if (result->status == 404 && has_versions(w->resource)) {
+	} else if (result->status == 404 && has_versions(w->resource) &&
+		   step != ASK_VERSION) {
+		/* It has another one, or has just begun and knows none yet. */
+		w->next_step = step;
 		step = ASK_VERSION;
 	}
 	/* Else the list goes on with the page that failed. */
-	if (step == ASK_VERSION || result->status == 400)
+	if (result->status == 400)
 		first_page(w);
 	retry(w, step, result->retry_after_s);
 }
@@ -317,11 +321,16 @@ static const char *version_of(const struct kube_resource *resource,
 static void on_version(struct kube_watch *w, const struct fetch_result *result)
 {
 	json_t *group = json_loadb(result->body, result->len, 0, NULL);
+	const char *version = version_of(w->resource, group);
 
-	w->version = version_of(w->resource, group);
 	json_decref(group);
-	if (w->version) {
-		w->step = LIST;
+	if (version) {
+		if (version != w->version) {
+			w->next_step = LIST;
+			first_page(w);
+		}
+		w->version = version;
+		w->step = w->next_step;
 		run(w);
 		return;
 	}
@@ -462,6 +471,7 @@ int kube_watch_open(struct kube *kube, const struct kube_resource *resource,
 	w->namespace = namespace;
 	w->version = resource->versions[0];
 	w->step = has_versions(resource) ? ASK_VERSION : LIST;
+	w->next_step = LIST;
 	w->backoff_ms = BACKOFF_FIRST_MS;
 	w->list = feed_list_open(kube->feed, kubernetes_provider.name,
 				 resource == &kube_node_pods ? "node's pods"

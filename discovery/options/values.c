@@ -41,7 +41,6 @@ int option_bool(const char *value, bool *out)
 
 int option_switch(bool *field, const char *value, char *why)
 {
-	return option_bool(value, field)
-		       ? option_expected(why, "true or false")
-		       : 0;
+	return option_bool(value, field) ? option_expected(why, "true or false")
+					 : 0;
 }

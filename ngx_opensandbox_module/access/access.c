@@ -35,11 +35,19 @@ ngx_http_osb_access(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return NGX_HTTP_OSB_EXPIRED;
     }
 
+    if (record->state == NGX_HTTP_OSB_STATE_AMBIGUOUS) {
+        return NGX_HTTP_OSB_AMBIGUOUS;
+    }
+
     ctx->endpoint = ngx_http_osb_record_endpoint(record, ctx->route.port);
 
     if (ctx->endpoint == NULL) {
         return ngx_http_osb_record_nowhere(record) ? NGX_HTTP_OSB_NOT_READY
                                                    : NGX_HTTP_OSB_NOT_EXPOSED;
+    }
+
+    if (record->state == NGX_HTTP_OSB_STATE_PAUSED) {
+        return NGX_HTTP_OSB_PAUSED;
     }
 
     return record->ready ? NGX_HTTP_OSB_OK : NGX_HTTP_OSB_NOT_READY;

@@ -26,6 +26,15 @@ static ngx_http_osb_answer_t ngx_http_osb_answers[] = {
     {ngx_string("expired"), 410, "sandbox %V has expired (port %ui)",
      "Start a new sandbox; this one does not come back.", 0},
 
+    {ngx_string("ambiguous"), 502,
+     "two objects claim the id %V (port %ui), so neither is served",
+     "Tell whoever runs these sandboxes: one of the two must go, or be given "
+     "another id.",
+     0},
+
+    {ngx_string("paused"), 503, "sandbox %V is paused (port %ui)",
+     "Resume the sandbox, then load this page again.", 1},
+
     {ngx_string("not_ready"), 503, "sandbox %V is not ready yet (port %ui)",
      "Wait a moment, then load this page again.", 1},
 

@@ -22,6 +22,8 @@ static ngx_uint_t
 ngx_http_osb_alive(ngx_http_request_t *r);
 static ngx_http_osb_status_e
 ngx_http_osb_resolve(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static ngx_http_osb_status_e
+ngx_http_osb_resolve_asleep(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_int_t
 ngx_http_osb_resolve_large(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                            ngx_http_osb_zone_t *zone);
@@ -83,6 +85,12 @@ ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
     if (ctx->status == NGX_HTTP_OSB_OK && ctx->record == NULL) {
         ctx->status = ngx_http_osb_resolve(r, ctx);
+    }
+
+    if (ctx->status != NGX_HTTP_OSB_OK &&
+        ngx_http_osb_sleeper_hold(r, ctx) == NGX_AGAIN)
+    {
+        return NGX_AGAIN;
     }
 
     /* whatever becomes of the request, nobody else is to see its cookie */
@@ -319,7 +327,9 @@ ngx_http_osb_resolve(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     if (rc == NGX_OK) {
-        return ngx_http_osb_access(r, ctx);
+        return ngx_http_osb_sleeps(r, ctx->record)
+                   ? ngx_http_osb_resolve_asleep(r, ctx)
+                   : ngx_http_osb_access(r, ctx);
     }
 
     ctx->record = NULL;
@@ -330,6 +340,39 @@ ngx_http_osb_resolve(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     return NGX_HTTP_OSB_NOT_FOUND;
+}
+
+
+/*
+ * Whom the sandbox admits is asked again when it is awake, maybe by another
+ * record: what the route became for this one is taken back.
+ */
+
+static ngx_http_osb_status_e
+ngx_http_osb_resolve_asleep(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
+{
+    ngx_str_t             prefix, rest;
+    ngx_uint_t            bare;
+    ngx_http_osb_route_t  route;
+    ngx_http_osb_status_e status;
+
+    route = ctx->route;
+    prefix = ctx->prefix;
+    rest = ctx->rest;
+    bare = ctx->bare;
+
+    status = ngx_http_osb_access(r, ctx);
+
+    if (status == NGX_HTTP_OSB_PAUSED || status == NGX_HTTP_OSB_NOT_READY) {
+        ctx->route = route;
+        ctx->prefix = prefix;
+        ctx->rest = rest;
+        ctx->bare = bare;
+        ctx->link = 0;
+        ctx->cookie.len = 0;
+    }
+
+    return status;
 }
 
 

@@ -94,6 +94,22 @@ ngx_http_osb_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 
 
 /*
+ * proxy/sleeper.c: whether a request to this record, which is not awake, may be
+ * held for that.
+ */
+ngx_uint_t
+ngx_http_osb_sleeps(ngx_http_request_t *r, ngx_http_osb_record_t *record);
+
+/*
+ * Holds a request whose sandbox is paused, ctx->status says so, and has the
+ * sandbox woken.  NGX_AGAIN, then the phases go on by themselves later, and the
+ * record is to be looked at anew; or NGX_DECLINED.
+ */
+ngx_int_t
+ngx_http_osb_sleeper_hold(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+
+
+/*
  * proxy/wait.c: connects pc in nginx's place, where the location waits for
  * ports to open.  To be returned by a balancer: NGX_OK if nginx is to connect,
  * NGX_AGAIN if that goes on, or NGX_ERROR.

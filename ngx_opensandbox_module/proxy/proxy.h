@@ -12,6 +12,8 @@ typedef struct ngx_http_osb_relay_s ngx_http_osb_relay_t;
 
 typedef struct ngx_http_osb_pool_s ngx_http_osb_pool_t;
 
+typedef struct ngx_http_osb_sleeper_s ngx_http_osb_sleeper_t;
+
 
 /* an upstream with "opensandbox;" */
 typedef struct {
@@ -43,8 +45,8 @@ typedef struct {
 
 typedef void (*ngx_http_osb_ctx_cleanup_pt)(ngx_http_osb_ctx_t *ctx);
 
-/* of a context: a stream's, a look-up's and that of a wait */
-#define NGX_HTTP_OSB_CTX_CLEANUPS 3
+/* of a context: a stream's, a sleeper's, a look-up's and that of a wait */
+#define NGX_HTTP_OSB_CTX_CLEANUPS 4
 
 /* one request's way through the rooms */
 struct ngx_http_osb_ctx_s {
@@ -104,8 +106,9 @@ struct ngx_http_osb_ctx_s {
     ngx_http_request_t *request; /* whose it is */
 
     /* of a stream, and of a request that is held */
-    ngx_queue_t         queue;
-    ngx_resolver_ctx_t *resolver;
+    ngx_queue_t             queue;
+    ngx_resolver_ctx_t     *resolver;
+    ngx_http_osb_sleeper_t *sleeper; /* while it is held for that sandbox */
 
     /* what is to be undone before it is freed */
     ngx_http_osb_ctx_cleanup_pt cleanups[NGX_HTTP_OSB_CTX_CLEANUPS];
@@ -114,6 +117,7 @@ struct ngx_http_osb_ctx_s {
     unsigned watched : 1;
     unsigned tunnel : 1;
     unsigned waited : 1;
+    unsigned slept : 1; /* it has been held for a paused sandbox */
     unsigned spare : 1; /* a try more than the peer would have */
 
     /* the decoded URI lies outside of the route's prefix */

@@ -6,6 +6,12 @@
 /* The fields that are one value each. */
 
 
+/* in the order of ngx_http_osb_state_e */
+static ngx_str_t ngx_http_osb_states[] = {
+    ngx_string("running"), ngx_string("paused"), ngx_string("ambiguous"),
+    ngx_null_string};
+
+
 ngx_int_t
 ngx_http_osb_id_parse(ngx_http_osb_draft_t *draft, ngx_http_osb_field_t *field,
                       json_t *value)
@@ -204,6 +210,74 @@ ngx_http_osb_ready_revokes(ngx_http_osb_record_t *old,
                            ngx_http_osb_record_t *record)
 {
     return old->ready && !record->ready ? NGX_HTTP_OSB_REVOKES_ENTRY : 0;
+}
+
+
+ngx_int_t
+ngx_http_osb_state_parse(ngx_http_osb_draft_t *draft,
+                         ngx_http_osb_field_t *field, json_t *value)
+{
+    ngx_str_t  text;
+    ngx_uint_t i;
+
+    if (ngx_http_osb_json_text(value, &text) == NGX_OK) {
+        for (i = 0; ngx_http_osb_states[i].len; i++) {
+            if (ngx_http_osb_states[i].len == text.len &&
+                ngx_memcmp(ngx_http_osb_states[i].data, text.data, text.len) ==
+                    0)
+            {
+                draft->record->state = i;
+                return NGX_OK;
+            }
+        }
+    }
+
+    ngx_http_osb_fault(draft->fault, field->key,
+                       "\"state\" is \"running\", \"paused\" or "
+                       "\"ambiguous\"");
+
+    return NGX_ERROR;
+}
+
+
+/* Nothing of a sandbox that runs, as most do. */
+
+int
+ngx_http_osb_state_print(ngx_http_osb_field_t *field, json_t *object,
+                         ngx_http_osb_record_t *record)
+{
+    ngx_str_t *text;
+
+    if (record->state == NGX_HTTP_OSB_STATE_RUNNING) {
+        return 0;
+    }
+
+    text = &ngx_http_osb_states[record->state];
+
+    return json_object_set_new(object, field->key,
+                               json_stringn((char *) text->data, text->len));
+}
+
+
+/* Who was admitted to one that is paused is so when it is awake. */
+
+ngx_uint_t
+ngx_http_osb_state_same(ngx_http_osb_field_t *field, ngx_http_osb_record_t *one,
+                        ngx_http_osb_record_t *two)
+{
+    return (one->state == NGX_HTTP_OSB_STATE_AMBIGUOUS) ==
+           (two->state == NGX_HTTP_OSB_STATE_AMBIGUOUS);
+}
+
+
+ngx_uint_t
+ngx_http_osb_state_revokes(ngx_http_osb_record_t *old,
+                           ngx_http_osb_record_t *record)
+{
+    return record->state != NGX_HTTP_OSB_STATE_RUNNING &&
+                   record->state != old->state
+               ? NGX_HTTP_OSB_REVOKES_ENTRY
+               : 0;
 }
 
 

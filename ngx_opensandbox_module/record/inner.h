@@ -145,6 +145,11 @@ ngx_http_osb_parse_t   ngx_http_osb_ready_parse;
 ngx_http_osb_print_t   ngx_http_osb_ready_print;
 ngx_http_osb_revokes_t ngx_http_osb_ready_revokes;
 
+ngx_http_osb_parse_t   ngx_http_osb_state_parse;
+ngx_http_osb_print_t   ngx_http_osb_state_print;
+ngx_http_osb_same_t    ngx_http_osb_state_same;
+ngx_http_osb_revokes_t ngx_http_osb_state_revokes;
+
 ngx_http_osb_parse_t   ngx_http_osb_expires_parse;
 ngx_http_osb_print_t   ngx_http_osb_expires_print;
 ngx_http_osb_revokes_t ngx_http_osb_expires_revokes;

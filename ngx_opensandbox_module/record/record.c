@@ -66,6 +66,11 @@ ngx_http_osb_field_t ngx_http_osb_fields[] = {
      ngx_http_osb_ready_parse, ngx_http_osb_ready_print, NULL,
      NULL, ngx_http_osb_ready_revokes},
 
+    {"state", "state", 1, 1, ngx_http_osb_line_text,
+     0, NULL, NULL,
+     ngx_http_osb_state_parse, ngx_http_osb_state_print, NULL,
+     ngx_http_osb_state_same, ngx_http_osb_state_revokes},
+
     {"accessToken", "access_token", 1, 1, ngx_http_osb_line_text,
      offsetof(ngx_http_osb_record_t, token),
      "an access token", &ngx_http_osb_token_chars,
@@ -148,7 +153,8 @@ ngx_http_osb_record_parse(ngx_pool_t *pool, json_t *object, ngx_str_t *id,
     }
 
     if (record->endpoint.kind == NGX_HTTP_OSB_ENDPOINT_NONE &&
-        record->nmapped == 0 && record->ready && !partial)
+        record->nmapped == 0 && record->ready && !partial &&
+        record->state != NGX_HTTP_OSB_STATE_AMBIGUOUS)
     {
         ngx_http_osb_fault(fault, "endpoint", "the endpoint is missing");
         return NULL;

@@ -40,6 +40,13 @@
 /* the end of a sandbox that has none */
 #define NGX_HTTP_OSB_NEVER INT64_MAX
 
+typedef enum {
+    NGX_HTTP_OSB_STATE_RUNNING = 0,
+    NGX_HTTP_OSB_STATE_PAUSED,
+    NGX_HTTP_OSB_STATE_AMBIGUOUS
+} ngx_http_osb_state_e;
+
+
 /* for record_json() and record_text() */
 #define NGX_HTTP_OSB_SHOW_SECRETS 1
 
@@ -103,13 +110,13 @@ typedef struct {
     uint16_t secure : 1;
     uint16_t limited : 1;  /* to the ranges */
     uint16_t declared : 1; /* by the configuration */
+    uint16_t source : 6;   /* bytes of a feeder's name, behind the id; or 0 */
 
     /* whether the path goes on unstripped, where the record says so */
     uint16_t keep_prefix_set : 1;
     uint16_t keep_prefix : 1;
 
-    /* bytes of a feeder's name, which stands behind the id; or 0 */
-    uint16_t source : 6;
+    uint16_t state : 2;
 
     ngx_http_osb_text_t     id;
     ngx_http_osb_text_t     token;

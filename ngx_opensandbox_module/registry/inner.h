@@ -20,9 +20,9 @@ typedef struct {
     uint32_t next; /* in the bucket */
     uint32_t left;
     uint32_t right;
-    uint32_t renewed; /* the last renew intent, unix seconds */
-    uint16_t units;   /* the size of all pieces */
-    uint16_t head;    /* bytes of the record in the first piece */
+    uint32_t told;  /* when its use was told last in its state, unix seconds */
+    uint16_t units; /* the size of all pieces */
+    uint16_t head;  /* bytes of the record in the first piece */
 
     ngx_http_osb_record_t record;
 } ngx_http_osb_node_t;

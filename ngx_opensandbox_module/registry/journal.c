@@ -36,6 +36,10 @@ ngx_http_osb_journal_rewrite(ngx_http_osb_shared_t *shared,
     ngx_http_osb_source_count_node(shared, node, -1);
     ngx_http_osb_source_count(shared, record, 1);
 
+    if (record->state != node->record.state) {
+        node->told = 0;
+    }
+
     ngx_memcpy(shared->journal, record, record->size);
     ngx_memory_barrier();
     shared->rewriting = ngx_http_osb_node_link(shared, node);

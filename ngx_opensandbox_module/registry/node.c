@@ -94,7 +94,7 @@ ngx_http_osb_node_create(ngx_http_osb_zone_t   *zone,
     node->next = 0;
     node->left = 0;
     node->right = 0;
-    node->renewed = 0;
+    node->told = 0;
 
     ngx_http_osb_part_first(&first, node, record);
 

@@ -327,12 +327,12 @@ ngx_http_osb_registry_renew(ngx_http_osb_zone_t *zone, ngx_str_t *id,
 
     if (link) {
         node = ngx_http_osb_node_at(zone->shared, link);
-        last = node->renewed;
+        last = node->told;
 
         /* the clock may have been set back */
 
         if (last > now || now - last >= min_interval) {
-            node->renewed = (uint32_t) now;
+            node->told = (uint32_t) now;
             last = 0;
         }
     }

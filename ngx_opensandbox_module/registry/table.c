@@ -56,9 +56,9 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
 
     if (*link) {
         old = ngx_http_osb_node_at(shared, *link);
-        shared->nready -= old->record.ready;
         ngx_http_osb_source_count_node(shared, old, -1);
-        node->renewed = old->renewed;
+        shared->nready -= old->record.ready;
+        node->told = old->record.state == record->state ? old->told : 0;
         node->next = old->next;
 
     } else {

@@ -146,6 +146,19 @@ static ngx_http_osb_metric_t ngx_http_osb_metrics[] = {
      offsetof(ngx_http_osb_status_t, meters.renews[NGX_HTTP_OSB_RENEW_FAILED]),
      NULL},
 
+    {"wakes", "held", "wake_requests", NULL, "gauge",
+     "Requests that are held until their sandbox is awake.",
+     offsetof(ngx_http_osb_status_t, meters.open.held), NULL},
+
+    {"wakes", "sent", "wakes_total", "{result=\"sent\"}", "counter",
+     "Messages that ask for a sandbox to be woken: taken, or not.",
+     offsetof(ngx_http_osb_status_t, meters.wakes[NGX_HTTP_OSB_WAKE_SENT]),
+     NULL},
+
+    {"wakes", "failed", "wakes_total", "{result=\"failed\"}", "counter", NULL,
+     offsetof(ngx_http_osb_status_t, meters.wakes[NGX_HTTP_OSB_WAKE_FAILED]),
+     NULL},
+
     {"zone", "name", NULL, NULL, NULL, NULL,
      offsetof(ngx_http_osb_status_t, zone), NULL},
 

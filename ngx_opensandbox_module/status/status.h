@@ -21,18 +21,27 @@ typedef enum {
 } ngx_http_osb_renew_e;
 
 
+typedef enum {
+    NGX_HTTP_OSB_WAKE_SENT = 0,
+    NGX_HTTP_OSB_WAKE_FAILED,
+    NGX_HTTP_OSB_WAKES
+} ngx_http_osb_wake_e;
+
+
 /* what is counted; all but what is open only grows */
 typedef struct {
     /* by the place of the mode's bit */
     uint64_t requests[NGX_HTTP_OSB_MODES_MAX][NGX_HTTP_OSB_STATUSES];
     uint64_t api[NGX_HTTP_OSB_METER_METHODS][NGX_HTTP_OSB_METER_CLASSES];
     uint64_t renews[NGX_HTTP_OSB_RENEWS];
+    uint64_t wakes[NGX_HTTP_OSB_WAKES];
     uint64_t upgrades;
 
     /* the last: what is forgotten when its worker ends */
     struct {
         uint64_t tunnels;
         uint64_t streams; /* event streams */
+        uint64_t held;    /* requests to paused sandboxes */
     } open;
 } ngx_http_osb_meters_t;
 

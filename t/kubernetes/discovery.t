@@ -167,9 +167,12 @@ for my $flag ([], ['--watch-cache=false']) {
 		my $f = fed_gateway($kube);
 		serves($f, 'before', 'goes', 'stays');
 
-		# Its watch ends, and it may only ask again when what it knows is
-		# long forgotten, also by a server that has begun since.
+		# Its watch ends before anything changes, and it may only ask again
+		# when what it knows is long forgotten, also by a server that has
+		# begun since.
 		kill 'STOP', $f->{pid};
+		$kube->stop_server;
+		$kube->start_server;
 		$kube->delete('batchsandboxes', 'a/goes');
 		$kube->put('batchsandboxes', 'a/comes', box());
 		$kube->compact;

@@ -30,7 +30,7 @@ sub new
 	make_path("$dir/image/bin", "$dir/image/www", "$dir/image/dev",
 	    "$dir/image/proc", "$dir/image/sys", "$dir/image/etc");
 	run('cp', '/bin/busybox', "$dir/image/bin/busybox");
-	symlink 'busybox', "$dir/image/bin/$_" for qw(sh sleep test touch rm);
+	symlink 'busybox', "$dir/image/bin/$_" for qw(sh sleep test touch rm cat);
 	write_file("$dir/containers.conf", <<"EOT");
 [containers]
 default_ulimits = ["nofile=20000:20000", "nproc=30000:30000"]
@@ -57,11 +57,17 @@ EOT
 	wait_for(sub { -e "$dir/held" }, 20) or croak 'engine: no namespaces';
 	($self->{init}) = read_file("/proc/$self->{holder}/task/$self->{holder}/children")
 	    =~ /(\d+)/ or croak 'engine: its first process is gone';
-	run('sh', '-c', 'tar -C "$0" -c . | "$@"', "$dir/image",
-	    $self->command('podman', '--root', "$dir/root", '--runroot', "$dir/run",
-		'--tmpdir', "$dir/tmp", 'import', '-', 'tiny'));
+	$self->import_image('tiny');
 	$self->serve;
 	return $self;
+}
+
+# What is in its folder "image" now, by that name.
+sub import_image
+{
+	my ($self, $name) = @_;
+	run('sh', '-c', 'tar -C "$0" -c . | "$@"', "$self->{dir}/image",
+	    $self->podman_command('import', '-', $name));
 }
 
 # A command line that runs in its namespaces.
@@ -72,12 +78,18 @@ sub command
 	    "CONTAINERS_CONF=$self->{dir}/containers.conf", @cmd);
 }
 
+# What tells podman where it is at home.
+sub options
+{
+	my ($self) = @_;
+	my $dir = $self->{dir};
+	return ('--root', "$dir/root", '--runroot', "$dir/run", '--tmpdir', "$dir/tmp");
+}
+
 sub podman_command
 {
 	my ($self, @args) = @_;
-	my $dir = $self->{dir};
-	return $self->command('podman', '--root', "$dir/root", '--runroot', "$dir/run",
-	    '--tmpdir', "$dir/tmp", @args);
+	return $self->command('podman', $self->options, @args);
 }
 
 # podman, run to its end; its output.

@@ -1,30 +1,29 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""fake_engine.py SOCKET
+"""fake_engine.py /SOCKET FOLDER
 
-A container engine as far as opensandbox-discovery asks it: a list, events, and
-inspections. PUT /control/ID with what an inspection is to say starts or changes
-a container, DELETE ends it; an event tells of each.
+A container engine in trouble, told by files in FOLDER that are read at each
+request: list (its text), ID.json (an inspection: its text, or "500", or "drop"
+to end the connection without an answer); events (lines, sent as they are
+appended; the line "END" ends the answer); log (written: a request's path each).
 """
-import json
 import os
-import queue
 import socketserver
 import sys
-import threading
+import time
 from http.server import BaseHTTPRequestHandler
+from urllib.parse import urlsplit
 
-lock = threading.Lock()
-containers = {}
-listeners = set()
+folder = sys.argv[2]
+log = open(folder + "/log", "a", buffering=1)
 
 
-def tell(action, name, container):
-    event = {"Type": "container", "Action": action, "status": action,
-             "id": name, "Actor": {
-                 "ID": name, "Attributes": container["Config"]["Labels"]}}
-    for listener in listeners:
-        listener.put(json.dumps(event).encode() + b"\n")
+def read(name):
+    try:
+        with open(os.path.join(folder, name)) as f:
+            return f.read()
+    except OSError:
+        return None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,60 +35,50 @@ class Handler(BaseHTTPRequestHandler):
     def address_string(self):
         return "client"
 
-    def answer(self, status, body=None):
-        text = json.dumps(body).encode()
+    def answer(self, status, text):
+        body = text.encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(text)
+        self.wfile.write(body)
+
+    def piece(self, text):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
+
+    def do_GET(self):
+        path = urlsplit(self.path).path
+        log.write(path + "\n")
+        if path == "/events":
+            return self.events()
+        if path == "/containers/json":
+            return self.answer(200, read("list") or "[]")
+        text = read(path.split("/")[2] + ".json")
+        if text == "drop":
+            self.close_connection = True
+        elif text == "500":
+            self.answer(500, '{"message":"in trouble"}')
+        elif text is None:
+            self.answer(404, '{"message":"no such container"}')
+        else:
+            self.answer(200, text)
 
     def events(self):
-        mine = queue.Queue()
-        with lock:
-            listeners.add(mine)
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        try:
-            while True:
-                event = mine.get()
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
-        except OSError:
-            with lock:
-                listeners.discard(mine)
-
-    def do_GET(self):
-        parts = self.path.split("?")[0].strip("/").split("/")
-        if parts[-1] == "events":
-            return self.events()
-        with lock:
-            if parts[-1] == "json" and parts[-2] == "containers":
-                return self.answer(200, [{"Id": name} for name in containers])
-            found = containers.get(parts[-2])
-        if found is None:
-            return self.answer(404, {"message": "no such container"})
-        self.answer(200, found)
-
-    def do_PUT(self):
-        name = self.path.split("/")[-1]
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with lock:
-            containers[name] = {"Id": name, **body}
-            tell("start", name, body)
-        self.answer(200, {})
-
-    def do_DELETE(self):
-        name = self.path.split("/")[-1]
-        with lock:
-            tell("destroy", name, containers.pop(name))
-        self.answer(200, {})
+        sent = 0
+        while True:
+            lines = (read("events") or "").splitlines()
+            for line in lines[sent:]:
+                if line == "END":
+                    return self.piece(b"")
+                self.piece(line.encode() + b"\n")
+            sent = len(lines)
+            time.sleep(0.02)
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
-    request_queue_size = 128
 
 
-if os.path.exists(sys.argv[1]):
-    os.unlink(sys.argv[1])
 Server(sys.argv[1], Handler).serve_forever()

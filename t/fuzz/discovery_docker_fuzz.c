@@ -85,6 +85,7 @@ static void take_container(const char *text, size_t size, uint8_t flags)
 	if (flags & 2)
 		memcpy(settings.network, "other", sizeof("other"));
 	network = docker_network_of(container);
+	docker_has_health(container);
 	if (docker_translate(&t, container, container, &settings) == 0 &&
 	    t.ids[0][0]) {
 		endpoint = json_string_value(
