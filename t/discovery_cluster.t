@@ -34,7 +34,7 @@ sub here
 	$text =~ s{modules/ngx_http_opensandbox_module\.so}{$module};
 	$text =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$conf/nginx/$1}g;
 	$text =~ s{/etc/opensandbox-token}{$dir/token}g;
-	$text =~ s{/run/nginx\.pid}{$dir/nginx.pid};
+	$text =~ s{/run/nginx\.pid}{$dir/nginx.pid}g;
 	$text =~ s{/dev/stdout}{$dir/access.log};
 	$text =~ s{^\s*listen \[::\].*\n}{}mg;
 	$text =~ s{listen (808\d)}{listen 127.0.0.1:$1}g;
@@ -117,5 +117,29 @@ ok(becomes(404, 8080, $route), 'the example goes');
 stop($feeder);
 is((get(8080, '/status.ok'))[0], 200,
     'without discovery nginx serves what it knows');
-is(stop($nginx, 'QUIT'), 0, 'it ends well');
+
+# The pod ends: what is under way is served to its end.
+my $slow = Ingress::backend(sub {
+	my ($client) = @_;
+	Ingress::read_head($client);
+	print $client "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf";
+	$client->flush;
+	sleep 3;
+	print $client "half";
+});
+my $token = read_file("$dir/token/token") =~ s/\n//r;
+my ($put) = get(8081, '/v1/sandboxes/slow', '-X', 'PUT', '-H',
+    "Authorization: Bearer $token", '--data', '{"endpoint":"127.0.0.1"}');
+is($put, 201, 'a sandbox that is slow');
+my $client = start(name => 'client', cmd => ['curl', '-sN', '-o', "$dir/slow",
+    "http://127.0.0.1:$port{8080}/sandboxes/slow/port/$slow/"]);
+ok(wait_for(sub { -e "$dir/slow" && read_file("$dir/slow") eq 'half' }, 10),
+    '  serves half');
+my @stop = map { here($_) =~ s/sleep 5; /sleep 0; /r }
+    @{ $container{gateway}{lifecycle}{preStop}{exec}{command} };
+my $stop = start(name => 'stop', cmd => \@stop);
+is(wait_exit($client, 20), 0, 'the pod is asked to end: the client ends well');
+is(read_file("$dir/slow"), 'halfhalf', '  with all of its answer');
+is(wait_exit($nginx, 20), 0, '  then nginx does');
+is(wait_exit($stop, 20), 0, '  and the command that asked');
 done_testing();
