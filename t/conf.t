@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 45;
+use Test::More tests => 47;
 use Harness;
 use World;
 
