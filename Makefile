@@ -14,8 +14,8 @@
 #                 discovery on Kubernetes' own server of custom resources, which
 #                 is built first, once; conf/kubernetes and conf/helm held to the
 #                 API's schemas: t/kubernetes
-#   make bench    ratios against peers, measured in one run; bench-ingress and
-#                 bench-egress: one program's alone
+#   make bench    ratios against peers, measured in one run; bench-ingress,
+#                 bench-egress and bench-discovery: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
@@ -83,7 +83,7 @@ include t/bench/build.mk
 all: $(MODULE) $(SIDECAR) $(DISCOVERY)
 
 .PHONY: deps test demo check bench bench-ingress bench-egress install clean
-.PHONY: format unit system soak faults test-kubernetes
+.PHONY: format unit system soak faults test-kubernetes bench-discovery
 
 deps:
 	@scripts/install-deps
@@ -141,6 +141,10 @@ bench-ingress: deps
 	@$(MAKE) --no-print-directory $(MODULE) bench-tools
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/ingress \
 	    t/bench/ingress_bulk
+
+bench-discovery: deps
+	@$(MAKE) --no-print-directory $(MODULE) $(DISCOVERY)
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/discovery
 
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' ':!t/unit/route_test.c' | \

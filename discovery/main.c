@@ -7,13 +7,14 @@
 #include "feed/feed.h"
 #include "health/health.h"
 #include "kubernetes/kubernetes.h"
-#include "options/options.h"
 #include "privileges.h"
 #include "provider.h"
+#include "settings.h"
 
 #include "http/http.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,11 +49,24 @@ struct program {
 
 /* Settings */
 
+static void help(const struct options *options)
+{
+	puts("usage: opensandbox-discovery --gateway URL [OPTION...] "
+	     "PROVIDER...\n\n"
+	     "Watches container engines and clusters for sandboxes, and feeds "
+	     "what it finds to\na gateway, and policies to the node's egress "
+	     "agent.\n\n"
+	     "Each option can be given in the environment too; the command "
+	     "line wins.\n");
+	options_help(options);
+}
+
 static int settings_read(struct program *p, int argc, char **argv)
 {
 	struct option_table tables[PROVIDERS_MAX + 1] = {
-		{option_table, &p->settings}};
-	size_t n = 1;
+		{option_table, &p->settings, NULL}};
+	struct options options = {"opensandbox-discovery", tables, 1, help};
+	int err;
 
 	for (size_t i = 0; providers[i]; i++) {
 		p->provider_settings[i] =
@@ -61,10 +75,13 @@ static int settings_read(struct program *p, int argc, char **argv)
 			log_fatal("no memory");
 			return -1;
 		}
-		tables[n++] = (struct option_table){providers[i]->options,
-						    p->provider_settings[i]};
+		tables[options.n++] = (struct option_table){
+			providers[i]->options, p->provider_settings[i], NULL};
 	}
-	return options_read(tables, n, argc, argv);
+	err = options_defaults(&options);
+	if (!err)
+		err = options_environment(&options);
+	return err ? err : options_arguments(&options, argc, argv);
 }
 
 static bool wanted(const struct program *p, size_t i)
@@ -222,7 +239,7 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	struct program p = {.settings.log_level = LOG_INFO};
+	struct program p = {.status = EXIT_OK};
 	int status;
 
 	log_set_program("opensandbox-discovery");

@@ -5,7 +5,7 @@
 #ifndef DISCOVERY_PROVIDER_H
 #define DISCOVERY_PROVIDER_H
 
-#include "options/options.h"
+#include "settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,11 +14,8 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } subcommands[] = {
-	{"check", check_main},
-	{"learn", learn_main},
-	{"cni", cni_main},
-	{"cni-entry", cni_entry_main},
-	{"hook", hook_main},
+	{"check", check_main},         {"learn", learn_main}, {"cni", cni_main},
+	{"cni-entry", cni_entry_main}, {"hook", hook_main},
 };
 
 int main(int argc, char **argv)

@@ -201,7 +201,7 @@ for my $case (
 	    ',', 'a=QUJD,a=QUJD', "a=QUJD;\n}", 'a=QUJD b=QUJD', 'a=' . 'QUJD' x 300],
 	['--renew-intent-enabled' => 'yes', ''],
 	['--renew-intent-redis-dsn' => '', 'localhost:6379', 'rediss://x', 'redis://',
-	    'redis://user@x', 'redis://x/one', 'redis://x:1:2', 'redis://x?db=1',
+	    'redis://user@x', 'redis://x/one', 'redis://x:1:2', 'redis://x:65536', 'redis://[::1]:099999/1', 'redis://x?db=1',
 	    'redis://:pass"word@x', 'redis://a"b:c@x', 'redis://:pass\\@x', "redis://:a\nb\@x", 'redis://a b'],
 	['--renew-intent-queue-key' => '', 'a b', 'a"b', 'a\\', "a\n", 'a' x 256],
 	['--renew-intent-queue-max-len' => -1, '', '1k', '01', '9' x 10],
@@ -217,7 +217,7 @@ for my $case (
 	}
 }
 for my $case (
-	['OPENSANDBOX_GATEWAY_ZONE_SIZE', '1', '1m;', "1m\n"],
+	['OPENSANDBOX_GATEWAY_ZONE_SIZE', '1', '8k', '1m;', "1m\n"],
 	['OPENSANDBOX_GATEWAY_DRAIN', '-1', '1s'],
 	['OPENSANDBOX_GATEWAY_HOST', '$http_x', 'a b'],
 	['OPENSANDBOX_GATEWAY_TRUST_FORWARDED', 'all', '::1;', 'on'],

@@ -116,6 +116,7 @@ is(ids_are('sb-aa sb-bbb sb-ee sb-guest'), 'sb-aa sb-bbb sb-ee sb-guest',
 is(failures(), 0, 'nothing of that is the engine\'s failure');
 
 # Events that cannot be read
+list(qw(aa bbb c4c4 ee));
 my $lists = asked('/containers/json');
 $events .= "{\n";
 say_of('events', $events);

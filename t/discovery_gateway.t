@@ -152,6 +152,27 @@ subtest 'a container\'s life' => sub {
 	is(route_is('sb-web', 404), 404, 'removed: unknown');
 };
 
+# The code of an answer that is not the sandbox's.
+sub code
+{
+	my (undef, $body) = route(@_);
+	return eval { decode_json($body)->{code} } // $body;
+}
+
+subtest 'paused, and claimed twice' => sub {
+	$engine->podman('pause', 'next');
+	my @token = ('-H', 'OpenSandbox-Secure-Access: secret');
+	is(route_is('sb-next', 503, @token), 503, 'paused: unavailable');
+	is(code('sb-next', @token), 'paused', 'for that reason');
+	$engine->podman('unpause', 'next');
+	is(route_is('sb-next', 200, @token), 200, 'and back');
+	$engine->podman('create', '--name', 'twin', '--label', "$id=SB-NEXT", 'tiny', 'true');
+	is(route_is('sb-next', 502, @token), 502, 'another one of its id: neither is served');
+	is(code('sb-next', @token), 'ambiguous', 'for that reason');
+	$engine->podman('rm', 'twin');
+	is(route_is('sb-next', 200, @token), 200, 'until that one is removed');
+};
+
 subtest 'other places' => sub {
 	$engine->run_container('host', { $id => 'sb-host' }, '--network', 'host');
 	is(route_is('sb-host', 200), 200, 'in the host\'s network');

@@ -86,6 +86,7 @@ subtest 'an older server, and one without the definition' => sub {
 	    'and why');
 	$kube->serve('sandboxes', 'v1alpha1');
 	ok($feed->has(old => { endpoint => '10.0.0.1' }), 'when it is defined it is served');
+	$kube->requests;
 	$kube->serve('sandboxes');
 	$kube->interrupt('end');
 	ok(wait_for(sub { grep { $_->{target} eq '/apis/agents.x-k8s.io' }

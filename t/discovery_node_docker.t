@@ -56,7 +56,7 @@ sub container
 	my %labels = ('opensandbox.io/id' => "sb-$name", defined $policy
 	    ? ('opensandbox.io/egress-policy' => ref $policy
 	    ? $json->encode($policy) : $policy) : ());
-	tell('start', $name, { Id => $id{$name}, Config => { Labels => \%labels },
+	say_of('start', $name, { Id => $id{$name}, Config => { Labels => \%labels },
 	    HostConfig => { NetworkMode => 'bridge' },
 	    State => { Running => $pid ? JSON::PP::true : JSON::PP::false,
 		Pid => $pid },
@@ -65,7 +65,7 @@ sub container
 }
 
 # What an inspection says from now on, and the event that tells of it.
-sub tell
+sub say_of
 {
 	my ($action, $name, $container) = @_;
 	my $file = "$dir/$id{$name}.json";
@@ -74,7 +74,8 @@ sub tell
 	    glob "$dir/?" . '?' x 63 . '.json']));
 	open my $events, '>>', "$dir/events" or die "events: $!";
 	print $events encode_json({ Type => 'container', Action => $action,
-	    Actor => { ID => $id{$name}, Attributes => {} } }), "\n";
+	    Actor => { ID => $id{$name},
+		Attributes => { 'opensandbox.io/id' => "sb-$name" } } }), "\n";
 	close $events;
 }
 
@@ -148,7 +149,7 @@ like((refused('d'))[0], qr/egress\[0\]/, '  which');
 is(in_force('c'), 'own.test', '  and what has no label is left alone');
 
 # They go
-tell('destroy', $_) for qw(a b);
+say_of('destroy', $_) for qw(a b);
 kill_now($again);
 ok(wait_for(sub { !sandbox('a')->{id} }, 30), 'one that ended is forgotten');
 ok(table($next) && table($hooked), '  and nothing opens');

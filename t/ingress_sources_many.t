@@ -77,6 +77,16 @@ for my $case (
 }
 is(api($g, 'GET', '/mine')->{status}, 200, 'another source keeps its own');
 
+# A client that goes away, and a reload in the middle
+close send_array(records(1, 50000, ''));
+ok(wait_for(sub { (known('many') // 0) == 50000 }, 20), 'what a client sent who has gone is taken');
+my $late = send_array(records(40001, 90000, ''));
+reload($g);
+is_deeply(json(read_answer($late)), counts(40000, 0, 40000, 10000),
+    'a reload does not break an array off');
+is(known('many'), 50000, '  and the new worker knows');
+unlike(read_file("$g->{prefix}/error.log"), qr/\[(?:alert|emerg|crit)\]|on signal/,
+    '  no process died');
 stop($g->{pid}, 'QUIT');
 wait_closed($g);
 

@@ -8,9 +8,9 @@
 #define SOCKET_WORDS "unix:///PATH"
 
 /* "unix:///path", "unix:/path"; "": the usual one */
-static int read_docker(void *settings, const char *value, char *why)
+static int read_docker(const struct option_to *to, const char *value, char *why)
 {
-	struct docker_settings *s = settings;
+	struct docker_settings *s = to->settings;
 	const char *path = value[0] ? value : UNIX SOCKET;
 
 	if (strncmp(path, UNIX, strlen(UNIX)) != 0)
@@ -21,35 +21,23 @@ static int read_docker(void *settings, const char *value, char *why)
 	if (path[0] != '/')
 		return option_expected(why, SOCKET_WORDS);
 	s->wanted = true;
-	return option_text(s->socket, sizeof(s->socket), path, why);
+	return option_text(to, path, why);
 }
 
-static int read_network(void *settings, const char *value, char *why)
-{
-	struct docker_settings *s = settings;
-
-	return option_text(s->network, sizeof(s->network), value, why);
-}
-
-static int read_published(void *settings, const char *value, char *why)
-{
-	struct docker_settings *s = settings;
-
-	return option_switch(&s->published, value, why);
-}
+#define INTO(reader, field) \
+	OPTION_INTO(reader, struct docker_settings, field, 0)
 
 static const struct option_row options[] = {
-	{"docker", OPTION_ENV("DOCKER"), OPTION_OPTIONAL, SOCKET_WORDS,
-	 "unix://" SOCKET, "watch Docker or Podman, by its API on this socket",
-	 read_docker},
-	{"docker-network", OPTION_ENV("DOCKER_NETWORK"), OPTION_VALUE, "NAME",
-	 "the container's own",
-	 "the network in which containers of several are reached",
-	 read_network},
-	{"docker-published", OPTION_ENV("DOCKER_PUBLISHED"), OPTION_SWITCH,
-	 NULL, "off",
+	{"docker", OPTION_ENV("DOCKER"), SOCKET_WORDS, "unix://" SOCKET,
+	 "watch Docker or Podman, by its API on this socket",
+	 INTO(read_docker, socket), .optional = true},
+	{"docker-network", OPTION_ENV("DOCKER_NETWORK"), "NAME", NULL,
+	 "the network in which containers of several are reached "
+	 "(default: the container's own)",
+	 INTO(option_text, network)},
+	{"docker-published", OPTION_ENV("DOCKER_PUBLISHED"), NULL, "off",
 	 "reach containers by the ports that they publish on this host alone",
-	 read_published},
+	 INTO(option_switch, published)},
 	{.name = NULL},
 };
 

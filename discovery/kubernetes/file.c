@@ -53,8 +53,10 @@ static int file_read(struct kube_file *file)
 		return (int)len;
 	}
 	fitted = realloc(text, (size_t)len + 1);
+	if (fitted)
+		text = fitted;
 	free(file->text);
-	file->text = fitted ? fitted : text;
+	file->text = text;
 	file->read = now;
 	return 0;
 }

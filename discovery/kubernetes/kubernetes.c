@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	WATCH_S = 120
-};
-
 static bool is_wanted(const void *settings)
 {
 	const struct kube_settings *s = settings;
@@ -44,11 +40,10 @@ static int resource_open(struct kube *kube, const struct kube_settings *s,
 static int watches_open(struct kube *kube, const struct provider_host *host,
 			const struct kube_settings *s)
 {
-	unsigned types = s->types ? s->types : 1;
 	int err = 0;
 
 	for (size_t i = 0; host->gateway && i < RESOURCES && !err; i++)
-		if (types & 1U << i)
+		if (s->types & 1U << i)
 			err = resource_open(kube, s, &kube_resources[i]);
 	if (!err && host->agent)
 		err = resource_open(kube, s, &kube_node_pods);
@@ -78,7 +73,7 @@ static int kube_open(void **state, const struct provider_host *host,
 	kube->feed = host->feed;
 	kube->allow_loopback = host->allow_loopback;
 	kube->node_name = host->node_name;
-	kube->watch_s = s->watch_s ? s->watch_s : WATCH_S;
+	kube->watch_s = s->watch_s;
 	kube->users = 1;
 	err = kube_config_open(&kube->config, s->kubeconfig);
 	if (!err)

@@ -11,23 +11,9 @@ static size_t next_of(const char **list)
 	return strcspn(*list, ", ");
 }
 
-static int read_kubernetes(void *settings, const char *value, char *why)
+static int read_type(const struct option_to *to, const char *value, char *why)
 {
-	struct kube_settings *s = settings;
-
-	return option_switch(&s->kubernetes, value, why);
-}
-
-static int read_kubeconfig(void *settings, const char *value, char *why)
-{
-	struct kube_settings *s = settings;
-
-	return option_text(s->kubeconfig, sizeof(s->kubeconfig), value, why);
-}
-
-static int read_type(void *settings, const char *value, char *why)
-{
-	struct kube_settings *s = settings;
+	struct kube_settings *s = to->settings;
 	size_t len;
 
 	s->types = 0;
@@ -65,9 +51,10 @@ static bool has_namespace(const struct kube_settings *s, const char *name)
 	return false;
 }
 
-static int read_namespace(void *settings, const char *value, char *why)
+static int read_namespace(const struct option_to *to, const char *value,
+			  char *why)
 {
-	struct kube_settings *s = settings;
+	struct kube_settings *s = to->settings;
 	size_t len;
 	char *name;
 
@@ -86,34 +73,34 @@ static int read_namespace(void *settings, const char *value, char *why)
 	return 0;
 }
 
-static int read_watch_timeout(void *settings, const char *value, char *why)
+static int read_watch_timeout(const struct option_to *to, const char *value,
+			      char *why)
 {
-	struct kube_settings *s = settings;
-	char *end;
-	unsigned long seconds = strtoul(value, &end, 10);
+	unsigned long seconds;
 
-	if (*end || value[0] == '-' || seconds < 1 || seconds > 3600)
+	if (option_number(value, 3600, &seconds) || seconds < 1)
 		return option_expected(why, "seconds from 1 to 3600");
-	s->watch_s = (unsigned)seconds;
+	*(unsigned *)to->field = (unsigned)seconds;
 	return 0;
 }
 
+#define INTO(reader, field) OPTION_INTO(reader, struct kube_settings, field, 0)
+
 const struct option_row kube_options[] = {
-	{"kubernetes", OPTION_ENV("KUBERNETES"), OPTION_SWITCH, NULL, "off",
+	{"kubernetes", OPTION_ENV("KUBERNETES"), NULL, "off",
 	 "watch the cluster whose pod this is, by its service account",
-	 read_kubernetes},
-	{"kubeconfig", OPTION_ENV("KUBECONFIG"), OPTION_VALUE, "FILE", NULL,
+	 INTO(option_switch, kubernetes)},
+	{"kubeconfig", OPTION_ENV("KUBECONFIG"), "FILE", NULL,
 	 "watch the cluster of a kubeconfig's current context",
-	 read_kubeconfig},
-	{"provider-type", OPTION_ENV("PROVIDER_TYPE"), OPTION_VALUE,
-	 "TYPE[,TYPE]", "batchsandbox",
+	 INTO(option_text, kubeconfig)},
+	{"provider-type", OPTION_ENV("PROVIDER_TYPE"), "TYPE[,TYPE]",
+	 "batchsandbox",
 	 "what a sandbox is there: batchsandbox, agent-sandbox, pod",
-	 read_type},
-	{"namespace", OPTION_ENV("NAMESPACE"), OPTION_VALUE, "NAME[,NAME]",
-	 "all", "the namespaces to watch", read_namespace},
-	{"watch-timeout", OPTION_ENV("WATCH_TIMEOUT"), OPTION_VALUE, "SECONDS",
-	 "120",
+	 .read = read_type},
+	{"namespace", OPTION_ENV("NAMESPACE"), "NAME[,NAME]", NULL,
+	 "the namespaces to watch (default: all)", .read = read_namespace},
+	{"watch-timeout", OPTION_ENV("WATCH_TIMEOUT"), "SECONDS", "120",
 	 "how long a watch lasts; one that is silent longer is broken off",
-	 read_watch_timeout},
+	 INTO(read_watch_timeout, watch_s)},
 	{.name = NULL},
 };

@@ -297,31 +297,51 @@ static int byte(struct scan *s, char c)
 	}
 }
 
-/* How much from at on is within a string that is skipped, and of no
- * consequence. */
-static size_t idle_length(const struct scan *s, const char *at, size_t len)
+/* Most of an object is skipped, so without a call for each byte: up to where
+ * the value may end. How much of it that was. */
+static size_t skip(struct scan *s, const char *at, size_t len)
 {
-	const char *quote, *backslash;
+	bool string = s->string, escaped = s->escaped;
+	unsigned nested = s->nested;
+	size_t n = 0;
 
-	if (s->state != SCAN_WHOLE || !s->string || s->escaped || s->copies)
-		return 0;
-	quote = memchr(at, '"', len);
-	if (quote)
-		len = (size_t)(quote - at);
-	backslash = memchr(at, '\\', len);
-	return backslash ? (size_t)(backslash - at) : len;
+	for (; n < len; n++) {
+		char c = at[n];
+
+		if (string) {
+			if (!escaped && c == '"') {
+				if (nested == 0)
+					break;
+				string = false;
+			}
+			escaped = !escaped && c == '\\';
+		} else if (c == '"') {
+			string = true;
+		} else if (c == '{' || c == '[') {
+			nested++;
+		} else if (c == '}' || c == ']') {
+			if (nested == 1)
+				break;
+			nested--;
+		}
+	}
+	s->string = string;
+	s->escaped = escaped;
+	s->nested = nested;
+	s->seen += n;
+	return n;
 }
 
 int scan_feed(struct scan *s, const char *piece, size_t len)
 {
 	for (size_t i = 0; i < len;) {
-		size_t idle = idle_length(s, piece + i, len - i);
 		int ret;
 
-		i += idle;
-		s->seen += idle;
-		if (i == len)
-			break;
+		if (s->state == SCAN_WHOLE && !s->copies && !s->scalar) {
+			i += skip(s, piece + i, len - i);
+			if (i == len)
+				break;
+		}
 		ret = byte(s, piece[i]);
 		if (ret < 0)
 			return ret;

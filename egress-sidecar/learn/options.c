@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int read_duration(struct learn_options *o, const char *value)
+static int read_duration(const struct option_to *to, const char *value,
+			 char *why)
 {
 	static const struct {
 		const char *name;
@@ -15,112 +16,88 @@ static int read_duration(struct learn_options *o, const char *value)
 	unsigned long n;
 	char *end;
 
-	if (value[0] < '0' || value[0] > '9')
-		return -EINVAL;
 	n = strtoul(value, &end, 10);
 	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
-		if (strcmp(end, units[i].name) != 0 || n == 0 || n > 1000000)
+		if (value[0] < '0' || value[0] > '9' ||
+		    strcmp(end, units[i].name) != 0 || n == 0 || n > 1000000)
 			continue;
-		o->duration_s = (unsigned)n * units[i].seconds;
+		*(unsigned *)to->field = (unsigned)n * units[i].seconds;
 		return 0;
 	}
-	return -EINVAL;
+	return option_expected(why, "a time: 90, 90s, 10m, 2h");
 }
 
-static int read_output(struct learn_options *o, const char *value)
+static int read_file(const struct option_to *to, const char *value, char *why)
 {
-	o->output = value;
-	return value[0] ? 0 : -EINVAL;
+	*(const char **)to->field = value;
+	return value[0] ? 0 : option_expected(why, "a file");
 }
 
-static int read_from_log(struct learn_options *o, const char *value)
+static int read_from_log(const struct option_to *to, const char *value,
+			 char *why)
 {
-	o->from_log = value;
-	return value[0] ? 0 : -EINVAL;
+	return read_file(to, value, why) ? option_expected(why, "a file, or -")
+					 : 0;
 }
 
-static int read_wildcards(struct learn_options *o, const char *value)
+static int read_wildcards(const struct option_to *to, const char *value,
+			  char *why)
 {
-	char *end;
 	unsigned long n;
 
-	if (value[0] < '0' || value[0] > '9')
-		return -EINVAL;
-	n = strtoul(value, &end, 10);
-	if (*end || n < 2 || n > 65536)
-		return -EINVAL;
-	o->wildcards = n;
+	if (option_number(value, 65536, &n) || n < 2)
+		return option_expected(why, "a number, 2 or more");
+	*(size_t *)to->field = n;
 	return 0;
 }
 
-static int read_force(struct learn_options *o, const char *value)
+static int read_switch(const struct option_to *to, const char *value, char *why)
 {
-	(void)value;
-	o->force = true;
-	return 0;
+	*(bool *)to->field = true;
+	return value[0] ? option_expected(why, "no value") : 0;
 }
 
-static int read_merge(struct learn_options *o, const char *value)
-{
-	(void)value;
-	o->merge = true;
-	return 0;
-}
+#define INTO(reader, field) OPTION_INTO(reader, struct learn_options, field, 0)
 
-static int read_ports(struct learn_options *o, const char *value)
-{
-	(void)value;
-	o->ports = true;
-	return 0;
-}
-
-static int read_asked(struct learn_options *o, const char *value)
-{
-	(void)value;
-	o->asked = true;
-	return 0;
-}
-
-static const struct own_option {
-	const char *name;
-	const char *argument; /* NULL: a switch */
-	const char *expected; /* of its value */
-	const char *help;
-	int (*read)(struct learn_options *o, const char *value);
-} own_options[] = {
-	{"--output", "FILE", "a file",
-	 "where to write it (default: standard output)", read_output},
-	{"--force", NULL, "no value", "replace FILE", read_force},
-	{"--merge", NULL, "no value", "start from FILE's policy and add to it",
-	 read_merge},
-	{"--duration", "TIME", "a time: 90, 90s, 10m, 2h",
-	 "watch so long: 90, 90s, 10m, 2h", read_duration},
-	{"--from-log", "FILE", "a file, or -",
-	 "read a sidecar's log instead (- is standard input)", read_from_log},
-	{"--ports", NULL, "no value", "allow only the ports that were used",
-	 read_ports},
-	{"--wildcards", "N", "a number, 2 or more",
+/* Those with a value are optional to the parser: what is missing, the readers
+ * say. */
+static const struct option_row rows[] = {
+	{"output", NULL, "FILE", NULL,
+	 "where to write it (default: standard output)",
+	 INTO(read_file, output), .optional = true},
+	{"force", NULL, NULL, NULL, "replace FILE", INTO(read_switch, force)},
+	{"merge", NULL, NULL, NULL, "start from FILE's policy and add to it",
+	 INTO(read_switch, merge)},
+	{"duration", NULL, "TIME", NULL, "watch so long: 90, 90s, 10m, 2h",
+	 INTO(read_duration, duration_s), .optional = true},
+	{"from-log", NULL, "FILE", NULL,
+	 "read a sidecar's log instead (- is standard input)",
+	 INTO(read_from_log, from_log), .optional = true},
+	{"ports", NULL, NULL, NULL, "allow only the ports that were used",
+	 INTO(read_switch, ports)},
+	{"wildcards", NULL, "N", NULL,
 	 "N names or more below one parent become *.parent,\n"
 	 "                    never at or above a public suffix",
-	 read_wildcards},
-	{"--asked", NULL, "no value",
-	 "allow names too that were only asked for", read_asked},
+	 INTO(read_wildcards, wildcards), .optional = true},
+	{"asked", NULL, NULL, NULL, "allow names too that were only asked for",
+	 INTO(read_switch, asked)},
+	{.name = NULL},
 };
 
-static void help(void)
+static void help(const struct options *options)
 {
-	const struct own_option *o = own_options;
 	char left[32];
 
+	(void)options;
 	puts("usage: egress-sidecar learn [OPTION...]\n"
 	     "Watch a sandbox, refuse nothing, and write the policy that would "
 	     "have let this\ntraffic pass, and nothing else, on SIGINT, "
 	     "SIGTERM "
 	     "or after a time.\n");
-	for (; o < own_options + sizeof(own_options) / sizeof(*o); o++) {
-		snprintf(left, sizeof(left), "%s %s", o->name,
-			 o->argument ? o->argument : "");
-		printf("  %-18s%s\n", left, o->help);
+	for (const struct option_row *row = rows; row->name; row++) {
+		snprintf(left, sizeof(left), "--%s %s", row->name,
+			 row->argument ? row->argument : "");
+		printf("  %-18s%s\n", left, row->help);
 	}
 	puts("  --help            this text\n\n"
 	     "The options of the sidecar say what to watch (--netns, --pid), "
@@ -129,52 +106,6 @@ static void help(void)
 	     "of several sandboxes. What is not learned is listed on\nstandard "
 	     "error.\n\n"
 	     "Exit status: 0 written, 1 failed, 2 wrong usage.");
-}
-
-/* The one that argument is, and its value after '=', NULL: none. */
-static const struct own_option *own_option(const char *argument,
-					   const char **value)
-{
-	size_t len = strcspn(argument, "=");
-
-	*value = argument[len] ? argument + len + 1 : NULL;
-	for (size_t i = 0; i < sizeof(own_options) / sizeof(*own_options); i++)
-		if (strlen(own_options[i].name) == len &&
-		    strncmp(own_options[i].name, argument, len) == 0)
-			return &own_options[i];
-	return NULL;
-}
-
-/* Take our options out of argv; what is left is the sidecar's. */
-static int take_own(struct learn_options *o, int *argc, char **argv)
-{
-	int left = 1;
-
-	for (int i = 1; i < *argc; i++) {
-		const struct own_option *own;
-		const char *value;
-
-		if (strcmp(argv[i], "--help") == 0) {
-			help();
-			return 1;
-		}
-		own = own_option(argv[i], &value);
-		if (!own) {
-			argv[left++] = argv[i];
-			continue;
-		}
-		if (own->argument && !value && i + 1 < *argc)
-			value = argv[++i];
-		if ((own->argument == NULL) != (value == NULL) ||
-		    own->read(o, value)) {
-			log_fatal("learn: %s: \"%s\": expected %s", own->name,
-				  value ? value : "", own->expected);
-			return -EINVAL;
-		}
-	}
-	argv[left] = NULL;
-	*argc = left;
-	return 0;
 }
 
 static const char *contradiction(const struct learn_options *o)
@@ -206,15 +137,12 @@ static const char *contradiction(const struct learn_options *o)
 
 int learn_options_read(struct learn_options *o, int argc, char **argv)
 {
+	const struct option_table own = {rows, o, "learn: "};
 	const char *wrong;
 	int err;
 
 	*o = (struct learn_options){.output = NULL};
-	err = take_own(o, &argc, argv);
-	if (err)
-		return err;
-	err = o->from_log ? settings_take(&o->settings, argc, argv)
-			  : settings_read(&o->settings, argc, argv);
+	err = settings_read_with(&o->settings, &own, help, argc, argv);
 	if (err)
 		return err;
 	wrong = contradiction(o);

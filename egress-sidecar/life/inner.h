@@ -6,62 +6,11 @@
 #include "host/host.h"
 #include "life.h"
 
-/* options.c: each has a name on the command line, one in the environment, a
- * parser and a line of help. settings.c walks the table. */
+/* Before the name of each variable. */
+#define OPTIONS_PREFIX "OPENSANDBOX_EGRESS_"
 
-enum {
-	OPTION_WHY_MAX = 200
-};
-
-struct option_entry {
-	const char *name;      /* without the dashes */
-	const char *variable;  /* NULL: command line alone */
-	const char *argument;  /* NULL: a switch */
-	const char *otherwise; /* the default, read at the start; NULL: none */
-	const char *help;
-	/* Reads value ("" for a switch) into settings. 0, or -EINVAL with
-	 * what was expected in why, OPTION_WHY_MAX bytes. */
-	int (*read)(struct settings *settings, const char *value, char *why);
-};
-
-/* Ends with an entry whose name is NULL. */
-extern const struct option_entry option_table[];
-
-/* option_values.c: what options' values are made of. A reader returns 0, or
- * -EINVAL with what was expected in why, OPTION_WHY_MAX bytes, where it has
- * one. */
-
-/* Put what into why; -EINVAL. */
-int option_expected(char *why, const char *what);
-
-/* A copy into a field of size bytes. */
-int option_text(char *field, size_t size, const char *value, char *why);
-
-/* Decimal digits, at most max. */
-int option_number(const char *value, unsigned long max, unsigned long *out);
-
-/* A copy on the heap in place of the one that was there; "": NULL. */
-int option_copy(char **field, const char *value, char *why);
-
-/* http:// or https://, or "". */
-int option_url(char *field, size_t size, const char *value, char *why);
-
-/* An absolute one. */
-int option_path(char *field, size_t size, const char *value, char *why);
-
-/* 1, true, yes, y, on, and their opposites; "" is false. */
-int option_bool(bool *out, const char *value, char *why);
-
-/* A comma-separated list, blanks trimmed, in place of the *n items that were
- * there; add puts one more. */
-int option_list(struct settings *s, size_t *n, const char *value, char *why,
-		int (*add)(struct settings *s, const char *item, char *why));
-
-/* settings.c */
-
-/* The i-th variable of the environment that has the name of an option's and is
- * none, and its name's length; NULL: there are no more. */
-const char *settings_unknown(size_t i, size_t *len);
+/* options.c: into a struct settings */
+extern const struct option_row option_table[];
 
 /* first_policy.c */
 

@@ -10,6 +10,7 @@
 #include "dns/dns.h"
 #include "filter/filter.h"
 #include "log/log.h"
+#include "options/options.h"
 #include "policy/policy.h"
 
 #include <stdbool.h>
@@ -88,8 +89,11 @@ struct settings {
  * resolver, follow_resolv_conf is set.
  */
 int settings_read(struct settings *settings, int argc, char **argv);
-/* The same, with only those resolvers that the two name. */
-int settings_take(struct settings *settings, int argc, char **argv);
+/* The same with more options, and help for --help. */
+int settings_read_with(struct settings *settings,
+		       const struct option_table *more,
+		       void (*help)(const struct options *options), int argc,
+		       char **argv);
 void settings_free(struct settings *settings);
 
 /* run.c */

@@ -338,7 +338,9 @@ static void log_unknown_variables(void)
 	const char *name;
 	size_t len;
 
-	for (size_t i = 0; (name = settings_unknown(i, &len)); i++) {
+	for (size_t i = 0;
+	     (name = options_unknown(option_table, OPTIONS_PREFIX, i, &len));
+	     i++) {
 		char *copy = strndup(name, len);
 
 		log_event(LOG_WARN, NULL,

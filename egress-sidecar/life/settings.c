@@ -1,28 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
-#include "version.h"
-
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX "OPENSANDBOX_EGRESS_"
-#define BLANKS " \t\r\n"
-
-enum {
-	OPTIONS_MAX = 64,
-	OPTION_HELP = 1000,
-	OPTION_VERSION = 1001
-};
-
-static void help(void)
+static void help(const struct options *options)
 {
-	const struct option_entry *o;
-	char left[80];
-
 	puts("usage: egress-sidecar [OPTION...]\n"
 	     "       egress-sidecar check FILE [--query NAME|IP[:PORT]]\n"
 	     "       egress-sidecar learn [OPTION...]  (learn --help)\n"
@@ -34,165 +19,26 @@ static void help(void)
 	     "Without --netns or --pid it guards the\nnamespace it runs in.\n\n"
 	     "Each option can be given in the environment too; the command "
 	     "line wins.\n");
-	for (o = option_table; o->name; o++) {
-		snprintf(left, sizeof(left), "--%s%s%s", o->name,
-			 o->argument ? " " : "",
-			 o->argument ? o->argument : "");
-		printf("  %s\n", left);
-		if (o->variable)
-			printf("      %s\n", o->variable);
-		printf("      %s", o->help);
-		if (o->otherwise)
-			printf(" (default: %s)", o->otherwise);
-		putchar('\n');
-	}
-	puts("  --help\n  --version");
+	options_help(options);
 }
 
-static int bad_value(const char *where, const char *value, const char *why,
-		     bool secret)
+/* The three places where options stand, the last one's say over the others. */
+static int read_options(struct settings *s, const struct options *options,
+			int argc, char **argv)
 {
-	if (secret)
-		log_fatal("%s: expected %s", where, why);
-	else
-		log_fatal("%s: \"%s\": expected %s", where, value, why);
-	return -EINVAL;
-}
-
-/* What is called TOKEN is not to be seen. */
-static bool is_secret(const struct option_entry *o)
-{
-	return o->argument && strcmp(o->argument, "TOKEN") == 0;
-}
-
-static int apply(struct settings *s, const struct option_entry *o,
-		 const char *where, const char *value)
-{
-	char why[OPTION_WHY_MAX];
-
-	if (o->read(s, value, why) == 0)
-		return 0;
-	return bad_value(where, value, why, is_secret(o));
-}
-
-/* What holds where nothing is said: what the rows say. */
-static int read_defaults(struct settings *s)
-{
-	const struct option_entry *o;
-	int err = 0;
+	int err;
 
 	memset(s, 0, sizeof(*s));
-	for (o = option_table; o->name && !err; o++)
-		if (o->otherwise)
-			err = apply(s, o, o->name, o->otherwise);
+	err = options_defaults(options);
 	s->private_given = false; /* --compat may loosen it */
-	return err;
-}
-
-/* A variable's value without the blanks around it, which files of variables
- * leave there; those of a secret count. */
-static char *value_of(const struct option_entry *o)
-{
-	const char *value = o->variable ? getenv(o->variable) : NULL;
-	size_t len;
-
-	if (!value)
-		return NULL;
-	if (is_secret(o))
-		return strdup(value);
-	value += strspn(value, BLANKS);
-	len = strlen(value);
-	while (len > 0 && strchr(BLANKS, value[len - 1]))
-		len--;
-	return strndup(value, len);
-}
-
-static int read_environment(struct settings *s)
-{
-	const struct option_entry *o;
-	int err = 0;
-
-	for (o = option_table; o->name && !err; o++) {
-		char *value = value_of(o);
-
-		if (value && value[0])
-			err = apply(s, o, o->variable, value);
-		if (value && value[0] && strcmp(o->name, "rules") == 0)
-			s->rules_from = o->variable;
-		free(value);
-	}
-	return err;
-}
-
-const char *settings_unknown(size_t i, size_t *len)
-{
-	const struct option_entry *o;
-
-	for (char **entry = environ; *entry; entry++) {
-		*len = strcspn(*entry, "=");
-		if (strncmp(*entry, PREFIX, sizeof(PREFIX) - 1) != 0)
-			continue;
-		for (o = option_table; o->name; o++)
-			if (o->variable && strlen(o->variable) == *len &&
-			    strncmp(o->variable, *entry, *len) == 0)
-				break;
-		if (!o->name && i-- == 0)
-			return *entry;
-	}
-	return NULL;
-}
-
-static void long_options(struct option *out)
-{
-	size_t n = 0;
-
-	for (; option_table[n].name; n++)
-		out[n] = (struct option){option_table[n].name,
-					 option_table[n].argument
-						 ? required_argument
-						 : no_argument,
-					 NULL, (int)n + 1};
-	out[n] = (struct option){"help", no_argument, NULL, OPTION_HELP};
-	out[n + 1] =
-		(struct option){"version", no_argument, NULL, OPTION_VERSION};
-	out[n + 2] = (struct option){NULL, 0, NULL, 0};
-}
-
-static int read_arguments(struct settings *s, int argc, char **argv)
-{
-	struct option options[OPTIONS_MAX];
-	const struct option_entry *o;
-	char where[64];
-	int c, err = 0;
-
-	long_options(options);
-	opterr = 0;
-	optind = 1;
-	while (!err && (c = getopt_long(argc, argv, ":", options, NULL)) > 0) {
-		if (c == OPTION_HELP) {
-			help();
-			return 1;
-		}
-		if (c == OPTION_VERSION) {
-			puts("egress-sidecar " OPENSANDBOX_VERSION);
-			return 1;
-		}
-		if (c == '?' || c == ':') {
-			log_fatal("%s: %s; see --help", argv[optind - 1],
-				  c == '?' ? "unknown option"
-					   : "expected a value");
-			return -EINVAL;
-		}
-		o = &option_table[c - 1];
-		snprintf(where, sizeof(where), "--%s", o->name);
-		err = apply(s, o, where, optarg ? optarg : "");
-		if (strcmp(o->name, "rules") == 0)
-			s->rules_from = "--rules";
-	}
-	if (!err && optind < argc) {
-		log_fatal("%s: unexpected argument; see --help", argv[optind]);
-		return -EINVAL;
-	}
+	if (!err)
+		err = options_environment(options);
+	if (s->rules)
+		s->rules_from = OPTIONS_PREFIX "RULES";
+	if (!err)
+		err = options_arguments(options, argc, argv);
+	if (s->rules && !s->rules_from)
+		s->rules_from = "--rules";
 	return err;
 }
 
@@ -243,15 +89,19 @@ static void block_doh_somewhere(struct settings *s)
 			s->n_doh++;
 }
 
-int settings_take(struct settings *s, int argc, char **argv)
+int settings_read_with(struct settings *s, const struct option_table *more,
+		       void (*more_help)(const struct options *options),
+		       int argc, char **argv)
 {
-	int err = read_defaults(s);
+	const struct option_table tables[] = {
+		{option_table, s, NULL},
+		more ? *more : (struct option_table){NULL}};
+	const struct options options = {"egress-sidecar", tables, more ? 2 : 1,
+					more_help};
+	int err;
 
 	(void)nat64_set(NULL, 0);
-	if (!err)
-		err = read_environment(s);
-	if (!err)
-		err = read_arguments(s, argc, argv);
+	err = read_options(s, &options, argc, argv);
 	if (!err)
 		err = one_place(s);
 	if (!err && s->lease_min_s > s->lease_max_s) {
@@ -260,22 +110,19 @@ int settings_take(struct settings *s, int argc, char **argv)
 			  s->lease_min_s, s->lease_max_s);
 		err = -EINVAL;
 	}
-	if (!err)
-		loosen(s);
-	if (!err)
-		block_doh_somewhere(s);
-	if (err)
+	if (err) {
 		settings_free(s);
-	return err;
+		return err;
+	}
+	loosen(s);
+	block_doh_somewhere(s);
+	s->follow_resolv_conf = s->resolvers.n == 0;
+	return 0;
 }
 
 int settings_read(struct settings *s, int argc, char **argv)
 {
-	int err = settings_take(s, argc, argv);
-
-	if (!err)
-		s->follow_resolv_conf = s->resolvers.n == 0;
-	return err;
+	return settings_read_with(s, NULL, help, argc, argv);
 }
 
 void settings_free(struct settings *s)

@@ -34,11 +34,11 @@ ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_bulk_skipped(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
-ngx_http_osb_bulk_told(ngx_http_osb_bulk_t *bulk);
+ngx_http_osb_bulk_reply(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_bulk_abort(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
-ngx_http_osb_bulk_held(ngx_http_osb_bulk_t *bulk);
+ngx_http_osb_bulk_conflicting(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_bulk_full(ngx_http_osb_bulk_t *bulk);
 static void
@@ -57,7 +57,7 @@ ngx_http_osb_api_bulk(ngx_http_osb_call_t *call)
 
     bulk->ready = ngx_http_osb_bulk_add;
     bulk->full = ngx_http_osb_bulk_revoke;
-    bulk->told = ngx_http_osb_bulk_told;
+    bulk->reply = ngx_http_osb_bulk_reply;
 
     return ngx_http_osb_bulk_run(bulk, call);
 }
@@ -216,9 +216,9 @@ ngx_http_osb_bulk_read(ngx_http_osb_bulk_t *bulk)
         return ngx_http_osb_bulk_bad(bulk, rc);
     }
 
-    if (ngx_http_osb_api_source_place(&bulk->call) != NGX_OK) {
-        return ngx_http_osb_bulk_answer(bulk,
-                                        ngx_http_osb_api_no_place(&bulk->call));
+    if (ngx_http_osb_api_source_reserve(&bulk->call) != NGX_OK) {
+        return ngx_http_osb_bulk_answer(
+            bulk, ngx_http_osb_api_sources_full(&bulk->call));
     }
 
     bulk->at = bulk->array.items;
@@ -297,7 +297,7 @@ ngx_http_osb_bulk_publish(ngx_http_osb_bulk_t *bulk)
 
     ngx_http_osb_batch_close(&bulk->batch);
 
-    bulk->step = bulk->told;
+    bulk->step = bulk->reply;
 
     if (bulk->batch.skipped) {
         (void) json_array_clear(bulk->conflicts);
@@ -317,7 +317,7 @@ ngx_http_osb_bulk_skipped(ngx_http_osb_bulk_t *bulk)
     ngx_http_osb_record_t *record;
 
     if (bulk->at == NULL) {
-        bulk->step = bulk->told;
+        bulk->step = bulk->reply;
         return NGX_AGAIN;
     }
 
@@ -346,7 +346,7 @@ ngx_http_osb_bulk_conflict(ngx_http_osb_bulk_t   *bulk,
 
 
 static ngx_int_t
-ngx_http_osb_bulk_told(ngx_http_osb_bulk_t *bulk)
+ngx_http_osb_bulk_reply(ngx_http_osb_bulk_t *bulk)
 {
     json_t    *answer, *warnings;
     ngx_uint_t taken, replaced;
@@ -396,7 +396,7 @@ ngx_http_osb_bulk_abort(ngx_http_osb_bulk_t *bulk)
     }
 
     if (bulk->refusal == NGX_ABORT) {
-        return ngx_http_osb_bulk_held(bulk);
+        return ngx_http_osb_bulk_conflicting(bulk);
     }
 
     if (bulk->refusal == NGX_DECLINED) {
@@ -424,7 +424,7 @@ ngx_http_osb_bulk_abort(ngx_http_osb_bulk_t *bulk)
 /* The record that is next is another source's. */
 
 static ngx_int_t
-ngx_http_osb_bulk_held(ngx_http_osb_bulk_t *bulk)
+ngx_http_osb_bulk_conflicting(ngx_http_osb_bulk_t *bulk)
 {
     ngx_str_t              id;
     ngx_http_osb_copy_t    copy;

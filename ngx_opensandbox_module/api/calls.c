@@ -77,8 +77,8 @@ ngx_http_osb_api_put(ngx_http_osb_call_t *call)
         return ngx_http_osb_api_fault(call, NGX_HTTP_BAD_REQUEST, "bad_record");
     }
 
-    if (ngx_http_osb_api_source_place(call) != NGX_OK) {
-        return ngx_http_osb_api_no_place(call);
+    if (ngx_http_osb_api_source_reserve(call) != NGX_OK) {
+        return ngx_http_osb_api_sources_full(call);
     }
 
     return ngx_http_osb_api_change(call, ngx_http_osb_put_made, record);

@@ -12,9 +12,9 @@
 
 
 static ngx_int_t
-ngx_http_osb_feed_turn(ngx_http_osb_bulk_t *bulk);
+ngx_http_osb_feed_claim(ngx_http_osb_bulk_t *bulk);
 static void
-ngx_http_osb_feed_look(ngx_http_osb_bulk_t *bulk);
+ngx_http_osb_feed_scan(ngx_http_osb_bulk_t *bulk);
 static ngx_http_osb_record_t *
 ngx_http_osb_feed_gone(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
@@ -22,7 +22,7 @@ ngx_http_osb_feed_remove(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_feed_add(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
-ngx_http_osb_feed_told(ngx_http_osb_bulk_t *bulk);
+ngx_http_osb_feed_reply(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
 ngx_http_osb_feed_full(ngx_http_osb_bulk_t *bulk);
 static ngx_int_t
@@ -52,9 +52,9 @@ ngx_http_osb_api_feed(ngx_http_osb_call_t *call)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    bulk->ready = ngx_http_osb_feed_turn;
+    bulk->ready = ngx_http_osb_feed_claim;
     bulk->full = ngx_http_osb_feed_full;
-    bulk->told = ngx_http_osb_feed_told;
+    bulk->reply = ngx_http_osb_feed_reply;
 
     bulk->walk.buf = buf;
 
@@ -65,11 +65,11 @@ ngx_http_osb_api_feed(ngx_http_osb_call_t *call)
 /* Waits for those that were before. */
 
 static ngx_int_t
-ngx_http_osb_feed_turn(ngx_http_osb_bulk_t *bulk)
+ngx_http_osb_feed_claim(ngx_http_osb_bulk_t *bulk)
 {
     ngx_int_t rc;
 
-    rc = ngx_http_osb_batch_whole(&bulk->batch, &bulk->call.source);
+    rc = ngx_http_osb_batch_claim(&bulk->batch, &bulk->call.source);
 
     if (rc == NGX_AGAIN) {
         return NGX_BUSY;
@@ -79,7 +79,7 @@ ngx_http_osb_feed_turn(ngx_http_osb_bulk_t *bulk)
         return ngx_http_osb_bulk_refuse(bulk, rc);
     }
 
-    ngx_http_osb_feed_look(bulk);
+    ngx_http_osb_feed_scan(bulk);
     bulk->step = ngx_http_osb_feed_remove;
 
     return NGX_AGAIN;
@@ -89,7 +89,7 @@ ngx_http_osb_feed_turn(ngx_http_osb_bulk_t *bulk)
 /* Begins to look for what is gone. */
 
 static void
-ngx_http_osb_feed_look(ngx_http_osb_bulk_t *bulk)
+ngx_http_osb_feed_scan(ngx_http_osb_bulk_t *bulk)
 {
     ngx_http_osb_walk_start(&bulk->walk, bulk->call.zone, bulk->walk.buf);
     bulk->removed = 0;
@@ -181,7 +181,7 @@ ngx_http_osb_feed_add(ngx_http_osb_bulk_t *bulk)
 
 
 static ngx_int_t
-ngx_http_osb_feed_told(ngx_http_osb_bulk_t *bulk)
+ngx_http_osb_feed_reply(ngx_http_osb_bulk_t *bulk)
 {
     json_t    *answer, *warnings;
     ngx_uint_t skipped;
@@ -212,7 +212,7 @@ ngx_http_osb_feed_told(ngx_http_osb_bulk_t *bulk)
 static ngx_int_t
 ngx_http_osb_feed_full(ngx_http_osb_bulk_t *bulk)
 {
-    ngx_http_osb_feed_look(bulk);
+    ngx_http_osb_feed_scan(bulk);
     bulk->step = ngx_http_osb_feed_delete;
 
     return NGX_AGAIN;

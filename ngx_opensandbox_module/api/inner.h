@@ -84,7 +84,7 @@ struct ngx_http_osb_bulk_s {
     ngx_http_osb_step_pt step;
     ngx_http_osb_step_pt ready; /* the step behind the last record read */
     ngx_http_osb_step_pt full;  /* the step in a zone that is full */
-    ngx_http_osb_step_pt told;  /* the step that answers */
+    ngx_http_osb_step_pt reply; /* the step that answers */
     ngx_event_t          event;
     ngx_http_osb_batch_t batch;
     ngx_http_osb_item_t *at;
@@ -190,15 +190,15 @@ ngx_http_osb_api_source(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_own(ngx_http_osb_call_t *call, json_t *object, ngx_str_t *id);
 
-/* Makes sure that there is a place for it; NGX_OK or NGX_ERROR. */
+/* Makes sure that there is a slot for it; NGX_OK or NGX_ERROR. */
 ngx_int_t
-ngx_http_osb_api_source_place(ngx_http_osb_call_t *call);
+ngx_http_osb_api_source_reserve(ngx_http_osb_call_t *call);
 
-/* The answers where another source holds the record, and without a place. */
+/* The answers where another source holds the record, and without a slot. */
 ngx_int_t
 ngx_http_osb_api_held(ngx_http_osb_call_t *call, ngx_http_osb_record_t *record);
 ngx_int_t
-ngx_http_osb_api_no_place(ngx_http_osb_call_t *call);
+ngx_http_osb_api_sources_full(ngx_http_osb_call_t *call);
 
 
 /* Answers "/"; NGX_DECLINED where another URI or method is asked for. */

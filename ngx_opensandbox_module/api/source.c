@@ -121,14 +121,14 @@ ngx_http_osb_api_has_source(ngx_http_osb_call_t *call, json_t *object,
 
 
 ngx_int_t
-ngx_http_osb_api_source_place(ngx_http_osb_call_t *call)
+ngx_http_osb_api_source_reserve(ngx_http_osb_call_t *call)
 {
     return ngx_http_osb_registry_source(call->zone, &call->source);
 }
 
 
 ngx_int_t
-ngx_http_osb_api_no_place(ngx_http_osb_call_t *call)
+ngx_http_osb_api_sources_full(ngx_http_osb_call_t *call)
 {
     ngx_http_osb_fault(&call->fault, "source",
                        "there are %d sources already, and each has records",

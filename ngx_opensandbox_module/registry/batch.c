@@ -24,7 +24,7 @@ typedef struct {
     ngx_atomic_t owner; /* a process */
     uint32_t     next;  /* a link to another batch */
     uint32_t     committed;
-    uint32_t     source; /* that is fed in whole: its place, from 1; or 0 */
+    uint32_t     source; /* that is fed in whole: its slot, from 1; or 0 */
 
     ngx_http_osb_sheets_t sheets;
 } ngx_http_osb_batch_head_t;
@@ -47,10 +47,11 @@ static ngx_http_osb_source_t *
 ngx_http_osb_batch_source(ngx_http_osb_shared_t     *shared,
                           ngx_http_osb_batch_head_t *head);
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_come(ngx_http_osb_batch_t *batch,
-                        ngx_http_osb_sheet_t *sheet);
+ngx_http_osb_batch_insert(ngx_http_osb_batch_t *batch,
+                          ngx_http_osb_sheet_t *sheet);
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_go(ngx_http_osb_zone_t *zone, ngx_http_osb_sheet_t *sheet);
+ngx_http_osb_batch_delete(ngx_http_osb_zone_t  *zone,
+                          ngx_http_osb_sheet_t *sheet);
 static ngx_uint_t
 ngx_http_osb_batch_listed(ngx_http_osb_zone_t *zone, uint32_t link);
 
@@ -87,7 +88,7 @@ ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone)
 
 
 ngx_int_t
-ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *name)
+ngx_http_osb_batch_claim(ngx_http_osb_batch_t *batch, ngx_str_t *name)
 {
     ngx_int_t                  rc;
     ngx_uint_t                 orphan;
@@ -104,8 +105,8 @@ ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *name)
     head = ngx_http_osb_batch_at(zone, batch->link);
     source = ngx_http_osb_source_find(zone->shared, name, 1);
 
-    if (source && batch->turn == 0) {
-        batch->turn = ++source->asked;
+    if (source && batch->order == 0) {
+        batch->order = ++source->asked;
     }
 
     if (source == NULL) {
@@ -116,7 +117,7 @@ ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *name)
         orphan = !ngx_http_osb_process_alive((ngx_pid_t) other->owner);
         rc = NGX_AGAIN;
 
-    } else if ((int32_t) (source->taken - batch->turn) > 0) {
+    } else if ((int32_t) (source->taken - batch->order) > 0) {
         rc = NGX_DECLINED;
 
     } else {
@@ -157,7 +158,7 @@ ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
     ngx_http_osb_registry_lock(zone);
     head = ngx_http_osb_batch_at(zone, batch->link);
     rc = ngx_http_osb_sheet_note(zone, &head->sheets, &link,
-                                 NGX_HTTP_OSB_SHEET_COMES);
+                                 NGX_HTTP_OSB_SHEET_INSERT);
     ngx_http_osb_registry_unlock(zone);
 
     if (rc != NGX_OK) {
@@ -172,7 +173,7 @@ ngx_int_t
 ngx_http_osb_batch_remove(ngx_http_osb_batch_t  *batch,
                           ngx_http_osb_record_t *record)
 {
-    uint32_t                   words[NGX_HTTP_OSB_SHEET_GOES];
+    uint32_t                   words[NGX_HTTP_OSB_SHEET_DELETE];
     ngx_int_t                  rc;
     ngx_str_t                  id;
     ngx_http_osb_zone_t       *zone;
@@ -192,7 +193,7 @@ ngx_http_osb_batch_remove(ngx_http_osb_batch_t  *batch,
     if (words[0]) {
         head = ngx_http_osb_batch_at(zone, batch->link);
         rc = ngx_http_osb_sheet_note(zone, &head->sheets, words,
-                                     NGX_HTTP_OSB_SHEET_GOES);
+                                     NGX_HTTP_OSB_SHEET_DELETE);
     }
 
     ngx_http_osb_registry_unlock(zone);
@@ -216,7 +217,7 @@ ngx_http_osb_batch_commit(ngx_http_osb_batch_t *batch)
 
         if (head->source) {
             ngx_http_osb_batch_source(batch->zone->shared, head)->taken =
-                batch->turn;
+                batch->order;
         }
 
         ngx_memory_barrier();
@@ -263,9 +264,9 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
 
     for (i = 0; sheet && i < NGX_HTTP_OSB_BATCH_STEP; i++) {
 
-        old = (sheet->entry == NGX_HTTP_OSB_SHEET_GOES)
-                  ? ngx_http_osb_batch_go(zone, sheet)
-                  : ngx_http_osb_batch_come(batch, sheet);
+        old = (sheet->entry == NGX_HTTP_OSB_SHEET_DELETE)
+                  ? ngx_http_osb_batch_delete(zone, sheet)
+                  : ngx_http_osb_batch_insert(batch, sheet);
 
         ngx_memory_barrier();
 
@@ -299,8 +300,8 @@ ngx_http_osb_batch_publish(ngx_http_osb_batch_t *batch)
 /* Has the sheet's next node come; returns the one that is not needed now. */
 
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_come(ngx_http_osb_batch_t *batch,
-                        ngx_http_osb_sheet_t *sheet)
+ngx_http_osb_batch_insert(ngx_http_osb_batch_t *batch,
+                          ngx_http_osb_sheet_t *sheet)
 {
     uint32_t               link;
     ngx_str_t              id;
@@ -337,7 +338,8 @@ ngx_http_osb_batch_come(ngx_http_osb_batch_t *batch,
 /* Takes the sheet's next node out; NULL if it is not there any more. */
 
 static ngx_http_osb_node_t *
-ngx_http_osb_batch_go(ngx_http_osb_zone_t *zone, ngx_http_osb_sheet_t *sheet)
+ngx_http_osb_batch_delete(ngx_http_osb_zone_t  *zone,
+                          ngx_http_osb_sheet_t *sheet)
 {
     uint32_t            *words, *link;
     ngx_http_osb_node_t *node;
@@ -379,7 +381,7 @@ ngx_http_osb_batch_abort(ngx_http_osb_batch_t *batch)
         link = sheet->words[sheet->done];
         sheet->done += sheet->entry;
 
-        if (sheet->entry == NGX_HTTP_OSB_SHEET_COMES) {
+        if (sheet->entry == NGX_HTTP_OSB_SHEET_INSERT) {
             ngx_memory_barrier();
             ngx_http_osb_node_free(zone,
                                    ngx_http_osb_node_at(zone->shared, link));
@@ -446,7 +448,7 @@ ngx_http_osb_batch_recover(ngx_http_osb_zone_t *zone)
         sheet = ngx_http_osb_sheet_first(zone, &head->sheets);
 
         if (sheet == NULL || !head->committed ||
-            sheet->entry != NGX_HTTP_OSB_SHEET_COMES)
+            sheet->entry != NGX_HTTP_OSB_SHEET_INSERT)
         {
             continue;
         }

@@ -208,8 +208,8 @@ ngx_http_osb_registry_same(ngx_http_osb_zone_t   *zone,
 #define NGX_HTTP_OSB_SHEET_WORDS 60
 
 /* words of an entry: a link; or link, hash and edition of what goes */
-#define NGX_HTTP_OSB_SHEET_COMES 1
-#define NGX_HTTP_OSB_SHEET_GOES  3
+#define NGX_HTTP_OSB_SHEET_INSERT 1
+#define NGX_HTTP_OSB_SHEET_DELETE 3
 
 
 typedef struct {

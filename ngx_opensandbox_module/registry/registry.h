@@ -24,7 +24,7 @@
 /* a source of records */
 typedef struct {
     u_char   name[NGX_HTTP_OSB_SOURCE_LEN];
-    uint32_t len; /* 0: the place is free */
+    uint32_t len; /* 0: the slot is free */
 
     /* arrays of all its records: the last that came, and the last taken */
     uint32_t asked;
@@ -139,7 +139,7 @@ typedef struct {
     ngx_uint_t           committed;
     ngx_uint_t           replaced; /* records that were there before */
     ngx_uint_t           skipped; /* not taken: they are another source's now */
-    uint32_t             turn;    /* of a source that is fed in whole */
+    uint32_t             order;   /* of a source that is fed in whole */
 } ngx_http_osb_batch_t;
 
 
@@ -198,10 +198,10 @@ ngx_http_osb_registry_compare(ngx_http_osb_zone_t   *zone,
  * batch_remove() has the record go, which is in the zone, if it still is the
  * same then.  A record that another source has put meanwhile stays.
  *
- * batch_whole(), before any record, says that these are all changes that make
+ * batch_claim(), before any record, says that these are all changes that make
  * the source's records the given ones: NGX_AGAIN while another batch does that,
  * NGX_DECLINED if one that came later has done it, NGX_ERROR if there is no
- * place for the source.
+ * slot for the source.
  *
  * All return NGX_OK or NGX_ERROR, if the zone is full; commit NGX_BUSY, as
  * above; publish and abort NGX_AGAIN if there is more.
@@ -209,7 +209,7 @@ ngx_http_osb_registry_compare(ngx_http_osb_zone_t   *zone,
 ngx_int_t
 ngx_http_osb_batch_open(ngx_http_osb_batch_t *batch, ngx_http_osb_zone_t *zone);
 ngx_int_t
-ngx_http_osb_batch_whole(ngx_http_osb_batch_t *batch, ngx_str_t *source);
+ngx_http_osb_batch_claim(ngx_http_osb_batch_t *batch, ngx_str_t *source);
 ngx_int_t
 ngx_http_osb_batch_add(ngx_http_osb_batch_t  *batch,
                        ngx_http_osb_record_t *record);
@@ -247,7 +247,7 @@ ngx_http_osb_registry_swap(ngx_http_osb_zone_t *zone, ngx_str_t *id,
                            ngx_http_osb_record_t *old,
                            ngx_http_osb_record_t *record);
 
-/* Makes sure that there is a place for a source: NGX_OK, or NGX_ERROR. */
+/* Makes sure that there is a slot for a source: NGX_OK, or NGX_ERROR. */
 ngx_int_t
 ngx_http_osb_registry_source(ngx_http_osb_zone_t *zone, ngx_str_t *name);
 

@@ -5,17 +5,17 @@
 
 /*
  * The sources of records: how many records each has, and when it was fed in
- * whole.  The table has few places; a source that has no record and was never
- * fed has none for long.
+ * whole.  The table has few slots; a source that has no record and was never
+ * fed loses its one first.
  */
 
 
-/* places that are never given away */
+/* slots that are never given away */
 #define NGX_HTTP_OSB_SOURCES_OWN 2
 
 
 static ngx_http_osb_source_t *
-ngx_http_osb_source_place(ngx_http_osb_shared_t *shared);
+ngx_http_osb_source_slot(ngx_http_osb_shared_t *shared);
 static ngx_uint_t
 ngx_http_osb_source_named(ngx_http_osb_source_t *source, ngx_str_t *name);
 
@@ -48,7 +48,7 @@ ngx_http_osb_source_find(ngx_http_osb_shared_t *shared, ngx_str_t *name,
         }
     }
 
-    source = create ? ngx_http_osb_source_place(shared) : NULL;
+    source = create ? ngx_http_osb_source_slot(shared) : NULL;
 
     if (source) {
         ngx_memzero(source, sizeof(ngx_http_osb_source_t));
@@ -62,12 +62,12 @@ ngx_http_osb_source_find(ngx_http_osb_shared_t *shared, ngx_str_t *name,
 
 
 /*
- * A free place, or that of the empty source that was fed longest ago: it is
+ * A free slot, or that of the empty source that was fed longest ago: it is
  * told so when it asks, and comes back when it is fed.
  */
 
 static ngx_http_osb_source_t *
-ngx_http_osb_source_place(ngx_http_osb_shared_t *shared)
+ngx_http_osb_source_slot(ngx_http_osb_shared_t *shared)
 {
     ngx_uint_t             i;
     ngx_http_osb_source_t *source, *found;
@@ -106,7 +106,7 @@ ngx_http_osb_source_count(ngx_http_osb_shared_t *shared,
     name = ngx_http_osb_record_source(record);
     source = ngx_http_osb_source_find(shared, &name, n > 0);
 
-    /* NULL if more sources than there are places came at once */
+    /* NULL if more sources than there are slots came at once */
 
     if (source && (n > 0 || source->records)) {
         source->records += n;

@@ -5,12 +5,17 @@
  * refuse turns the header's bits and sends the question back: the least that
  * a responder can do. answer is the bench's resolver: names nI... and fI...
  * have the address of their number in 11.0.0.0/16 and 13.0.0.0/16; any other
- * name has the next address of 12.0.0.0/16. Only the first may be kept, for an
- * hour; the others have no time to live and are asked for each time.
+ * name has the next address of 12.0.0.0/16, of so many that a sandbox may learn
+ * them beside a thousand of each of the others. Only the first may be kept, for
+ * an hour; the others have no time to live and are asked for each time.
  */
 #include "dns.h"
 
-static uint16_t next;
+enum {
+	NEW = 63000,
+};
+
+static unsigned next;
 
 static size_t answer(uint8_t *m, size_t len)
 {
@@ -23,7 +28,7 @@ static size_t answer(uint8_t *m, size_t len)
 	if (!end || end + DNS_RECORD > DNS_SIZE)
 		return 0;
 	letter = m[DNS_HEADER + 1];
-	number = letter == 'g' ? next++
+	number = letter == 'g' ? (uint16_t)(next++ % NEW)
 			       : (uint16_t)strtoul((char *)m + DNS_HEADER + 2,
 						   NULL, 10);
 	m[2] |= 0x80;

@@ -5,6 +5,7 @@
  * expected, in one line.
  *
  * Counted: egress-sidecar/life/options.c
+ * Counted: common/options/values.c
  * Counted: egress-sidecar/agent/request.c
  */
 #include "agent/inner.h"
@@ -18,14 +19,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_option(const struct option_entry *o, const char *value)
+static void check_option(const struct option_row *o, const char *value)
 {
 	static struct settings s;
+	const struct option_to to = {&s, (char *)&s + o->offset, o->size};
 	char why[OPTION_WHY_MAX] = "";
 	int err;
 
 	memset(&s, 0, sizeof(s));
-	err = o->read(&s, value, why);
+	err = o->read(&to, value, why);
 	assert(err == 0 || err == -EINVAL);
 	assert(!err || (why[0] && !strchr(why, '\n')));
 	assert(s.resolvers.n <= RESOLVERS_MAX);

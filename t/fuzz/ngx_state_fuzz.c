@@ -46,8 +46,8 @@ static json_t *take_out(ngx_http_osb_zone_t *zone)
 		assert(one);
 		json_array_append_new(all, one);
 		id = ngx_http_osb_text(record, &record->id);
-		assert(ngx_http_osb_registry_swap(zone, &id, record,
-						  NULL) == NGX_OK);
+		assert(ngx_http_osb_registry_swap(zone, &id, record, NULL) ==
+		       NGX_OK);
 	}
 	assert(zone->shared->nrecords == 0);
 	for (size_t i = 0; i < NGX_HTTP_OSB_SOURCES; i++)

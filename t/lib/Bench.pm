@@ -10,7 +10,7 @@ use Exporter 'import';
 use POSIX qw(floor log10);
 use Harness;
 
-our @EXPORT = qw(median spread write_section plot);
+our @EXPORT = qw(median spread write_section plot thousands);
 
 sub median
 {

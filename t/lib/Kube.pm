@@ -103,12 +103,19 @@ sub log
 sub call
 {
 	my ($self, @call) = @_;
+	return $self->say($json->encode(\@call));
+}
+
+# The same for a call that is JSON already.
+sub say
+{
+	my ($self, $call) = @_;
 	my $control = $self->{control};
 
 	$control->autoflush(1);
-	print $control $json->encode(\@call), "\n";
+	print $control "$call\n";
 	my $line = <$control>;
-	defined $line or croak "kube_api.py: no answer to $call[0]: " . $self->log;
+	defined $line or croak "kube_api.py: no answer to $call: " . $self->log;
 	return $json->decode($line);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options: the environment, the command line, and what is wrong with them. */
-#include "options/options.h"
+#include "settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,40 +11,43 @@
 
 #include <cmocka.h>
 
-/* A provider's table, of one option that may stand alone. */
-static int read_engine(void *settings, const char *value, char *why)
-{
-	char *to = settings;
-
-	if (strcmp(value, "bad") == 0)
-		return option_expected(why, "a good value");
-	return option_text(to, 32, value[0] ? value : "the default", why);
-}
-
-static const struct option_row engine_table[] = {
-	{"engine", OPTION_ENV("ENGINE"), OPTION_OPTIONAL, "URL", "its socket",
-	 "an engine", read_engine},
-	{.name = NULL},
-};
-
 static struct settings settings;
 static char engine[32];
 
-/* Read words, separated by blanks. Returns what options_read() does. */
+/* A provider's table, of one option that may stand alone. */
+static int read_engine(const struct option_to *to, const char *value, char *why)
+{
+	if (strcmp(value, "bad") == 0)
+		return option_expected(why, "a good value");
+	return option_text(to, value[0] ? value : "the default", why);
+}
+
+static const struct option_row engine_table[] = {
+	{"engine", OPTION_ENV("ENGINE"), "URL", "its socket", "an engine",
+	 .read = read_engine, .size = sizeof(engine), .optional = true},
+	{.name = NULL},
+};
+
+/* Read words, separated by blanks. Returns what options_arguments() does. */
 static int take(const char *words)
 {
-	const struct option_table tables[] = {{option_table, &settings},
-					      {engine_table, engine}};
+	const struct option_table tables[] = {{option_table, &settings, NULL},
+					      {engine_table, engine, NULL}};
+	const struct options options = {"", tables, 2, NULL};
 	char *copy = strdup(words), *rest = copy, *word;
 	char *argv[16] = {(char *)"opensandbox-discovery"};
 	int argc = 1, ret;
 
-	settings = (struct settings){.log_level = LOG_INFO};
+	settings = (struct settings){.allow_loopback = true};
 	engine[0] = '\0';
 	while ((word = strsep(&rest, " ")))
 		if (word[0])
 			argv[argc++] = word;
-	ret = options_read(tables, 2, argc, argv);
+	ret = options_defaults(&options);
+	if (ret == 0)
+		ret = options_environment(&options);
+	if (ret == 0)
+		ret = options_arguments(&options, argc, argv);
 	free(copy);
 	return ret;
 }

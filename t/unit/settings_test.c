@@ -18,7 +18,7 @@ static char said[4096];
 
 static void forget_environment(void)
 {
-	for (const struct option_entry *o = option_table; o->name; o++)
+	for (const struct option_row *o = option_table; o->name; o++)
 		if (o->variable)
 			unsetenv(o->variable);
 	setenv(VAR("DNS_UPSTREAM"), "192.0.2.53", 1);
@@ -78,18 +78,18 @@ static void defaults(void **state)
 static void defaults_are_the_rows(void **state)
 {
 	static struct settings s, rows;
-	char why[OPTION_WHY_MAX];
+	const struct option_table table = {option_table, &rows, NULL};
+	const struct options options = {"", &table, 1, NULL};
 	char *argv[] = {(char *)"egress-sidecar", NULL};
 
 	(void)state;
 	forget_environment();
 	unsetenv(VAR("DNS_UPSTREAM"));
 	memset(&rows, 0, sizeof(rows));
-	for (const struct option_entry *o = option_table; o->name; o++)
-		if (o->otherwise)
-			assert_int_equal(o->read(&rows, o->otherwise, why), 0);
+	assert_int_equal(options_defaults(&options), 0);
 	rows.private_given = false; /* by nobody */
-	assert_int_equal(settings_take(&s, 1, argv), 0);
+	rows.follow_resolv_conf = true;
+	assert_int_equal(settings_read(&s, 1, argv), 0);
 	assert_memory_equal(&s, &rows, sizeof(s));
 	assert_int_equal(s.lease_min_s, LEASE_FLOOR_S);
 	assert_int_equal(s.lease_max_s, LEASE_CAP_S);
@@ -280,7 +280,7 @@ static void empty_is_unset(void **state)
 	struct settings s;
 
 	(void)state;
-	for (const struct option_entry *o = option_table; o->name; o++)
+	for (const struct option_row *o = option_table; o->name; o++)
 		if (o->variable)
 			setenv(o->variable, "", 1);
 	setenv(VAR("DNS_UPSTREAM"), "192.0.2.1", 1);
@@ -320,12 +320,13 @@ static void unknown_variables(void **state)
 
 	(void)state;
 	forget_environment();
-	assert_null(settings_unknown(0, &len));
+	assert_null(options_unknown(option_table, OPTIONS_PREFIX, 0, &len));
 	setenv(VAR("MAX_RULE"), "1", 1);
 	setenv(VAR("MAX_RULES"), "1", 1);
 	setenv(VAR("MAX_RULES_2"), "1", 1);
 	setenv("OPENSANDBOX_LOG_OUTPUT", "stdout", 1);
-	for (; (name = settings_unknown(n, &len)); n++)
+	for (; (name = options_unknown(option_table, OPTIONS_PREFIX, n, &len));
+	     n++)
 		assert_true((len == strlen(VAR("MAX_RULE")) &&
 			     !strncmp(name, VAR("MAX_RULE"), len)) ||
 			    (len == strlen(VAR("MAX_RULES_2")) &&
@@ -489,7 +490,7 @@ static void help(void **state)
 	n = fread(text, 1, sizeof(text) - 1, f);
 	text[n] = '\0';
 	fclose(f);
-	for (const struct option_entry *o = option_table; o->name; o++) {
+	for (const struct option_row *o = option_table; o->name; o++) {
 		assert_non_null(strstr(text, o->name));
 		if (o->variable)
 			assert_non_null(strstr(text, o->variable));
