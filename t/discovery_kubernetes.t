@@ -138,7 +138,13 @@ subtest 'several kinds, some namespaces' => sub {
 	$kube->put('batchsandboxes', 'c/more', batchsandbox('10.0.0.3'));
 	$kube->put('batchsandboxes', 'b/more', batchsandbox('10.0.0.4'));
 	ok($feed->has(more => { endpoint => '10.0.0.3' }), 'changes too');
-	is($feed->listings('batchsandboxes'), 2, 'a list each');
+	is($feed->listings("$_/batchsandboxes"), 1, "a list of $_") for qw(a c);
+	my %series;
+	$series{$_}++ for map { /^(\w+\{.*\}) / } split /\n/, $feed->metrics;
+	ok($series{'discovery_objects{source="kubernetes",list="a/pods"}'},
+	    'metrics of each');
+	is_deeply([grep { $series{$_} > 1 } sort keys %series], [],
+	    '  and none of them twice');
 	$feed->stop;
 };
 

@@ -27,6 +27,7 @@ struct kube_watch {
 	struct kube *kube;
 	const struct kube_resource *resource;
 	const char *namespace;
+	char name[128]; /* of the list, in logs and metrics: "team-a/pods" */
 	struct feed_list *list;
 	uv_timer_t timer;        /* to the next try */
 	struct fetcher *fetcher; /* its own connections */
@@ -473,9 +474,10 @@ int kube_watch_open(struct kube *kube, const struct kube_resource *resource,
 	w->step = has_versions(resource) ? ASK_VERSION : LIST;
 	w->next_step = LIST;
 	w->backoff_ms = BACKOFF_FIRST_MS;
-	w->list = feed_list_open(kube->feed, kubernetes_provider.name,
-				 resource == &kube_node_pods ? "node's pods"
-							     : resource->name);
+	snprintf(w->name, sizeof(w->name), "%s%s%s", namespace ? namespace : "",
+		 namespace ? "/" : "",
+		 resource == &kube_node_pods ? "node's pods" : resource->name);
+	w->list = feed_list_open(kube->feed, kubernetes_provider.name, w->name);
 	if (!w->list || fetcher_open(&w->fetcher, kube->loop, NULL)) {
 		free(w);
 		return -ENOMEM;

@@ -80,6 +80,13 @@ sub same
 	return $json->encode($a) eq $json->encode($b);
 }
 
+# The page of metrics.
+sub metrics
+{
+	my ($self) = @_;
+	return $http->get("http://$self->{http}/metrics")->{content};
+}
+
 # The log lines of an event.
 sub logged
 {
