@@ -252,7 +252,7 @@ int main(int argc, char **argv)
 		log_set_level(p.settings.log_level);
 		status = run(&p);
 	}
-	for (size_t i = 0; providers[i]; i++)
+	for (size_t i = 0; i < PROVIDERS_MAX; i++)
 		free(p.provider_settings[i]);
 	return status;
 }

@@ -9,11 +9,10 @@
 static int read_gateway(const struct option_to *to, const char *value,
 			char *why)
 {
-	struct settings *s = to->settings;
 	const char *path = value + strlen(UNIX);
 
 	if (strncmp(value, UNIX, strlen(UNIX)) == 0
-		    ? path[0] != '/' || strlen(path) >= sizeof(s->agent)
+		    ? path[0] != '/' || strlen(path) >= UNIX_PATH_MAX
 		    : strncmp(value, HTTP, strlen(HTTP)) != 0 ||
 			      !value[strlen(HTTP)])
 		return option_expected(why, "http://HOST:PORT or unix:/path");

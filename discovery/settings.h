@@ -13,10 +13,14 @@
 #define OPTION_ENV(name) "OPENSANDBOX_DISCOVERY_" name
 
 /* Texts are "" where nothing was said. */
+enum {
+	UNIX_PATH_MAX = 108, /* bytes of sun_path */
+};
+
 struct settings {
 	char gateway[512];
 	char token_file[4096];
-	char agent[108]; /* path of a socket */
+	char agent[UNIX_PATH_MAX]; /* path of a socket */
 	char node_name[256];
 	bool allow_loopback;
 	bool once;

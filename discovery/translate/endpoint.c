@@ -41,7 +41,7 @@ static bool is_name(const char *text)
 	struct in_addr address;
 	size_t label = 0, i;
 
-	for (i = 0; text[i] && i <= NAME_MAX_LEN; i++) {
+	for (i = 0; i <= NAME_MAX_LEN && text[i]; i++) {
 		if (text[i] == '.') {
 			if (label == 0 || text[i - 1] == '-')
 				return false;

@@ -117,7 +117,7 @@ int agent_call_init(struct agent_call *call, const char *socket, const char *id,
 		return -EINVAL;
 	}
 	memcpy(call->attachment, attachment, strlen(attachment) + 1);
-	for (i = 0; id[i] && i < sizeof(call->id) - 1; i++) {
+	for (i = 0; i < sizeof(call->id) - 1 && id[i]; i++) {
 		char c = id[i];
 
 		if (c >= 'A' && c <= 'Z')

@@ -348,13 +348,12 @@ int registry_replace(struct registry_entry *g,
 		if (err)
 			fail_state(g->owner, message, err);
 	}
-	if (err) {
+	if (!err)
+		err = use_resolvers(g, message);
+	if (err)
 		rules_free(wish->rules);
-	} else if ((err = use_resolvers(g, message))) {
-		rules_free(wish->rules);
-	} else {
+	else
 		err = sandbox_replace(g->sandbox, wish->rules, message);
-	}
 	if (err) {
 		if (added)
 			attachments_remove(&g->attachments,
