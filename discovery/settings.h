@@ -12,11 +12,11 @@
 
 #define OPTION_ENV(name) "OPENSANDBOX_DISCOVERY_" name
 
-/* Texts are "" where nothing was said. */
 enum {
 	UNIX_PATH_MAX = 108, /* bytes of sun_path */
 };
 
+/* Texts are "" where nothing was said. */
 struct settings {
 	char gateway[512];
 	char token_file[4096];
