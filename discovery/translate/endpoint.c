@@ -98,13 +98,15 @@ static int check_name(struct translation *t, const char *what, const char *text)
 	return 0;
 }
 
-/* The endpoint in its canonical form. 0 or -EINVAL. */
+/* The endpoint in its canonical form, a host name only where that may be.
+ * 0 or -EINVAL. */
 static int read_endpoint(struct translation *t, const char *what,
-			 const char *text, char out[ENDPOINT_MAX])
+			 const char *text, bool names, char out[ENDPOINT_MAX])
 {
 	char bare[ADDRESS_TEXT_MAX], canonical[ADDRESS_TEXT_MAX];
 	size_t len = strlen(text);
 	struct address a;
+	int err;
 
 	if (len > 2 && len - 2 < sizeof(bare) && text[0] == '[' &&
 	    text[len - 1] == ']') {
@@ -122,17 +124,34 @@ static int read_endpoint(struct translation *t, const char *what,
 		return check_address(t, what, text, &a);
 	}
 	snprintf(out, ENDPOINT_MAX, "%s", text);
-	return check_name(t, what, text);
+	err = check_name(t, what, text);
+	if (err || names)
+		return err;
+	return translation_refuse(t,
+				  "%s: \"%.60s\" is a host name, expected an "
+				  "address",
+				  what, text);
+}
+
+static int set_endpoint(struct translation *t, const char *what,
+			const char *text, bool names)
+{
+	char endpoint[ENDPOINT_MAX];
+	int err = read_endpoint(t, what, text, names, endpoint);
+
+	return err ? err
+		   : translation_set(t, "endpoint", json_string(endpoint));
+}
+
+int translate_address(struct translation *t, const char *what, const char *text)
+{
+	return set_endpoint(t, what, text, false);
 }
 
 int translate_endpoint(struct translation *t, const char *what,
 		       const char *text)
 {
-	char endpoint[ENDPOINT_MAX];
-	int err = read_endpoint(t, what, text, endpoint);
-
-	return err ? err
-		   : translation_set(t, "endpoint", json_string(endpoint));
+	return set_endpoint(t, what, text, true);
 }
 
 int translate_port(struct translation *t, const char *what, unsigned port,
@@ -145,7 +164,7 @@ int translate_port(struct translation *t, const char *what, unsigned port,
 	if (port == 0 || port > 65535 || to == 0 || to > 65535)
 		return translation_refuse(
 			t, "%s: expected ports from 1 to 65535", what);
-	err = read_endpoint(t, what, address, endpoint);
+	err = read_endpoint(t, what, address, false, endpoint);
 	if (err)
 		return err;
 	map = json_object_get(t->record, "portMap");

@@ -216,6 +216,16 @@ static void test_endpoint(void **state)
 		{"a.localhost", "{\"endpoint\":\"a.localhost\"}"},
 		{NULL, NULL},
 	};
+	static const struct case_of names[] = {
+		{"10.88.0.5", "{\"endpoint\":\"10.88.0.5\"}"},
+		{"[fd12::5]", "{\"endpoint\":\"[fd12::5]\"}"},
+		{"127.0.0.1.example.com", NULL},
+		{"box.ns.svc.cluster.local", NULL},
+		{"localhost", NULL},
+		{"127.0.0.1", NULL},
+		{"", NULL},
+		{NULL, NULL},
+	};
 	struct case_of refused[sizeof(loopback) / sizeof(*loopback)];
 	static const struct case_of never[] = {
 		{"127.1", NULL},           {"0x7f000001", NULL},
@@ -225,6 +235,7 @@ static void test_endpoint(void **state)
 
 	(void)state;
 	check(translate_endpoint, cases, false);
+	check(translate_address, names, false);
 	check(translate_endpoint, loopback, true);
 	check(translate_endpoint, never, true);
 	for (size_t i = 0; i < sizeof(loopback) / sizeof(*loopback); i++)
