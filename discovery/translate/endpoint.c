@@ -33,8 +33,8 @@ static int check_address(struct translation *t, const char *what,
 	return refuse_kind(t, what, text, address_kind_name(kind));
 }
 
-/* Letters, digits, hyphens and underscores in labels; no form of an IPv4
- * address that only inet_aton(3) reads. */
+/* Letters, digits, hyphens and underscores in labels, of which the last is no
+ * number; no form of an IPv4 address that only inet_aton(3) reads. */
 static bool is_name(const char *text)
 {
 	struct in_addr address;
@@ -54,6 +54,7 @@ static bool is_name(const char *text)
 			return false;
 	}
 	return label > 0 && text[i - 1] != '-' && i <= NAME_MAX_LEN &&
+	       strspn(text + i - label, "0123456789") < label &&
 	       !inet_aton(text, &address);
 }
 
