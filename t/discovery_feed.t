@@ -58,7 +58,7 @@ sub start_feeder
 	my (%o) = @_;
 	my $fifo = scratch() . '/input' . ++$runs;
 	mkfifo($fifo, 0600) or die "mkfifo: $!";
-	$feeder = start(name => "feeder$runs", cmd => ['sh', '-c', 'exec "$0" "$@" <' . $fifo,
+	$feeder = start(name => "feeder$runs", env => $o{env}, cmd => ['sh', '-c', 'exec "$0" "$@" <' . $fifo,
 		$drive, $o{gateway} // "http://127.0.0.1:$gateway_port", $o{token} // '',
 		"127.0.0.1:$http_port", 'one', 'two']);
 	open $input, '>', $fifo or die "$fifo: $!";
@@ -326,6 +326,18 @@ subtest 'a token that the gateway does not take' => sub {
 	write_file($token, "newest\n");
 	ok(wait_for(sub { (logged('failed'))[-1]{msg} eq 'the gateway answers again' }),
 		'and so has the file');
+	close $input;
+	is(wait_exit($feeder), 0, 'it ends in good order');
+};
+
+# Images and units often have one in the environment; it would learn the token.
+subtest 'a proxy of the environment' => sub {
+	my $proxy = 'http://127.0.0.1:1';
+	start_feeder(env => { map { $_ => $proxy } qw(http_proxy all_proxy ALL_PROXY) },
+		token => write_file(scratch() . '/token', "newest\n"));
+	say_to(map { (['begin', $_], ['put', $_, $_, "$_-direct", '{}'], ['end', $_]) }
+		qw(one two));
+	ok(wait_for(sub { ids() eq 'one-direct two-direct' }), 'is not used');
 	close $input;
 	is(wait_exit($feeder), 0, 'it ends in good order');
 };

@@ -163,6 +163,8 @@ subtest 'kubeconfigs that cannot be taken' => sub {
 		['exec plugins', $exec, qr/the user has "exec", which is not supported/],
 		['no TLS', kubeconfig('https://127', 'http://127'),
 		    qr{server: expected https://HOST:PORT}],
+		['no host', kubeconfig('https://127[^\n]*', "https:///\n    tls-server-name: a"),
+		    qr{server: expected https://HOST:PORT}],
 		['no cluster', kubeconfig('cluster: here', 'cluster: gone'),
 		    qr/there is no cluster "gone"/],
 		['no user', kubeconfig('user: us', 'user: gone'), qr/there is no user "gone"/],

@@ -59,6 +59,7 @@ my %bad = (
 	'a/link-local' => [batchsandbox('169.254.169.254'), qr/is a link-local address/],
 	'a/metadata' => [batchsandbox('100.100.100.200'), qr/is a .*metadata.* address/],
 	'a/zero' => [batchsandbox('0.0.0.0'), qr/address/],
+	'a/name' => [batchsandbox('127.0.0.1.example.com'), qr/is a host name, expected an address/],
 	'a/path' => [batchsandbox('unix:/run/x.sock'), qr/neither an address nor a host name/],
 	'a/status' => [status([]), qr/status: expected an object/],
 	'a/ready' => [status({ ready => 'yes' }), qr/status.ready: expected a number/],

@@ -418,11 +418,11 @@ static void fetch_options(struct fetch *f, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, f);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->error);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
-	if (request->socket) {
+	if (request->socket)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
 				 request->socket);
+	if (request->socket || request->direct)
 		curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	}
 	if (request->body) {
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
 				 request->body_len

@@ -43,6 +43,7 @@ struct fetch_request {
 	const char *headers[FETCH_HEADERS_MAX]; /* "Name: value", to NULL */
 	const char *socket;     /* a unix socket to connect to in place of url's
 				   host; NULL: none */
+	bool direct;            /* by no proxy of the environment */
 	const char *connect_to; /* "HOST:PORT" to connect to in place of url's;
 				   NULL: none */
 	const struct fetch_tls *tls; /* NULL: as the system has it */

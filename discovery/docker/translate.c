@@ -217,7 +217,7 @@ static int read_own_host(struct translation *t)
 			   ": there is none for the host's network, which the "
 			   "container uses");
 	t->allow_loopback = true;
-	err = translate_endpoint(t, "the host's network", "127.0.0.1");
+	err = translate_address(t, "the host's network", "127.0.0.1");
 	t->allow_loopback = allowed;
 	return err;
 }
@@ -234,7 +234,7 @@ static int read_place(struct translation *t, const json_t *labels,
 	address = settings->published ? ""
 				      : address_of(network, settings->network);
 	if (address[0])
-		return translate_endpoint(t, "its address", address);
+		return translate_address(t, "its address", address);
 	err = map_published(t, network);
 	if (!err)
 		err = map_labelled(t, labels);

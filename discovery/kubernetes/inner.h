@@ -178,10 +178,12 @@ int object_label(struct translation *t, const json_t *object, const char *key,
 int object_name(struct translation *t, const json_t *object, const char **name);
 /* Its condition Ready. */
 int object_ready(struct translation *t, const json_t *object, bool *ready);
-/* record.endpoint where there is one, and record.ready, which is false where
- * there is none. */
+/* record.endpoint where there is one, as read reads it, and record.ready, which
+ * is false where there is none. */
 int object_place(struct translation *t, const char *what, const char *endpoint,
-		 bool ready);
+		 bool ready,
+		 int (*read)(struct translation *t, const char *what,
+			     const char *text));
 /* What annotations of all kinds of objects say. */
 int object_access(struct translation *t, const json_t *object);
 

@@ -183,10 +183,12 @@ static int set_server_name(struct reading *r, const char *name)
 
 static int read_server(struct reading *r, const yaml_node_t *cluster)
 {
+	static const char scheme[] = "https://";
 	const char *server = text(r, cluster, "server");
 	size_t len = server ? strlen(server) : 0;
 
-	if (!server || strncmp(server, "https://", strlen("https://")) != 0 ||
+	if (!server || strncmp(server, scheme, strlen(scheme)) != 0 ||
+	    !server[strlen(scheme)] || server[strlen(scheme)] == '/' ||
 	    strpbrk(server, " \t\r\n?#@"))
 		return refuse(r, "server: expected https://HOST:PORT");
 	while (server[len - 1] == '/')

@@ -104,12 +104,14 @@ int object_ready(struct translation *t, const json_t *object, bool *ready)
 }
 
 int object_place(struct translation *t, const char *what, const char *endpoint,
-		 bool ready)
+		 bool ready,
+		 int (*read)(struct translation *t, const char *what,
+			     const char *text))
 {
 	int err = 0;
 
 	if (endpoint && endpoint[0])
-		err = translate_endpoint(t, what, endpoint);
+		err = read(t, what, endpoint);
 	else
 		ready = false;
 	return err ? err : translation_set(t, "ready", json_boolean(ready));

@@ -81,11 +81,13 @@ static int read_place(struct translation *t, const json_t *object)
 		return err;
 	first = json_array_get(addresses, 0);
 	if (!first)
-		return object_place(t, "status.serviceFQDN", service, ready);
+		return object_place(t, "status.serviceFQDN", service, ready,
+				    translate_endpoint);
 	if (!address_of(first))
 		return translation_refuse(t, "status.podIPs: expected "
 					     "addresses");
-	return object_place(t, "status.podIPs", address_of(first), ready);
+	return object_place(t, "status.podIPs", address_of(first), ready,
+			    translate_address);
 }
 
 int translate_agent_sandbox(struct translation *t, const json_t *object)

@@ -38,7 +38,8 @@ static int read_endpoints(struct translation *t, const char *text, bool ready)
 		err = translation_refuse(
 			t, "%s: expected a JSON array of addresses", what);
 	else
-		err = object_place(t, what, json_string_value(first), ready);
+		err = object_place(t, what, json_string_value(first), ready,
+				   translate_address);
 	json_decref(all);
 	return err;
 }

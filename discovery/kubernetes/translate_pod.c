@@ -38,7 +38,9 @@ static int read_place(struct translation *t, const json_t *object)
 				    &status);
 	if (!err)
 		err = object_text(t, status, "status.", "podIP", &address);
-	return err ? err : object_place(t, "status.podIP", address, ready);
+	return err ? err
+		   : object_place(t, "status.podIP", address, ready,
+				  translate_address);
 }
 
 static int read_rest(struct translation *t, const json_t *object)

@@ -37,7 +37,6 @@ static int check_address(struct translation *t, const char *what,
  * number; no form of an IPv4 address that only inet_aton(3) reads. */
 static bool is_name(const char *text)
 {
-	const char *whole = text;
 	struct in_addr address;
 	size_t label = 0, i;
 
@@ -54,10 +53,9 @@ static bool is_name(const char *text)
 		    (label == 0 && text[i] == '-') || ++label > LABEL_MAX)
 			return false;
 	}
-	if (label == 0 || text[i - 1] == '-' || i > NAME_MAX_LEN)
-		return false;
-	text += i - label;
-	return text[strspn(text, "0123456789")] && !inet_aton(whole, &address);
+	return label > 0 && text[i - 1] != '-' && i <= NAME_MAX_LEN &&
+	       strspn(text + i - label, "0123456789") < label &&
+	       !inet_aton(text, &address);
 }
 
 /* Names that mean the gateway's own host (RFC 6761, hosts files), or a
@@ -101,13 +99,15 @@ static int check_name(struct translation *t, const char *what, const char *text)
 	return 0;
 }
 
-/* The endpoint in its canonical form. 0 or -EINVAL. */
+/* The endpoint in its canonical form, a host name only where that may be.
+ * 0 or -EINVAL. */
 static int read_endpoint(struct translation *t, const char *what,
-			 const char *text, char out[ENDPOINT_MAX])
+			 const char *text, bool names, char out[ENDPOINT_MAX])
 {
 	char bare[ADDRESS_TEXT_MAX], canonical[ADDRESS_TEXT_MAX];
 	size_t len = strlen(text);
 	struct address a;
+	int err;
 
 	if (len > 2 && len - 2 < sizeof(bare) && text[0] == '[' &&
 	    text[len - 1] == ']') {
@@ -125,17 +125,34 @@ static int read_endpoint(struct translation *t, const char *what,
 		return check_address(t, what, text, &a);
 	}
 	snprintf(out, ENDPOINT_MAX, "%s", text);
-	return check_name(t, what, text);
+	err = check_name(t, what, text);
+	if (err || names)
+		return err;
+	return translation_refuse(t,
+				  "%s: \"%.60s\" is a host name, expected an "
+				  "address",
+				  what, text);
+}
+
+static int set_endpoint(struct translation *t, const char *what,
+			const char *text, bool names)
+{
+	char endpoint[ENDPOINT_MAX];
+	int err = read_endpoint(t, what, text, names, endpoint);
+
+	return err ? err
+		   : translation_set(t, "endpoint", json_string(endpoint));
+}
+
+int translate_address(struct translation *t, const char *what, const char *text)
+{
+	return set_endpoint(t, what, text, false);
 }
 
 int translate_endpoint(struct translation *t, const char *what,
 		       const char *text)
 {
-	char endpoint[ENDPOINT_MAX];
-	int err = read_endpoint(t, what, text, endpoint);
-
-	return err ? err
-		   : translation_set(t, "endpoint", json_string(endpoint));
+	return set_endpoint(t, what, text, true);
 }
 
 int translate_port(struct translation *t, const char *what, unsigned port,
@@ -148,7 +165,7 @@ int translate_port(struct translation *t, const char *what, unsigned port,
 	if (port == 0 || port > 65535 || to == 0 || to > 65535)
 		return translation_refuse(
 			t, "%s: expected ports from 1 to 65535", what);
-	err = read_endpoint(t, what, address, endpoint);
+	err = read_endpoint(t, what, address, false, endpoint);
 	if (err)
 		return err;
 	map = json_object_get(t->record, "portMap");

@@ -70,8 +70,11 @@ int translate_policy(struct translation *t, const char *what, const char *text);
  * metadata service, in no form (RFC 6890); a host name may not mean these.
  */
 
-/* An IPv4 address, an IPv6 address with or without brackets, or a host name:
- * record.endpoint */
+/* An IPv4 address, an IPv6 address with or without brackets: record.endpoint */
+int translate_address(struct translation *t, const char *what,
+		      const char *text);
+/* That, or a host name. Whose it is may lead it to any address, so it is not
+ * for what an owner writes. */
 int translate_endpoint(struct translation *t, const char *what,
 		       const char *text);
 /* The sandbox's port is reached at that address and port: a member of

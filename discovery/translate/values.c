@@ -9,7 +9,7 @@
 #define BLANKS " \t\r\n"
 
 enum {
-	TOKEN_MAX = 4096,     /* bytes */
+	TOKEN_MAX = 255,      /* bytes, as the gateway takes them */
 	POLICY_MAX = 1 << 20, /* bytes, as the agent takes them */
 	RANGES_MAX = 256,
 };
@@ -110,11 +110,11 @@ int translate_token(struct translation *t, const char *what, const char *text)
 	if (len == 0)
 		return 0;
 	for (size_t i = 0; i < len; i++)
-		if (text[i] < ' ' || text[i] > '~' || len > TOKEN_MAX)
+		if (text[i] <= ' ' || text[i] > '~' || len > TOKEN_MAX)
 			return translation_refuse(
 				t,
 				"%s: expected at most %d printable ASCII "
-				"characters",
+				"characters without spaces",
 				what, TOKEN_MAX);
 	return translation_set(t, "accessToken", json_stringn(text, len));
 }

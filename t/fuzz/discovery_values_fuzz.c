@@ -28,6 +28,7 @@ static const struct {
 	{translate_expires, "expiresAt"},
 	{translate_endpoint, "endpoint"},
 	{translate_policy, NULL},
+	{translate_address, "endpoint"},
 };
 
 static void check_endpoint(const char *endpoint)
@@ -70,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			: json_string_value(json_object_get(
 				  t.record,
 				  values[i].key ? values[i].key : ""));
-	if (values[i].read == translate_endpoint)
+	if (values[i].key && !strcmp(values[i].key, "endpoint"))
 		check_endpoint(taken);
 	if (taken) {
 		assert(!strpbrk(taken, "\r\n"));

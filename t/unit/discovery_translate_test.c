@@ -107,7 +107,7 @@ static void test_token(void **state)
 	static const struct case_of cases[] = {
 		{"secret", "{\"accessToken\":\"secret\"}"},
 		{"\n secret\t\r\n", "{\"accessToken\":\"secret\"}"},
-		{"two words", "{\"accessToken\":\"two words\"}"},
+		{"two words", NULL},
 		{"a\"b", "{\"accessToken\":\"a\\\"b\"}"},
 		{" \n", ""},
 		{"", ""},
@@ -123,6 +123,13 @@ static void test_token(void **state)
 	(void)state;
 	check(translate_token, cases, false);
 	memset(text, 'a', (10 << 20) - 1);
+	text[255] = '\0';
+	assert_int_equal(translate_token(&t, "the label x", text), 0);
+	translation_free(&t);
+	text[255] = 'a';
+	text[256] = '\0';
+	assert_int_equal(translate_token(&t, "the label x", text), -22);
+	text[256] = 'a';
 	text[(10 << 20) - 1] = '\0';
 	assert_int_equal(translate_token(&t, "the label x", text), -22);
 	assert_int_equal(translate_policy(&t, "the label x", text), -22);
@@ -148,6 +155,13 @@ static void test_expires(void **state)
 		{"2030-01-31T12:00:00Zulu", NULL},
 		{"2030-01-31 12:00:00Z", NULL},
 		{"0000-01-01T00:00:00Z", NULL},
+		{"0001-01-01T00:00:00+00:01", NULL},
+		{"0001-01-01T00:01:00+00:01",
+		 "{\"expiresAt\":\"0001-01-01T00:01:00+00:01\"}"},
+		{"9999-12-31T23:59:00-00:01", NULL},
+		{"9999-12-31T23:59:60Z", NULL},
+		{"9999-12-31T23:59:60+00:01",
+		 "{\"expiresAt\":\"9999-12-31T23:59:60+00:01\"}"},
 		{"1893456000", NULL},
 		{"tomorrow", NULL},
 		{"", NULL},
@@ -190,6 +204,8 @@ static void test_endpoint(void **state)
 		{"METADATA", NULL},
 		{"10.0.0.1:80", NULL},
 		{"10.1", NULL},
+		{"box.10", NULL},
+		{"10.box", "{\"endpoint\":\"10.box\"}"},
 		{"167772161", NULL},
 		{"0x0a000001", NULL},
 		{"0xa.0.0.1", NULL},
@@ -218,6 +234,16 @@ static void test_endpoint(void **state)
 		{"a.localhost", "{\"endpoint\":\"a.localhost\"}"},
 		{NULL, NULL},
 	};
+	static const struct case_of names[] = {
+		{"10.88.0.5", "{\"endpoint\":\"10.88.0.5\"}"},
+		{"[fd12::5]", "{\"endpoint\":\"[fd12::5]\"}"},
+		{"127.0.0.1.example.com", NULL},
+		{"box.ns.svc.cluster.local", NULL},
+		{"localhost", NULL},
+		{"127.0.0.1", NULL},
+		{"", NULL},
+		{NULL, NULL},
+	};
 	struct case_of refused[sizeof(loopback) / sizeof(*loopback)];
 	static const struct case_of never[] = {
 		{"127.1", NULL},           {"0x7f000001", NULL},
@@ -227,6 +253,7 @@ static void test_endpoint(void **state)
 
 	(void)state;
 	check(translate_endpoint, cases, false);
+	check(translate_address, names, false);
 	check(translate_endpoint, loopback, true);
 	check(translate_endpoint, never, true);
 	for (size_t i = 0; i < sizeof(loopback) / sizeof(*loopback); i++)
