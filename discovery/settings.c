@@ -37,7 +37,7 @@ const struct option_row option_table[] = {
 	{"gateway-token-file", OPTION_ENV("GATEWAY_TOKEN_FILE"), "FILE", NULL,
 	 "its bearer token, the first line; read again when it changes",
 	 INTO(option_text, token_file)},
-	{"agent", OPTION_ENV("AGENT"), "PATH", NULL,
+	{"agent", OPTION_ENV("AGENT"), "SOCKET", NULL,
 	 "the socket of this node's egress agent, to feed policies to",
 	 INTO(option_path, agent)},
 	{"node-name", OPTION_ENV("NODE_NAME"), "NAME", NULL,
