@@ -120,11 +120,14 @@ EOT
 	is(route_is('sb-125', 404), 404, 'and what is removed is unknown');
 };
 
+# As its unit would have it run, with no more capabilities than that gives.
 sub start_feeder
 {
 	$feeder = start(name => 'feeder', netns => $netns,
-	    cmd => [build_dir() . '/opensandbox-discovery', '--gateway',
-		'http://127.0.0.1:8081', '--docker', "unix://$engine->{socket}"]);
+	    cmd => [python(), root() . '/t/tools/unit.py',
+		root() . '/conf/systemd/opensandbox-discovery.service',
+		build_dir() . '/opensandbox-discovery', '--gateway', 'http://127.0.0.1:8081',
+		'--docker', "unix://$engine->{socket}"]);
 }
 
 start_feeder();
