@@ -85,7 +85,6 @@ subtest 'the README' => sub {
 	my $build = build_dir();
 	my $script = <<"EOT";
 set -u
-mkdir -p /run/podman
 mkdir -p $engine->{dir}/checkout && cd $engine->{dir}/checkout && ln -sfn $build build
 make() { [ -x "\$1" ]; }
 podman() {
