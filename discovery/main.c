@@ -51,11 +51,12 @@ struct program {
 
 static void help(const struct options *options)
 {
-	puts("usage: opensandbox-discovery --gateway URL [OPTION...] "
-	     "PROVIDER...\n\n"
+	puts("usage: opensandbox-discovery --gateway URL PROVIDER... "
+	     "[OPTION...]\n\n"
 	     "Watches container engines and clusters for sandboxes, and feeds "
 	     "what it finds to\na gateway, and policies to the node's egress "
-	     "agent.\n\n"
+	     "agent. Providers are --docker,\n--kubernetes and --kubeconfig "
+	     "FILE.\n\n"
 	     "Each option can be given in the environment too; the command "
 	     "line wins.\n");
 	options_help(options);
@@ -101,7 +102,8 @@ static int settings_complete(const struct program *p)
 		return -1;
 	}
 	if (n == 0) {
-		log_fatal("expected a provider: whom to watch; see --help");
+		log_fatal("expected --docker, --kubernetes or --kubeconfig: "
+			  "whom to watch; see --help");
 		return -1;
 	}
 	return 0;

@@ -15,7 +15,7 @@ static int read_gateway(const struct option_to *to, const char *value,
 		    ? path[0] != '/' || strlen(path) >= UNIX_PATH_MAX
 		    : strncmp(value, HTTP, strlen(HTTP)) != 0 ||
 			      !value[strlen(HTTP)])
-		return option_expected(why, "http://HOST:PORT or unix:/path");
+		return option_expected(why, "http://HOST:PORT or unix:/PATH");
 	return option_text(to, value, why);
 }
 
@@ -30,13 +30,13 @@ static int read_http_addr(const struct option_to *to, const char *value,
 #define INTO(reader, field) OPTION_INTO(reader, struct settings, field, 0)
 
 const struct option_row option_table[] = {
-	{"gateway", OPTION_ENV("GATEWAY"), "http://HOST:PORT|unix:PATH", NULL,
+	{"gateway", OPTION_ENV("GATEWAY"), "http://HOST:PORT|unix:/PATH", NULL,
 	 "the management API of the gateway to feed",
 	 INTO(read_gateway, gateway)},
 	{"gateway-token-file", OPTION_ENV("GATEWAY_TOKEN_FILE"), "FILE", NULL,
 	 "its bearer token, the first line; read again when it changes",
 	 INTO(option_text, token_file)},
-	{"agent", OPTION_ENV("AGENT"), "PATH", NULL,
+	{"agent", OPTION_ENV("AGENT"), "SOCKET", NULL,
 	 "the socket of this node's egress agent, to feed policies to",
 	 INTO(option_path, agent)},
 	{"node-name", OPTION_ENV("NODE_NAME"), "NAME", NULL,

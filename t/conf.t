@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 47;
+use Test::More tests => 49;
 use Harness;
 use World;
 
@@ -158,15 +158,17 @@ run_in($w->{sandbox}, 'nft', 'flush', 'ruleset');
 
 # systemd
 my %unit;
-for my $name ('opensandbox-egress-agent.service', 'opensandbox-egress@.service') {
+for my $name ('opensandbox-egress-agent.service', 'opensandbox-egress@.service',
+	'opensandbox-discovery.service') {
 	$text = read_file("$conf/systemd/$name");
 	($unit{$name}) = $text =~ /^CapabilityBoundingSet=(.+)$/m;
-	like($text, qr{^ExecStart=/usr/sbin/egress-sidecar --}m,
+	like($text, qr{^ExecStart=/usr/sbin/(?:egress-sidecar --|opensandbox-discovery$)}m,
 	    "$name runs the installed program");
 	SKIP: {
 		skip 'no systemd-analyze', 1
 		    if (capture('systemd-analyze', '--version'))[0] != 0;
-		$text =~ s{/usr/sbin/egress-sidecar}{$program};
+		my $build = build_dir();
+		$text =~ s{/usr/sbin/}{$build/};
 		write_file("$dir/$name", $text);
 		my $file = "$dir/$name" =~ s/\@\./\@sandbox1./r;
 		symlink "$dir/$name", $file if $name =~ /\@/;

@@ -73,7 +73,7 @@ subtest 'the README' => sub {
 	    =~ /^## A host with Docker or Podman\n(.*?)^## /ms;
 	my @commands = map { s/\s+#.*//r } grep { /^\S/ } split /\n/,
 	    join '', $section =~ /^```\n(.*?)^```$/msg;
-	is(@commands, 5, 'has five commands');
+	is(@commands, 6, 'has six commands');
 
 	# What they name: python:3, and podman where this test has it.
 	my $image = "$engine->{dir}/image";
@@ -85,8 +85,8 @@ subtest 'the README' => sub {
 	my $build = build_dir();
 	my $script = <<"EOT";
 set -u
-mkdir -p /run/podman
 mkdir -p $engine->{dir}/checkout && cd $engine->{dir}/checkout && ln -sfn $build build
+make() { [ -x "\$1" ]; }
 podman() {
 	case \$1 in
 	run) shift; command podman $podman run --cgroup-parent $engine->{cgroup} "\$@" ;;
@@ -119,11 +119,14 @@ EOT
 	is(route_is('sb-125', 404), 404, 'and what is removed is unknown');
 };
 
+# As its unit would have it run, with no more capabilities than that gives.
 sub start_feeder
 {
 	$feeder = start(name => 'feeder', netns => $netns,
-	    cmd => [build_dir() . '/opensandbox-discovery', '--gateway',
-		'http://127.0.0.1:8081', '--docker', "unix://$engine->{socket}"]);
+	    cmd => [python(), root() . '/t/tools/unit.py',
+		root() . '/conf/systemd/opensandbox-discovery.service',
+		build_dir() . '/opensandbox-discovery', '--gateway', 'http://127.0.0.1:8081',
+		'--docker', "unix://$engine->{socket}"]);
 }
 
 start_feeder();

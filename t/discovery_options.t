@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 7;
+use Test::More tests => 8;
 use Harness;
 
 my $discovery = build_dir() . '/opensandbox-discovery';
@@ -23,13 +23,16 @@ is((capture($discovery, '--version'))[1], "opensandbox-discovery $version\n", '-
 is_deeply([capture($discovery)], [2, 'opensandbox-discovery: expected --gateway or --agent: '
 	. "whom to feed; see --help\n"], 'it must feed somebody');
 is_deeply([capture($discovery, '--gateway', 'unix:/run/x.sock')],
-	[2, "opensandbox-discovery: expected a provider: whom to watch; see --help\n"],
+	[2, "opensandbox-discovery: expected --docker, --kubernetes or "
+	. "--kubeconfig: whom to watch; see --help\n"],
 	'and watch somebody');
 is_deeply([capture($discovery, '--gateway', 'localhost')],
 	[2, 'opensandbox-discovery: --gateway: "localhost": expected http://HOST:PORT or '
-	. "unix:/path\n"], 'a mistake is named');
+	. "unix:/PATH\n"], 'a mistake is named');
 {
 	local $ENV{OPENSANDBOX_DISCOVERY_ONCE} = 'perhaps';
 	is_deeply([capture($discovery)], [2, 'opensandbox-discovery: OPENSANDBOX_DISCOVERY_ONCE: '
 		. "\"perhaps\": expected true or false\n"], 'in the environment too');
 }
+like((capture($discovery, '--gateway', 'unix:/run/x.sock', '--docker', 'unix:///nowhere', '--once'))[1],
+	qr{"error":"/nowhere: No such file or directory"}, 'a socket that is not there is named');

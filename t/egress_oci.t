@@ -95,7 +95,7 @@ sub record { return ask('GET', "/v1/sandboxes/$_[0]") }
 push @containers, $id;
 ($status, $out) = runc('create', '--bundle', $bundle, $id);
 isnt($status, 0, 'without an agent no container is made');
-like($out, qr/the agent at \Q$socket\E/, '  and runc says why');
+like($out, qr/the agent at \Q$socket\E: No such file or directory/, '  and runc says why');
 
 my $agent = agent($w->{host}, 'agent',
     { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER });

@@ -43,6 +43,7 @@ struct fetch {
 	char *answer;
 	size_t len, max, header_len;
 	bool too_long;
+	bool by_socket; /* of the file system, not of a network */
 	char *etag;
 	char error[CURL_ERROR_SIZE];
 	long idle_ms;
@@ -86,6 +87,20 @@ static void fetch_free(struct fetch *f)
 	free(f);
 }
 
+/* Why a request failed. Of a Unix socket libcurl says a host and a port. */
+static const char *failure(const struct fetch *f, CURLcode code)
+{
+	long err = 0;
+
+	if (f->too_long)
+		return "the answer is too long";
+	if (f->by_socket && code == CURLE_COULDNT_CONNECT)
+		curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &err);
+	if (err)
+		return strerror((int)err);
+	return f->error[0] ? f->error : curl_easy_strerror(code);
+}
+
 static void fetch_end(struct fetch *f, CURLcode code)
 {
 	struct fetch_result result = {
@@ -98,11 +113,8 @@ static void fetch_end(struct fetch *f, CURLcode code)
 	curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &result.status);
 	curl_easy_getinfo(f->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	result.retry_after_s = (long)retry_after;
-	if (code != CURLE_OK)
-		result.error =
-			f->error[0] ? f->error : curl_easy_strerror(code);
-	if (f->too_long)
-		result.error = "the answer is too long";
+	if (code != CURLE_OK || f->too_long)
+		result.error = failure(f, code);
 	f->done(f->arg, &result);
 	fetch_free(f);
 }
@@ -418,6 +430,7 @@ static void fetch_options(struct fetch *f, const struct fetch_request *request)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, f);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->error);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
+	f->by_socket = request->socket;
 	if (request->socket)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH,
 				 request->socket);

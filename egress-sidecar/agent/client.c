@@ -45,6 +45,7 @@ static int perform(struct agent_call *call, const char *method,
 	char url[URL_SIZE + 16], why[CURL_ERROR_SIZE] = "";
 	CURL *curl = curl_easy_init();
 	CURLcode code;
+	long err = 0;
 
 	if (!curl)
 		return -ENOMEM;
@@ -61,6 +62,11 @@ static int perform(struct agent_call *call, const char *method,
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
 	code = curl_easy_perform(curl);
+	/* libcurl would say that it failed to connect to a port. */
+	if (code == CURLE_COULDNT_CONNECT)
+		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &err);
+	if (err)
+		snprintf(why, sizeof(why), "%s", strerror((int)err));
 	if (code == CURLE_OK)
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
 	else

@@ -22,7 +22,10 @@ class Engine(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+        try:
+            self.sock.connect(self.path)
+        except OSError as error:
+            raise OSError(f"{self.path}: {error.strerror}") from error
 
     def call(self, method, target):
         """The answer's JSON, None without any."""
@@ -79,12 +82,17 @@ class Hook(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
 
+def address(text):
+    host, port = text.rsplit(":", 1)
+    return host, int(port)
+
+
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--listen", default="127.0.0.1:9090", metavar="HOST:PORT")
+parser.add_argument("--listen", type=address, default="127.0.0.1:9090",
+                    metavar="HOST:PORT")
 parser.add_argument("--engine", default="/var/run/docker.sock", metavar="SOCKET")
 parser.add_argument("--gateway", metavar="URL",
                     help="its management API, to be told that a sandbox runs")
 parser.add_argument("--gateway-token-file", metavar="FILE")
 options = parser.parse_args()
-host, port = options.listen.rsplit(":", 1)
-http.server.ThreadingHTTPServer((host, int(port)), Hook).serve_forever()
+http.server.ThreadingHTTPServer(options.listen, Hook).serve_forever()

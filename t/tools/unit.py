@@ -17,8 +17,8 @@ import struct
 import sys
 
 LEFT_OUT = {
-    "Type", "EnvironmentFile", "ExecStart", "Restart", "RestartSec",
-    "KillMode", "RuntimeDirectory", "RuntimeDirectoryMode",
+    "Type", "Environment", "EnvironmentFile", "ExecStart", "Restart",
+    "RestartSec", "KillMode", "RuntimeDirectory", "RuntimeDirectoryMode",
     "RuntimeDirectoryPreserve", "StateDirectory", "StateDirectoryMode",
     "ProtectHome", "ProtectSystem", "PrivateTmp", "ProtectClock",
     "ProtectHostname",
