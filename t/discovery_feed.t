@@ -330,6 +330,24 @@ subtest 'a token that the gateway does not take' => sub {
 	is(wait_exit($feeder), 0, 'it ends in good order');
 };
 
+# Whoever may make objects may give many of them one id.
+subtest 'a hundred thousand objects of one id' => sub {
+	my @keys = map { "many/o-$_" } 1 .. 100_000;
+	local $SIG{ALRM} = sub { die 'they keep it busy' };
+	alarm 60;
+	start_feeder(token => write_file(scratch() . "/token", "newest\n"));
+	say_to((map { (['begin', $_], ['end', $_]) } qw(one two)),
+		(map { ['put', 'one', $_, 'many', '{}'] } @keys, 'the/last'),
+		['put', 'one', 'other', 'other', '{}']);
+	ok(wait_for(sub { ids() eq 'many other' }, 30), 'do not keep another one out');
+	is(control()->{records}{many}{state}, 'ambiguous', 'none of them is served');
+	say_to(map { ['delete', 'one', $_] } @keys);
+	ok(wait_for(sub { !control()->{records}{many}{state} }, 30), 'until one is left');
+	alarm 0;
+	close $input;
+	is(wait_exit($feeder), 0, 'it ends in good order');
+};
+
 # Images and units often have one in the environment; it would learn the token.
 subtest 'a proxy of the environment' => sub {
 	my $proxy = 'http://127.0.0.1:1';

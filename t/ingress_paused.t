@@ -11,7 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use IO::Select;
 use JSON::PP;
-use Test::More tests => 41;
+use Test::More tests => 44;
 use Harness;
 use Ingress;
 
@@ -63,7 +63,10 @@ is(api($g, 'PATCH', '/two', { state => undef })->{status}, 400,
     'nor can it run without');
 
 # Paused
+sub counts { return json(get($g->{port}, '/status'))->{sandboxes} }
+is(counts()->{ready}, 1, 'one of four is ready');
 is(api($g, 'PATCH', '/sb', { state => 'paused' })->{status}, 200, 'it is paused');
+is_deeply(counts(), { total => 4, ready => 0, notReady => 4 }, 'and no more ready');
 is(record('sb')->{state}, 'paused', 'which is shown');
 my $a = visit('sb');
 is($a->{status}, 503, 'a request is refused');
@@ -141,5 +144,7 @@ wait_for(sub { read_file("$g->{prefix}/state") =~ /"id":"sb"[^\n]*"paused"/ });
 restart($g);
 is(record('sb')->{state}, 'paused', 'a restart keeps that it is paused');
 is(record('two')->{state}, 'ambiguous', 'or ambiguous');
+is(counts()->{ready}, scalar(grep { $_->{ready} && !$_->{state} }
+    @{ json(api($g, 'GET', ''))->{sandboxes} }), 'neither of which is counted as ready');
 like(config_error(http => 'opensandbox_sandbox x { endpoint 1.2.3.4; state off; }'),
     qr/"state" is "running", "paused" or "ambiguous"/, 'a block has no other');

@@ -45,17 +45,18 @@ void claim_hold(struct claim *claim, struct hold *hold, struct object *object)
 {
 	hold->object = object;
 	hold->claim = claim;
+	hold->link = &claim->holds;
 	hold->next = claim->holds;
+	if (hold->next)
+		hold->next->link = &hold->next;
 	claim->holds = hold;
 }
 
 void claim_release(struct hold *hold)
 {
-	struct hold **at = &hold->claim->holds;
-
-	while (*at != hold)
-		at = &(*at)->next;
-	*at = hold->next;
+	*hold->link = hold->next;
+	if (hold->next)
+		hold->next->link = hold->link;
 }
 
 /* An object's own id comes before its aliases. */
@@ -64,7 +65,8 @@ static bool is_own(const struct hold *hold)
 	return hold == &hold->object->holds[0];
 }
 
-/* The best hold on a claim, and another one as good; NULL: none. */
+/* The best hold on a claim, and another one as good; NULL: none. Of many that
+ * have one id, two are looked at. */
 static const struct hold *best(const struct claim *claim,
 			       const struct hold **rival)
 {
@@ -80,6 +82,8 @@ static const struct hold *best(const struct claim *claim,
 			*rival = NULL;
 		} else {
 			*rival = h;
+			if (is_own(h))
+				break;
 		}
 	}
 	return first;

@@ -22,7 +22,7 @@ struct source;
 
 /* An object's hold on a claim. */
 struct hold {
-	struct hold *next; /* of the claim's */
+	struct hold *next, **link; /* of the claim's */
 	struct object *object;
 	struct claim *claim;
 };

@@ -70,7 +70,7 @@ ngx_http_osb_sleeps(ngx_http_request_t *r, ngx_http_osb_record_t *record)
 {
     ngx_http_osb_loc_conf_t *olcf;
 
-    if (record->state == NGX_HTTP_OSB_STATE_RUNNING && record->ready) {
+    if (ngx_http_osb_record_serves(record)) {
         return 0;
     }
 

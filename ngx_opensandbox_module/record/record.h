@@ -126,6 +126,11 @@ typedef struct {
 } ngx_http_osb_record_t;
 
 
+/* one that is paused, or that two claim, may well say that it is ready */
+#define ngx_http_osb_record_serves(record) \
+    ((record)->ready && (record)->state == NGX_HTTP_OSB_STATE_RUNNING)
+
+
 /*
  * What is wrong with a record: the JSON key, and a sentence.  A good one may
  * have warnings: what of its policy was taken in another sense than written,

@@ -32,7 +32,8 @@ ngx_http_osb_journal_rewrite(ngx_http_osb_shared_t *shared,
                              ngx_http_osb_node_t   *node,
                              ngx_http_osb_record_t *record)
 {
-    shared->nready += record->ready - node->record.ready;
+    shared->nready += ngx_http_osb_record_serves(record) -
+                      ngx_http_osb_record_serves(&node->record);
     ngx_http_osb_source_count_node(shared, node, -1);
     ngx_http_osb_source_count(shared, record, 1);
 

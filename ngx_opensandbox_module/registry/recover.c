@@ -36,7 +36,7 @@ ngx_http_osb_recover(ngx_http_osb_zone_t *zone)
             node = ngx_http_osb_node_at(shared, link);
             ngx_http_osb_tree_insert(shared, node);
             shared->nrecords++;
-            shared->nready += node->record.ready;
+            shared->nready += ngx_http_osb_record_serves(&node->record);
             ngx_http_osb_source_count_node(shared, node, 1);
         }
     }

@@ -57,7 +57,7 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
     if (*link) {
         old = ngx_http_osb_node_at(shared, *link);
         ngx_http_osb_source_count_node(shared, old, -1);
-        shared->nready -= old->record.ready;
+        shared->nready -= ngx_http_osb_record_serves(&old->record);
         node->told = old->record.state == record->state ? old->told : 0;
         node->next = old->next;
 
@@ -70,7 +70,7 @@ ngx_http_osb_table_publish(ngx_http_osb_shared_t *shared,
     node->record.generation = record->generation;
     node->record.edition = record->edition;
     node->record.epoch = record->epoch;
-    shared->nready += record->ready;
+    shared->nready += ngx_http_osb_record_serves(record);
     ngx_http_osb_source_count(shared, record, 1);
 
     ngx_memory_barrier();
@@ -113,7 +113,7 @@ ngx_http_osb_table_remove(ngx_http_osb_shared_t *shared, uint32_t *link)
     *link = node->next;
     ngx_http_osb_tree_delete(shared, node);
     shared->nrecords--;
-    shared->nready -= node->record.ready;
+    shared->nready -= ngx_http_osb_record_serves(&node->record);
     ngx_http_osb_source_count_node(shared, node, -1);
     shared->editions++;
 
