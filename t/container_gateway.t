@@ -21,6 +21,17 @@ my $entrypoint = root() . '/conf/container/gateway-entrypoint';
 my $secret = "a secret\0with a NUL";
 my $keys = 'a=b3RoZXI=,b=' . encode_base64($secret, '');
 
+# A sanitized build's runtimes, where the image has them.
+sub runtimes
+{
+	my %env = %{ nginx_env() };
+	my (undef, $libraries) = capture('ldd',
+	    build_dir() . '/ngx_http_opensandbox_module.so');
+	$env{LD_PRELOAD} = join ':', $libraries =~ m{(/\S*/lib(?:a|ub)san\S*)}g
+	    if %env;
+	return %env;
+}
+
 # A container in a cluster, whose sandboxes may be on loopback.
 sub in_cluster
 {
@@ -30,7 +41,8 @@ sub in_cluster
 	    volumes => ["$kube->{folder}/serviceaccount:"
 	        . '/var/run/secrets/kubernetes.io/serviceaccount:ro'],
 	    env => { %{ $kube->pod_env }, OPENSANDBOX_GATEWAY_DRAIN => 0,
-	        OPENSANDBOX_DISCOVERY_ALLOW_LOOPBACK => 'true', %{ $o{env} // {} } });
+	        OPENSANDBOX_DISCOVERY_ALLOW_LOOPBACK => 'true', runtimes(),
+	        %{ $o{env} // {} } });
 	$c->{port} = $port;
 	return $c;
 }
@@ -185,7 +197,8 @@ for my $program ('nginx', 'opensandbox-discovery') {
 }
 
 subtest 'a cluster that cannot be' => sub {
-	my $c = Container->new(args => ['--port=' . free_port()]);
+	my $c = Container->new(args => ['--port=' . free_port()],
+	    env => { runtimes() });
 	isnt($c->ended, 0, 'outside of one it ends');
 	like($c->log, qr/KUBERNETES_SERVICE_HOST/, 'and says why');
 };

@@ -82,6 +82,8 @@ mkdir $_ for $root, "$root/bin", "$root/dev", "$root/opt";
 run('cp', $busybox, "$root/bin/sh");
 run('cp', '-r', $bin, "$root/opt/bin");
 local $ENV{CNI_COMMAND} = 'VERSION';
+# It has no /proc either, which the leak checker wants.
+local $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (), 'detect_leaks=0';
 ($status, $said) = capture('chroot', $root, '/bin/sh', '-c',
     'echo "{\"cniVersion\":\"1.0.0\"}" | /opt/bin/opensandbox-egress');
 is($status, 0, 'the plugin runs on a node without libraries') or diag $said;

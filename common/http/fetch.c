@@ -41,7 +41,7 @@ struct fetch {
 	struct curl_slist *connect_to;
 	void *asked; /* not begun yet: the path is being found */
 	char *answer;
-	size_t len, max, header_len;
+	size_t len, size, max, header_len;
 	bool too_long;
 	bool by_socket; /* of the file system, not of a network */
 	char *etag;
@@ -350,6 +350,7 @@ static bool is_success(const struct fetch *f)
 static size_t on_body(char *data, size_t one, size_t n, void *arg)
 {
 	struct fetch *f = arg;
+	size_t size = f->len + n + 1;
 	char *answer;
 
 	(void)one;
@@ -364,13 +365,18 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 		f->too_long = true;
 		return 0;
 	}
-	answer = realloc(f->answer, f->len + n + 1);
-	if (!answer)
-		return 0;
-	memcpy(answer + f->len, data, n);
-	f->answer = answer;
+	if (size > f->size) {
+		if (size < 2 * f->size)
+			size = 2 * f->size;
+		answer = realloc(f->answer, size);
+		if (!answer)
+			return 0;
+		f->answer = answer;
+		f->size = size;
+	}
+	memcpy(f->answer + f->len, data, n);
 	f->len += n;
-	answer[f->len] = '\0';
+	f->answer[f->len] = '\0';
 	return n;
 }
 
