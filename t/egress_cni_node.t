@@ -82,12 +82,14 @@ mkdir $_ for $root, "$root/bin", "$root/dev", "$root/opt";
 run('cp', $busybox, "$root/bin/sh");
 run('cp', '-r', $bin, "$root/opt/bin");
 local $ENV{CNI_COMMAND} = 'VERSION';
-# It has no /proc either, which the leak checker wants.
-local $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (), 'detect_leaks=0';
-($status, $said) = capture('chroot', $root, '/bin/sh', '-c',
-    'echo "{\"cniVersion\":\"1.0.0\"}" | /opt/bin/opensandbox-egress');
-is($status, 0, 'the plugin runs on a node without libraries') or diag $said;
-like($said, qr/"supportedVersions"/, '  and answers');
+SKIP: {
+	skip 'it has no /proc, which the leak checker wants', 2
+	    if build_dir() =~ m{/san\b};
+	($status, $said) = capture('chroot', $root, '/bin/sh', '-c',
+	    'echo "{\"cniVersion\":\"1.0.0\"}" | /opt/bin/opensandbox-egress');
+	is($status, 0, 'the plugin runs on a node without libraries') or diag $said;
+	like($said, qr/"supportedVersions"/, '  and answers');
+}
 
 # Whom it guards
 sub plugin
