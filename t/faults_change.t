@@ -16,31 +16,8 @@ use Harness;
 use Ingress;
 
 my $g;
-my $prefix = 'ngx_http_osb_';
-my $runs = 0;
 
 sub entry { return { endpoint => '127.0.0.1', @_ } }
-
-# Ends the worker N instructions behind the given call of a function, which the
-# code is to cause; returns whether that came to pass.
-sub die_in
-{
-	my ($function, $call, $n, $code) = @_;
-	my ($pid) = workers($g);
-	my $name = 'gdb' . ++$runs;
-	my $gdb = start(name => $name, cmd => ['gdb', '-nx', '-batch', '-p', $pid,
-	    '-ex', 'handle all nostop noprint pass', '-ex', "break $prefix$function",
-	    '-ex', 'ignore 1 ' . ($call - 1), '-ex', 'continue',
-	    '-ex', "stepi $n", '-ex', 'kill']);
-	my $log = sub { read_file(scratch() . "/$name.log") };
-	wait_for(sub { $log->() =~ /Breakpoint 1 at/ }, 60) or die $log->();
-	my $child = spawn("change$runs", $code);
-	my $died = wait_for(sub { !kill 0, $pid }, 30);
-	wait_exit($gdb, 20);
-	wait_exit($child, 20);
-	wait_for(sub { grep { $_ != $pid } workers($g) }, 10);
-	return $died && $log->() =~ /Breakpoint 1, \S*$function|\[Inferior 1 .* killed\]/;
-}
 
 # A record in several pieces, and another that fits in its place.
 my $old = entry(expose => [1 .. 110], hostHeader => 'a' x 200);
@@ -65,7 +42,7 @@ my %seen;
 for my $n (1, 12, 30, 60, 90, 130, 180, 240) {
 	api($g, 'PUT', '/x', $old);
 	is(shown(api($g, 'GET', '/x')), $as_old, "the record, before instruction $n");
-	ok(die_in('node_write', 1, $n, sub { eval { api($g, 'PUT', '/x', $new) } }),
+	ok(worker_dies($g, 'node_write', 1, $n, sub { eval { api($g, 'PUT', '/x', $new) } }),
 	    "  a worker dies at it") or next;
 	my $now = shown(api($g, 'GET', '/x'));
 	ok($now eq $as_old || $now eq $as_new, '  the record is whole')
@@ -95,7 +72,7 @@ for my $case (['batch_add', 1, 1], ['batch_add', 300, 40], ['batch_commit', 1, 1
 	my ($function, $call, $n) = @$case;
 	api($g, 'DELETE', "/a$_") for 21 .. 400;
 	api($g, 'POST', '', [map { { %$old, id => "a$_" } } 1 .. 20]);
-	ok(die_in($function, $call, $n, sub { eval {
+	ok(worker_dies($g, $function, $call, $n, sub { eval {
 		api($g, 'POST', '', \@records) } }), "a worker dies in $function, "
 	    . "call $call, instruction $n") or next;
 	my $want = $function =~ /publish|close/ ? 400 : 0;

@@ -14,7 +14,6 @@ use Harness;
 use Ingress;
 
 my $g;
-my $runs = 0;
 
 sub feed
 {
@@ -74,26 +73,6 @@ is(fed('docker')->{records}, 1, '  the counts go along');
 stop($g->{pid}, 'QUIT');
 wait_closed($g);
 
-# Ends the worker some instructions behind the given call of a function.
-sub die_in
-{
-	my ($function, $call, $n, $code) = @_;
-	my ($pid) = workers($g);
-	my $name = 'gdb' . ++$runs;
-	my $gdb = start(name => $name, cmd => ['gdb', '-nx', '-batch', '-p', $pid,
-	    '-ex', 'handle all nostop noprint pass', '-ex', "break ngx_http_osb_$function",
-	    '-ex', 'ignore 1 ' . ($call - 1), '-ex', 'continue',
-	    '-ex', "stepi $n", '-ex', 'kill']);
-	my $log = sub { read_file(scratch() . "/$name.log") };
-	wait_for(sub { $log->() =~ /Breakpoint 1 at/ }, 60) or die $log->();
-	my $child = spawn("change$runs", $code);
-	my $died = wait_for(sub { !kill 0, $pid }, 30);
-	wait_exit($gdb, 20);
-	wait_exit($child, 20);
-	wait_for(sub { grep { $_ != $pid } workers($g) }, 10);
-	return $died && $log->() =~ /Breakpoint 1, \S*$function|\[Inferior 1 .* killed\]/;
-}
-
 # 300 stay, 200 go, 200 change, 200 come.
 $g = gateway(workers => 1);
 my @before = map { entry("k$_") } 1 .. 700;
@@ -126,7 +105,7 @@ for my $case (
 	my ($function, $call, $n) = @$case;
 	feed('docker', @before);
 	is(tally(), $is_old, "before a worker dies in $function, call $call, instruction $n");
-	ok(die_in($function, $call, $n, sub { eval { feed('docker', @after) } }),
+	ok(worker_dies($g, $function, $call, $n, sub { eval { feed('docker', @after) } }),
 	    '  it dies') or next;
 	my $want = $function =~ /sheet|commit/ ? $is_old : $is_new;
 	ok(wait_for(sub { tally() eq $want }, 20), "  then there are $want") or diag(tally());

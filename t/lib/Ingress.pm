@@ -16,7 +16,7 @@ use POSIX qw(_exit);
 use Time::HiRes qw(sleep time);
 use Harness;
 
-our @EXPORT = qw(gateway reload restart upgrade quit workers wait_closed config_error
+our @EXPORT = qw(gateway reload restart upgrade quit workers worker_dies wait_closed config_error
     backend echo exchange request get api json connect_to read_answer websocket ask served_by);
 
 my $count = 0;
@@ -183,6 +183,29 @@ sub workers
 		$pids =~ /\d/;
 	}, $seconds);
 	return split ' ', $pids;
+}
+
+my $deaths = 0;
+
+# Ends the gateway's only worker N instructions behind the given call of a
+# function of ours, which the code is to cause; returns whether that came to pass.
+sub worker_dies
+{
+	my ($g, $function, $call, $n, $code) = @_;
+	my ($pid) = workers($g);
+	my $name = 'gdb' . ++$deaths;
+	my $gdb = start(name => $name, cmd => ['gdb', '-nx', '-batch', '-p', $pid,
+	    '-ex', 'handle all nostop noprint pass', '-ex', "break ngx_http_osb_$function",
+	    '-ex', 'ignore 1 ' . ($call - 1), '-ex', 'continue',
+	    '-ex', "stepi $n", '-ex', 'kill']);
+	my $log = sub { read_file(scratch() . "/$name.log") };
+	wait_for(sub { $log->() =~ /Breakpoint 1 at/ }, 60) or die $log->();
+	my $child = spawn("death$deaths", $code);
+	my $died = wait_for(sub { !kill 0, $pid }, 30);
+	wait_exit($gdb, 20);
+	wait_exit($child, 20);
+	wait_for(sub { grep { $_ != $pid } workers($g) }, 10);
+	return $died && $log->() =~ /Breakpoint 1, \S*$function|\[Inferior 1 .* killed\]/;
 }
 
 # Returns when nothing listens on the gateway's port any more.
