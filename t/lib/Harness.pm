@@ -296,11 +296,13 @@ sub in_netns
 
 # A TCP port of 127.0.0.1 that nothing listens on now, and that no other test
 # takes while this one runs: below the range that connections take theirs from,
-# with a lock on a file of its number.
+# with a lock on a file of its number. Also above the ports that programs and
+# tests use by number (10000, 15353, 18080): in a namespace of a test these look
+# free until the program starts there, and its clients meet who came first.
 sub free_port
 {
 	for (1 .. 1000) {
-		my $port = 10_000 + int rand 22_000;
+		my $port = 20_001 + int rand 8_000;
 		open my $lock, '>', "/tmp/opensandbox-port-$port" or next;
 		flock($lock, LOCK_EX | LOCK_NB) or next;
 		IO::Socket::INET->new(
