@@ -27,6 +27,7 @@ enum filter_feature {
 enum {
 	FILTER_RESOLVERS_MAX = 16,
 	FILTER_PEERS_MAX = 32,
+	FILTER_GATED_MAX = 16,
 	FILTER_INBOUND_MAX = 64
 };
 
@@ -76,6 +77,12 @@ struct filter_settings {
 	/* TCP and UDP 443 to these is refused (DoH). */
 	const struct address_range *doh;
 	size_t n_doh;
+	/* TCP to these ports (host order) of addresses that names led to is
+	 * sent to gate_port, on 127.0.0.1 and ::1, and goes on from there by
+	 * sockets with mark and uid alone; n_gated 0: no gate. */
+	uint16_t gate_port;
+	uint16_t gated[FILTER_GATED_MAX];
+	size_t n_gated;
 	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */
 	bool log_all;       /* every one of them, not so many a second */
 	/* Bits of enum filter_feature: do as if the kernel had them not. */

@@ -9,6 +9,7 @@
 
 #include "dns/dns.h"
 #include "filter/filter.h"
+#include "gate/gate.h"
 #include "log/log.h"
 #include "options/options.h"
 #include "policy/policy.h"
@@ -61,6 +62,9 @@ struct settings {
 	struct address_range nat64[NAT64_MAX]; /* the operator's prefixes */
 	size_t n_nat64;
 	uint32_t lease_min_s, lease_max_s;
+	bool gate; /* OPENSANDBOX_EGRESS_GATE names */
+	uint16_t gate_ports[GATE_PORTS_MAX]; /* host order */
+	size_t n_gate_ports;
 	struct address exempt[FILTER_RESOLVERS_MAX];
 	size_t n_exempt;
 	bool block_doh_443;
