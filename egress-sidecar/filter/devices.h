@@ -78,6 +78,13 @@ void devices_follow(struct filter *filter, const struct links *links);
  */
 int guests_allow(int netns, const struct links *links);
 
+/* sysctl.c: switches below /proc/sys, of the namespace that the calling thread
+ * is in. */
+
+bool sysctl_is_set(const char *path);
+/* To 1, unless it is set. 0; -errno, as -EROFS in most containers. */
+int sysctl_set(const char *path);
+
 /*
  * xdp.c: frames of AF_XDP sockets (Documentation/networking/af_xdp.rst) pass no
  * hook of the kernel's, and CAP_NET_RAW is enough to make one. But a queue of a

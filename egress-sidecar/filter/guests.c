@@ -2,12 +2,9 @@
 #include "devices.h"
 #include "host/host.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
 	UPLINKS_MAX = 16
@@ -19,32 +16,13 @@ struct wish {
 	size_t n_uplinks;
 };
 
-static bool is_set(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char value = '0';
-	bool set = fd >= 0 && read(fd, &value, 1) == 1 && value != '0';
-
-	if (fd >= 0)
-		close(fd);
-	return set;
-}
-
 static int allow(const char *device)
 {
 	char path[64 + IF_NAMESIZE];
-	int fd, err;
 
 	snprintf(path, sizeof(path),
 		 "/proc/sys/net/ipv4/conf/%s/route_localnet", device);
-	if (is_set(path))
-		return 0;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = write(fd, "1", 1) == 1 ? 0 : -errno;
-	close(fd);
-	return err;
+	return sysctl_set(path);
 }
 
 /* "eth0\t00000000\t..." is a default route. */
@@ -77,7 +55,7 @@ static int work(void *arg)
 	struct wish *wish = arg;
 	int ret = 0;
 
-	if (!is_set("/proc/sys/net/ipv4/ip_forward"))
+	if (!sysctl_is_set("/proc/sys/net/ipv4/ip_forward"))
 		return 0;
 	read_uplinks(wish);
 	for (size_t i = 0; i < wish->links->n_devices; i++) {
