@@ -133,6 +133,8 @@ static int open_reports(struct filter *filter)
 	if (ret == 0 && s->log_group &&
 	    nflog_open(&filter->log, s->netns, s->log_group) < 0)
 		s->log_group = 0;
+	if (ret == 0 && !s->dns_only)
+		flow_events_open(filter);
 	return ret;
 }
 
@@ -179,6 +181,7 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	filter->log.fd = -1;
 	filter->monitor.events.fd = -1;
 	filter->conntrack.fd = -1;
+	filter->flows.events.fd = -1;
 	filter->poll = -1;
 	filter->inbound_mark = inbound_mark_of(settings);
 	ret = copy_settings(filter, settings);
@@ -334,6 +337,7 @@ void filter_close(struct filter *filter)
 	channel_close(&filter->log);
 	monitor_close(&filter->monitor);
 	channel_close(&filter->conntrack);
+	channel_close(&filter->flows.events);
 	if (filter->poll >= 0)
 		close(filter->poll);
 	batch_free(&filter->batch);

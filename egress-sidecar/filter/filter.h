@@ -109,6 +109,40 @@ struct refused_packet {
 	bool inbound;
 };
 
+/* A connection, as conntrack knows it. */
+enum {
+	FILTER_TUPLE_MAX = 96 /* bytes; IPv6 and ICMP need 80 */
+};
+
+struct filter_flow {
+	/* What the kernel knows it by, among those that are open: id and
+	 * tuple, opaque. */
+	uint32_t id;
+	uint16_t zone;
+	bool zoned;
+	uint8_t tuple_len, tuple[FILTER_TUPLE_MAX];
+	uint8_t protocol;
+	/* Who began it, and who answers: behind any translation. Ports in host
+	 * order, 0: none. */
+	struct address source, destination;
+	uint16_t source_port, destination_port;
+	bool inbound;
+	bool audited; /* inbound, and let in by an audit alone */
+	bool closed;  /* TCP's both ends have ended it */
+	bool counted; /* the kernel counts its packets and bytes */
+	uint64_t packets[2], bytes[2]; /* of who began it, of answers; headers
+					  of IP included */
+	uint64_t start_ms, end_ms;     /* of CLOCK_REALTIME, 0: not known */
+};
+
+enum filter_flow_event {
+	FILTER_FLOW_BEGUN,
+	FILTER_FLOW_LISTED, /* was there before we listened, or while events
+			       got lost, and conntrack still knows it */
+	FILTER_FLOW_ENDED   /* conntrack forgets it: TCP's 10 to 120 seconds
+			       after its end */
+};
+
 /* Totals of refused and let-in packets since the tables were made. */
 struct filter_counts {
 	uint64_t refused_packets;
@@ -234,6 +268,39 @@ int filter_bypass(int netns, struct filter_bypass *found);
 /* What filter_log_read() found that cannot be kept from the sandbox, a constant
  * line, once; NULL: nothing since. */
 const char *filter_fault(struct filter *filter);
+
+/* flows.c: the sandbox's connections, but for those of loopback, of DNS and of
+ * our own; with a gate, its connections in place of the redirected ones. */
+
+/* Descriptor to poll for them, -1: none are told of (mode dns judges none). */
+int filter_flows_fd(const struct filter *filter);
+
+/* Hear of them from now on, and of those that are there, or no longer. It costs
+ * the kernel some 1.5 microseconds for each beginning and each end. 0 or
+ * -errno. */
+int filter_flows_listen(struct filter *filter, bool on);
+
+/* Call each() for what has been told by now. Returns how many datagrams that
+ * were, FILTER_FLOWS_READ: there may be more at once; or -errno. */
+enum {
+	FILTER_FLOWS_READ = 256
+};
+int filter_flows_read(struct filter *filter,
+		      void (*each)(void *arg, enum filter_flow_event event,
+				   const struct filter_flow *flow),
+		      void *arg);
+
+/* Events that the kernel could not tell, for want of room, since the start. */
+uint64_t filter_flows_lost(struct filter *filter);
+
+/* What the kernel knows now of a flow that it told of. 0; -ENOENT: it knows it
+ * no longer; -errno. */
+int filter_flow_ask(struct filter *filter, struct filter_flow *flow);
+
+/* The name that last led to a, in this process's time or before; NULL: none. */
+const struct domain_name *filter_last_name(const struct filter *filter,
+					   const struct lease_table *leases,
+					   const struct address *a);
 
 /* lease_sets.c */
 

@@ -24,6 +24,15 @@ struct renewal {
 	size_t at[2];      /* in the tables: ours, that inherited */
 };
 
+/* Connections that begin and end. */
+struct flow_events {
+	struct channel events; /* fd -1: none are told of */
+	bool listing;          /* what is open is being listed */
+	bool stale;            /* and that is due */
+	bool lossy;            /* because events were lost */
+	uint64_t lost;
+};
+
 struct filter {
 	struct filter_settings settings;
 	struct address_range *doh; /* owned copy of the settings' */
@@ -33,7 +42,8 @@ struct filter {
 	struct channel log;  /* fd -1: none */
 	struct monitor monitor;
 	struct channel conntrack; /* of filter_renew(); fd -1: none */
-	int poll;                 /* of log, route, monitor and conntrack */
+	struct flow_events flows;
+	int poll; /* of log, route, monitor and conntrack */
 	struct renewal renewal;
 	struct batch batch;
 	uint32_t generation, inbound_mark;
@@ -61,6 +71,12 @@ struct filter {
 /* Bring what names the namespace's devices and neighbours up to date, where
  * that has changed. 0 or -errno. */
 int filter_follow_links(struct filter *filter);
+
+/* flows.c */
+
+/* Be ready to hear of connections, and have their bytes counted; what cannot
+ * be is noted as missing. */
+void flow_events_open(struct filter *filter);
 
 /* lease_sets.c */
 

@@ -121,6 +121,37 @@ int monitor_now(struct channel *c, uint32_t *transaction);
 void monitor_clear(struct monitor *m, uint32_t transaction);
 
 /*
+ * conntrack.c: a message of conntrack's, from a list, an answer or an event.
+ */
+
+/* Room for a request, a tuple and a few numbers. */
+struct connection_room {
+	char bytes[FILTER_TUPLE_MAX + 128]
+		__attribute__((aligned(__alignof__(uint64_t))));
+};
+
+/* A request's beginning, in room. type: IPCTNL_MSG_CT_GET, ... */
+struct nlmsghdr *connection_message(struct connection_room *room, uint16_t type,
+				    uint16_t flags, uint8_t family);
+
+/* What a message leaves out is zero. */
+struct connection {
+	const struct nlattr *tuple; /* as the kernel names it, in the message */
+	uint32_t id;
+	uint16_t zone; /* network order, where zoned */
+	bool zoned;
+	struct address source;      /* who began it */
+	struct address far;         /* who answers: behind any translation */
+	uint16_t source_port, port; /* theirs, host order */
+	uint8_t protocol, tcp_state;
+	uint32_t status, mark;
+	bool counted;                  /* these are known */
+	uint64_t packets[2], bytes[2]; /* of who began it, of answers */
+	uint64_t start_ns, stop_ns;    /* CLOCK_REALTIME */
+};
+void connection_read(struct connection *c, const struct nlmsghdr *nlh);
+
+/*
  * nflog.c: refused packets, as the kernel's nfnetlink_log reports them.
  */
 

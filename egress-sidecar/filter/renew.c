@@ -8,7 +8,6 @@
 #include "inner.h"
 #include "leases.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -28,89 +27,11 @@ enum {
 	BATCHES_MAX = 8       /* of LEASE_RENEWALS_MAX, in a call */
 };
 
-/* A connection, as conntrack tells of it. */
-struct connection {
-	struct address far; /* who answers: behind any translation */
-	uint16_t port;
-	uint8_t protocol, tcp_state;
-	uint32_t status, mark;
-};
-
 struct reading {
 	struct filter *filter;
 	struct lease_table *leases;
 	uint64_t now_ms;
 };
-
-static void read_tuple(struct connection *c, const struct nlattr *tuple)
-{
-	const struct nlattr *part = NULL, *attr;
-
-	while ((part = attr_within(tuple, part))) {
-		uint16_t type = mnl_attr_get_type(part);
-
-		for (attr = attr_within(part, NULL); attr;
-		     attr = attr_within(part, attr)) {
-			uint16_t of = mnl_attr_get_type(attr);
-			size_t len = mnl_attr_get_payload_len(attr);
-			const void *data = mnl_attr_get_payload(attr);
-
-			if (type == CTA_TUPLE_IP &&
-			    (of == CTA_IP_V4_SRC || of == CTA_IP_V6_SRC))
-				(void)address_from_bytes(&c->far, data, len);
-			else if (type == CTA_TUPLE_PROTO &&
-				 of == CTA_PROTO_NUM && len == 1)
-				memcpy(&c->protocol, data, 1);
-			else if (type == CTA_TUPLE_PROTO &&
-				 of == CTA_PROTO_SRC_PORT && len == 2)
-				c->port = ntohs(mnl_attr_get_u16(attr));
-		}
-	}
-}
-
-static void read_tcp_state(struct connection *c, const struct nlattr *info)
-{
-	const struct nlattr *tcp = NULL, *attr;
-
-	while ((tcp = attr_within(info, tcp))) {
-		if (mnl_attr_get_type(tcp) != CTA_PROTOINFO_TCP)
-			continue;
-		for (attr = attr_within(tcp, NULL); attr;
-		     attr = attr_within(tcp, attr))
-			if (mnl_attr_get_type(attr) ==
-				    CTA_PROTOINFO_TCP_STATE &&
-			    mnl_attr_get_payload_len(attr) == 1)
-				c->tcp_state = mnl_attr_get_u8(attr);
-	}
-}
-
-static void read_connection(struct connection *c, const struct nlmsghdr *nlh)
-{
-	const struct nlattr *attr = NULL;
-
-	while ((attr = attr_of_message(nlh, attr))) {
-		size_t len = mnl_attr_get_payload_len(attr);
-
-		switch (mnl_attr_get_type(attr)) {
-		case CTA_TUPLE_REPLY:
-			read_tuple(c, attr);
-			break;
-		case CTA_PROTOINFO:
-			read_tcp_state(c, attr);
-			break;
-		case CTA_STATUS:
-			if (len == 4)
-				c->status = ntohl(mnl_attr_get_u32(attr));
-			break;
-		case CTA_MARK:
-			if (len == 4)
-				c->mark = ntohl(mnl_attr_get_u32(attr));
-			break;
-		default:
-			break;
-		}
-	}
-}
 
 /* Was it let out by a policy, is it answered, and has it not ended? */
 static bool is_open(const struct connection *c)
@@ -128,9 +49,9 @@ static bool is_open(const struct connection *c)
 static int see_connection(void *arg, const struct nlmsghdr *nlh)
 {
 	const struct reading *r = arg;
-	struct connection c = {.port = 0};
+	struct connection c;
 
-	read_connection(&c, nlh);
+	connection_read(&c, nlh);
 	if (!is_open(&c))
 		return 0;
 	lease_use(r->leases, &c.far, c.protocol, c.port, r->now_ms);
@@ -142,16 +63,10 @@ static int see_connection(void *arg, const struct nlmsghdr *nlh)
 
 static int list_connections(struct channel *c)
 {
-	char buf[64];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct nfgenmsg *nfg;
+	struct connection_room room;
 
-	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	memset(nfg, 0, sizeof(*nfg));
-	nfg->nfgen_family = AF_UNSPEC;
-	nfg->version = NFNETLINK_V0;
-	return channel_list(c, nlh);
+	return channel_list(
+		c, connection_message(&room, IPCTNL_MSG_CT_GET, 0, AF_UNSPEC));
 }
 
 /* Have the kernel take a batch of renewed leases. */

@@ -22,7 +22,6 @@
 
 enum {
 	REQUEST_BYTES = 256,
-	TUPLE_BYTES = 128, /* of a conntrack tuple, IPv6 and all */
 	TRACKED_FIRST = 64
 };
 
@@ -229,26 +228,12 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 	return ret;
 }
 
-static struct nlmsghdr *conntrack_message(char *buf, uint16_t type,
-					  uint16_t flags, uint8_t family)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct nfgenmsg *nfg;
-
-	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
-	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
-	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = family;
-	nfg->version = NFNETLINK_V0;
-	return nlh;
-}
-
 /* Those whose mark has these bits, of those in the mask. */
 static void forget(struct channel *c, uint32_t mark, uint32_t mask)
 {
-	char buf[REQUEST_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *nlh = conntrack_message(buf, IPCTNL_MSG_CT_DELETE,
-						 NLM_F_ACK, AF_UNSPEC);
+	struct connection_room room;
+	struct nlmsghdr *nlh = connection_message(&room, IPCTNL_MSG_CT_DELETE,
+						  NLM_F_ACK, AF_UNSPEC);
 
 	if (mask) {
 		mnl_attr_put_u32(nlh, CTA_MARK, htonl(mark));
@@ -275,7 +260,7 @@ void takeover_forget_redirected(struct channel *c)
 
 /* A connection of port 53, as conntrack names it. */
 struct tracked {
-	char tuple[TUPLE_BYTES]; /* CTA_TUPLE_ORIG */
+	char tuple[FILTER_TUPLE_MAX]; /* CTA_TUPLE_ORIG */
 	size_t len;
 	uint16_t zone; /* network order */
 	bool zoned;
@@ -342,7 +327,7 @@ static int read_tracked(void *arg, const struct nlmsghdr *nlh)
 		uint16_t type = mnl_attr_get_type(attr);
 		uint16_t len = mnl_attr_get_payload_len(attr);
 
-		if (type == CTA_TUPLE_ORIG && len <= TUPLE_BYTES)
+		if (type == CTA_TUPLE_ORIG && len <= FILTER_TUPLE_MAX)
 			tuple = attr;
 		else if (type == CTA_ZONE && len == sizeof(t->zone))
 			zone = attr;
@@ -366,18 +351,17 @@ static int read_tracked(void *arg, const struct nlmsghdr *nlh)
 /* The kernel deletes by mark or by name, not by port. */
 void takeover_forget_questions(struct channel *c)
 {
-	char buf[REQUEST_BYTES + TUPLE_BYTES]
-		__attribute__((aligned(NLMSG_ALIGNTO)));
+	struct connection_room room;
 	struct tracked_list list = {0};
 
 	channel_ask(c,
-		    conntrack_message(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP,
-				      AF_UNSPEC),
+		    connection_message(&room, IPCTNL_MSG_CT_GET, NLM_F_DUMP,
+				       AF_UNSPEC),
 		    read_tracked, &list);
 	for (size_t i = 0; i < list.n; i++) {
 		const struct tracked *t = &list.at[i];
-		struct nlmsghdr *nlh = conntrack_message(
-			buf, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, t->family);
+		struct nlmsghdr *nlh = connection_message(
+			&room, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, t->family);
 
 		mnl_attr_put(nlh, CTA_TUPLE_ORIG | NLA_F_NESTED, t->len,
 			     t->tuple);

@@ -3,7 +3,12 @@
 #include "filter/netlink.h"
 #include "filter/ruleset.h"
 
+#include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -166,10 +171,66 @@ static void test_short_packets(void **state)
 			 -EINVAL);
 }
 
+/* What conntrack tells of a connection, and what is too short to be it. */
+static void test_connection(void **state)
+{
+	const uint8_t far4[] = {203, 0, 113, 20}, near4[] = {10, 0, 0, 5};
+	char buf[1024] __attribute__((aligned(8))) = {0};
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nlattr *nest, *inner;
+	struct connection c;
+
+	(void)state;
+	mnl_nlmsg_put_extra_header(nlh, sizeof(struct nfgenmsg));
+	nest = mnl_attr_nest_start(nlh, CTA_TUPLE_ORIG);
+	inner = mnl_attr_nest_start(nlh, CTA_TUPLE_IP);
+	mnl_attr_put(nlh, CTA_IP_V4_SRC, 4, near4);
+	mnl_attr_nest_end(nlh, inner);
+	inner = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
+	mnl_attr_put_u8(nlh, CTA_PROTO_NUM, 17);
+	mnl_attr_put_u16(nlh, CTA_PROTO_SRC_PORT, htons(4000));
+	mnl_attr_nest_end(nlh, inner);
+	mnl_attr_nest_end(nlh, nest);
+	nest = mnl_attr_nest_start(nlh, CTA_TUPLE_REPLY);
+	inner = mnl_attr_nest_start(nlh, CTA_TUPLE_IP);
+	mnl_attr_put(nlh, CTA_IP_V4_SRC, 4, far4);
+	mnl_attr_nest_end(nlh, inner);
+	inner = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
+	mnl_attr_put_u16(nlh, CTA_PROTO_SRC_PORT, htons(53));
+	mnl_attr_nest_end(nlh, inner);
+	mnl_attr_nest_end(nlh, nest);
+	mnl_attr_put_u32(nlh, CTA_ID, htonl(77));
+	mnl_attr_put_u16(nlh, CTA_MARK, 1); /* too short */
+	nest = mnl_attr_nest_start(nlh, CTA_COUNTERS_REPLY);
+	mnl_attr_put_u64(nlh, CTA_COUNTERS_PACKETS, htobe64(3));
+	mnl_attr_put_u64(nlh, CTA_COUNTERS_BYTES, htobe64(1ULL << 40));
+	mnl_attr_nest_end(nlh, nest);
+	nest = mnl_attr_nest_start(nlh, CTA_TIMESTAMP);
+	mnl_attr_put_u64(nlh, CTA_TIMESTAMP_START, htobe64(5000000));
+	mnl_attr_put_u32(nlh, CTA_TIMESTAMP_STOP, 1); /* too short */
+	mnl_attr_nest_end(nlh, nest);
+	connection_read(&c, nlh);
+	assert_int_equal(c.id, 77);
+	assert_int_equal(c.mark, 0);
+	assert_int_equal(c.protocol, 17);
+	assert_memory_equal(c.source.bytes, near4, 4);
+	assert_int_equal(c.source_port, 4000);
+	assert_memory_equal(c.far.bytes, far4, 4);
+	assert_int_equal(c.port, 53);
+	assert_true(c.counted);
+	assert_int_equal(c.packets[0], 0);
+	assert_int_equal(c.packets[1], 3);
+	assert_int_equal(c.bytes[1], 1ULL << 40);
+	assert_int_equal(c.start_ns, 5000000);
+	assert_int_equal(c.stop_ns, 0);
+	assert_non_null(c.tuple);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_connection),
 		cmocka_unit_test(test_ranges_merge),
 		cmocka_unit_test(test_interval_ends),
 		cmocka_unit_test(test_unique_keeps_longest),
