@@ -69,6 +69,7 @@ static const struct event event_rules_restored = {"egress.rules_restored",
 						  LOG_WARN};
 static const struct event event_outbound = {"egress.outbound", LOG_INFO};
 static const struct event event_denied = {"egress.denied", LOG_INFO};
+static const struct event event_flow = {"egress.flow", LOG_INFO};
 static const struct event event_dns_limit = {"egress.dns_limit", LOG_WARN};
 static const struct event event_listed = {"discovery.listed", LOG_INFO};
 static const struct event event_fed = {"discovery.fed", LOG_INFO};

@@ -25,7 +25,8 @@ struct sandbox_list {
 	size_t n;
 };
 
-/* api/http.c: the interface of one sandbox: /policy, /healthz, /metrics. */
+/* api/http.c: the interface of one sandbox: /policy, /flows,
+ * /healthz, /metrics. */
 
 struct http;
 
@@ -102,6 +103,11 @@ uint64_t meter_value(const struct meter *meter, const void *counts);
 void policy_api(struct sandbox *sandbox, const struct settings *settings,
 		const char *method, const char *body, size_t len,
 		struct reply *reply);
+
+/* flows_api.c: GET /flows?limit=N&after=ID, sandbox_flows(). 400 names a bad
+ * parameter. */
+void flows_api(struct sandbox *sandbox, const struct server_request *request,
+	       struct reply *reply);
 
 /* GET /healthz: "ok", or 503 and a line for each sandbox whose rules the kernel
  * is not seen to hold, with what is missing. */

@@ -62,7 +62,7 @@ struct settings {
 	struct address_range nat64[NAT64_MAX]; /* the operator's prefixes */
 	size_t n_nat64;
 	uint32_t lease_min_s, lease_max_s;
-	bool gate; /* OPENSANDBOX_EGRESS_GATE names */
+	bool gate;                           /* OPENSANDBOX_EGRESS_GATE names */
 	uint16_t gate_ports[GATE_PORTS_MAX]; /* host order */
 	size_t n_gate_ports;
 	struct address exempt[FILTER_RESOLVERS_MAX];
@@ -76,6 +76,8 @@ struct settings {
 
 	char webhook_url[2048];
 	char sandbox_id[64];
+	bool flows;    /* are wanted before somebody asks for them */
+	bool flow_log; /* a line at the end of each connection */
 	enum log_level log_level;
 	struct {
 		char key[64];

@@ -508,6 +508,13 @@ const struct option_row option_table[] = {
 	 "for logs, metrics and the webhook", INTO(option_text, sandbox_id)},
 	{"log-level", ENV("LOG_LEVEL"), "LEVEL", "info",
 	 "debug, info, warn or error", INTO(option_log_level, log_level)},
+	{"flows", ENV("FLOWS"), "true|false", "false",
+	 "keep the last hour's connections for GET /flows from the start, not "
+	 "only from the first GET on",
+	 INTO(option_bool, flows)},
+	{"flow-log", ENV("FLOW_LOG"), "true|false", "false",
+	 "log each connection at its end, with its bytes",
+	 INTO(option_bool, flow_log)},
 	{"metrics-extra-attrs", ENV("METRICS_EXTRA_ATTRS"), "K=V,...", NULL,
 	 "labels of every metric and fields of every log line",
 	 .read = read_attrs},

@@ -5,6 +5,7 @@
 
 #include "sandbox.h"
 
+#include <sys/queue.h>
 #include <time.h>
 
 enum {
@@ -21,7 +22,7 @@ struct journal_budget {
 
 struct journal {
 	const char *sandbox_id; /* borrowed */
-	struct journal_budget names, answers, packets, kernel, lost;
+	struct journal_budget names, answers, packets, kernel, lost, flows;
 	bool whole; /* no budgets: every line is wanted */
 };
 
@@ -30,6 +31,42 @@ struct pending_lease {
 	struct lease_element element;
 	struct admitted_ports ports;
 	struct domain_name name;
+};
+
+/* A connection, or packets to one place that were refused. */
+struct flow {
+	TAILQ_ENTRY(flow) by_id, by_end; /* the latter where it has ended */
+	struct flow *next;               /* of the bucket */
+	bool known;                      /* the kernel may tell more of it */
+	bool silent;                     /* not for the log */
+	enum {
+		FLOW_ALLOW,
+		FLOW_DENY,
+		FLOW_AUDIT, /* let on by an audit alone */
+	} verdict;
+	uint64_t id;
+	uint64_t start_ms, end_ms; /* CLOCK_REALTIME; 0: it is open */
+	uint64_t check_ms;         /* the kernel is asked for it, now_ms() */
+	struct filter_flow of;
+	const char *name, *rule; /* into text, or NULL */
+	const char *source;      /* of the rule, a constant, or NULL */
+	char text[];
+};
+TAILQ_HEAD(flow_list, flow);
+
+enum {
+	FLOWS_MAX = 4096 /* of one sandbox */
+};
+
+/* The flows of the last hour, but no more than FLOWS_MAX. Holds no memory
+ * before the first. */
+struct flow_table {
+	struct flow_list by_id, by_end;
+	struct flow **bucket; /* of those that the kernel may tell more of */
+	size_t n, n_open;
+	uint64_t next_id, begun;
+	uint64_t dropped;  /* that had to go before an hour was over */
+	uint64_t check_ms; /* the first check that is due, UINT64_MAX: none */
 };
 
 struct sandbox {
@@ -45,6 +82,11 @@ struct sandbox {
 	uv_poll_t *refused; /* packets that the kernel refused */
 	uv_timer_t *revoke; /* due when a new policy was answered */
 	uv_timer_t *renew;  /* of leases that open connections use */
+	struct flow_table flows;
+	bool flows_heard;        /* the kernel tells of them */
+	uint64_t flows_asked_ms; /* when somebody asked for them last */
+	uv_poll_t *flows_poll;
+	uv_timer_t *flows_timer;
 	struct pending_lease *pending;
 	size_t n_pending, pending_size;
 	uint64_t swept_ms;
@@ -99,6 +141,44 @@ void journal_restored(struct journal *j);
 
 /* The kernel refused leases, so their answers were withheld. */
 void journal_kernel_failure(struct journal *j, int err);
+
+/* egress.flow: one that has ended, as sandbox_flows() shows it. */
+void journal_flow(struct journal *j, const json_t *flow);
+
+/* flow_table.c: flows by id, by end, and by what the kernel calls them. Pure.
+ */
+
+void flow_table_init(struct flow_table *t, uint64_t first_id);
+void flow_table_free(struct flow_table *t);
+/* NULL: it is none of those that the kernel may tell more of. */
+struct flow *flow_table_find(const struct flow_table *t,
+			     const struct filter_flow *of);
+/* A new one, open; known: it can be found. The oldest that has ended, or else
+ * the oldest, makes room. NULL: no memory. */
+struct flow *flow_table_add(struct flow_table *t, const struct filter_flow *of,
+			    const char *name, const char *rule, bool known);
+/* The kernel will tell no more of it. */
+void flow_table_forget(struct flow_table *t, struct flow *flow);
+/* It ended, or ended again. */
+void flow_table_end(struct flow_table *t, struct flow *flow, uint64_t end_ms);
+/* In the order in which they began, under new ids. */
+void flow_table_sort(struct flow_table *t);
+/* A recent one of refused packets between the same places; NULL: none. */
+struct flow *flow_table_refused(const struct flow_table *t,
+				const struct filter_flow *of);
+/* Drop those that ended an hour before now_ms (CLOCK_REALTIME); returns when
+ * the next one is due, UINT64_MAX: none. */
+uint64_t flow_table_expire(struct flow_table *t, uint64_t now_ms);
+
+/* flows.c */
+
+void flows_init(struct sandbox *s);
+/* Hear of connections. 0 or -errno. */
+int flows_open(struct sandbox *s);
+void flows_close(struct sandbox *s);
+void flows_counts(struct sandbox *s, struct sandbox_flow_counts *counts);
+/* A packet was refused. */
+void flows_refused(struct sandbox *s, const struct refused_packet *packet);
 
 /* mend.c */
 

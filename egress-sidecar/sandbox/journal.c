@@ -22,6 +22,7 @@ void journal_init(struct journal *j, const char *sandbox_id, bool whole)
 
 	j->sandbox_id = sandbox_id[0] ? sandbox_id : NULL;
 	j->names = j->answers = j->packets = j->kernel = j->lost = full;
+	j->flows = full;
 	j->whole = whole;
 }
 
@@ -185,6 +186,37 @@ void journal_answered(struct journal *j, const struct domain_name *name,
 		  error, "jsuppressed", held, NULL);
 	json_decref(ips);
 	json_decref(cut);
+	json_decref(held);
+}
+
+/* NULL is left out, and so is what is not known. */
+static json_t *given(const json_t *flow, const char *key)
+{
+	json_t *value = json_object_get(flow, key);
+
+	return json_is_null(value) ? NULL : value;
+}
+
+void journal_flow(struct journal *j, const json_t *flow)
+{
+	json_t *held;
+
+	if (!budget_take(j, &j->flows, event_flow.level))
+		return;
+	held = budget_suppressed(&j->flows);
+	log_event(EVENT(event_flow), "connection ended", "ssandbox_id",
+		  j->sandbox_id, "jid", given(flow, "id"), "jstart",
+		  given(flow, "start"), "jend", given(flow, "end"),
+		  "jdirection", given(flow, "direction"), "jtarget.host",
+		  given(flow, "name"), "jtarget.ip", given(flow, "address"),
+		  "jtarget.port", given(flow, "port"), "jprotocol",
+		  given(flow, "protocol"), "jpeer", given(flow, "peer"),
+		  "jpeer.port", given(flow, "peerPort"), "jbytesOut",
+		  given(flow, "bytesOut"), "jbytesIn", given(flow, "bytesIn"),
+		  "jpacketsOut", given(flow, "packetsOut"), "jpacketsIn",
+		  given(flow, "packetsIn"), "jverdict", given(flow, "verdict"),
+		  "jrule", given(flow, "rule"), "jsource",
+		  given(flow, "source"), "jsuppressed", held, NULL);
 	json_decref(held);
 }
 

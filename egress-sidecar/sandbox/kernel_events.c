@@ -18,6 +18,7 @@ static void refused_packet(void *arg, const struct refused_packet *packet)
 		packet->inbound ? &packet->source : &packet->destination;
 	const struct domain_name *name = lease_last_name(s->leases, far);
 
+	flows_refused(s, packet);
 	if ((name && owner_log_skips(s, name)) ||
 	    (!s->journal.whole && policy_log_skips_address(s->policy, far)))
 		return;

@@ -81,6 +81,8 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 	err = renew_open(s);
 	if (!err)
 		err = refused_open(s);
+	if (!err)
+		err = flows_open(s);
 	return err ? sandbox_fail(message, err, "packet log: %s",
 				  strerror(-err))
 		   : 0;
@@ -106,6 +108,7 @@ int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
 	s->always = shared->always;
 	s->place = *place;
 	s->swept_ms = now_ms();
+	flows_init(s);
 	journal_init(&s->journal, s->place.id, shared->settings->learn);
 	err = sandbox_start(s, rules ? rules : none, message);
 	rules_free(none);
@@ -137,6 +140,7 @@ void sandbox_close(struct sandbox *s, bool release)
 		uv_close((uv_handle_t *)s->revoke, free_handle);
 	if (s->renew)
 		uv_close((uv_handle_t *)s->renew, free_handle);
+	flows_close(s);
 	if (s->filter && release)
 		(void)filter_remove(s->filter);
 	if (s->filter)
@@ -329,4 +333,5 @@ void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
 	(void)policy_ranges(s->policy, &n);
 	counts->rules = policy_rules(s->policy)->n_rules;
 	counts->leases = lease_table_count(s->leases);
+	flows_counts(s, &counts->flows);
 }

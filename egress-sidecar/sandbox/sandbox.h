@@ -12,6 +12,8 @@
 #include "host/host.h"
 #include "policy/policy.h"
 
+#include <jansson.h>
+
 struct sandbox;
 
 /* What every sandbox of the process shares. Borrowed; outlives them. */
@@ -92,9 +94,24 @@ int sandbox_let_out(struct sandbox *sandbox, const struct filter_peer *peers,
 /* "deny_all", "allow_all" or "enforcing", as GET /policy shows it. */
 const char *sandbox_mode(const struct sandbox *sandbox);
 
+/*
+ * Its connections of the last hour, as far as there is room for them, and those
+ * that are open: at most limit, whose ids come after this one, the oldest
+ * first: {"flows":[...],"next":ID|null,"lost":n,"dropped":n}. A new
+ * reference; NULL: no memory.
+ */
+json_t *sandbox_flows(struct sandbox *sandbox, uint64_t after, size_t limit);
+
+struct sandbox_flow_counts {
+	uint64_t begun, open;
+	uint64_t lost;    /* events that the kernel could not tell */
+	uint64_t dropped; /* that had to go before an hour was over */
+};
+
 struct sandbox_counts {
 	struct front_counts dns;
 	struct filter_counts filter;
+	struct sandbox_flow_counts flows;
 	struct resolvers_counts resolvers; /* of all sandboxes together */
 	uint64_t policy_updates, policy_update_failures;
 	uint64_t rules, leases;
