@@ -94,26 +94,28 @@ void approval_judge_all(struct front *front, const struct policy *policy)
 static void on_time(uv_timer_t *timer);
 
 /* All wait equally long, so the first to come is the first to end. */
-static void restart_timer(struct front *front)
+static void start_timer(struct front *front, const struct approval *a)
 {
-	const struct approval *a = TAILQ_FIRST(&front->approvals);
 	uint64_t now = uv_now(front->loop);
 
-	if (a)
-		uv_timer_start(&front->ask, on_time,
-			       a->until_ms > now ? a->until_ms - now : 0, 0);
+	uv_timer_start(&front->ask, on_time,
+		       a->until_ms > now ? a->until_ms - now : 0, 0);
 }
 
 static void on_time(uv_timer_t *timer)
 {
 	struct front *front = timer->data;
 	const struct policy *policy = front->owner.policy(front->owner.arg);
-	struct approval *a;
+	uint64_t now = uv_now(front->loop);
+	struct approval *a, *next;
 
-	while ((a = TAILQ_FIRST(&front->approvals)) &&
-	       a->until_ms <= uv_now(front->loop))
+	for (a = TAILQ_FIRST(&front->approvals); a && a->until_ms <= now;
+	     a = next) {
+		next = TAILQ_NEXT(a, in_list);
 		judge_again(front, a, policy, true);
-	restart_timer(front);
+	}
+	if (a)
+		start_timer(front, a);
 }
 
 static struct approval *approval_find(const struct front *front,
@@ -149,7 +151,7 @@ static struct approval *approval_new(struct front *front,
 	front->counts.pending++;
 	front->counts.held++;
 	if (first)
-		restart_timer(front);
+		start_timer(front, a);
 	return a;
 }
 
