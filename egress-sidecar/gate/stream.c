@@ -311,6 +311,8 @@ void stream_judged(struct stream *stream)
 
 void stream_moved(struct stream *stream, uint64_t n)
 {
+	if (n == 0)
+		return;
 	assert(stream->state == STATE_BODY && n <= stream->body);
 	stream->body -= n;
 	if (stream->body == 0)

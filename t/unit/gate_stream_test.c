@@ -230,7 +230,10 @@ static void bodies_that_are_moved(void **state)
 	assert_int_equal(pass, 5);
 	assert_int_equal(s.body, 5);
 	stream_moved(&s, 5);
-	assert_int_equal(stream_look(&s, (const uint8_t *)"\n", 1, &pass),
+	assert_int_equal(stream_look(&s, (const uint8_t *)"GE", 2, &pass),
+			 STREAM_MORE);
+	stream_moved(&s, 0); /* nothing more of it */
+	assert_int_equal(stream_look(&s, (const uint8_t *)"GE\n", 3, &pass),
 			 STREAM_MALFORMED);
 }
 
