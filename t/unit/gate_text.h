@@ -106,7 +106,7 @@ static inline void put_records(struct text *t, const struct text *message,
 
 /* What a stream said of a connection. */
 struct heard {
-	char names[1024]; /* that were to be judged, a blank behind each */
+	char names[8192]; /* that were to be judged, a blank behind each */
 	size_t passed;    /* bytes that went on */
 	enum stream_step end;
 	bool answered;
