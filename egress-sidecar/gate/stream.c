@@ -305,8 +305,8 @@ enum stream_step stream_look(struct stream *stream, const uint8_t *bytes,
 
 void stream_judged(struct stream *stream)
 {
-	if (stream->state == STATE_JUDGE)
-		stream->state = STATE_GO;
+	assert(stream->state == STATE_JUDGE);
+	stream->state = STATE_GO;
 }
 
 void stream_moved(struct stream *stream, uint64_t n)

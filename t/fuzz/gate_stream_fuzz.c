@@ -170,7 +170,7 @@ static size_t number(const uint8_t **at, size_t *left, unsigned octets)
 
 /* The name in a hello that was joined of its records. */
 static void add_hello(struct server *s, const uint8_t *at, size_t left,
-		      bool *early)
+		      bool *early, bool *versions)
 {
 	size_t n;
 
@@ -191,8 +191,8 @@ static void add_hello(struct server *s, const uint8_t *at, size_t left,
 		n = number(&at, &left, 2);
 		if (type == 0)
 			add_name(s, (const char *)at + 5, n - 5);
-		if (type == 42)
-			*early = true;
+		*early |= type == 42;
+		*versions |= type == 43;
 		at += n;
 		left -= n;
 	}
@@ -204,13 +204,16 @@ static void check_tls(const struct heard *heard, const uint8_t *data)
 	static struct server s;
 	static uint8_t message[TEXT_MAX];
 	size_t got = 0, need = 0, left = heard->passed;
-	bool early = false, changed = false;
+	bool early = false, versions = false, changed = false;
 
 	s = (struct server){.names = ""};
 	while (left >= 5) {
 		size_t len = (size_t)data[3] << 8 | data[4];
 
 		if (data[0] == 23 && !early)
+			break;
+		/* No TLS 1.3: from here on it is encrypted. */
+		if (data[0] == 20 && !versions)
 			break;
 		if (left < 5 + len)
 			break;
@@ -225,7 +228,7 @@ static void check_tls(const struct heard *heard, const uint8_t *data)
 					    message[3]);
 			if (need && got >= need) {
 				check(got == need);
-				add_hello(&s, message, got, &early);
+				add_hello(&s, message, got, &early, &versions);
 				got = need = 0;
 			}
 		} else {

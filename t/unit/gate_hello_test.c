@@ -325,13 +325,14 @@ static void records_out_of_form(void **state)
 		"\x15\x03\x01\0\x02\x01\0", /* an alert */
 		"\x14\x03\x01\0\x01\x01",   /* ChangeCipherSpec */
 		"\x17\x03\x01\0\x01x",      /* data */
+		"\x16\x03\x01\0\0",         /* nothing */
 	};
-	static const size_t between_len[] = {7, 6, 6};
+	static const size_t between_len[] = {7, 6, 6, 5};
 	struct text *t = &records;
 
 	(void)state;
 	with_name("a.test", 6);
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		struct text rest = message;
 
 		t->len = 0;

@@ -183,8 +183,18 @@ static void hosts_out_of_form(void **state)
 		"GET http://192.0.2.1/ HTTP/1.1\r\n" HOST "\r\n",
 	};
 
+	char head[400];
+
 	(void)state;
 	ALL_MALFORMED(bad);
+	for (int len = 254; len <= 300; len += 46) {
+		int n = sprintf(head, "GET / HTTP/1.1\r\nHost: ");
+
+		for (int i = 0; i < len; i++)
+			head[n++] = i % 2 ? '.' : 'a';
+		strcpy(head + n - 1, "a\r\n\r\n");
+		expect(head, HTTP_HEAD_MALFORMED, "");
+	}
 }
 
 static void fields_out_of_form(void **state)
@@ -340,6 +350,10 @@ static void chunk_lines(void **state)
 				 len <= HTTP_CHUNK_LINE_MAX ? (int)len
 							    : -EBADMSG);
 	}
+	/* nor is the end of a longer one waited for */
+	memset(line, '1', sizeof(line));
+	line[HTTP_CHUNK_LINE_MAX] = '\0';
+	assert_int_equal(chunk_line(line, &size), -EBADMSG);
 }
 
 static void trailers(void **state)

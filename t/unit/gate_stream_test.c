@@ -264,6 +264,13 @@ static void nothing_within_the_bound(void **state)
 		}
 	}
 	connection.len = 0;
+	put(&connection, POST("a.test") CHUNKED "0\r\nX: ",
+	    strlen(POST("a.test") CHUNKED "0\r\nX: "));
+	while (connection.len < 2 * GATE_NAME_BYTES)
+		put(&connection, "x", 1);
+	expect_bytes("a.test ", STREAM_MALFORMED,
+		     strlen(POST("a.test") CHUNKED "0\r\n"));
+	connection.len = 0;
 	for (size_t i = 0; i < 20000; i++)
 		put(&connection, "\x16\x03\x01\0\x01\x01\x16\x03\x01\0\x01\0",
 		    i == 0 ? 12 : 6);
@@ -271,7 +278,7 @@ static void nothing_within_the_bound(void **state)
 	expect_bytes("", STREAM_NO_NAME, 0);
 }
 
-static void put_hello(const char *name, bool versions, bool early)
+static void put_hello(const char *name, bool versions, bool early, size_t size)
 {
 	static struct text message;
 
@@ -282,7 +289,7 @@ static void put_hello(const char *name, bool versions, bool early)
 	if (early)
 		put_extension(&message, 42, "", 0);
 	end_hello(&message);
-	put_records(&connection, &message, 70);
+	put_records(&connection, &message, size);
 }
 
 #define CHANGE "\x14\x03\x03\0\x01\x01"
@@ -314,7 +321,7 @@ static void tls_until_it_is_opaque(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
 		connection.len = 0;
-		put_hello("a.test", behind[i].versions, behind[i].early);
+		put_hello("a.test", behind[i].versions, behind[i].early, 70);
 		put(&connection, behind[i].bytes, behind[i].len);
 		expect_bytes("a.test ", behind[i].end, connection.len);
 	}
@@ -334,20 +341,24 @@ static void second_hellos(void **state)
 		{DATA, 9, true},   {CHANGE DATA DATA ALERT, 31, true},
 	};
 
+	static const size_t sizes[] = {1, 2, 3, 70};
+
 	(void)state;
-	for (size_t i = 0; i < sizeof(between) / sizeof(between[0]); i++) {
+	for (size_t j = 0; j < 4 * sizeof(between) / sizeof(between[0]); j++) {
+		size_t i = j / 4;
+
 		connection.len = 0;
-		put_hello("a.test", true, between[i].early);
+		put_hello("a.test", true, between[i].early, 70);
 		put(&connection, between[i].bytes, between[i].len);
-		put_hello("b.test", true, false);
+		put_hello("b.test", true, false, sizes[j % 4]);
 		put(&connection, DATA, 9);
 		expect_bytes("a.test b.test ",
 			     between[i].early ? STREAM_MORE : STREAM_REST,
 			     connection.len);
 	}
 	connection.len = 0;
-	put_hello("a.test", false, false);
-	put_hello("b.test", false, false);
+	put_hello("a.test", false, false, 70);
+	put_hello("b.test", false, false, 70);
 	expect_bytes("a.test b.test ", STREAM_MORE, connection.len);
 }
 
@@ -371,7 +382,7 @@ static void records_between_hellos(void **state)
 		size_t hello;
 
 		connection.len = 0;
-		put_hello("a.test", true, false);
+		put_hello("a.test", true, false, 70);
 		hello = connection.len;
 		put(&connection, bad[i].bytes, bad[i].len);
 		expect_bytes("a.test ", STREAM_MALFORMED,
@@ -389,7 +400,7 @@ static void encrypted_messages(void **state)
 	for (unsigned first = 0; first < 256; first++) {
 		memset(finished + 5, (int)first, 40);
 		connection.len = 0;
-		put_hello("a.test", true, false);
+		put_hello("a.test", true, false, 70);
 		put(&connection, CHANGE, 6);
 		put(&connection, finished, sizeof(finished));
 		expect_bytes("a.test ", STREAM_REST, connection.len);
