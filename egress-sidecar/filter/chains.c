@@ -46,6 +46,9 @@
  *     meta mark MARK meta skuid 0 ct mark OURS ct direction original accept
  *     meta mark MARK meta skuid 0 ip daddr . tcp dport @peers4
  *       ct state established,new ct mark set OURS accept  # and @gated4
+ *     meta mark MARK ct mark OURS ct direction original meta skuid != 0
+ *       counter name "refused" drop                     # with a gate alone
+ *     meta mark MARK ct mark OURS ct direction original accept
  *     meta l4proto ipv6-icmp jump neighbours
  *     ct state invalid,untracked counter name "refused" drop
  *     ct direction reply counter name "refused" drop
@@ -224,6 +227,26 @@ static void accept_own_to(struct batch *b, const char *set4, const char *set6,
 	}
 }
 
+static void is_own_connection(struct batch *b, const struct filter_settings *s)
+{
+	rule_begin(b, "output");
+	rule_meta_is(b, NFT_META_MARK, s->mark);
+	rule_ct_mark(b, RULESET_MARK_OURS);
+	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
+}
+
+/* What a closed socket had still to say has its mark, but no owner: the first
+ * rule does not match it. */
+static void accept_own_orphans(struct batch *b, const struct filter_settings *s)
+{
+	is_own_connection(b, s);
+	rule_meta_is_not(b, NFT_META_SKUID, s->uid);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+	is_own_connection(b, s);
+	rule_accept(b);
+}
+
 /*
  * Our HTTP, and the gate's way on, are tracked, unlike our questions: their
  * connections have a mark of their own, which lets answers in, but nothing out
@@ -241,9 +264,11 @@ static void write_own_connections(struct batch *b,
 	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
 	rule_accept(b);
 	accept_own_to(b, "peers4", "peers6", s);
-	if (s->n_gated)
-		accept_own_to(b, lease_set_forms[GATED4].name,
-			      lease_set_forms[GATED6].name, s);
+	if (!s->n_gated)
+		return;
+	accept_own_to(b, lease_set_forms[GATED4].name,
+		      lease_set_forms[GATED6].name, s);
+	accept_own_orphans(b, s);
 }
 
 static void write_hole(struct batch *b, const struct filter_settings *s)

@@ -230,10 +230,9 @@ void neighbours_write_in(struct batch *b, const char *chain);
 
 /* sets.c */
 
-/* The sets, but for those of leases, and whom we reach: for every mode. */
+/* The sets, whom we reach, for every mode, and the leases. */
 void sets_add(struct batch *b, const struct ruleset *r);
-/* Those of leases, and what the others hold where a policy is enforced, but for
- * ranges_write(). */
+/* What the others hold where a policy is enforced, but for ranges_write(). */
 void sets_add_enforcement(struct batch *b, const struct ruleset *r);
 /* Delete those of the last ruleset, which had shape old, that this has anew. */
 void sets_delete(struct batch *b, const struct ruleset *r,

@@ -259,11 +259,12 @@ void sets_add(struct batch *b, const struct ruleset *r)
 	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);
 	add_addresses(b, "exempt4", "exempt6", r->settings->exempt,
 		      r->settings->n_exempt);
+	if (!r->settings->dns_only)
+		add_leased(b, r);
 }
 
 void sets_add_enforcement(struct batch *b, const struct ruleset *r)
 {
-	add_leased(b, r);
 	add_range_sets(b, "doh4", "doh6", r->settings->doh, r->settings->n_doh);
 	add_neighbours(b, r);
 }
