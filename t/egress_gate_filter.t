@@ -249,6 +249,23 @@ subtest 'the next process' => sub {
 	ask($d, "apply $named");
 };
 
+subtest 'a process without a gate, and one with it again' => sub {
+	ask($d, "learn good.test $good 3000");
+	quit_drive($d);
+	$d = drive($w, '--mark', MARK);
+	is(ask($d, "apply $named"), 'ok applied', 'without');
+	is(by_gate($log, 'tcp', $good, 443), 'open', 'it is direct');
+	unlike(run_in($w->{sandbox}, 'nft', 'list', 'ruleset'), qr/gated|15380/,
+	    'and nothing of the gate is left');
+	my $held = hostile_start($w, 'hold', $good, 443, 60);
+	quit_drive($d);
+	$d = drive_gated();
+	is(ask($d, "apply $named"), 'ok applied', 'with it');
+	like(said($held), qr/^E/, 'what was direct ends');
+	is(by_gate($log, 'tcp', $good, 443), "open for $good 443 from $own",
+	    'and comes by the gate');
+};
+
 subtest 'the end of a lease' => sub {
 	is(ask($d, "learn good.test $good 3000"), 'ok learned', 'long');
 	is(ask($d, 'apply ' . policy('deny', rule('allow', 'good.test'),
