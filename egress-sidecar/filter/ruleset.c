@@ -71,6 +71,18 @@ static const char *const inner_chains[] = {
 	"loopback", "own",   "options",  "named4", "named6",
 };
 
+struct ruleset_shape ruleset_shape(const struct ruleset *r)
+{
+	struct ruleset_shape shape = {0};
+
+	if (r->settings->dns_only)
+		return shape;
+	shape.name_ports = policy_has_name_ports(r->policy);
+	shape.gate = r->settings->n_gated > 0;
+	policy_port_tables(r->policy, &shape.n_port_tables);
+	return shape;
+}
+
 static uint32_t peer_key(bool v6)
 {
 	return v6 ? NFT_CT_SRC_IP6 : NFT_CT_SRC_IP;
@@ -218,7 +230,7 @@ static void write_judge_named(struct batch *b, const struct ruleset *r)
 	ruleset_write_lists(b, r->lists, 0);
 }
 
-/* What no rule for addresses decides. */
+/* Rules for addresses decide, or none. */
 static void write_ranges(struct batch *b, const char *chain)
 {
 	for (int v6 = 0; v6 < 2; v6++) {

@@ -104,6 +104,9 @@ struct ruleset {
 	size_t n_peers;
 };
 
+/* Does the mode and policy need it? */
+struct ruleset_shape ruleset_shape(const struct ruleset *r);
+
 /* Replace the rules and sets of the table. old NULL: replace the table, and
  * whatever it holds. */
 void ruleset_write(struct batch *b, const struct ruleset *r,
@@ -112,14 +115,6 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 /* The rules of lists of ports from number first on, for what is admitted. */
 void ruleset_write_lists(struct batch *b, const struct port_lists *lists,
 			 size_t first);
-
-/* shape.c */
-
-/* Does the mode and policy need it? */
-struct ruleset_shape ruleset_shape(const struct ruleset *r);
-
-/* Is there this set? */
-bool ruleset_has_set(const struct ruleset_shape *shape, enum lease_set set);
 
 /*
  * ranges.c: a policy's address rules in the kernel: a verdict map of disjoint
