@@ -126,13 +126,11 @@ int filter_flows_listen(struct filter *filter, bool on)
 	return on ? begin_list(f) : 0;
 }
 
-/* Is it one of the gate's, on its way to where the sandbox wants to go? Others
- * of ours are none of the sandbox's. */
-static bool is_onward(const struct filter *filter, const struct connection *c)
+bool flow_is_onward(const struct filter *filter, const struct connection *c)
 {
 	const struct filter_settings *s = &filter->settings;
 
-	if (c->protocol != IPPROTO_TCP)
+	if (c->mark != RULESET_MARK_OURS || c->protocol != IPPROTO_TCP)
 		return false;
 	for (size_t i = 0; i < filter->n_peers; i++)
 		if (filter->peers[i].port == c->port &&
@@ -152,7 +150,7 @@ static bool is_sandboxs(const struct filter *filter, const struct connection *c)
 	case RULESET_MARK_GUESTS:
 		return false;
 	case RULESET_MARK_OURS:
-		return is_onward(filter, c);
+		return flow_is_onward(filter, c);
 	default:
 		/* Our API is reached from elsewhere. */
 		return !(c->mark & RULESET_MARK_INBOUND) ||

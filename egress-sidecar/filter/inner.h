@@ -77,6 +77,9 @@ int filter_follow_links(struct filter *filter);
 /* Be ready to hear of connections, and have their bytes counted; what cannot
  * be is noted as missing. */
 void flow_events_open(struct filter *filter);
+/* Is it the gate's, on its way to where the sandbox wants to go? Others of ours
+ * are none of the sandbox's. */
+bool flow_is_onward(const struct filter *filter, const struct connection *c);
 
 /* lease_sets.c */
 
@@ -85,6 +88,13 @@ void flow_events_open(struct filter *filter);
  * -ENOSPC: over PORT_LISTS_MAX. */
 int lease_sets_add(struct elements leased[LEASE_SETS], struct port_lists *lists,
 		   const struct lease_element *element);
+/* Those that the gate stands in front of under the policy: one for each address
+ * and port that the lease is good for, unless an address rule allows it.
+ * timeout_s 0: all that there may be. 0 or -ENOMEM. */
+int lease_sets_add_gated(struct elements leased[LEASE_SETS],
+			 const struct filter_settings *settings,
+			 const struct policy *policy,
+			 const struct lease_element *element);
 void lease_sets_unique(struct elements leased[LEASE_SETS]);
 void lease_sets_clear(struct elements leased[LEASE_SETS]);
 void lease_sets_free(struct elements leased[LEASE_SETS]);

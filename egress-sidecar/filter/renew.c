@@ -34,9 +34,10 @@ struct reading {
 };
 
 /* Was it let out by a policy, is it answered, and has it not ended? */
-static bool is_open(const struct connection *c)
+static bool is_open(const struct connection *c, const struct filter *filter)
 {
-	if (!c->mark || c->mark & RULESET_MARK_INBOUND ||
+	if (!c->mark ||
+	    (c->mark & RULESET_MARK_INBOUND && !flow_is_onward(filter, c)) ||
 	    !(c->status & IPS_ASSURED) || !c->far.family)
 		return false;
 	if (c->protocol == IPPROTO_TCP)
@@ -52,7 +53,7 @@ static int see_connection(void *arg, const struct nlmsghdr *nlh)
 	struct connection c;
 
 	connection_read(&c, nlh);
-	if (!is_open(&c))
+	if (!is_open(&c, r->filter))
 		return 0;
 	lease_use(r->leases, &c.far, c.protocol, c.port, r->now_ms);
 	if (r->filter->inherited)

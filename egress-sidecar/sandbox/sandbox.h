@@ -108,6 +108,11 @@ struct sandbox_flow_counts {
 	uint64_t dropped; /* that had to go before an hour was over */
 };
 
+/* front_each_held() of its DNS. */
+void sandbox_each_held(const struct sandbox *sandbox,
+		       void (*each)(void *arg, const struct held_name *held),
+		       void *arg);
+
 struct sandbox_counts {
 	struct front_counts dns;
 	struct filter_counts filter;
