@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "filter/batch.h"
+#include "filter/inner.h"
 #include "filter/netlink.h"
 #include "filter/ruleset.h"
 
@@ -11,6 +12,7 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -226,11 +228,44 @@ static void test_connection(void **state)
 	assert_non_null(c.tuple);
 }
 
+/* Of our own connections those of the gate's are the sandbox's. */
+static void test_onward(void **state)
+{
+	struct connection c = {.mark = RULESET_MARK_OURS,
+			       .protocol = IPPROTO_TCP,
+			       .far = range_of("203.0.113.20").first,
+			       .port = 443};
+	struct filter *filter = calloc(1, sizeof(*filter));
+
+	(void)state;
+	assert_non_null(filter);
+	assert_false(flow_is_onward(filter, &c));
+	filter->settings.n_gated = 2;
+	filter->settings.gated[0] = 80;
+	filter->settings.gated[1] = 443;
+	assert_true(flow_is_onward(filter, &c));
+	c.port = 8443;
+	assert_false(flow_is_onward(filter, &c));
+	c.port = 443;
+	c.mark = RULESET_MARK_REDIRECTED;
+	assert_false(flow_is_onward(filter, &c));
+	c.mark = RULESET_MARK_OURS;
+	/* The webhook's. */
+	filter->n_peers = 1;
+	filter->peers[0].a = c.far;
+	filter->peers[0].port = 443;
+	assert_false(flow_is_onward(filter, &c));
+	c.port = 80;
+	assert_true(flow_is_onward(filter, &c));
+	free(filter);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_connection),
+		cmocka_unit_test(test_onward),
 		cmocka_unit_test(test_ranges_merge),
 		cmocka_unit_test(test_interval_ends),
 		cmocka_unit_test(test_unique_keeps_longest),
