@@ -235,7 +235,8 @@ enum policy_limit {
 	LIMIT_NEW_CONNECTIONS,  /* a second */
 	LIMIT_BYTES_PER_SECOND, /* both ways */
 	LIMIT_BYTES_TOTAL,      /* both ways */
-	LIMIT_DNS,              /* questions a second */
+	LIMIT_DNS,              /* questions a second; those before it are for
+				   the kernel to enforce */
 	POLICY_LIMITS
 };
 

@@ -243,6 +243,10 @@ struct front_owner {
 	void (*denied)(void *arg, const struct domain_name *name, uint16_t type,
 		       const struct decision *decision,
 		       const struct sockaddr *peer);
+	/* A question was one too many of the policy's limit (logs). name NULL:
+	 * it could not be read. */
+	void (*limited)(void *arg, const struct domain_name *name,
+			const struct sockaddr *peer);
 	/* An allowed question was answered, or failed: error is then its
 	 * reason, else NULL. refused lists addresses that were cut. */
 	void (*answered)(void *arg, const struct domain_name *name,
@@ -297,7 +301,7 @@ void front_policy_changed(struct front *front);
 
 struct front_counts {
 	uint64_t queries, denied, answered_fresh, answered_cached, shared,
-		failed, malformed, refused_addresses, dropped;
+		failed, malformed, refused_addresses, dropped, limited;
 };
 void front_counts(const struct front *front, struct front_counts *counts);
 

@@ -22,6 +22,8 @@ enum filter_feature {
 	FILTER_ROUTE_LOOKUP = 2, /* fib: sources of raw sockets */
 	FILTER_LOG = 4,          /* nflog: refused packets by name */
 	FILTER_XDP = 8,          /* AF_XDP: its queues are held */
+	FILTER_CONNLIMIT = 16,   /* limits of connections */
+	FILTER_QUOTA = 32,       /* and of bytes in all */
 };
 
 enum {
@@ -42,6 +44,7 @@ struct filter_peer {
 struct filter_kernel {
 	bool known;
 	bool has_log, has_fib, has_egress;
+	bool limits_known, has_connlimit, has_quota;
 };
 
 struct filter_settings {
@@ -107,6 +110,9 @@ struct refused_packet {
 	uint16_t destination_port; /* host order, 0: none */
 	bool audit;                /* would have been refused */
 	bool inbound;
+	/* The limit that it is over, as policy_limit_name(); NULL: no rule lets
+	 * it through. Told once a second of each limit. */
+	const char *limit;
 };
 
 /* Totals of refused and let-in packets since the tables were made. */
@@ -114,6 +120,8 @@ struct filter_counts {
 	uint64_t refused_packets;
 	uint64_t leased_elements;
 	uint64_t commits;
+	uint64_t limited[LIMIT_DNS]; /* of those refused: over a limit */
+	uint64_t quota_used;         /* bytes that count for it */
 };
 
 /*
@@ -302,6 +310,12 @@ const struct domain_name *lease_last_name(const struct lease_table *table,
 bool lease_is_live(const struct lease_table *table,
 		   const struct domain_name *name, const struct address *a,
 		   uint64_t now_ms);
+
+/* probe.c */
+
+/* Why the kernel cannot enforce the limits of the policy, a constant line;
+ * NULL: it can. */
+const char *filter_unable(struct filter *filter, const struct policy *policy);
 
 /* renew.c */
 

@@ -142,6 +142,21 @@ int nflog_parse_packet(struct refused_packet *p, const uint8_t *packet,
 	}
 }
 
+/* "refused", "audit", or a limit's name, in an audit behind "audit ". */
+static void take_prefix(struct refused_packet *p, const char *prefix)
+{
+	p->audit = strncmp(prefix, "audit", 5) == 0;
+	if (p->audit)
+		prefix += strcspn(prefix, " ");
+	prefix += strspn(prefix, " ");
+	for (int i = 0; i < LIMIT_DNS; i++) {
+		const char *name = policy_limit_name((enum policy_limit)i);
+
+		if (strcmp(prefix, name) == 0)
+			p->limit = name;
+	}
+}
+
 static int read_message(const struct nlmsghdr *nlh, struct refused_packet *p)
 {
 	const struct nfulnl_msg_packet_hdr *header = NULL;
@@ -172,7 +187,8 @@ static int read_message(const struct nlmsghdr *nlh, struct refused_packet *p)
 	ret = nflog_parse_packet(p, mnl_attr_get_payload(payload),
 				 mnl_attr_get_payload_len(payload));
 	p->inbound = header->hook == NF_INET_LOCAL_IN;
-	p->audit = prefix && strcmp(prefix, "audit") == 0;
+	if (prefix)
+		take_prefix(p, prefix);
 	return ret;
 }
 

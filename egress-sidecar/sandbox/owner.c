@@ -145,6 +145,15 @@ static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
 		journal_denied_name(&s->journal, name, decision, peer);
 }
 
+static void on_limited(void *arg, const struct domain_name *name,
+		       const struct sockaddr *peer)
+{
+	struct sandbox *s = arg;
+
+	if (!name || !owner_log_skips(s, name))
+		journal_limited_question(&s->journal, name, peer);
+}
+
 static void on_answered(void *arg, const struct domain_name *name,
 			uint16_t type, const struct address *admitted,
 			size_t n_admitted, const struct address *refused,
@@ -176,6 +185,7 @@ void owner_fill(struct front_owner *owner, struct sandbox *s)
 		.leased = on_leased,
 		.commit = on_commit,
 		.denied = on_denied,
+		.limited = on_limited,
 		.answered = on_answered,
 	};
 }
