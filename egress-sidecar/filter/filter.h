@@ -110,9 +110,9 @@ struct refused_packet {
 	uint16_t destination_port; /* host order, 0: none */
 	bool audit;                /* would have been refused */
 	bool inbound;
-	/* The limit that it is over, as policy_limit_name(); NULL: no rule lets
-	 * it through. Told once a second of each limit. */
-	const char *limit;
+	/* That it is over; POLICY_LIMITS: no rule lets it through. Told once a
+	 * second of each. */
+	enum policy_limit limit;
 };
 
 /* Totals of refused and let-in packets since the tables were made. */

@@ -130,6 +130,7 @@ int nflog_parse_packet(struct refused_packet *p, const uint8_t *packet,
 		       size_t len)
 {
 	memset(p, 0, sizeof(*p));
+	p->limit = POLICY_LIMITS;
 	if (len == 0)
 		return -EINVAL;
 	switch (packet[0] >> 4) {
@@ -150,10 +151,10 @@ static void take_prefix(struct refused_packet *p, const char *prefix)
 		prefix += strcspn(prefix, " ");
 	prefix += strspn(prefix, " ");
 	for (int i = 0; i < LIMIT_DNS; i++) {
-		const char *name = policy_limit_name((enum policy_limit)i);
+		enum policy_limit limit = (enum policy_limit)i;
 
-		if (strcmp(prefix, name) == 0)
-			p->limit = name;
+		if (strcmp(prefix, policy_limit_name(limit)) == 0)
+			p->limit = limit;
 	}
 }
 

@@ -21,9 +21,9 @@ struct journal_budget {
 
 struct journal {
 	const char *sandbox_id; /* borrowed */
-	struct journal_budget names, answers, packets, kernel, lost, limits;
-	struct journal_budget questions; /* over a limit: one a second */
-	bool whole;                      /* no budgets: every line is wanted */
+	struct journal_budget names, answers, packets, kernel, lost;
+	struct journal_budget limits[POLICY_LIMITS]; /* one line a second */
+	bool whole; /* no budgets: every line is wanted */
 };
 
 /* An address on its way into the kernel, with room for what it points to. */

@@ -24,9 +24,9 @@ void journal_init(struct journal *j, const char *sandbox_id, bool whole)
 
 	j->sandbox_id = sandbox_id[0] ? sandbox_id : NULL;
 	j->names = j->answers = j->packets = j->kernel = j->lost = full;
-	j->limits = full;
-	j->questions = (struct journal_budget){
-		.tokens = 1, .per_second = 1, .burst = 1};
+	for (size_t i = 0; i < POLICY_LIMITS; i++)
+		j->limits[i] = (struct journal_budget){
+			.tokens = 1, .per_second = 1, .burst = 1};
 	j->whole = whole;
 }
 
@@ -39,7 +39,7 @@ static bool budget_take(const struct journal *j, struct journal_budget *b,
 
 	if (!log_enabled(level))
 		return false;
-	if (j->whole)
+	if (j->whole && b->burst > 1)
 		return true;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
@@ -143,8 +143,9 @@ void journal_denied_packet(struct journal *j,
 {
 	char text[DOMAIN_NAME_TEXT_MAX], from[ADDRESS_TEXT_MAX],
 		to[ADDRESS_TEXT_MAX], protocol[PROTOCOL_TEXT_MAX];
+	bool over = packet->limit < POLICY_LIMITS;
 	struct journal_budget *budget =
-		packet->limit ? &j->limits : &j->packets;
+		over ? &j->limits[packet->limit] : &j->packets;
 	json_t *held, *port = NULL;
 
 	if (!budget_take(j, budget, LOG_INFO))
@@ -154,7 +155,7 @@ void journal_denied_packet(struct journal *j,
 		port = json_integer(packet->destination_port);
 	log_event(EVENT(event_denied),
 		  packet->audit     ? "packet would be refused"
-		  : packet->limit   ? "packet over a limit refused"
+		  : over            ? "packet over a limit refused"
 		  : packet->inbound ? "inbound packet refused"
 				    : "packet refused",
 		  "sdirection", packet->inbound ? "inbound" : NULL,
@@ -164,7 +165,8 @@ void journal_denied_packet(struct journal *j,
 		  protocol_to_text(packet->protocol, protocol), "starget.host",
 		  name ? domain_name_to_text(name, text) : NULL, "speer",
 		  address_to_text(&packet->source, from), "sreason",
-		  packet->limit, "jsuppressed", held, NULL);
+		  over ? policy_limit_name(packet->limit) : NULL, "jsuppressed",
+		  held, NULL);
 	json_decref(held);
 	json_decref(port);
 }
@@ -175,9 +177,9 @@ void journal_limited_question(struct journal *j, const struct domain_name *name,
 	char text[DOMAIN_NAME_TEXT_MAX], from[INET6_ADDRSTRLEN];
 	json_t *held;
 
-	if (!budget_take(j, &j->questions, LOG_INFO))
+	if (!budget_take(j, &j->limits[LIMIT_DNS], LOG_INFO))
 		return;
-	held = budget_suppressed(&j->questions);
+	held = budget_suppressed(&j->limits[LIMIT_DNS]);
 	log_event(EVENT(event_denied), "question over a limit refused",
 		  "ssandbox_id", j->sandbox_id, "starget.host",
 		  name ? domain_name_to_text(name, text) : NULL, "speer",
