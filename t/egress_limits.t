@@ -209,7 +209,8 @@ sub bytes_total
 	    200, 'another policy, the same limit');
 	cmp_ok(metric('bytes_total_used'), '>=', $used, '  they still count');
 	is(client('get', 100000), "got 100000\n", 'the second hundred thousand');
-	like(client('get', 200000), qr/got \d+, then/, 'the rest is too much');
+	like(client('get', 200000), qr/got \d+, then Connection/,
+	    'the rest is too much, and ended');
 	wait_for(sub { client('open', 1) =~ /refused 1/ });
 	$seen = counted($w, 'good');
 	like(client('open', 3), qr/open 0 refused 3/, 'nothing opens any more');

@@ -262,6 +262,14 @@ int filter_log_read(struct filter *filter,
 	return ret;
 }
 
+bool filter_spent(struct filter *filter)
+{
+	bool told = filter->spent;
+
+	filter->spent = is_spent(filter);
+	return filter->spent && !told;
+}
+
 int filter_counts(struct filter *filter, struct filter_counts *counts)
 {
 	struct channel *c = &filter->channel;

@@ -196,6 +196,11 @@ int filter_log_read(struct filter *filter,
 		    void (*each)(void *arg, const struct refused_packet *p),
 		    void *arg);
 
+/* Have the bytes been used up that the policy lets through in all, as far as
+ * filter_renew() has seen? Said once. Nothing reaches what is open then: it is
+ * for filter_end_revoked(). */
+bool filter_spent(struct filter *filter);
+
 /* Ask the kernel for its counter, and give ours. 0 or -errno. */
 int filter_counts(struct filter *filter, struct filter_counts *counts);
 

@@ -55,7 +55,15 @@ struct filter {
 	struct held held[LEASE_SETS], held_grace[LEASE_SETS];
 	uint64_t leased, commits;
 	uint64_t quota, consumed; /* as the kernel has them, or had them last */
+	bool spent;               /* filter_spent() said so */
 };
+
+/* Does the policy's limit of bytes in all let nothing through any more? */
+static inline bool is_spent(const struct filter *filter)
+{
+	return filter->shape.limits.most[LIMIT_BYTES_TOTAL] &&
+	       filter->consumed >= filter->quota;
+}
 
 /* apply.c */
 

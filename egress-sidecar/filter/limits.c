@@ -20,12 +20,12 @@
  *     ct mark GENERATION ct direction original accept
  *   }
  *   chain limit_new {
- *     add @connections { 1 ct count over 1000 } goto connections
- *     limit rate over 100/second burst 100 packets goto newConnectionsPerSecond
+ *     add @connections { 1 ct count over 1000 } jump connections
+ *     limit rate over 100/second burst 100 packets jump newConnectionsPerSecond
  *   }
  *   chain limit_bytes {
- *     limit rate over 100000 bytes/second burst 65536 bytes goto bytesPerSecond
- *     quota name "bytes" goto bytesTotal
+ *     limit rate over 100000 bytes/second burst 65536 bytes jump bytesPerSecond
+ *     quota name "bytes" jump bytesTotal
  *   }
  *   chain connections {
  *     counter name "refused" counter name "connections"
@@ -140,7 +140,7 @@ static void write_state(struct batch *b, const struct ruleset *r,
 		batch_add_counter(b, name_of(i));
 }
 
-/* An audit goes on behind the jump that led here. */
+/* An audit goes back to where the jump that led here was. */
 static void write_refusal(struct batch *b, const struct filter_settings *s,
 			  int limit)
 {
@@ -172,12 +172,12 @@ static void write_new(struct batch *b, const struct policy_limits *l)
 	if (count) {
 		rule_begin(b, "limit_new");
 		rule_over_connections(b, CONNECTIONS, (uint32_t)count);
-		rule_goto(b, name_of(LIMIT_CONNECTIONS));
+		rule_jump(b, name_of(LIMIT_CONNECTIONS));
 	}
 	if (rate) {
 		rule_begin(b, "limit_new");
 		rule_over_rate(b, rate, (uint32_t)rate, false);
-		rule_goto(b, name_of(LIMIT_NEW_CONNECTIONS));
+		rule_jump(b, name_of(LIMIT_NEW_CONNECTIONS));
 	}
 }
 
@@ -188,12 +188,12 @@ static void write_bytes(struct batch *b, const struct policy_limits *l)
 	if (rate) {
 		rule_begin(b, "limit_bytes");
 		rule_over_rate(b, rate, BYTES_BURST, true);
-		rule_goto(b, name_of(LIMIT_BYTES_PER_SECOND));
+		rule_jump(b, name_of(LIMIT_BYTES_PER_SECOND));
 	}
 	if (l->most[LIMIT_BYTES_TOTAL]) {
 		rule_begin(b, "limit_bytes");
 		rule_over_quota(b, RULESET_QUOTA);
-		rule_goto(b, name_of(LIMIT_BYTES_TOTAL));
+		rule_jump(b, name_of(LIMIT_BYTES_TOTAL));
 	}
 }
 
