@@ -11,7 +11,7 @@
  *   quota bytes { over 1 gbytes used 0 bytes }
  *   set connections { type mark; size 1; flags dynamic; }
  *   chain admit {
- *     ct state new jump limit_new
+ *     ct state new,related jump limit_new
  *     jump limit_bytes
  *     ct mark set GENERATION accept
  *   }
@@ -41,7 +41,7 @@
  *
  *   chain limit_ours {
  *     ct reply ip saddr . ct reply proto-src @peers4 return
- *     ct state new ct mark != OURS jump limit_new
+ *     ct state new,related ct mark != OURS jump limit_new
  *     jump limit_bytes
  *   }
  *
@@ -212,7 +212,7 @@ static void write_ours(struct batch *b, const struct policy_limits *l)
 	}
 	if (limits_new(l)) {
 		rule_begin(b, "limit_ours");
-		rule_ct_state(b, NFT_STATE_NEW);
+		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_RELATED);
 		rule_load_ct(b, NFT_CT_MARK, -1, 0);
 		rule_compare(b, 0, NFT_CMP_NEQ, &ours, sizeof(ours));
 		rule_jump(b, "limit_new");
@@ -250,7 +250,7 @@ void limits_write_admit(struct batch *b, const struct ruleset *r)
 
 	if (limits_new(l)) {
 		rule_begin(b, "admit");
-		rule_ct_state(b, NFT_STATE_NEW);
+		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_RELATED);
 		rule_jump(b, "limit_new");
 	}
 	if (limits_bytes(l)) {

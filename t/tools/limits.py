@@ -8,9 +8,11 @@
 #   limits.py open ADDRESS PORT N    open N one after the other and close each
 #   limits.py get ADDRESS PORT N     fetch N bytes, say how many came
 #   limits.py flood ADDRESS PORT N   send N datagrams of 1,000 bytes
+#   limits.py raw ADDRESS PORT N     the same by a raw socket
 
 import socket
 import socketserver
+import struct
 import sys
 import time
 
@@ -76,15 +78,20 @@ def get(to, n):
         print(f"got {came}, then {type(e).__name__}")
 
 
-def flood(to, n):
+def flood(to, n, kind=socket.SOCK_DGRAM, protocol=0, header=b""):
     begin, refused = time.monotonic(), 0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    with socket.socket(socket.AF_INET, kind, protocol) as s:
         for _ in range(n):
             try:
-                s.sendto(b"x" * 1000, to)
+                s.sendto(header + b"x" * 1000, to)
             except OSError:
                 refused += 1
     print(f"sent {n - refused} refused {refused} in {time.monotonic() - begin:.3f}")
+
+
+def raw(to, n):
+    flood(to, n, socket.SOCK_RAW, socket.IPPROTO_UDP,
+          struct.pack("!4H", 5000, to[1], 1008, 0))
 
 
 def main():
@@ -92,7 +99,7 @@ def main():
     to = (address, int(port))
     if do == "serve":
         Server(to, Handler).serve_forever()
-    {"hold": hold, "open": open_many, "get": get, "flood": flood}[do](
+    {"hold": hold, "open": open_many, "get": get, "flood": flood, "raw": raw}[do](
         to, int(sys.argv[4]))
 
 
