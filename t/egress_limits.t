@@ -12,6 +12,8 @@ use Test::More;
 use Time::Local 'timegm';
 use Agent ();
 use Harness;
+use Receiver;
+use Sidecar qw(follow in_force);
 use World;
 
 use constant PORT => 7000;
@@ -375,6 +377,26 @@ subtest 'the agent keeps them' => sub {
 		qq({"netns":"$ns","policy":{"limits":{"connections":0}}})))[0], 400,
 	    'a bad one is refused');
 	stop($agent);
+};
+
+subtest 'a gateway gives them' => sub {
+	my $body = policy(connections => 4, dnsPerSecond => 9);
+	my $url = receiver(undef, 'gateway', { etag => '"1"', body => $body });
+	my $pid = follow(netns('pulled'), "$url/policy", 'secret');
+
+	ok(wait_for(sub { in_force()
+		=~ /"limits":\{"connections":4,"dnsPerSecond":9\}/ }, 30),
+	    'they are in force');
+	stop($pid);
+};
+
+subtest 'learning keeps them' => sub {
+	my $start = write_file("$dir/start.json", policy(bytesTotal => 5));
+	my (undef, $out) = capture(build_dir() . '/egress-sidecar', 'learn',
+	    '--from-log', "$dir/audit.log", '--policy-file', $start);
+
+	like($out, qr/"limits": \{"bytesTotal": 5\}/, 'beside the rules')
+	    or diag $out;
 };
 
 done_testing();
