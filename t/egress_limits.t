@@ -311,7 +311,7 @@ for my $how (qw(join sidecar)) {
 	subtest "$how: bytes a second" => \&bytes_per_second;
 	subtest "$how: questions a second" => \&dns_per_second;
 	put();
-	(my $after = ruleset()) =~ s/\tquota bytes \{.*?\}\n//s;
+	(my $after = ruleset()) =~ s/\tquota all_bytes \{.*?\}\n//s;
 	is($after, $without, "$how: without limits the rules are those of before");
 	subtest "$how: bytes in all" => sub { bytes_total(@start) };
 	stop($w->{pid});

@@ -8,7 +8,7 @@
  * counters, chains and reasons of a limit have one name:
  *
  *   counter connections { packets 0 bytes 0 }         # and the other three
- *   quota bytes { over 1 gbytes used 0 bytes }
+ *   quota all_bytes { over 1 gbytes used 0 bytes }
  *   set connections { type mark; size 1; flags dynamic; }
  *   chain admit {
  *     ct state new,related jump limit_new
@@ -25,7 +25,7 @@
  *   }
  *   chain limit_bytes {
  *     limit rate over 100000 bytes/second burst 65536 bytes jump bytesPerSecond
- *     quota name "bytes" jump bytesTotal
+ *     quota name "all_bytes" jump bytesTotal
  *   }
  *   chain connections {
  *     counter name "refused" counter name "connections"

@@ -39,10 +39,10 @@ uint32_t mark_next(uint32_t generation, bool *again);
 /* ruleset.c */
 
 #define RULESET_TABLE   "opensandbox"
-#define RULESET_REFUSED "refused" /* counter of refused packets */
-#define RULESET_QUOTA   "bytes"   /* of limits.c */
-#define RULESET_DNS     "dns"     /* chain of the redirection */
-#define RULESET_GUESTS  "guests"  /* the same for what is forwarded */
+#define RULESET_REFUSED "refused"   /* counter of refused packets */
+#define RULESET_QUOTA   "all_bytes" /* of limits.c */
+#define RULESET_DNS     "dns"       /* chain of the redirection */
+#define RULESET_GUESTS  "guests"    /* the same for what is forwarded */
 
 /* Sets of leased addresses, by what their keys are. */
 enum lease_set {
