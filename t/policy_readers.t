@@ -137,7 +137,7 @@ api($g, 'PUT', '/limited', { endpoint => '127.0.0.1',
 is_deeply(json(api($g, 'GET', '/limited/policy'))->{limits}, \%limits,
     'a record gives its limits to who asks for the policy');
 my $bad = { egress => [], limits => { connections => 0 } };
-my $why = qr/limits\.connections: not an integer from 1 to 1000000: 0/;
+my $why = qr/limits\.connections: not an integer from 1 to 10000: 0/;
 like(api($g, 'PUT', '/limited', { endpoint => '127.0.0.1', policy => $bad })->{body},
     $why, '  a bad one is refused');
 write_file("$dir/policy.json", $json->encode($bad));

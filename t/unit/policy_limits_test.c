@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #define ALL                                                               \
-	"{\"connections\":1000000,\"newConnectionsPerSecond\":100,"       \
+	"{\"connections\":10000,\"newConnectionsPerSecond\":100,"         \
 	"\"bytesPerSecond\":10000000000,\"bytesTotal\":9007199254740992," \
 	"\"dnsPerSecond\":1}"
 #define DOCUMENT(limits)                                 \
@@ -47,8 +47,7 @@ static void test_read(void **state)
 	shows(rules, DOCUMENT(ALL));
 	assert_int_equal(policy_compile(&policy, rules, NULL), 0);
 	rules_free(rules);
-	assert_int_equal(policy_limits(policy)->most[LIMIT_CONNECTIONS],
-			 1000000);
+	assert_int_equal(policy_limits(policy)->most[LIMIT_CONNECTIONS], 10000);
 	assert_int_equal(policy_limits(policy)->most[LIMIT_NEW_CONNECTIONS],
 			 100);
 	assert_int_equal(policy_limits(policy)->most[LIMIT_BYTES_PER_SECOND],
@@ -82,10 +81,10 @@ static void test_bad(void **state)
 	} bad[] = {
 		{DOCUMENT("[]"), "limits: not an object: an array"},
 		{DOCUMENT("{\"connections\":0}"),
-		 "limits.connections: not an integer from 1 to 1000000: 0"},
-		{DOCUMENT("{\"connections\":1000001}"),
-		 "limits.connections: not an integer from 1 to 1000000: "
-		 "1000001"},
+		 "limits.connections: not an integer from 1 to 10000: 0"},
+		{DOCUMENT("{\"connections\":10001}"),
+		 "limits.connections: not an integer from 1 to 10000: "
+		 "10001"},
 		{DOCUMENT("{\"newConnectionsPerSecond\":-1}"),
 		 "limits.newConnectionsPerSecond: not an integer from 1 to "
 		 "1000000: -1"},
