@@ -296,6 +296,16 @@ static int read_lease_max(const struct option_to *to, const char *value,
 	return read_lease(to, 2 * LEASE_SLACK_S, value, why);
 }
 
+static int read_ask(const struct option_to *to, const char *value, char *why)
+{
+	unsigned long n;
+
+	if (option_number(value, 300, &n))
+		return option_expected(why, "seconds, at most 300, 0 for off");
+	*(unsigned *)to->field = (unsigned)n;
+	return 0;
+}
+
 static int read_exempt(const struct option_to *to, const char *value, char *why)
 {
 	struct settings *s = to->settings;
@@ -486,6 +496,10 @@ const struct option_row option_table[] = {
 	{"lease-max", ENV("LEASE_MAX"), "SECONDS", "3600",
 	 "and at most for so long from a look-up, whatever the TTL",
 	 INTO(read_lease_max, lease_max_s)},
+	{"ask", ENV("ASK"), "SECONDS", "0",
+	 "a name that no rule decides waits so long for a change of the "
+	 "policy to allow it, at most 300, 0 for off",
+	 INTO(read_ask, ask_s)},
 	{"block-doh-443", ENV("BLOCK_DOH_443"), "true|false", "false",
 	 "refuse port 443 of the DoH list, and everywhere if that is empty",
 	 INTO(option_bool, block_doh_443)},
