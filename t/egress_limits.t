@@ -356,6 +356,35 @@ subtest 'an audit refuses nothing' => sub {
 	stop($pid);
 };
 
+subtest 'what is behind the sandbox counts' => sub {
+	my $inner = netns('inner');
+
+	veth($ns, 'in0', $inner, 'eth0');
+	addr($ns, 'in0', '10.77.0.1/24');
+	addr($inner, 'eth0', '10.77.0.2/24');
+	run('ip', '-n', $inner, 'route', 'add', 'default', 'via', '10.77.0.1');
+	run('ip', '-n', $w->{host}, 'route', 'add', '10.77.0.0/24', 'via',
+	    '10.88.0.5');
+	run_in($ns, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+	unlink $file;
+	my $pid = sidecar($w, name => 'behind');
+	my @inner = ('ip', 'netns', 'exec', $inner, python(), $tool);
+
+	put(connections => 1);
+	my $held = start(name => 'inner', cmd => [@inner, 'hold', GOOD, PORT, 1]);
+	ok(wait_for(sub { read_file("$dir/inner.log") =~ /open 1 refused 0/ }),
+	    'a connection from there');
+	like(client('open', 2), qr/open 0 refused 2/, '  is one of the sandbox');
+	stop($held);
+	put(bytesTotal => 50000);
+	my ($got) = (capture(@inner, 'get', GOOD, PORT, 100000))[1] =~ /got (\d+), then/;
+	cmp_ok($got // 'all', '<', 50000, 'so are its bytes');
+	stop($pid);
+	run('ip', '-n', $ns, 'link', 'del', 'in0');
+	run_in($ns, 'sysctl', '-qw', 'net.ipv4.ip_forward=0');
+	run_in($ns, 'nft', 'delete', 'table', 'inet', 'opensandbox');
+};
+
 subtest 'the agent keeps them' => sub {
 	my $env = { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER };
 	my $agent = Agent::agent($w->{host}, 'agent', $env);
