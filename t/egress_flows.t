@@ -273,6 +273,20 @@ ok(wait_for(sub { scalar logged(8000) }), 'another one');
 }
 stop($pid);
 
+# A limit of the policy, in place of a rule.
+$pid = sidecar($w, name => 'limit', env => { OPENSANDBOX_EGRESS_RULES =>
+	encode_json({ defaultAction => 'allow', limits => { connections => 1 } }) });
+$hold = hold();
+ok(wait_for(sub { grep { !defined $_->{end} && $_->{port} == 8001 }
+    grep { $_->{port} } @{ flows('?limit=1000')->{flows} } }), 'one is open');
+sees($w, 'curl', '-s', '-m', '2', 'http://' . EVIL . ':83/');
+ok(wait_for(sub { flow(83)->{verdict} }), '  another is told');
+is(flow(83)->{verdict}, 'deny', '  as refused');
+is(flow(83)->{reason}, 'connections', '  by the limit');
+is(flow(83)->{rule}, undef, '  and no rule');
+stop($hold);
+stop($pid);
+
 # What was before the first GET comes in order, too.
 $pid = sidecar($w, env => \%env, name => 'order');
 {

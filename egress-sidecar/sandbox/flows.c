@@ -71,9 +71,9 @@ static json_t *flow_json(const struct flow *flow)
 	char protocol[PROTOCOL_TEXT_MAX];
 
 	return json_pack(
-		"{sI so so ss ss? ss so ss ss so so so so so ss ss? ss?}", "id",
-		(json_int_t)flow->id, "start", time_json(flow->start_ms), "end",
-		time_json(flow->end_ms), "direction",
+		"{sI so so ss ss? ss so ss ss so so so so so ss ss? ss? ss?}",
+		"id", (json_int_t)flow->id, "start", time_json(flow->start_ms),
+		"end", time_json(flow->end_ms), "direction",
 		of->inbound ? "inbound" : "outbound", "name", flow->name,
 		"address", address_to_text(&of->destination, to), "port",
 		port_json(of->destination_port), "protocol",
@@ -85,7 +85,7 @@ static json_t *flow_json(const struct flow *flow)
 		count_json(flow, of->packets[out]), "packetsIn",
 		count_json(flow, of->packets[in]), "verdict",
 		verdicts[flow->verdict], "rule", flow->rule, "source",
-		flow->source);
+		flow->source, "reason", flow->reason);
 }
 
 /* Life of a flow */
@@ -326,17 +326,24 @@ void flows_refused(struct sandbox *s, const struct refused_packet *packet)
 		.inbound = packet->inbound,
 		.counted = true,
 	};
+	const char *reason = packet->limit != POLICY_LIMITS
+				     ? policy_limit_name(packet->limit)
+				     : NULL;
 	struct flow *flow;
 
-	/* conntrack tells of what an audit let on. */
-	if (packet->audit)
+	/* conntrack tells of what an audit let on, and of connections that are
+	 * slowed down. */
+	if (packet->audit || packet->limit == LIMIT_BYTES_PER_SECOND)
 		return;
-	flow = flow_table_refused(&s->flows, &of);
+	flow = flow_table_refused(&s->flows, &of, reason);
 	if (!flow)
 		flow = add(s, &of, false);
 	if (!flow)
 		return;
 	flow->verdict = FLOW_DENY;
+	flow->reason = reason;
+	if (reason)
+		flow->rule = flow->source = NULL;
 	flow->of.packets[0]++;
 	flow_table_end(&s->flows, flow, clock_ms());
 	if (s->flows_poll && !s->flows_heard)

@@ -16,13 +16,14 @@ enum {
 /* A token bucket of log lines. */
 struct journal_budget {
 	uint64_t refilled_ms; /* CLOCK_MONOTONIC_COARSE */
-	uint32_t tokens;
+	uint32_t tokens, per_second, burst;
 	uint64_t suppressed;
 };
 
 struct journal {
 	const char *sandbox_id; /* borrowed */
 	struct journal_budget names, answers, packets, kernel, lost, flows;
+	struct journal_budget limits[POLICY_LIMITS]; /* one line a second */
 	bool whole; /* no budgets: every line is wanted */
 };
 
@@ -50,6 +51,7 @@ struct flow {
 	struct filter_flow of;
 	const char *name, *rule; /* into text, or NULL */
 	const char *source;      /* of the rule, a constant, or NULL */
+	const char *reason;      /* the limit that refused it, or NULL */
 	char text[];
 };
 TAILQ_HEAD(flow_list, flow);
@@ -131,6 +133,10 @@ void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name);
 
+/* egress.denied: a question over the policy's limit; name NULL: not known. */
+void journal_limited_question(struct journal *j, const struct domain_name *name,
+			      const struct sockaddr *peer);
+
 /* egress.outbound: an allowed question and what came of it. */
 void journal_answered(struct journal *j, const struct domain_name *name,
 		      const struct address *admitted, size_t n_admitted,
@@ -168,7 +174,8 @@ void flow_table_end(struct flow_table *t, struct flow *flow, uint64_t end_ms);
 void flow_table_sort(struct flow_table *t);
 /* A recent one of refused packets between the same places; NULL: none. */
 struct flow *flow_table_refused(const struct flow_table *t,
-				const struct filter_flow *of);
+				const struct filter_flow *of,
+				const char *reason);
 /* Drop those that ended an hour before now_ms (CLOCK_REALTIME); returns when
  * the next one is due, UINT64_MAX: none. */
 uint64_t flow_table_expire(struct flow_table *t, uint64_t now_ms);
