@@ -32,7 +32,7 @@
  *       counter name "refused" drop
  *   }
  *   chain output { type filter hook output priority filter; policy drop;
- *     ip hdrlength != 5 jump options
+ *     @nh,0,8 != 0x45 jump options
  *     oif "lo" goto loopback
  *     ct mark GENERATION ct direction original accept
  *     ct mark INBOUND ct direction reply accept
@@ -53,7 +53,7 @@
  *     ct mark REDIRECTED oif != "lo" counter name "refused" drop
  *   }
  *   chain input { type filter hook input priority filter; policy drop;
- *     ip hdrlength != 5 jump options
+ *     @nh,0,8 != 0x45 jump options
  *     iif "lo" tcp dport 18080 jump own
  *     iif "lo" udp dport 15353 jump own
  *     iif "lo" accept
@@ -70,13 +70,18 @@
  *     goto refuse_in
  *   }
  *   chain forward { type filter hook forward priority filter; policy drop;
- *     ip hdrlength != 5 jump options
+ *     @nh,0,8 != 0x45 jump options
  *     iif "lo" counter name "refused" drop
  *     ct mark GENERATION accept
  *     ct mark INBOUND accept
  *     ct state invalid,untracked counter name "refused" drop
  *     ct status dnat ip saddr @inbound4 goto admit_in
  *     goto judge
+ *   }
+ *   chain options {       # whatever is not IPv4 without options
+ *     meta nfproto ipv6 exthdr rt missing return
+ *     @nh,0,8 0x46 @nh,160,8 0x94 return
+ *     counter name "refused" drop
  *   }
  */
 #include "ruleset.h"
