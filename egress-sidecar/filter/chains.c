@@ -54,9 +54,7 @@
  *   }
  *   chain input { type filter hook input priority filter; policy drop;
  *     @nh,0,8 != 0x45 jump options
- *     iif "lo" tcp dport 18080 jump own
- *     iif "lo" udp dport 15353 jump own
- *     iif "lo" accept
+ *     iif "lo" goto loopback_in
  *     ct mark GENERATION ct direction reply accept
  *     ct mark INBOUND ct direction original accept
  *     ct mark GUESTS ct direction original accept
@@ -77,6 +75,11 @@
  *     ct state invalid,untracked counter name "refused" drop
  *     ct status dnat ip saddr @inbound4 goto admit_in
  *     goto judge
+ *   }
+ *   chain loopback_in {
+ *     tcp dport 18080 jump own
+ *     udp dport 15353 jump own
+ *     accept
  *   }
  *   chain options {       # whatever is not IPv4 without options
  *     meta nfproto ipv6 exthdr rt missing return

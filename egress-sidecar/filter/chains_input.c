@@ -94,10 +94,9 @@ static void write_input_services(struct batch *b,
 	}
 }
 
-static void from_loopback(struct batch *b, uint8_t protocol, uint16_t port)
+static void only_own(struct batch *b, uint8_t protocol, uint16_t port)
 {
-	rule_begin(b, "input");
-	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_begin(b, "loopback_in");
 	rule_l4proto(b, protocol);
 	rule_destination_port(b, port);
 	rule_jump(b, "own");
@@ -117,9 +116,9 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
 	if (!r->has_fib)
 		return;
 	if (r->settings->api_port)
-		from_loopback(b, IPPROTO_TCP, r->settings->api_port);
+		only_own(b, IPPROTO_TCP, r->settings->api_port);
 	for (size_t i = 0; i < COUNT(chain_with_ports); i++)
-		from_loopback(b, chain_with_ports[i], r->settings->dns_port);
+		only_own(b, chain_with_ports[i], r->settings->dns_port);
 	rule_begin(b, "own");
 	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &local, sizeof(local));
@@ -141,9 +140,11 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	write_admit_in(b, r);
 	chain_refuse_detours(b, "input", s);
 	write_input_own(b, r);
+	rule_begin(b, "loopback_in");
+	rule_accept(b);
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
-	rule_accept(b);
+	rule_goto(b, "loopback_in");
 	chain_accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
 	if (s->audit)
