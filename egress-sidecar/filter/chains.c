@@ -23,13 +23,10 @@
  *     udp dport 53 ct mark set REDIRECTED redirect to :15353
  *   }
  *   chain guests { type nat hook prerouting priority dstnat - 5; ...
+ *     fib daddr type unicast fib saddr . iif oif 0
+ *       counter name "refused" drop
  *     udp dport 53 fib daddr type unicast fib daddr . iif oif 0
  *       ct mark set GUESTS dnat ip to 127.0.0.1:15353
- *   }
- *   chain prerouting { type filter hook prerouting priority mangle; ...
- *     iif != "lo" ip daddr 127.0.0.0/8 counter name "refused" drop
- *     ct state new fib daddr type unicast fib saddr . iif oif 0
- *       counter name "refused" drop
  *   }
  *   chain output { type filter hook output priority filter; policy drop;
  *     @nh,0,8 != 0x45 jump options
@@ -59,6 +56,8 @@
  *     ct mark INBOUND ct direction original accept
  *     ct mark GUESTS ct direction original accept
  *     ct mark OURS ct direction reply accept
+ *     ct original ip daddr 127.0.0.0/8 counter name "refused" drop
+ *     ct state untracked ip daddr 127.0.0.0/8 counter name "refused" drop
  *     ip saddr . udp sport @resolvers4 accept
  *     udp sport 67 udp dport 68 accept
  *     ct state invalid,untracked counter name "refused" drop
@@ -100,8 +99,6 @@
 enum {
 	/* Before Docker's own redirection of its resolver at 127.0.0.11. */
 	PRIORITY_DNS = NF_IP_PRI_NAT_DST - 5,
-	/* Behind conntrack. */
-	PRIORITY_SOURCE = NF_IP_PRI_MANGLE,
 	PRIORITY_LAST = NF_IP_PRI_LAST - 1
 };
 
@@ -123,12 +120,9 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 			false, NULL);
 	if (r->settings->dns_only)
 		return;
-	if (r->has_fib) {
-		batch_add_chain(b, "prerouting", "filter", NF_INET_PRE_ROUTING,
-				PRIORITY_SOURCE, false, NULL);
+	if (r->has_fib)
 		batch_add_chain(b, RULESET_GUESTS, "nat", NF_INET_PRE_ROUTING,
 				PRIORITY_DNS, false, NULL);
-	}
 	batch_add_chain(b, "input", "filter", NF_INET_LOCAL_IN,
 			NF_IP_PRI_FILTER, true, NULL);
 	batch_add_chain(b, "forward", "filter", NF_INET_FORWARD,
@@ -335,34 +329,6 @@ static void write_forward(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "judge");
 }
 
-/* A container inside must not forge its source either: no connection begins
- * with a source that is not behind the device that it came from. */
-static void write_prerouting(struct batch *b)
-{
-	static const uint8_t loopback4[] = {127, 0, 0, 0},
-			     first[] = {255, 0, 0, 0};
-	uint32_t unicast = RTN_UNICAST, none = 0;
-
-	/* Where a device may lead to loopback, for the DNS of those behind it,
-	 * nothing else may take that road. */
-	rule_begin(b, "prerouting");
-	rule_meta_is_not(b, NFT_META_IIF, LOOPBACK_INDEX);
-	chain_load_destination(b, NFPROTO_IPV4, 0);
-	rule_mask(b, 0, first, sizeof(first));
-	rule_compare(b, 0, NFT_CMP_EQ, loopback4, sizeof(loopback4));
-	rule_count(b, RULESET_REFUSED);
-	rule_drop(b);
-	rule_begin(b, "prerouting");
-	rule_ct_state(b, NFT_STATE_NEW);
-	rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
-	rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
-	rule_load_fib(b, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF, NFT_FIB_RESULT_OIF,
-		      0);
-	rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
-	rule_count(b, RULESET_REFUSED);
-	rule_drop(b);
-}
-
 void chains_write_enforcement(struct batch *b, const struct ruleset *r)
 {
 	neighbours_write_out(b, "neighbours");
@@ -372,8 +338,6 @@ void chains_write_enforcement(struct batch *b, const struct ruleset *r)
 	write_postrouting(b);
 	chain_write_input(b, r);
 	write_forward(b, r);
-	if (r->has_fib) {
-		write_prerouting(b);
+	if (r->has_fib)
 		chain_write_guests(b, r->settings);
-	}
 }

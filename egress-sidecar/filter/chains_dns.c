@@ -111,6 +111,23 @@ static void write_redirection(struct batch *b, const struct filter_settings *s)
 	}
 }
 
+/* A container inside must not forge its source either: no connection begins
+ * with a source that is not behind the device that it came from. Chains of type
+ * nat see its first packet. */
+static void refuse_forged(struct batch *b)
+{
+	uint32_t unicast = RTN_UNICAST, none = 0;
+
+	rule_begin(b, RULESET_GUESTS);
+	rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
+	rule_load_fib(b, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF, NFT_FIB_RESULT_OIF,
+		      0);
+	rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
 /*
  * A machine behind a routed tap, or a container inside, asks a resolver beyond
  * us: what comes from one device and leaves by another. What is for an address
@@ -121,6 +138,7 @@ void chain_write_guests(struct batch *b, const struct filter_settings *s)
 {
 	uint32_t unicast = RTN_UNICAST, none = 0;
 
+	refuse_forged(b);
 	skip_exempt(b, RULESET_GUESTS, s, NFPROTO_IPV4, false);
 	for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
 		rule_begin(b, RULESET_GUESTS);
