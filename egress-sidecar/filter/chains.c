@@ -48,6 +48,7 @@
  *   chain postrouting { type filter hook postrouting priority last - 1; ...
  *     meta mark MARK meta mark set 0
  *     ct mark REDIRECTED oif != "lo" counter name "refused" drop
+ *       # without egress hooks
  *   }
  *   chain input { type filter hook input priority filter; policy drop;
  *     @nh,0,8 != 0x45 jump options
@@ -112,7 +113,8 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 		batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
 				NF_IP_PRI_RAW, false, NULL);
 	}
-	if (r->settings->n_resolvers || !r->settings->dns_only)
+	if (r->settings->n_resolvers ||
+	    (!r->settings->dns_only && !r->has_egress))
 		batch_add_chain(b, "postrouting", "filter",
 				NF_INET_POST_ROUTING, PRIORITY_LAST, false,
 				NULL);
@@ -292,7 +294,7 @@ static void write_output(struct batch *b, const struct ruleset *r)
 
 /* A socket that is bound to a device (SO_BINDTODEVICE) has its DNS routed
  * through that device after the redirection too; the hook before still named
- * the device of before. */
+ * the device of before. Where there are egress hooks, they do it. */
 static void write_postrouting(struct batch *b)
 {
 	rule_begin(b, "postrouting");
@@ -335,7 +337,8 @@ void chains_write_enforcement(struct batch *b, const struct ruleset *r)
 	write_loopback(b, r);
 	chain_write_options(b);
 	write_output(b, r);
-	write_postrouting(b);
+	if (!r->has_egress)
+		write_postrouting(b);
 	chain_write_input(b, r);
 	write_forward(b, r);
 	if (r->has_fib)
