@@ -10,10 +10,12 @@
  * REDIRECTED are conntrack marks, MARK is that of our own sockets:
  *
  *   chain raw_output { type filter hook output priority raw; policy accept;
+ *     meta mark != MARK return
  *     oif "lo" return
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 notrack
  *   }
  *   chain raw_prerouting { type filter hook prerouting priority raw; ...
+ *     @th,0,16 != 53 return       # of all resolvers
  *     iif "lo" return
  *     ip saddr . udp sport @resolvers4 notrack
  *   }

@@ -5,6 +5,7 @@
  */
 #include "ruleset.h"
 
+#include <arpa/inet.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
@@ -37,6 +38,21 @@ static void skip_exempt(struct batch *b, const char *chain,
 	rule_return(b);
 }
 
+/* Most packets are not from the port of a resolver, which they mostly share. */
+static void pass_other_ports(struct batch *b, const struct filter_settings *s)
+{
+	uint16_t port = htons(s->resolvers[0].port);
+
+	for (size_t i = 1; i < s->n_resolvers; i++) {
+		if (s->resolvers[i].port != s->resolvers[0].port)
+			return;
+	}
+	rule_begin(b, "raw_prerouting");
+	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(port), 0);
+	rule_compare(b, 0, NFT_CMP_NEQ, &port, sizeof(port));
+	rule_return(b);
+}
+
 /*
  * Our queries leave no trace in conntrack: a packet of the sandbox with the
  * ports of one of them would else belong to its entry, and the redirection,
@@ -47,8 +63,12 @@ static void write_untracked(struct batch *b, const struct filter_settings *s)
 	if (!any_untracked(s))
 		return;
 	rule_begin(b, "raw_output");
+	rule_meta_is_not(b, NFT_META_MARK, s->mark);
+	rule_return(b);
+	rule_begin(b, "raw_output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_return(b);
+	pass_other_ports(b, s);
 	rule_begin(b, "raw_prerouting");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_return(b);
