@@ -90,6 +90,13 @@ sub bound_stays
 	}
 }
 
+# Where the kernel has no egress hook, another chain does it.
+my $old = sidecar($w, name => 'old', env => {
+	OPENSANDBOX_EGRESS_WITHOUT => 'egress-hook',
+	OPENSANDBOX_EGRESS_RULES   => '{}' });
+bound_stays('old');
+is(stop($old), 0, 'old: the sidecar ends well');
+
 for my $how (qw(join sidecar)) {
 	my $pid = sidecar($w, how => $how, name => $how, env => {
 		OPENSANDBOX_EGRESS_RULES => encode_json({ egress => [{
@@ -127,12 +134,5 @@ for my $how (qw(join sidecar)) {
 	    "$how: what another table redirects to loopback arrives");
 	is(stop($pid), 0, "$how: the sidecar ends well");
 }
-
-# Where the kernel has no egress hook, another chain does it.
-my $old = sidecar($w, name => 'old', env => {
-	OPENSANDBOX_EGRESS_WITHOUT => 'egress-hook',
-	OPENSANDBOX_EGRESS_RULES   => '{}' });
-bound_stays('old');
-is(stop($old), 0, 'old: the sidecar ends well');
 
 done_testing(86 + @bound + 1);
