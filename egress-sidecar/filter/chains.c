@@ -84,6 +84,7 @@
  *     accept
  *   }
  *   chain options {       # whatever is not IPv4 without options
+ *     ip6 nexthdr 6-17 return
  *     meta nfproto ipv6 exthdr rt missing return
  *     @nh,0,8 0x46 @nh,160,8 0x94 return
  *     counter name "refused" drop

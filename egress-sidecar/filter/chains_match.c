@@ -14,7 +14,8 @@ enum {
 	 * word. */
 	IPV4_WORDS = 0x45,
 	OPTIONS_OFFSET = 20,
-	ROUTER_ALERT = 0x94
+	ROUTER_ALERT = 0x94,
+	IPV6_NEXT_HEADER = 6 /* offset */
 };
 
 const uint8_t chain_with_ports[2] = {IPPROTO_TCP, IPPROTO_UDP};
@@ -122,7 +123,15 @@ void chain_drop_invalid(struct batch *b, const char *chain, bool audit)
 void chain_write_options(struct batch *b)
 {
 	static const uint8_t alert = ROUTER_ALERT, words = IPV4_WORDS + 1, no;
+	static const uint8_t first = IPPROTO_TCP, last = IPPROTO_UDP;
 
+	/* None of these numbers is an extension header's. */
+	rule_begin(b, "options");
+	rule_nfproto(b, NFPROTO_IPV6);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, IPV6_NEXT_HEADER, 1,
+			  0);
+	rule_range(b, 0, &first, &last, sizeof(first));
+	rule_return(b);
 	rule_begin(b, "options");
 	rule_nfproto(b, NFPROTO_IPV6);
 	rule_load_has_header6(b, IPPROTO_ROUTING, 0);

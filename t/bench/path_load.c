@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ static int netns_open(const char *name)
 
 static int socket_in(int netns, const struct addrinfo *a, int type)
 {
+	const struct timeval patience = {.tv_sec = 10};
 	int size = BUFFER, one = 1, fd;
 
 	check(setns(netns, CLONE_NEWNET), "setns");
@@ -81,6 +83,8 @@ static int socket_in(int netns, const struct addrinfo *a, int type)
 	check(setns(home, CLONE_NEWNET), "setns");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	/* BBR would wait between its segments. */
 	if (type == SOCK_STREAM)
 		check(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4),
