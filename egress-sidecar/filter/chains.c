@@ -59,8 +59,7 @@
  *     ct mark INBOUND ct direction original accept
  *     ct mark GUESTS ct direction original accept
  *     ct mark OURS ct direction reply accept
- *     ct original ip daddr 127.0.0.0/8 counter name "refused" drop
- *     ct state untracked ip daddr 127.0.0.0/8 counter name "refused" drop
+ *     ip daddr 127.0.0.0/8 jump to_loopback
  *     ip saddr . udp sport @resolvers4 accept
  *     udp sport 67 udp dport 68 accept
  *     ct state invalid,untracked counter name "refused" drop
@@ -82,6 +81,11 @@
  *     tcp dport 18080 jump own
  *     udp dport 15353 jump own
  *     accept
+ *   }
+ *   chain to_loopback {
+ *     ct status dnat ct direction original ct original ip daddr != 127.0.0.0/8
+ *       return
+ *     counter name "refused" drop
  *   }
  *   chain options {       # whatever is not IPv4 without options
  *     ip6 nexthdr 6-17 return

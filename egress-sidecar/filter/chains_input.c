@@ -65,28 +65,32 @@ void chain_admit_inbound(struct batch *b, const char *chain)
 	}
 }
 
-static void drop_loopback4(struct batch *b)
+static void net4_is(struct batch *b, uint32_t op)
 {
 	static const uint8_t net[] = {127, 0, 0, 0}, mask[] = {255, 0, 0, 0};
 
 	rule_mask(b, 0, mask, sizeof(mask));
-	rule_compare(b, 0, NFT_CMP_EQ, net, sizeof(net));
-	rule_count(b, RULESET_REFUSED);
-	rule_drop(b);
+	rule_compare(b, 0, op, net, sizeof(net));
 }
 
 /* Where a device may lead to loopback, for the DNS of those behind it, nothing
- * that was sent there takes that road: no connection begins so, and no datagram
- * that conntrack does not follow. What was led there, others' rules allow. */
-static void refuse_loopback(struct batch *b)
+ * takes that road but what others' rules lead there: the first direction of
+ * what was sent elsewhere. */
+static void refuse_to_loopback(struct batch *b)
 {
 	rule_begin(b, "input");
-	rule_load_ct(b, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, 0);
-	drop_loopback4(b);
-	rule_begin(b, "input");
-	rule_ct_state(b, NFT_STATE_UNTRACKED);
 	chain_load_destination(b, NFPROTO_IPV4, 0);
-	drop_loopback4(b);
+	net4_is(b, NFT_CMP_EQ);
+	rule_jump(b, "to_loopback");
+	rule_begin(b, "to_loopback");
+	rule_ct_status(b, IPS_DST_NAT);
+	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
+	rule_load_ct(b, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, 0);
+	net4_is(b, NFT_CMP_NEQ);
+	rule_return(b);
+	rule_begin(b, "to_loopback");
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
 }
 
 /* Replies of the resolvers, which are untracked, neighbour discovery, and the
@@ -180,7 +184,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	if (s->mark)
 		chain_accept_marked(b, "input", RULESET_MARK_OURS,
 				    IP_CT_DIR_REPLY);
-	refuse_loopback(b);
+	refuse_to_loopback(b);
 	write_input_services(b, s);
 	chain_drop_invalid(b, "input", s->audit);
 	/* Data of a peer that may have been revoked. */
