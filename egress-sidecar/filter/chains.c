@@ -22,13 +22,16 @@
  *   chain dns { type nat hook output priority -105; policy accept;
  *     ct status expected ct mark set 0
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 return
+ *     meta mark MARK meta skuid 0 ip daddr . tcp dport @gated4 return
+ *     oif != "lo" ip daddr . tcp dport @gated4
+ *       ct mark set REDIRECTED redirect to :15380
  *     udp dport 53 ct mark set REDIRECTED redirect to :15353
  *   }
  *   chain guests { type nat hook prerouting priority dstnat - 5; ...
  *     fib daddr type unicast fib saddr . iif oif 0
  *       counter name "refused" drop
  *     udp dport 53 fib daddr type unicast fib daddr . iif oif 0
- *       ct mark set GUESTS dnat ip to 127.0.0.1:15353
+ *       ct mark set GUESTS dnat ip to 127.0.0.1:15353     # and @gated4
  *   }
  *   chain output { type filter hook output priority filter; policy drop;
  *     @nh,0,8 != 0x45 jump options
@@ -37,10 +40,15 @@
  *     ct mark INBOUND ct direction reply accept
  *     ct mark GUESTS ct direction reply accept
  *     ct status dnat ct reply proto-src 15353 ip daddr 127.0.0.1 accept
+ *     ct status dnat ct reply proto-src 15380 ip daddr 127.0.0.1 accept
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 accept
  *     meta mark MARK meta skuid 0 ct mark OURS ct direction original accept
  *     meta mark MARK meta skuid 0 ip daddr . tcp dport @peers4
- *       ct state established,new ct mark set OURS accept
+ *       ct state established,new ct mark set OURS accept  # and @gated4
+ *     ct mark OURS ct direction original meta skuid != 0
+ *       counter name "refused" drop                     # with a gate alone
+ *     ct mark OURS ct direction original meta mark MARK accept
+ *     ct mark OURS ct direction original counter name "refused" drop
  *     meta l4proto ipv6-icmp jump neighbours
  *     ct state invalid,untracked counter name "refused" drop
  *     ct direction reply counter name "refused" drop
@@ -80,6 +88,9 @@
  *   chain loopback_in {
  *     tcp dport 18080 jump own
  *     udp dport 15353 jump own
+ *     tcp dport 15380 jump own                          # with a gate alone
+ *     ct mark OURS counter name "refused" drop
+ *     ct state invalid jump own
  *     accept
  *   }
  *   chain to_loopback {
@@ -120,7 +131,7 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 		batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
 				NF_IP_PRI_RAW, false, NULL);
 	}
-	if (r->settings->n_resolvers ||
+	if (r->settings->n_resolvers || r->settings->n_gated ||
 	    (!r->settings->dns_only && !r->has_egress))
 		batch_add_chain(b, "postrouting", "filter",
 				NF_INET_POST_ROUTING, PRIORITY_LAST, false,
@@ -193,14 +204,13 @@ static void write_loopback(struct batch *b, const struct ruleset *r)
 	rule_accept(b);
 }
 
-/* The sandbox's DNS after its redirection: on its way to loopback, though the
+/* What is for us after its redirection: on its way to loopback, though the
  * hook still names the device that it was for. */
-static void accept_redirected(struct batch *b, const char *chain,
-			      const struct filter_settings *s)
+static void accept_redirected(struct batch *b, const char *chain, uint16_t to)
 {
 	static const uint8_t self4[] = {127, 0, 0, 1};
 	static const uint8_t self6[16] = {[15] = 1};
-	uint16_t port = htons(s->dns_port);
+	uint16_t port = htons(to);
 
 	for (size_t f = 0; f < COUNT(chain_families); f++) {
 		rule_begin(b, chain);
@@ -216,10 +226,52 @@ static void accept_redirected(struct batch *b, const char *chain,
 	}
 }
 
+/* TCP of ours to what the sets hold. */
+static void accept_own_to(struct batch *b, const char *set4, const char *set6,
+			  const struct filter_settings *s)
+{
+	for (size_t f = 0; f < COUNT(chain_families); f++) {
+		rule_begin(b, "output");
+		chain_is_ours(b, s);
+		rule_l4proto(b, IPPROTO_TCP);
+		chain_is_peer(b, chain_families[f], false, set4, set6);
+		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_ESTABLISHED);
+		rule_set_ct_mark(b, RULESET_MARK_OURS);
+		rule_accept(b);
+	}
+}
+
+static void is_own_connection(struct batch *b)
+{
+	rule_begin(b, "output");
+	rule_ct_mark(b, RULESET_MARK_OURS);
+	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
+}
+
 /*
- * Our HTTP is tracked, unlike our questions: its connections have a mark of
- * their own, which lets answers in, but nothing out that is not ours, packet by
- * packet. Those that are open outlive a change of addresses.
+ * In the gate's connections a raw socket may speak as well, and is not
+ * answered: a reset would be theirs. What a closed socket of ours had still to
+ * say has its mark, but no owner, so that the first rule does not match it.
+ */
+static void drop_forged(struct batch *b, const struct filter_settings *s)
+{
+	is_own_connection(b);
+	rule_meta_is_not(b, NFT_META_SKUID, s->uid);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+	is_own_connection(b);
+	rule_meta_is(b, NFT_META_MARK, s->mark);
+	rule_accept(b);
+	is_own_connection(b);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
+/*
+ * Our HTTP, and the gate's way on, are tracked, unlike our questions: their
+ * connections have a mark of their own, which lets answers in, but nothing out
+ * that is not ours, packet by packet. Those that are open outlive a change of
+ * addresses, and the end of a lease.
  */
 static void write_own_connections(struct batch *b,
 				  const struct filter_settings *s)
@@ -231,15 +283,12 @@ static void write_own_connections(struct batch *b,
 	rule_ct_mark(b, RULESET_MARK_OURS);
 	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
 	rule_accept(b);
-	for (size_t f = 0; f < COUNT(chain_families); f++) {
-		rule_begin(b, "output");
-		chain_is_ours(b, s);
-		rule_l4proto(b, IPPROTO_TCP);
-		chain_is_peer(b, chain_families[f], false, "peers4", "peers6");
-		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_ESTABLISHED);
-		rule_set_ct_mark(b, RULESET_MARK_OURS);
-		rule_accept(b);
-	}
+	accept_own_to(b, "peers4", "peers6", s);
+	if (!s->n_gated)
+		return;
+	accept_own_to(b, lease_set_forms[GATED4].name,
+		      lease_set_forms[GATED6].name, s);
+	drop_forged(b, s);
 }
 
 static void write_hole(struct batch *b, const struct filter_settings *s)
@@ -264,6 +313,7 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_begin(b, "output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_goto(b, "loopback");
+	limits_write_marked(b, r, "output", IP_CT_DIR_ORIGINAL);
 	chain_accept_marked(b, "output", r->generation, IP_CT_DIR_ORIGINAL);
 	chain_accept_marked(b, "output", r->inbound_mark, IP_CT_DIR_REPLY);
 	if (r->settings->audit)
@@ -272,8 +322,11 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	if (r->has_fib)
 		chain_accept_marked(b, "output", RULESET_MARK_GUESTS,
 				    IP_CT_DIR_REPLY);
-	accept_redirected(b, "output", r->settings);
+	accept_redirected(b, "output", r->settings->dns_port);
+	if (r->settings->n_gated)
+		accept_redirected(b, "output", r->settings->gate_port);
 	write_hole(b, r->settings);
+	limits_write_ours_out(b, r);
 	write_own_connections(b, r->settings);
 	rule_begin(b, "output");
 	rule_nfproto(b, NFPROTO_IPV6);
@@ -299,9 +352,9 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "judge");
 }
 
-/* A socket that is bound to a device (SO_BINDTODEVICE) has its DNS routed
- * through that device after the redirection too; the hook before still named
- * the device of before. Where there are egress hooks, they do it. */
+/* A socket that is bound to a device (SO_BINDTODEVICE) has what is redirected
+ * routed through that device after the redirection too; the hook before still
+ * named the device of before. Where there are egress hooks, they do it. */
 static void write_postrouting(struct batch *b)
 {
 	rule_begin(b, "postrouting");
@@ -321,6 +374,7 @@ static void write_forward(struct batch *b, const struct ruleset *r)
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_count(b, RULESET_REFUSED);
 	rule_drop(b);
+	limits_write_marked(b, r, "forward", -1);
 	rule_begin(b, "forward");
 	rule_ct_mark(b, r->generation);
 	rule_accept(b);

@@ -135,7 +135,7 @@ static void only_own(struct batch *b, uint8_t protocol, uint16_t port)
  * sandbox can send in anybody's name over loopback, and read the answers where
  * they leave, if the name is of an allowed address: nobody else's name is good
  * there, not in a connection that is marked either. Nor do we answer DNS to
- * somebody who did not ask.
+ * somebody who did not ask, or go on for whoever did not come.
  */
 static void write_input_own(struct batch *b, const struct ruleset *r)
 {
@@ -147,6 +147,8 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
 		only_own(b, IPPROTO_TCP, r->settings->api_port);
 	for (size_t i = 0; i < COUNT(chain_with_ports); i++)
 		only_own(b, chain_with_ports[i], r->settings->dns_port);
+	if (r->settings->n_gated)
+		only_own(b, IPPROTO_TCP, r->settings->gate_port);
 	rule_begin(b, "own");
 	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &local, sizeof(local));
@@ -161,6 +163,28 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
 	rule_drop(b);
 }
 
+/*
+ * The gate's connections lead outside. What comes in them over loopback is the
+ * sandbox's, in the server's name: that a protocol was switched, say, after
+ * which the gate would read no more. So may be what conntrack makes nothing of,
+ * from an address that is not here.
+ */
+static void write_loopback_forged(struct batch *b, bool has_fib)
+{
+	rule_begin(b, "loopback_in");
+	rule_ct_mark(b, RULESET_MARK_OURS);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+	rule_begin(b, "loopback_in");
+	rule_ct_state(b, NFT_STATE_INVALID);
+	if (has_fib) {
+		rule_jump(b, "own");
+		return;
+	}
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
 void chain_write_input(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
@@ -168,11 +192,14 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	write_admit_in(b, r);
 	chain_refuse_detours(b, "input", s);
 	write_input_own(b, r);
+	if (s->n_gated)
+		write_loopback_forged(b, r->has_fib);
 	rule_begin(b, "loopback_in");
 	rule_accept(b);
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_goto(b, "loopback_in");
+	limits_write_marked(b, r, "input", IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
 	if (s->audit)
@@ -181,6 +208,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	if (r->has_fib)
 		chain_accept_marked(b, "input", RULESET_MARK_GUESTS,
 				    IP_CT_DIR_ORIGINAL);
+	limits_write_ours_in(b, r);
 	if (s->mark)
 		chain_accept_marked(b, "input", RULESET_MARK_OURS,
 				    IP_CT_DIR_REPLY);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
+#include "host/host.h"
+
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
@@ -40,10 +42,25 @@ static uint32_t inbound_mark_of(const struct filter_settings *s)
 	return mark_inbound(hash(h, &s->api_port, sizeof(s->api_port)));
 }
 
+/* A gate without a port, or without a way on for it alone, is none. */
+static int check_gate(const struct filter_settings *s, const char **why)
+{
+	if (!s->n_gated ||
+	    (s->n_gated <= FILTER_GATED_MAX && s->gate_port && s->mark))
+		return 0;
+	*why = "the gate's port, mark or list of ports";
+	return -EINVAL;
+}
+
 static int copy_settings(struct filter *filter,
 			 const struct filter_settings *settings)
 {
 	filter->settings = *settings;
+	if (settings->dns_only)
+		filter->settings.n_gated = 0;
+	if (filter->settings.n_gated)
+		filter->settings.uid =
+			netns_user(settings->netns, settings->uid);
 	if (settings->n_doh == 0)
 		return 0;
 	filter->doh = calloc(settings->n_doh, sizeof(*filter->doh));
@@ -181,7 +198,9 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	filter->conntrack.fd = -1;
 	filter->poll = -1;
 	filter->inbound_mark = inbound_mark_of(settings);
-	ret = copy_settings(filter, settings);
+	ret = check_gate(settings, why);
+	if (ret == 0)
+		ret = copy_settings(filter, settings);
 	if (ret == 0)
 		ret = open_parts(filter, why);
 	if (ret < 0) {
@@ -262,45 +281,33 @@ int filter_log_read(struct filter *filter,
 	return ret;
 }
 
-static int read_counter(void *arg, const struct nlmsghdr *nlh)
+bool filter_spent(struct filter *filter)
 {
-	const struct nlattr *attr, *data = NULL;
-	uint64_t *packets = arg, wire;
+	bool told = filter->spent;
 
-	for (attr = attr_of_message(nlh, NULL); attr;
-	     attr = attr_of_message(nlh, attr)) {
-		if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
-			data = attr;
-	}
-	if (!data)
-		return -EBADMSG;
-	for (attr = attr_within(data, NULL); attr;
-	     attr = attr_within(data, attr)) {
-		if (mnl_attr_get_type(attr) == NFTA_COUNTER_PACKETS &&
-		    mnl_attr_get_payload_len(attr) == sizeof(wire)) {
-			memcpy(&wire, mnl_attr_get_payload(attr), sizeof(wire));
-			*packets = be64toh(wire);
-		}
-	}
-	return 0;
+	filter->spent = is_spent(filter);
+	return filter->spent && !told;
 }
 
 int filter_counts(struct filter *filter, struct filter_counts *counts)
 {
-	char buf[256];
-	struct nlmsghdr *nlh =
-		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 0);
+	struct channel *c = &filter->channel;
+	bool limited = limits_any(&filter->shape.limits);
+	int ret;
 
 	memset(counts, 0, sizeof(*counts));
 	counts->leased_elements = filter->leased;
 	counts->commits = filter->commits;
 	if (!filter->applied)
 		return 0;
-	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, RULESET_TABLE);
-	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, RULESET_REFUSED);
-	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htobe32(NFT_OBJECT_COUNTER));
-	return channel_ask(&filter->channel, nlh, read_counter,
-			   &counts->refused_packets);
+	ret = counter_read(c, RULESET_REFUSED, &counts->refused_packets);
+	for (int i = 0; i < LIMIT_DNS && ret == 0 && limited; i++)
+		ret = counter_read(c, policy_limit_name((enum policy_limit)i),
+				   &counts->limited[i]);
+	if (ret == 0 && filter->quota)
+		ret = quota_read(c, &filter->quota, &filter->consumed);
+	counts->quota_used = filter->consumed;
+	return ret;
 }
 
 int filter_remove(struct filter *filter)

@@ -22,6 +22,8 @@ enum filter_feature {
 	FILTER_ROUTE_LOOKUP = 2, /* fib: sources of raw sockets */
 	FILTER_LOG = 4,          /* nflog: refused packets by name */
 	FILTER_XDP = 8,          /* AF_XDP: its queues are held */
+	FILTER_CONNLIMIT = 16,   /* limits of connections */
+	FILTER_QUOTA = 32,       /* and of bytes in all */
 };
 
 enum {
@@ -42,6 +44,7 @@ struct filter_peer {
 struct filter_kernel {
 	bool known;
 	bool has_log, has_fib, has_egress;
+	bool limits_known, has_connlimit, has_quota;
 };
 
 struct filter_settings {
@@ -55,11 +58,12 @@ struct filter_settings {
 	uint16_t api_port; /* of our API in this namespace, 0: not here. Left
 			      reachable; the API itself judges who asks */
 	/* The hole for our own queries; n_resolvers 0 (join and agent mode):
-	 * there is none. mark is what our resolver sockets carry (SO_MARK). */
+	 * there is none. mark is what our resolver sockets carry (SO_MARK),
+	 * and the gate's; 0: we have none in this namespace. */
 	struct filter_peer resolvers[FILTER_RESOLVERS_MAX];
 	size_t n_resolvers;
 	uint32_t mark;
-	uint32_t uid; /* and their owner */
+	uint32_t uid; /* and their owner, as we know it */
 	/* Where something leads our questions to other addresses than the
 	 * resolvers', see filter_true_peer(): to these ports, host order,
 	 * wherever they are. */
@@ -79,7 +83,9 @@ struct filter_settings {
 	size_t n_doh;
 	/* TCP to these ports (host order) of addresses that names led to is
 	 * sent to gate_port, on 127.0.0.1 and ::1, and goes on from there by
-	 * sockets with mark and uid alone; n_gated 0: no gate. */
+	 * sockets with mark and uid alone; UDP to them is refused. What a rule
+	 * for addresses allows is not gated. n_gated 0: no gate, and with
+	 * dns_only there is none either. */
 	uint16_t gate_port;
 	uint16_t gated[FILTER_GATED_MAX];
 	size_t n_gated;
@@ -107,6 +113,9 @@ struct refused_packet {
 	uint16_t destination_port; /* host order, 0: none */
 	bool audit;                /* would have been refused */
 	bool inbound;
+	/* That it is over; POLICY_LIMITS: no rule lets it through. Told once a
+	 * second of each. */
+	enum policy_limit limit;
 };
 
 /* Totals of refused and let-in packets since the tables were made. */
@@ -114,6 +123,8 @@ struct filter_counts {
 	uint64_t refused_packets;
 	uint64_t leased_elements;
 	uint64_t commits;
+	uint64_t limited[LIMIT_DNS]; /* of those refused: over a limit */
+	uint64_t quota_used;         /* bytes that count for it */
 };
 
 /*
@@ -164,7 +175,7 @@ int filter_remove(struct filter *filter);
 const char *filter_missing(const struct filter *filter, size_t i);
 
 /* Our resolvers are these now (FILTER_RESOLVERS_MAX at the most), from the next
- * filter_apply() on. Not for filters without a mark. */
+ * filter_apply() on. Not for filters without a hole. */
 void filter_set_resolvers(struct filter *filter,
 			  const struct filter_peer *resolvers, size_t n);
 
@@ -187,6 +198,11 @@ int filter_log_fd(const struct filter *filter);
 int filter_log_read(struct filter *filter,
 		    void (*each)(void *arg, const struct refused_packet *p),
 		    void *arg);
+
+/* Have the bytes been used up that the policy lets through in all, as far as
+ * filter_renew() has seen? Said once. Nothing reaches what is open then: it is
+ * for filter_end_revoked(). */
+bool filter_spent(struct filter *filter);
 
 /* Ask the kernel for its counter, and give ours. 0 or -errno. */
 int filter_counts(struct filter *filter, struct filter_counts *counts);
@@ -237,10 +253,16 @@ const char *filter_fault(struct filter *filter);
 
 /* lease_sets.c */
 
-/* Let n elements in, in one batch; returns after the kernel has acknowledged
- * it. On error none of them is in. */
+/* Let n elements in, in one batch, to the gate where there is one; returns
+ * after the kernel has acknowledged it. On error none of them is in. */
 int filter_admit(struct filter *filter, const struct lease_element *elements,
 		 size_t n);
+
+/* Is a open because name led to it, by the leases or by those of an earlier
+ * process? */
+bool filter_leads(const struct filter *filter, const struct lease_table *leases,
+		  const struct domain_name *name, const struct address *a,
+		  uint64_t now_ms);
 
 /* lease_admit.c */
 
@@ -302,6 +324,12 @@ const struct domain_name *lease_last_name(const struct lease_table *table,
 bool lease_is_live(const struct lease_table *table,
 		   const struct domain_name *name, const struct address *a,
 		   uint64_t now_ms);
+
+/* probe.c */
+
+/* Why the kernel cannot enforce the limits of the policy, a constant line;
+ * NULL: it can. */
+const char *filter_unable(struct filter *filter, const struct policy *policy);
 
 /* renew.c */
 

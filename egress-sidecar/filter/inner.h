@@ -54,7 +54,16 @@ struct filter {
 	struct port_lists lists;             /* that the kernel's sets number */
 	struct held held[LEASE_SETS], held_grace[LEASE_SETS];
 	uint64_t leased, commits;
+	uint64_t quota, consumed; /* as the kernel has them, or had them last */
+	bool spent;               /* filter_spent() said so */
 };
+
+/* Does the policy's limit of bytes in all let nothing through any more? */
+static inline bool is_spent(const struct filter *filter)
+{
+	return filter->shape.limits.most[LIMIT_BYTES_TOTAL] &&
+	       filter->consumed >= filter->quota;
+}
 
 /* apply.c */
 
@@ -69,6 +78,13 @@ int filter_follow_links(struct filter *filter);
  * -ENOSPC: over PORT_LISTS_MAX. */
 int lease_sets_add(struct elements leased[LEASE_SETS], struct port_lists *lists,
 		   const struct lease_element *element);
+/* Those that the gate stands in front of under the policy: one for each address
+ * and port that the lease is good for, unless an address rule allows it.
+ * timeout_s 0: all that there may be. 0 or -ENOMEM. */
+int lease_sets_add_gated(struct elements leased[LEASE_SETS],
+			 const struct filter_settings *settings,
+			 const struct policy *policy,
+			 const struct lease_element *element);
 void lease_sets_unique(struct elements leased[LEASE_SETS]);
 void lease_sets_clear(struct elements leased[LEASE_SETS]);
 void lease_sets_free(struct elements leased[LEASE_SETS]);
@@ -87,6 +103,13 @@ int lease_sets_judge(const struct filter *filter, const struct policy *policy,
 		     struct elements leased[LEASE_SETS],
 		     struct elements grace[LEASE_SETS],
 		     struct port_lists *lists);
+
+/* objects.c: what the kernel has counted */
+
+/* Packets that a counter has seen. 0; -ENOENT: there is none; -errno. */
+int counter_read(struct channel *c, const char *name, uint64_t *packets);
+/* The quota's bytes, and those that went by, at most as many. The same. */
+int quota_read(struct channel *c, uint64_t *bytes, uint64_t *consumed);
 
 /* probe.c */
 

@@ -19,8 +19,8 @@
 
 #define RULESET_MARK_INBOUND    0x80000000U /* this bit */
 #define RULESET_MARK_REDIRECTED 0x80000001U
-#define RULESET_MARK_OURS       0x80000002U /* of filter_let_out() */
-#define RULESET_MARK_GUESTS     0x80000003U /* DNS of machines behind us */
+#define RULESET_MARK_OURS       0x80000002U /* filter_let_out(), the gate */
+#define RULESET_MARK_GUESTS     0x80000003U /* of machines behind us */
 #define RULESET_MARK_AUDITED    0x80000004U /* let in by an audit alone */
 
 /* The mark of connections that settings with this hash let in: never one of the
@@ -39,16 +39,20 @@ uint32_t mark_next(uint32_t generation, bool *again);
 /* ruleset.c */
 
 #define RULESET_TABLE   "opensandbox"
-#define RULESET_REFUSED "refused" /* counter of refused packets */
-#define RULESET_DNS     "dns"     /* chain of the redirection */
-#define RULESET_GUESTS  "guests"  /* the same for what is forwarded */
+#define RULESET_REFUSED "refused"   /* counter of refused packets */
+#define RULESET_QUOTA   "all_bytes" /* of limits.c */
+#define RULESET_DNS     "dns"       /* chain of the redirection */
+#define RULESET_GUESTS  "guests"    /* the same for what is forwarded */
 
-/* Sets of leased addresses, by what their keys are. */
+/* Sets of leased addresses, by what their keys are; and what the gate stands
+ * in front of, for as long as a lease is good for that port. */
 enum lease_set {
 	LEASES4,
 	LEASES6,
 	LEASES4_PORTS,
 	LEASES6_PORTS,
+	GATED4,
+	GATED6,
 	LEASE_SETS
 };
 
@@ -68,15 +72,18 @@ struct port_lists {
 
 struct lease_set_form {
 	const char *name;       /* leased: new connections, with an end */
-	const char *grace_name; /* ended leases: open connections alone */
+	const char *grace_name; /* ended leases: open connections alone.
+				   NULL: there are none */
 	enum set_key key;
 };
 extern const struct lease_set_form lease_set_forms[LEASE_SETS];
 
 /* What is there of optional parts, to be taken away by the next ruleset. */
 struct ruleset_shape {
-	bool name_ports;
+	bool name_ports, gate;
 	size_t n_port_tables;
+	struct policy_limits limits;
+	uint64_t quota; /* bytes of it, 0: there is none */
 };
 
 struct ruleset {
@@ -96,6 +103,8 @@ struct ruleset {
 	/* LEASE_SETS of each; anew where there was no such set, and where
 	 * there is to be none. */
 	const struct set_change *leased, *grace;
+	uint64_t quota;    /* that there is, for a policy without one; or 0 */
+	uint64_t consumed; /* of it, if it is made anew */
 	const struct port_lists *lists;  /* that they number */
 	const struct filter_peer *peers; /* whom we reach ourselves */
 	size_t n_peers;
@@ -142,7 +151,8 @@ void ranges_write(struct batch *b, const struct policy *from,
  */
 
 enum {
-	PORT_DNS = 53
+	PORT_DNS = 53,
+	PORT_HTTPS = 443
 };
 
 /* nf_tables' names for the bits of "ct state": NF_CT_STATE_BIT() and
@@ -185,6 +195,8 @@ void chain_is_resolver(struct batch *b, uint8_t family, bool source);
 /* A packet of our own resolver sockets: their mark, which is random, and their
  * owner. */
 void chain_is_ours(struct batch *b, const struct filter_settings *s);
+/* The rules that end a chain of what is refused: at once, or without a word. */
+void chain_refuse(struct batch *b, const char *chain, bool drop);
 bool chain_address_is(const struct address *a, const uint8_t *bytes);
 bool chain_is_loopback(const struct address *a);
 bool chain_is_exempt(const struct filter_settings *s, const struct address *a);
@@ -195,6 +207,27 @@ void chain_drop_invalid(struct batch *b, const char *chain, bool audit);
 void chain_write_options(struct batch *b);
 void chain_refuse_detours(struct batch *b, const char *chain,
 			  const struct filter_settings *s);
+
+/* limits.c */
+
+/* Is there one that the kernel is to enforce? */
+bool limits_any(const struct policy_limits *l);
+/* Make what shape needs and old, NULL: nothing, has not; delete what shape has
+ * not. The rules are gone by then. */
+void limits_write(struct batch *b, const struct ruleset *r,
+		  const struct ruleset_shape *old,
+		  const struct ruleset_shape *shape);
+void limits_delete(struct batch *b, const struct filter_settings *s,
+		   const struct ruleset_shape *old,
+		   const struct ruleset_shape *shape);
+/* The way there: from chain admit, before it accepts; from where packets of a
+ * judged connection are accepted (direction -1: either one); from where our own
+ * connections are. */
+void limits_write_admit(struct batch *b, const struct ruleset *r);
+void limits_write_marked(struct batch *b, const struct ruleset *r,
+			 const char *chain, int direction);
+void limits_write_ours_out(struct batch *b, const struct ruleset *r);
+void limits_write_ours_in(struct batch *b, const struct ruleset *r);
 
 /* chains_dns.c; chains_write_dns() as well */
 
@@ -223,10 +256,9 @@ void neighbours_write_in(struct batch *b, const char *chain);
 
 /* sets.c */
 
-/* The sets, but for those of leases, and whom we reach: for every mode. */
+/* The sets, whom we reach, for every mode, and the leases. */
 void sets_add(struct batch *b, const struct ruleset *r);
-/* Those of leases, and what the others hold where a policy is enforced, but for
- * ranges_write(). */
+/* What the others hold where a policy is enforced, but for ranges_write(). */
 void sets_add_enforcement(struct batch *b, const struct ruleset *r);
 /* Delete those of the last ruleset, which had shape old, that this has anew. */
 void sets_delete(struct batch *b, const struct ruleset *r,

@@ -62,6 +62,7 @@ struct settings {
 	struct address_range nat64[NAT64_MAX]; /* the operator's prefixes */
 	size_t n_nat64;
 	uint32_t lease_min_s, lease_max_s;
+	unsigned ask_s; /* how long names wait for approval; 0: not at all */
 	bool gate; /* OPENSANDBOX_EGRESS_GATE names */
 	uint16_t gate_ports[GATE_PORTS_MAX]; /* host order */
 	size_t n_gate_ports;

@@ -296,6 +296,16 @@ static int read_lease_max(const struct option_to *to, const char *value,
 	return read_lease(to, 2 * LEASE_SLACK_S, value, why);
 }
 
+static int read_ask(const struct option_to *to, const char *value, char *why)
+{
+	unsigned long n;
+
+	if (option_number(value, 300, &n))
+		return option_expected(why, "seconds, at most 300, 0 for off");
+	*(unsigned *)to->field = (unsigned)n;
+	return 0;
+}
+
 static int read_exempt(const struct option_to *to, const char *value, char *why)
 {
 	struct settings *s = to->settings;
@@ -386,6 +396,8 @@ static int add_without(const struct option_to *to, const char *word, char *why)
 		{"route-lookup", FILTER_ROUTE_LOOKUP},
 		{"packet-log", FILTER_LOG},
 		{"xdp", FILTER_XDP},
+		{"connection-count", FILTER_CONNLIMIT},
+		{"quota", FILTER_QUOTA},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
@@ -394,8 +406,8 @@ static int add_without(const struct option_to *to, const char *word, char *why)
 			return 0;
 		}
 	}
-	return option_expected(why,
-			       "egress-hook, route-lookup, packet-log or xdp");
+	return option_expected(why, "egress-hook, route-lookup, packet-log, "
+				    "xdp, connection-count or quota");
 }
 
 static int read_without(const struct option_to *to, const char *value,
@@ -484,6 +496,10 @@ const struct option_row option_table[] = {
 	{"lease-max", ENV("LEASE_MAX"), "SECONDS", "3600",
 	 "and at most for so long from a look-up, whatever the TTL",
 	 INTO(read_lease_max, lease_max_s)},
+	{"ask", ENV("ASK"), "SECONDS", "0",
+	 "a name that no rule decides waits so long for a change of the "
+	 "policy to allow it, at most 300, 0 for off",
+	 INTO(read_ask, ask_s)},
 	{"block-doh-443", ENV("BLOCK_DOH_443"), "true|false", "false",
 	 "refuse port 443 of the DoH list, and everywhere if that is empty",
 	 INTO(option_bool, block_doh_443)},
@@ -499,8 +515,8 @@ const struct option_row option_table[] = {
 	 "log what would be refused, refuse nothing",
 	 INTO(option_switch, audit)},
 	{"without", ENV("WITHOUT"), "FEATURE,...", NULL,
-	 "do as if the kernel lacked egress-hook, route-lookup, packet-log or "
-	 "xdp",
+	 "do as if the kernel lacked egress-hook, route-lookup, packet-log, "
+	 "xdp, connection-count or quota",
 	 .read = read_without},
 	{"deny-webhook", ENV("DENY_WEBHOOK"), "URL", NULL,
 	 "told of every denied name", INTO(option_url, webhook_url)},

@@ -15,13 +15,14 @@ enum {
 /* A token bucket of log lines. */
 struct journal_budget {
 	uint64_t refilled_ms; /* CLOCK_MONOTONIC_COARSE */
-	uint32_t tokens;
+	uint32_t tokens, per_second, burst;
 	uint64_t suppressed;
 };
 
 struct journal {
 	const char *sandbox_id; /* borrowed */
 	struct journal_budget names, answers, packets, kernel, lost;
+	struct journal_budget limits[POLICY_LIMITS]; /* one line a second */
 	bool whole; /* no budgets: every line is wanted */
 };
 
@@ -82,9 +83,16 @@ void journal_policy(const struct journal *j, const char *event,
 void journal_denied_name(struct journal *j, const struct domain_name *name,
 			 const struct decision *decision,
 			 const struct sockaddr *peer);
+/* egress.pending: a name is held for so many seconds. */
+void journal_held_name(struct journal *j, const struct domain_name *name,
+		       unsigned seconds, const struct sockaddr *peer);
 void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name);
+
+/* egress.denied: a question over the policy's limit; name NULL: not known. */
+void journal_limited_question(struct journal *j, const struct domain_name *name,
+			      const struct sockaddr *peer);
 
 /* egress.outbound: an allowed question and what came of it. */
 void journal_answered(struct journal *j, const struct domain_name *name,

@@ -30,6 +30,7 @@ static int front_start(struct sandbox *s, const struct listeners *l,
 		.keep_sockets = keep_sockets,
 		.audit = s->shared->settings->audit,
 		.follow = s->shared->settings->follow,
+		.ask_s = s->shared->settings->ask_s,
 	};
 	struct front_owner owner;
 	int err;
@@ -192,6 +193,7 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 			  bool to_file, char *message)
 {
 	struct policy_file file = POLICY_FILE_NONE;
+	const char *why;
 	char *text = NULL;
 	int err;
 
@@ -206,6 +208,12 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 			return sandbox_fail(message, err, "policy file %s: %s",
 					    s->place.policy_file,
 					    strerror(-err));
+	}
+	why = filter_unable(s->filter, policy);
+	if (why) {
+		policy_file_abandon(&file);
+		return sandbox_fail(message, -EOPNOTSUPP, "packet filter: %s",
+				    why);
 	}
 	front_settle(s->front);
 	err = filter_apply(s->filter, policy, s->leases, now_ms());
@@ -314,6 +322,13 @@ int sandbox_let_out(struct sandbox *s, const struct filter_peer *peers,
 		    size_t n)
 {
 	return filter_let_out(s->filter, peers, n);
+}
+
+void sandbox_each_held(const struct sandbox *s,
+		       void (*each)(void *arg, const struct held_name *held),
+		       void *arg)
+{
+	front_each_held(s->front, each, arg);
 }
 
 void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
