@@ -132,7 +132,7 @@ bench: deps
 
 bench-egress: deps
 	@$(MAKE) --no-print-directory $(SIDECAR) bench-tools
-	@BUILD=$(abspath $(B)) scripts/bench t/bench/egress
+	@BUILD=$(abspath $(B)) scripts/bench t/bench/egress t/bench/egress_path
 
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)

@@ -73,6 +73,13 @@ for my $place ([$guest, '172.16.0.1', 'the machine'],
 is((capture('ip', 'netns', 'exec', $w->{host}, 'dig', '+short', '+time=1',
 	'+tries=1', '@10.88.0.5', 'good.test'))[1] =~ /\Q@{[GOOD]}\E/
     ? 'answered' : 'none', 'none', 'nobody outside is answered');
+run_in($w->{sandbox}, 'nft', '-f', write_file(scratch() . '/led.nft',
+	"table ip led {\nchain pre {\ntype nat hook prerouting priority -100\n"
+	. "tcp dport 7070 dnat to 127.7.7.7:7777\n}\n}\n"));
+is(curl('172.16.0.1:7070'), '200', 'what another table leads there arrives');
+isnt((guest('curl', '-s', '-m', '2', '-o', '/dev/null',
+	'http://127.7.7.7:7070/'))[0], 0, '  unless it was sent there');
+run_in($w->{sandbox}, 'nft', 'delete', 'table', 'ip', 'led');
 
 # Forged sources
 my $before = leaked($w);
@@ -95,4 +102,4 @@ my $pid = sidecar($w, env => { OPENSANDBOX_EGRESS_RULES =>
 	policy_of('good.test') });
 is(dig('@8.8.8.8', 'good.test'), GOOD . "\n", 'join mode answers as well');
 is(stop($pid), 0, 'it ends well');
-done_testing(19);
+done_testing(21);

@@ -79,6 +79,24 @@ subtest 'the mark is not to be seen' => sub {
 };
 quit_drive($d);
 
+subtest 'resolvers of different ports' => sub {
+	my $other = serve($w->{internet}, '203.0.113.66', 5300);
+	for my $peers ([$resolver, '203.0.113.66#5300'],
+		['203.0.113.66#5300', $resolver]) {
+		my $d2 = drive($w, (map { ('--resolver', $_) } @$peers), '--mark',
+		    MARK);
+		is(ask($d2, "apply $nothing"), 'ok applied', 'apply');
+		is(hostile($w, 'udp', '203.0.113.66', 5300, 33334, MARK), 'open',
+		    'the one');
+		is(hostile($w, 'udp', $resolver, 53, 33334, MARK), 'open',
+		    'the other');
+		unlike(run_in($w->{sandbox}, 'cat', '/proc/net/nf_conntrack'),
+		    qr/33334/, 'no connection is left');
+		quit_drive($d2);
+	}
+	stop($other);
+};
+
 subtest 'a resolver on loopback' => sub {
 	my $d2 = drive($w, '--resolver', '127.0.0.11', '--mark', MARK);
 	is(ask($d2, "apply $nothing"), 'ok applied', 'apply');

@@ -11,6 +11,7 @@ use lib 't/lib';
 use Harness;
 use FilterWorld;
 use IO::Socket::INET;
+use Time::HiRes qw(sleep);
 
 my ($good, $good6) = ('203.0.113.20', '2001:db8:113::20');
 my ($evil, $evil6) = ('203.0.113.66', '2001:db8:113::66');
@@ -157,6 +158,13 @@ subtest 'a container inside' => sub {
 	hostile(\%in, 'header', $evil, $good, 80);
 	hostile(\%in, 'forge', $evil, $good, 80);
 	is(arrived_nothing($w, qw(evil other)), '', 'nothing arrived');
+	reset_counts($w);
+	hostile(\%in, 'header', '172.17.0.2', $good, 80);
+	ok(wait_for(sub { arrived($w, 'good') > 0 }), 'its own header');
+	reset_counts($w);
+	hostile(\%in, 'header', '192.0.2.9', $good, 80);
+	sleep 0.2;
+	is(arrived($w, 'good'), 0, 'with a source that is not its own');
 	serve($inner, '172.17.0.2', 70);
 	my $said = in_netns($internet, sub {
 		my $s = IO::Socket::INET->new(PeerAddr => '10.99.0.2',

@@ -77,13 +77,9 @@ write_file("$dir/mesh.nft", "table ip mesh {\nchain out {\n"
     . "tcp dport 8088 redirect to :15001;\n}\n}\n");
 run_in($w->{sandbox}, 'nft', '-f', "$dir/mesh.nft");
 
-for my $how (qw(join sidecar)) {
-	my $pid = sidecar($w, how => $how, name => $how, env => {
-		OPENSANDBOX_EGRESS_RULES => encode_json({ egress => [{
-			action => 'allow', target => 'good.test',
-			ports => [21, 80] }] }) });
-
-	is(web(), '200', "$how: the allowed neighbour opens");
+sub bound_stays
+{
+	my ($how) = @_;
 	for my $attempt (@bound) {
 		my $before = leaked($w) + leaked($w, 'resolver');
 
@@ -92,6 +88,23 @@ for my $how (qw(join sidecar)) {
 		    "$how: DNS of a socket bound to a device, @$attempt,"
 		    . ' does not leave');
 	}
+}
+
+# Where the kernel has no egress hook, another chain does it.
+my $old = sidecar($w, name => 'old', env => {
+	OPENSANDBOX_EGRESS_WITHOUT => 'egress-hook',
+	OPENSANDBOX_EGRESS_RULES   => '{}' });
+bound_stays('old');
+is(stop($old), 0, 'old: the sidecar ends well');
+
+for my $how (qw(join sidecar)) {
+	my $pid = sidecar($w, how => $how, name => $how, env => {
+		OPENSANDBOX_EGRESS_RULES => encode_json({ egress => [{
+			action => 'allow', target => 'good.test',
+			ports => [21, 80] }] }) });
+
+	is(web(), '200', "$how: the allowed neighbour opens");
+	bound_stays($how);
 	is((sees($w, 'dig', '+short', '+tries=1', $_, 'good.test', 'A'))[1],
 	    GOOD . "\n", "$how: without such a socket it is answered, $_")
 	    for '@' . EVIL, '@' . EVIL6;
@@ -122,4 +135,4 @@ for my $how (qw(join sidecar)) {
 	is(stop($pid), 0, "$how: the sidecar ends well");
 }
 
-done_testing(86);
+done_testing(86 + @bound + 1);

@@ -121,6 +121,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 		.generation = mark_next(filter->generation, &again),
 		.inbound_mark = filter->inbound_mark,
 		.has_fib = filter->has_fib,
+		.has_egress = filter->has_egress,
 		.ranges_of = keep && ranges_near(filter->policy, policy)
 				     ? filter->policy
 				     : NULL,

@@ -10,10 +10,12 @@
  * REDIRECTED are conntrack marks, MARK is that of our own sockets:
  *
  *   chain raw_output { type filter hook output priority raw; policy accept;
+ *     meta mark != MARK return
  *     oif "lo" return
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 notrack
  *   }
  *   chain raw_prerouting { type filter hook prerouting priority raw; ...
+ *     @th,0,16 != 53 return       # of all resolvers
  *     iif "lo" return
  *     ip saddr . udp sport @resolvers4 notrack
  *   }
@@ -26,16 +28,13 @@
  *     udp dport 53 ct mark set REDIRECTED redirect to :15353
  *   }
  *   chain guests { type nat hook prerouting priority dstnat - 5; ...
+ *     fib daddr type unicast fib saddr . iif oif 0
+ *       counter name "refused" drop
  *     udp dport 53 fib daddr type unicast fib daddr . iif oif 0
  *       ct mark set GUESTS dnat ip to 127.0.0.1:15353     # and @gated4
  *   }
- *   chain prerouting { type filter hook prerouting priority mangle; ...
- *     iif != "lo" ip daddr 127.0.0.0/8 counter name "refused" drop
- *     ct state new fib daddr type unicast fib saddr . iif oif 0
- *       counter name "refused" drop
- *   }
  *   chain output { type filter hook output priority filter; policy drop;
- *     ip hdrlength != 5 jump options
+ *     @nh,0,8 != 0x45 jump options
  *     oif "lo" goto loopback
  *     ct mark GENERATION ct direction original accept
  *     ct mark INBOUND ct direction reply accept
@@ -59,19 +58,16 @@
  *   chain postrouting { type filter hook postrouting priority last - 1; ...
  *     meta mark MARK meta mark set 0
  *     ct mark REDIRECTED oif != "lo" counter name "refused" drop
+ *       # without egress hooks
  *   }
  *   chain input { type filter hook input priority filter; policy drop;
- *     ip hdrlength != 5 jump options
- *     iif "lo" tcp dport 18080 jump own
- *     iif "lo" udp dport 15353 jump own
- *     iif "lo" tcp dport 15380 jump own                 # with a gate alone
- *     iif "lo" ct mark OURS counter name "refused" drop
- *     iif "lo" ct state invalid jump own
- *     iif "lo" accept
+ *     @nh,0,8 != 0x45 jump options
+ *     iif "lo" goto loopback_in
  *     ct mark GENERATION ct direction reply accept
  *     ct mark INBOUND ct direction original accept
  *     ct mark GUESTS ct direction original accept
  *     ct mark OURS ct direction reply accept
+ *     ip daddr 127.0.0.0/8 jump to_loopback
  *     ip saddr . udp sport @resolvers4 accept
  *     udp sport 67 udp dport 68 accept
  *     ct state invalid,untracked counter name "refused" drop
@@ -81,13 +77,32 @@
  *     goto refuse_in
  *   }
  *   chain forward { type filter hook forward priority filter; policy drop;
- *     ip hdrlength != 5 jump options
+ *     @nh,0,8 != 0x45 jump options
  *     iif "lo" counter name "refused" drop
  *     ct mark GENERATION accept
  *     ct mark INBOUND accept
  *     ct state invalid,untracked counter name "refused" drop
  *     ct status dnat ip saddr @inbound4 goto admit_in
  *     goto judge
+ *   }
+ *   chain loopback_in {
+ *     tcp dport 18080 jump own
+ *     udp dport 15353 jump own
+ *     tcp dport 15380 jump own                          # with a gate alone
+ *     ct mark OURS counter name "refused" drop
+ *     ct state invalid jump own
+ *     accept
+ *   }
+ *   chain to_loopback {
+ *     ct status dnat ct direction original ct original ip daddr != 127.0.0.0/8
+ *       return
+ *     counter name "refused" drop
+ *   }
+ *   chain options {       # whatever is not IPv4 without options
+ *     ip6 nexthdr 6-17 return
+ *     meta nfproto ipv6 exthdr rt missing return
+ *     @nh,0,8 0x46 @nh,160,8 0x94 return
+ *     counter name "refused" drop
  *   }
  */
 #include "ruleset.h"
@@ -103,8 +118,6 @@
 enum {
 	/* Before Docker's own redirection of its resolver at 127.0.0.11. */
 	PRIORITY_DNS = NF_IP_PRI_NAT_DST - 5,
-	/* Behind conntrack. */
-	PRIORITY_SOURCE = NF_IP_PRI_MANGLE,
 	PRIORITY_LAST = NF_IP_PRI_LAST - 1
 };
 
@@ -118,7 +131,8 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 		batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
 				NF_IP_PRI_RAW, false, NULL);
 	}
-	if (r->settings->n_resolvers || !r->settings->dns_only)
+	if (r->settings->n_resolvers || r->settings->n_gated ||
+	    (!r->settings->dns_only && !r->has_egress))
 		batch_add_chain(b, "postrouting", "filter",
 				NF_INET_POST_ROUTING, PRIORITY_LAST, false,
 				NULL);
@@ -126,12 +140,9 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 			false, NULL);
 	if (r->settings->dns_only)
 		return;
-	if (r->has_fib) {
-		batch_add_chain(b, "prerouting", "filter", NF_INET_PRE_ROUTING,
-				PRIORITY_SOURCE, false, NULL);
+	if (r->has_fib)
 		batch_add_chain(b, RULESET_GUESTS, "nat", NF_INET_PRE_ROUTING,
 				PRIORITY_DNS, false, NULL);
-	}
 	batch_add_chain(b, "input", "filter", NF_INET_LOCAL_IN,
 			NF_IP_PRI_FILTER, true, NULL);
 	batch_add_chain(b, "forward", "filter", NF_INET_FORWARD,
@@ -343,7 +354,7 @@ static void write_output(struct batch *b, const struct ruleset *r)
 
 /* A socket that is bound to a device (SO_BINDTODEVICE) has what is redirected
  * routed through that device after the redirection too; the hook before still
- * named the device of before. */
+ * named the device of before. Where there are egress hooks, they do it. */
 static void write_postrouting(struct batch *b)
 {
 	rule_begin(b, "postrouting");
@@ -381,45 +392,16 @@ static void write_forward(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "judge");
 }
 
-/* A container inside must not forge its source either: no connection begins
- * with a source that is not behind the device that it came from. */
-static void write_prerouting(struct batch *b)
-{
-	static const uint8_t loopback4[] = {127, 0, 0, 0},
-			     first[] = {255, 0, 0, 0};
-	uint32_t unicast = RTN_UNICAST, none = 0;
-
-	/* Where a device may lead to loopback, for the DNS of those behind it,
-	 * nothing else may take that road. */
-	rule_begin(b, "prerouting");
-	rule_meta_is_not(b, NFT_META_IIF, LOOPBACK_INDEX);
-	chain_load_destination(b, NFPROTO_IPV4, 0);
-	rule_mask(b, 0, first, sizeof(first));
-	rule_compare(b, 0, NFT_CMP_EQ, loopback4, sizeof(loopback4));
-	rule_count(b, RULESET_REFUSED);
-	rule_drop(b);
-	rule_begin(b, "prerouting");
-	rule_ct_state(b, NFT_STATE_NEW);
-	rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
-	rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
-	rule_load_fib(b, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF, NFT_FIB_RESULT_OIF,
-		      0);
-	rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
-	rule_count(b, RULESET_REFUSED);
-	rule_drop(b);
-}
-
 void chains_write_enforcement(struct batch *b, const struct ruleset *r)
 {
 	neighbours_write_out(b, "neighbours");
 	write_loopback(b, r);
 	chain_write_options(b);
 	write_output(b, r);
-	write_postrouting(b);
+	if (!r->has_egress)
+		write_postrouting(b);
 	chain_write_input(b, r);
 	write_forward(b, r);
-	if (r->has_fib) {
-		write_prerouting(b);
+	if (r->has_fib)
 		chain_write_guests(b, r->settings);
-	}
 }

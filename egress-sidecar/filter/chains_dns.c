@@ -5,6 +5,7 @@
  */
 #include "ruleset.h"
 
+#include <arpa/inet.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
@@ -37,6 +38,21 @@ static void skip_exempt(struct batch *b, const char *chain,
 	rule_return(b);
 }
 
+/* Most packets are not from the port of a resolver, which they mostly share. */
+static void pass_other_ports(struct batch *b, const struct filter_settings *s)
+{
+	uint16_t port = htons(s->resolvers[0].port);
+
+	for (size_t i = 1; i < s->n_resolvers; i++) {
+		if (s->resolvers[i].port != s->resolvers[0].port)
+			return;
+	}
+	rule_begin(b, "raw_prerouting");
+	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(port), 0);
+	rule_compare(b, 0, NFT_CMP_NEQ, &port, sizeof(port));
+	rule_return(b);
+}
+
 /*
  * Our queries leave no trace in conntrack: a packet of the sandbox with the
  * ports of one of them would else belong to its entry, and the redirection,
@@ -47,8 +63,12 @@ static void write_untracked(struct batch *b, const struct filter_settings *s)
 	if (!any_untracked(s))
 		return;
 	rule_begin(b, "raw_output");
+	rule_meta_is_not(b, NFT_META_MARK, s->mark);
+	rule_return(b);
+	rule_begin(b, "raw_output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_return(b);
+	pass_other_ports(b, s);
 	rule_begin(b, "raw_prerouting");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_return(b);
@@ -137,6 +157,23 @@ static void write_redirection(struct batch *b, const struct filter_settings *s)
 	}
 }
 
+/* A container inside must not forge its source either: no connection begins
+ * with a source that is not behind the device that it came from. Chains of type
+ * nat see its first packet. */
+static void refuse_forged(struct batch *b)
+{
+	uint32_t unicast = RTN_UNICAST, none = 0;
+
+	rule_begin(b, RULESET_GUESTS);
+	rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
+	rule_load_fib(b, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF, NFT_FIB_RESULT_OIF,
+		      0);
+	rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
 /* What goes on from one device to another is led to port. */
 static void lead_through(struct batch *b, uint16_t port)
 {
@@ -159,6 +196,7 @@ static void lead_through(struct batch *b, uint16_t port)
  */
 void chain_write_guests(struct batch *b, const struct filter_settings *s)
 {
+	refuse_forged(b);
 	if (s->n_gated) {
 		rule_begin(b, RULESET_GUESTS);
 		is_gated(b, NFPROTO_IPV4);

@@ -65,6 +65,34 @@ void chain_admit_inbound(struct batch *b, const char *chain)
 	}
 }
 
+static void net4_is(struct batch *b, uint32_t op)
+{
+	static const uint8_t net[] = {127, 0, 0, 0}, mask[] = {255, 0, 0, 0};
+
+	rule_mask(b, 0, mask, sizeof(mask));
+	rule_compare(b, 0, op, net, sizeof(net));
+}
+
+/* Where a device may lead to loopback, for the DNS of those behind it, nothing
+ * takes that road but what others' rules lead there: the first direction of
+ * what was sent elsewhere. */
+static void refuse_to_loopback(struct batch *b)
+{
+	rule_begin(b, "input");
+	chain_load_destination(b, NFPROTO_IPV4, 0);
+	net4_is(b, NFT_CMP_EQ);
+	rule_jump(b, "to_loopback");
+	rule_begin(b, "to_loopback");
+	rule_ct_status(b, IPS_DST_NAT);
+	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
+	rule_load_ct(b, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL, 0);
+	net4_is(b, NFT_CMP_NEQ);
+	rule_return(b);
+	rule_begin(b, "to_loopback");
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
 /* Replies of the resolvers, which are untracked, neighbour discovery, and the
  * answers of a DHCP server. */
 static void write_input_services(struct batch *b,
@@ -94,10 +122,9 @@ static void write_input_services(struct batch *b,
 	}
 }
 
-static void from_loopback(struct batch *b, uint8_t protocol, uint16_t port)
+static void only_own(struct batch *b, uint8_t protocol, uint16_t port)
 {
-	rule_begin(b, "input");
-	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_begin(b, "loopback_in");
 	rule_l4proto(b, protocol);
 	rule_destination_port(b, port);
 	rule_jump(b, "own");
@@ -117,11 +144,11 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
 	if (!r->has_fib)
 		return;
 	if (r->settings->api_port)
-		from_loopback(b, IPPROTO_TCP, r->settings->api_port);
+		only_own(b, IPPROTO_TCP, r->settings->api_port);
 	for (size_t i = 0; i < COUNT(chain_with_ports); i++)
-		from_loopback(b, chain_with_ports[i], r->settings->dns_port);
+		only_own(b, chain_with_ports[i], r->settings->dns_port);
 	if (r->settings->n_gated)
-		from_loopback(b, IPPROTO_TCP, r->settings->gate_port);
+		only_own(b, IPPROTO_TCP, r->settings->gate_port);
 	rule_begin(b, "own");
 	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &local, sizeof(local));
@@ -142,15 +169,13 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
  * which the gate would read no more. So may be what conntrack makes nothing of,
  * from an address that is not here.
  */
-static void write_input_forged(struct batch *b, bool has_fib)
+static void write_loopback_forged(struct batch *b, bool has_fib)
 {
-	rule_begin(b, "input");
-	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_begin(b, "loopback_in");
 	rule_ct_mark(b, RULESET_MARK_OURS);
 	rule_count(b, RULESET_REFUSED);
 	rule_drop(b);
-	rule_begin(b, "input");
-	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_begin(b, "loopback_in");
 	rule_ct_state(b, NFT_STATE_INVALID);
 	if (has_fib) {
 		rule_jump(b, "own");
@@ -168,10 +193,12 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	chain_refuse_detours(b, "input", s);
 	write_input_own(b, r);
 	if (s->n_gated)
-		write_input_forged(b, r->has_fib);
+		write_loopback_forged(b, r->has_fib);
+	rule_begin(b, "loopback_in");
+	rule_accept(b);
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
-	rule_accept(b);
+	rule_goto(b, "loopback_in");
 	limits_write_marked(b, r, "input", IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
@@ -185,6 +212,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	if (s->mark)
 		chain_accept_marked(b, "input", RULESET_MARK_OURS,
 				    IP_CT_DIR_REPLY);
+	refuse_to_loopback(b);
 	write_input_services(b, s);
 	chain_drop_invalid(b, "input", s->audit);
 	/* Data of a peer that may have been revoked. */

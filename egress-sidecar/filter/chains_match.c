@@ -9,12 +9,13 @@
 #include <string.h>
 
 enum {
-	/* Of IPv4: the header's length in 32-bit words, options from 20 on,
-	 * and the router alert (RFC 2113), which fills one word. */
-	WORDS_MASK = 0x0f,
-	WORDS = 5,
+	/* IPv4's first byte: version, and the header's length in 32-bit words,
+	 * options from 20 on, and the router alert (RFC 2113), which fills one
+	 * word. */
+	IPV4_WORDS = 0x45,
 	OPTIONS_OFFSET = 20,
-	ROUTER_ALERT = 0x94
+	ROUTER_ALERT = 0x94,
+	IPV6_NEXT_HEADER = 6 /* offset */
 };
 
 const uint8_t chain_with_ports[2] = {IPPROTO_TCP, IPPROTO_UDP};
@@ -130,16 +131,6 @@ void chain_refuse(struct batch *b, const char *chain, bool drop)
 	rule_reject_admin(b);
 }
 
-static void words_are(struct batch *b, uint32_t op, uint8_t words)
-{
-	static const uint8_t mask[] = {WORDS_MASK};
-
-	rule_nfproto(b, NFPROTO_IPV4);
-	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 0, 1, 0);
-	rule_mask(b, 0, mask, sizeof(mask));
-	rule_compare(b, 0, op, &words, sizeof(words));
-}
-
 /*
  * A packet that says itself which way it goes on (source routes of RFC 791,
  * routing headers of RFC 8200) is not for whom it is addressed to; one that
@@ -148,10 +139,25 @@ static void words_are(struct batch *b, uint32_t op, uint8_t words)
  */
 void chain_write_options(struct batch *b)
 {
-	static const uint8_t alert = ROUTER_ALERT;
+	static const uint8_t alert = ROUTER_ALERT, words = IPV4_WORDS + 1, no;
+	static const uint8_t first = IPPROTO_TCP, last = IPPROTO_UDP;
 
+	/* None of these numbers is an extension header's. */
 	rule_begin(b, "options");
-	words_are(b, NFT_CMP_EQ, WORDS + 1);
+	rule_nfproto(b, NFPROTO_IPV6);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, IPV6_NEXT_HEADER, 1,
+			  0);
+	rule_range(b, 0, &first, &last, sizeof(first));
+	rule_return(b);
+	rule_begin(b, "options");
+	rule_nfproto(b, NFPROTO_IPV6);
+	rule_load_has_header6(b, IPPROTO_ROUTING, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &no, sizeof(no));
+	rule_return(b);
+	rule_begin(b, "options");
+	rule_nfproto(b, NFPROTO_IPV4);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 0, 1, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &words, sizeof(words));
 	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, OPTIONS_OFFSET, 1, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &alert, sizeof(alert));
 	rule_return(b);
@@ -160,19 +166,16 @@ void chain_write_options(struct batch *b)
 	rule_drop(b);
 }
 
+/* Most packets are IPv4 without options, which their first byte tells. */
 void chain_refuse_detours(struct batch *b, const char *chain,
 			  const struct filter_settings *s)
 {
-	static const uint8_t yes = 1;
+	static const uint8_t plain = IPV4_WORDS;
 
 	if (s->audit)
 		return;
 	rule_begin(b, chain);
-	words_are(b, NFT_CMP_NEQ, WORDS);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 0, 1, 0);
+	rule_compare(b, 0, NFT_CMP_NEQ, &plain, sizeof(plain));
 	rule_jump(b, "options");
-	rule_begin(b, chain);
-	rule_nfproto(b, NFPROTO_IPV6);
-	rule_load_has_header6(b, IPPROTO_ROUTING, 0);
-	rule_compare(b, 0, NFT_CMP_EQ, &yes, sizeof(yes));
-	rule_goto(b, "options");
 }

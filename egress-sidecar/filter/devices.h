@@ -68,7 +68,7 @@ void devices_follow(struct filter *filter, const struct links *links);
  * guests.c: machines behind a routed tap and containers inside the sandbox:
  * their DNS is sent to our listeners, which are on loopback. The kernel takes
  * packets there from a device that is allowed to (route_localnet,
- * ip-sysctl.rst); chain prerouting sees to it that it takes no others.
+ * ip-sysctl.rst); chain to_loopback sees to it that it takes no others.
  */
 
 /*

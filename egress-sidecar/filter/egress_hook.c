@@ -16,13 +16,45 @@ enum {
 	ARP_PER_SECOND = 200
 };
 
+static void protocol_is(struct batch *b, uint16_t protocol)
+{
+	uint16_t wire = htons(protocol);
+
+	rule_load_meta(b, NFT_META_PROTOCOL, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &wire, sizeof(wire));
+}
+
+/*
+ * Loopback is not beyond a device. DNS that was redirected there is routed
+ * through the device that its socket is bound to (SO_BINDTODEVICE); the hooks
+ * of before still named the device of before. What few packets have is looked
+ * at first.
+ */
+static void write_loopback(struct batch *b)
+{
+	static const uint8_t net4[] = {127}, self6[16] = {[15] = 1};
+
+	rule_begin(b, "egress");
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 16, 1, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, net4, sizeof(net4));
+	protocol_is(b, ETH_P_IP);
+	rule_drop(b);
+	rule_begin(b, "egress");
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 36, 4, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &self6[12], 4);
+	protocol_is(b, ETH_P_IPV6);
+	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 24, 16, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, self6, sizeof(self6));
+	rule_drop(b);
+}
+
 static void write_rules(struct batch *b)
 {
 	/* Hardware type Ethernet, protocol type IPv4, their sizes (RFC 826). */
 	static const uint8_t arp_head[] = {0, 1, 8, 0, 6, 4};
-	uint16_t arp = htons(ETH_P_ARP);
 	uint32_t frame = ARP_FRAME;
 
+	write_loopback(b);
 	/* Only what was routed has a routing realm, be it 0: what has none
 	 * does not match. */
 	rule_begin(b, "egress");
@@ -33,8 +65,7 @@ static void write_rules(struct batch *b)
 	rule_load_meta(b, NFT_META_SKUID, 0);
 	rule_drop(b);
 	rule_begin(b, "egress");
-	rule_load_meta(b, NFT_META_PROTOCOL, 0);
-	rule_compare(b, 0, NFT_CMP_EQ, &arp, sizeof(arp));
+	protocol_is(b, ETH_P_ARP);
 	rule_load_meta(b, NFT_META_LEN, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &frame, sizeof(frame));
 	rule_load_payload(b, NFT_PAYLOAD_NETWORK_HEADER, 0, sizeof(arp_head),

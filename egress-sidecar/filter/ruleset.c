@@ -67,8 +67,9 @@ enum {
 
 /* Chains that are jumped to. "admit" and "refuse" end a judgement. */
 static const char *const inner_chains[] = {
-	"judge",    "admit", "admit_in", "refuse", "refuse_in", "neighbours",
-	"loopback", "own",   "options",  "named4", "named6",
+	"judge",      "admit",    "admit_in",    "refuse",      "refuse_in",
+	"neighbours", "loopback", "loopback_in", "to_loopback", "own",
+	"options",    "named4",   "named6",
 };
 
 struct ruleset_shape ruleset_shape(const struct ruleset *r)

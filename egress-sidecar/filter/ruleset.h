@@ -92,6 +92,7 @@ struct ruleset {
 	uint32_t generation;   /* conntrack mark of what was let out */
 	uint32_t inbound_mark; /* conntrack mark of what was let in */
 	bool has_fib;
+	bool has_egress; /* there is egress_hook_write() as well */
 	/* Whose ranges the kernel's maps hold, to be changed to the policy's;
 	 * NULL: the maps are written anew. */
 	const struct policy *ranges_of;

@@ -341,13 +341,16 @@ static void obey(char *line)
 		answer(-EINVAL, "");
 }
 
-static int add_resolver(const char *text)
+/* ADDRESS or ADDRESS#PORT */
+static int add_resolver(char *text)
 {
 	struct filter_peer *r = &settings.resolvers[settings.n_resolvers];
+	char *port = text;
 
 	if (settings.n_resolvers == FILTER_RESOLVERS_MAX)
 		return -E2BIG;
-	r->port = 53;
+	text = strsep(&port, "#");
+	r->port = port ? (uint16_t)atoi(port) : 53;
 	settings.n_resolvers++;
 	return address_from_text(&r->a, text);
 }
