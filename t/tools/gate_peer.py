@@ -82,7 +82,8 @@ def exactly(s, n):
 
 
 def say(*words):
-    print(*words, flush=True)
+    # One write, whoever else speaks.
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def do_sink(s, n):
@@ -145,7 +146,10 @@ def serve(address, port):
                                     backlog=4096)
     say("listening")
     while True:
-        s, _ = listener.accept()
+        try:
+            s, _ = listener.accept()
+        except ConnectionAbortedError:
+            continue
         threading.Thread(target=serve_one, args=(s,), daemon=True).start()
 
 
@@ -248,12 +252,16 @@ class Client:
 
     def refused(self):
         """A name that is refused."""
-        s = self.plain()
-        s.sendall(hello(self.name))
+        try:
+            s = self.plain()
+            s.sendall(hello(self.name))
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
         return end_of(s)
 
     def raw(self):
-        """What standard input has is said, in pieces of n bytes."""
+        """What standard input has is said, in pieces of n bytes, and where
+        the name is "end" that it is all."""
         s = self.plain()
         data = sys.stdin.buffer.read()
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -262,7 +270,8 @@ class Client:
         try:
             for at in range(0, len(data), self.n or len(data)):
                 s.sendall(data[at:at + (self.n or len(data))])
-            s.shutdown(socket.SHUT_WR)
+            if self.name == "end":
+                s.shutdown(socket.SHUT_WR)
             while piece := s.recv(PIECE):
                 got += piece
             end = "fin"
