@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum {
-	EVENTS = 128,
+	EVENTS = 64,
 	ACCEPTS = 64, /* before connections have their turn */
 	DEAF_MS = 100,
 	FDS_EACH = 4, /* two sockets, and a pipe in each direction */

@@ -300,6 +300,19 @@ class Client:
         ends = [end_of(s, 20) for s in held]
         return " ".join(f"{k} {ends.count(k)}" for k in ("reset", "open", "fin"))
 
+    def heads(self):
+        """n connections with 60 KiB of a head that does not end."""
+        held = []
+        for _ in range(self.n):
+            held.append(self.plain())
+            try:
+                held[-1].sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 60000)
+            except OSError:
+                pass
+        self.wait()
+        ends = [end_of(s, 20) for s in held]
+        return " ".join(f"{k} {ends.count(k)}" for k in ("reset", "open", "fin"))
+
     def half_said(self):
         """The beginning of a hello, and the end."""
         s = self.plain()
