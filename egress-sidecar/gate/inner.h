@@ -218,8 +218,24 @@ int stream_answered(struct stream *stream, const uint8_t *bytes, size_t n);
 
 struct pipes; /* a pool, of one gate */
 struct gate_pipe {
-	int in, out; /* -1: none at present */
+	int in, out; /* written to, read from; -1: none at present */
 	size_t held; /* bytes in it */
 };
+
+#define GATE_PIPE_NONE              \
+	{                           \
+		.in = -1, .out = -1 \
+	}
+
+/* 0 or -ENOMEM. Give every pipe back before pipes_close(); NULL is nothing. */
+int pipes_open(struct pipes **out);
+void pipes_close(struct pipes *pipes);
+
+/* Fill one that is none; one that is, stays. 0 or -errno of pipe2(2). */
+int pipes_take(struct pipes *pipes, struct gate_pipe *pipe);
+
+/* It is none afterwards: closed where there are bytes in it, so that nobody
+ * else meets them, else kept for the next, where few are. */
+void pipes_give(struct pipes *pipes, struct gate_pipe *pipe);
 
 #endif
