@@ -524,9 +524,9 @@ const struct option_row option_table[] = {
 	 "for logs, metrics and the webhook", INTO(option_text, sandbox_id)},
 	{"log-level", ENV("LOG_LEVEL"), "LEVEL", "info",
 	 "debug, info, warn or error", INTO(option_log_level, log_level)},
-	{"flows", ENV("FLOWS"), "true|false", "false",
-	 "keep the last hour's connections for GET /flows from the start, not "
-	 "only from the first GET on",
+	{"flows", ENV("FLOWS"), "true|false", "true",
+	 "keep the last hour's connections for GET /flows from the start; "
+	 "false: from the first GET on",
 	 INTO(option_bool, flows)},
 	{"flow-log", ENV("FLOW_LOG"), "true|false", "false",
 	 "log each connection at its end, with its bytes",
