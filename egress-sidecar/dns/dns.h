@@ -88,16 +88,22 @@ struct answer {
 	uint16_t offsets[];
 };
 
+/* Wishes of answer_read(), bits. */
+enum {
+	ANSWER_SIGNATURES = 1,
+	ANSWER_WITHOUT_ECH = 2 /* no "ech" in SVCB and HTTPS records */
+};
+
 /*
  * Read a resolver's answer to the question name, type (class IN). Follows the
  * CNAMEs from the name; keeps those, the DNAMEs above them, the records of the
- * type at the chain's end and, with dnssec_ok, their signatures. Everything
- * else goes, as do address hints. *out is freed with free().
+ * type at the chain's end and, if wished, their signatures. Everything else
+ * goes, as do address hints. *out is freed with free().
  * 0, -EBADMSG (out of form, another question's, truncated), -ELOOP (a chain
  * that loops or is too long), -E2BIG (too many records), -ENOMEM.
  */
 int answer_read(struct answer **out, const struct domain_name *name,
-		uint16_t type, bool dnssec_ok, const uint8_t *message,
+		uint16_t type, unsigned wishes, const uint8_t *message,
 		size_t len);
 
 /* Its address i. */
@@ -268,6 +274,7 @@ struct front_settings {
 	bool keep_sockets;
 	bool audit;           /* denied names resolve all the same */
 	bool follow;          /* targets of CNAME and SRV, too */
+	bool without_ech;     /* no name may be hidden in a ClientHello */
 	size_t cache_bytes;   /* 0: the default, 1 MiB */
 	unsigned queries_max; /* under way at once; 0: 4096 */
 	/* Names not in the cache that "*." rules let through in a second, a

@@ -30,6 +30,7 @@ static int front_start(struct sandbox *s, const struct listeners *l,
 		.keep_sockets = keep_sockets,
 		.audit = s->shared->settings->audit,
 		.follow = s->shared->settings->follow,
+		.without_ech = s->shared->settings->gate,
 	};
 	struct front_owner owner;
 	int err;
