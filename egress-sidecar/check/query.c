@@ -144,16 +144,6 @@ static const char *read_name(struct domain_name *name, const char *text,
 	return NULL;
 }
 
-void check_print_refusal(enum admission admission, const struct address *a)
-{
-	if (admission == REFUSE_KIND)
-		printf("a %s address\n", address_kind_name(address_kind(a)));
-	else if (admission == REFUSE_PRIVATE)
-		printf("private, and no address rule allows it\n");
-	else
-		printf("a rule before the name's denies the address\n");
-}
-
 static void print_admission(const char *text, enum admission admission,
 			    const struct address *a,
 			    const struct admitted_ports *ports)
