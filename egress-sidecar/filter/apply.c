@@ -83,7 +83,8 @@ static int changes_find(struct changes *c, const struct filter *filter,
 	int ret = 0;
 
 	for (size_t i = 0; i < LEASE_SETS && ret == 0; i++) {
-		bool anew = i < LEASES4_PORTS ? !keep : !keep_ports;
+		bool numbered = i == LEASES4_PORTS || i == LEASES6_PORTS;
+		bool anew = numbered ? !keep_ports : !keep;
 
 		ret = held_change(&filter->held[i], &j->leased[i], anew, now_ms,
 				  &c->leased[i], &c->held[i]);

@@ -185,6 +185,9 @@ int held_reserve(struct held *h, size_t more, uint64_t now_ms);
 /* The set has e, of a list with this text, from now_ms on. There is room. */
 void held_put(struct held *h, const struct set_element *e, const char *text,
 	      uint64_t now_ms);
+/* Does the set have e, with an end that is no earlier than e's? */
+bool held_outlasts(const struct held *h, const struct set_element *e,
+		   uint64_t now_ms);
 /* The set has it no more. */
 void held_drop(struct held *h, const struct set_element *e);
 /* Nothing is held. */

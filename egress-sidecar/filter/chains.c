@@ -20,11 +20,14 @@
  *   chain dns { type nat hook output priority -105; policy accept;
  *     ct status expected ct mark set 0
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 return
+ *     meta mark MARK meta skuid 0 ip daddr . tcp dport @gated4 return
+ *     oif != "lo" ip daddr . tcp dport @gated4
+ *       ct mark set REDIRECTED redirect to :15380
  *     udp dport 53 ct mark set REDIRECTED redirect to :15353
  *   }
  *   chain guests { type nat hook prerouting priority dstnat - 5; ...
  *     udp dport 53 fib daddr type unicast fib daddr . iif oif 0
- *       ct mark set GUESTS dnat ip to 127.0.0.1:15353
+ *       ct mark set GUESTS dnat ip to 127.0.0.1:15353     # and @gated4
  *   }
  *   chain prerouting { type filter hook prerouting priority mangle; ...
  *     iif != "lo" ip daddr 127.0.0.0/8 counter name "refused" drop
@@ -38,10 +41,14 @@
  *     ct mark INBOUND ct direction reply accept
  *     ct mark GUESTS ct direction reply accept
  *     ct status dnat ct reply proto-src 15353 ip daddr 127.0.0.1 accept
+ *     ct status dnat ct reply proto-src 15380 ip daddr 127.0.0.1 accept
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 accept
  *     meta mark MARK meta skuid 0 ct mark OURS ct direction original accept
  *     meta mark MARK meta skuid 0 ip daddr . tcp dport @peers4
- *       ct state established,new ct mark set OURS accept
+ *       ct state established,new ct mark set OURS accept  # and @gated4
+ *     meta mark MARK ct mark OURS ct direction original meta skuid != 0
+ *       counter name "refused" drop                     # with a gate alone
+ *     meta mark MARK ct mark OURS ct direction original accept
  *     meta l4proto ipv6-icmp jump neighbours
  *     ct state invalid,untracked counter name "refused" drop
  *     ct direction reply counter name "refused" drop
@@ -56,6 +63,7 @@
  *     ip hdrlength != 5 jump options
  *     iif "lo" tcp dport 18080 jump own
  *     iif "lo" udp dport 15353 jump own
+ *     iif "lo" tcp dport 15380 jump own
  *     iif "lo" accept
  *     ct mark GENERATION ct direction reply accept
  *     ct mark INBOUND ct direction original accept
@@ -182,14 +190,13 @@ static void write_loopback(struct batch *b, const struct ruleset *r)
 	rule_accept(b);
 }
 
-/* The sandbox's DNS after its redirection: on its way to loopback, though the
+/* What is for us after its redirection: on its way to loopback, though the
  * hook still names the device that it was for. */
-static void accept_redirected(struct batch *b, const char *chain,
-			      const struct filter_settings *s)
+static void accept_redirected(struct batch *b, const char *chain, uint16_t to)
 {
 	static const uint8_t self4[] = {127, 0, 0, 1};
 	static const uint8_t self6[16] = {[15] = 1};
-	uint16_t port = htons(s->dns_port);
+	uint16_t port = htons(to);
 
 	for (size_t f = 0; f < COUNT(chain_families); f++) {
 		rule_begin(b, chain);
@@ -205,10 +212,46 @@ static void accept_redirected(struct batch *b, const char *chain,
 	}
 }
 
+/* TCP of ours to what the sets hold. */
+static void accept_own_to(struct batch *b, const char *set4, const char *set6,
+			  const struct filter_settings *s)
+{
+	for (size_t f = 0; f < COUNT(chain_families); f++) {
+		rule_begin(b, "output");
+		chain_is_ours(b, s);
+		rule_l4proto(b, IPPROTO_TCP);
+		chain_is_peer(b, chain_families[f], false, set4, set6);
+		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_ESTABLISHED);
+		rule_set_ct_mark(b, RULESET_MARK_OURS);
+		rule_accept(b);
+	}
+}
+
+static void is_own_connection(struct batch *b, const struct filter_settings *s)
+{
+	rule_begin(b, "output");
+	rule_meta_is(b, NFT_META_MARK, s->mark);
+	rule_ct_mark(b, RULESET_MARK_OURS);
+	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
+}
+
+/* What a closed socket had still to say has its mark, but no owner: the first
+ * rule does not match it. */
+static void accept_own_orphans(struct batch *b, const struct filter_settings *s)
+{
+	is_own_connection(b, s);
+	rule_meta_is_not(b, NFT_META_SKUID, s->uid);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+	is_own_connection(b, s);
+	rule_accept(b);
+}
+
 /*
- * Our HTTP is tracked, unlike our questions: its connections have a mark of
- * their own, which lets answers in, but nothing out that is not ours, packet by
- * packet. Those that are open outlive a change of addresses.
+ * Our HTTP, and the gate's way on, are tracked, unlike our questions: their
+ * connections have a mark of their own, which lets answers in, but nothing out
+ * that is not ours, packet by packet. Those that are open outlive a change of
+ * addresses, and the end of a lease.
  */
 static void write_own_connections(struct batch *b,
 				  const struct filter_settings *s)
@@ -220,15 +263,12 @@ static void write_own_connections(struct batch *b,
 	rule_ct_mark(b, RULESET_MARK_OURS);
 	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
 	rule_accept(b);
-	for (size_t f = 0; f < COUNT(chain_families); f++) {
-		rule_begin(b, "output");
-		chain_is_ours(b, s);
-		rule_l4proto(b, IPPROTO_TCP);
-		chain_is_peer(b, chain_families[f], false, "peers4", "peers6");
-		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_ESTABLISHED);
-		rule_set_ct_mark(b, RULESET_MARK_OURS);
-		rule_accept(b);
-	}
+	accept_own_to(b, "peers4", "peers6", s);
+	if (!s->n_gated)
+		return;
+	accept_own_to(b, lease_set_forms[GATED4].name,
+		      lease_set_forms[GATED6].name, s);
+	accept_own_orphans(b, s);
 }
 
 static void write_hole(struct batch *b, const struct filter_settings *s)
@@ -261,7 +301,9 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	if (r->has_fib)
 		chain_accept_marked(b, "output", RULESET_MARK_GUESTS,
 				    IP_CT_DIR_REPLY);
-	accept_redirected(b, "output", r->settings);
+	accept_redirected(b, "output", r->settings->dns_port);
+	if (r->settings->n_gated)
+		accept_redirected(b, "output", r->settings->gate_port);
 	write_hole(b, r->settings);
 	write_own_connections(b, r->settings);
 	rule_begin(b, "output");
@@ -288,9 +330,9 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_goto(b, "judge");
 }
 
-/* A socket that is bound to a device (SO_BINDTODEVICE) has its DNS routed
- * through that device after the redirection too; the hook before still named
- * the device of before. */
+/* A socket that is bound to a device (SO_BINDTODEVICE) has what is redirected
+ * routed through that device after the redirection too; the hook before still
+ * named the device of before. */
 static void write_postrouting(struct batch *b)
 {
 	rule_begin(b, "postrouting");

@@ -87,10 +87,36 @@ void chain_write_rewritten(struct batch *b, const char *chain,
 	}
 }
 
+static void is_gated(struct batch *b, uint8_t family)
+{
+	rule_l4proto(b, IPPROTO_TCP);
+	chain_is_peer(b, family, false, lease_set_forms[GATED4].name,
+		      lease_set_forms[GATED6].name);
+}
+
+/* Where the gate stands, but for its own way on. What is for an address of the
+ * namespace's own does not leave. Before DNS: takeover.c takes the last rule
+ * for that. */
+static void write_gate(struct batch *b, const struct filter_settings *s)
+{
+	for (size_t f = 0; s->n_gated && f < COUNT(chain_families); f++) {
+		rule_begin(b, RULESET_DNS);
+		chain_is_ours(b, s);
+		is_gated(b, chain_families[f]);
+		rule_return(b);
+		rule_begin(b, RULESET_DNS);
+		rule_meta_is_not(b, NFT_META_OIF, LOOPBACK_INDEX);
+		is_gated(b, chain_families[f]);
+		rule_set_ct_mark(b, RULESET_MARK_REDIRECTED);
+		rule_redirect(b, s->gate_port);
+	}
+}
+
 /* DNS to any address is ours to answer. */
 static void write_redirection(struct batch *b, const struct filter_settings *s)
 {
 	chain_write_rewritten(b, RULESET_DNS, s);
+	write_gate(b, s);
 	for (size_t f = 0; f < COUNT(chain_families); f++) {
 		for (size_t i = 0;
 		     s->n_resolvers && i < COUNT(chain_with_ports); i++) {
@@ -111,29 +137,40 @@ static void write_redirection(struct batch *b, const struct filter_settings *s)
 	}
 }
 
-/*
- * A machine behind a routed tap, or a container inside, asks a resolver beyond
- * us: what comes from one device and leaves by another. What is for an address
- * of the namespace's own is for a server there. IPv4 alone: the kernel takes
- * no packet to ::1 from a device.
- */
-void chain_write_guests(struct batch *b, const struct filter_settings *s)
+/* What goes on from one device to another is led to port. */
+static void lead_through(struct batch *b, uint16_t port)
 {
 	uint32_t unicast = RTN_UNICAST, none = 0;
 
+	rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
+	rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
+	rule_load_fib(b, NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF, NFT_FIB_RESULT_OIF,
+		      0);
+	rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
+	rule_set_ct_mark(b, RULESET_MARK_GUESTS);
+	rule_dnat_loopback4(b, port);
+}
+
+/*
+ * A machine behind a routed tap, or a container inside, asks a resolver beyond
+ * us, or connects where the gate stands: what comes from one device and leaves
+ * by another. What is for an address of the namespace's own is for a server
+ * there. IPv4 alone: the kernel takes no packet to ::1 from a device.
+ */
+void chain_write_guests(struct batch *b, const struct filter_settings *s)
+{
+	if (s->n_gated) {
+		rule_begin(b, RULESET_GUESTS);
+		is_gated(b, NFPROTO_IPV4);
+		lead_through(b, s->gate_port);
+	}
 	skip_exempt(b, RULESET_GUESTS, s, NFPROTO_IPV4, false);
 	for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
 		rule_begin(b, RULESET_GUESTS);
 		rule_nfproto(b, NFPROTO_IPV4);
 		rule_l4proto(b, chain_with_ports[i]);
 		rule_destination_port(b, PORT_DNS);
-		rule_load_fib(b, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
-		rule_compare(b, 0, NFT_CMP_EQ, &unicast, sizeof(unicast));
-		rule_load_fib(b, NFTA_FIB_F_DADDR | NFTA_FIB_F_IIF,
-			      NFT_FIB_RESULT_OIF, 0);
-		rule_compare(b, 0, NFT_CMP_EQ, &none, sizeof(none));
-		rule_set_ct_mark(b, RULESET_MARK_GUESTS);
-		rule_dnat_loopback4(b, s->dns_port);
+		lead_through(b, s->dns_port);
 	}
 }
 
@@ -155,7 +192,7 @@ void chains_write_dns(struct batch *b, const struct ruleset *r)
 	write_untracked(b, s);
 	write_expected(b);
 	write_redirection(b, s);
-	if (!s->n_resolvers)
+	if (!s->n_resolvers && !s->n_gated)
 		return;
 	/* The mark has done its work; who captures packets (SO_RCVMARK) need
 	 * not see it. */

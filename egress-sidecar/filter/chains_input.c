@@ -108,7 +108,7 @@ static void from_loopback(struct batch *b, uint8_t protocol, uint16_t port)
  * sandbox can send in anybody's name over loopback, and read the answers where
  * they leave, if the name is of an allowed address: nobody else's name is good
  * there, not in a connection that is marked either. Nor do we answer DNS to
- * somebody who did not ask.
+ * somebody who did not ask, or go on for whoever did not come.
  */
 static void write_input_own(struct batch *b, const struct ruleset *r)
 {
@@ -120,6 +120,8 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
 		from_loopback(b, IPPROTO_TCP, r->settings->api_port);
 	for (size_t i = 0; i < COUNT(chain_with_ports); i++)
 		from_loopback(b, chain_with_ports[i], r->settings->dns_port);
+	if (r->settings->n_gated)
+		from_loopback(b, IPPROTO_TCP, r->settings->gate_port);
 	rule_begin(b, "own");
 	rule_load_fib(b, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE, 0);
 	rule_compare(b, 0, NFT_CMP_EQ, &local, sizeof(local));

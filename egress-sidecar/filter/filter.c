@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
+#include "host/host.h"
+
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
@@ -40,10 +42,25 @@ static uint32_t inbound_mark_of(const struct filter_settings *s)
 	return mark_inbound(hash(h, &s->api_port, sizeof(s->api_port)));
 }
 
+/* A gate without a port, or without a way on for it alone, is none. */
+static int check_gate(const struct filter_settings *s, const char **why)
+{
+	if (!s->n_gated ||
+	    (s->n_gated <= FILTER_GATED_MAX && s->gate_port && s->mark))
+		return 0;
+	*why = "the gate's port, mark or list of ports";
+	return -EINVAL;
+}
+
 static int copy_settings(struct filter *filter,
 			 const struct filter_settings *settings)
 {
 	filter->settings = *settings;
+	if (settings->dns_only)
+		filter->settings.n_gated = 0;
+	if (filter->settings.n_gated)
+		filter->settings.uid =
+			netns_user(settings->netns, settings->uid);
 	if (settings->n_doh == 0)
 		return 0;
 	filter->doh = calloc(settings->n_doh, sizeof(*filter->doh));
@@ -181,7 +198,9 @@ int filter_open(struct filter **out, const struct filter_settings *settings,
 	filter->conntrack.fd = -1;
 	filter->poll = -1;
 	filter->inbound_mark = inbound_mark_of(settings);
-	ret = copy_settings(filter, settings);
+	ret = check_gate(settings, why);
+	if (ret == 0)
+		ret = copy_settings(filter, settings);
 	if (ret == 0)
 		ret = open_parts(filter, why);
 	if (ret < 0) {

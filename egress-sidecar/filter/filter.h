@@ -55,11 +55,12 @@ struct filter_settings {
 	uint16_t api_port; /* of our API in this namespace, 0: not here. Left
 			      reachable; the API itself judges who asks */
 	/* The hole for our own queries; n_resolvers 0 (join and agent mode):
-	 * there is none. mark is what our resolver sockets carry (SO_MARK). */
+	 * there is none. mark is what our resolver sockets carry (SO_MARK),
+	 * and the gate's; 0: we have none in this namespace. */
 	struct filter_peer resolvers[FILTER_RESOLVERS_MAX];
 	size_t n_resolvers;
 	uint32_t mark;
-	uint32_t uid; /* and their owner */
+	uint32_t uid; /* and their owner, as we know it */
 	/* Where something leads our questions to other addresses than the
 	 * resolvers', see filter_true_peer(): to these ports, host order,
 	 * wherever they are. */
@@ -79,7 +80,9 @@ struct filter_settings {
 	size_t n_doh;
 	/* TCP to these ports (host order) of addresses that names led to is
 	 * sent to gate_port, on 127.0.0.1 and ::1, and goes on from there by
-	 * sockets with mark and uid alone; n_gated 0: no gate. */
+	 * sockets with mark and uid alone; UDP to them is refused. What a rule
+	 * for addresses allows is not gated. n_gated 0: no gate, and with
+	 * dns_only there is none either. */
 	uint16_t gate_port;
 	uint16_t gated[FILTER_GATED_MAX];
 	size_t n_gated;
@@ -164,7 +167,7 @@ int filter_remove(struct filter *filter);
 const char *filter_missing(const struct filter *filter, size_t i);
 
 /* Our resolvers are these now (FILTER_RESOLVERS_MAX at the most), from the next
- * filter_apply() on. Not for filters without a mark. */
+ * filter_apply() on. Not for filters without a hole. */
 void filter_set_resolvers(struct filter *filter,
 			  const struct filter_peer *resolvers, size_t n);
 
@@ -237,10 +240,16 @@ const char *filter_fault(struct filter *filter);
 
 /* lease_sets.c */
 
-/* Let n elements in, in one batch; returns after the kernel has acknowledged
- * it. On error none of them is in. */
+/* Let n elements in, in one batch, to the gate where there is one; returns
+ * after the kernel has acknowledged it. On error none of them is in. */
 int filter_admit(struct filter *filter, const struct lease_element *elements,
 		 size_t n);
+
+/* Is a open because name led to it, by the leases or by those of an earlier
+ * process? */
+bool filter_leads(const struct filter *filter, const struct lease_table *leases,
+		  const struct domain_name *name, const struct address *a,
+		  uint64_t now_ms);
 
 /* lease_admit.c */
 

@@ -135,6 +135,14 @@ void held_put(struct held *h, const struct set_element *e, const char *text,
 	put(h, &one);
 }
 
+bool held_outlasts(const struct held *h, const struct set_element *e,
+		   uint64_t now_ms)
+{
+	const struct held_element *at = find(h, e->key);
+
+	return at && at->end_ms >= end_of(e, now_ms);
+}
+
 void held_drop(struct held *h, const struct set_element *e)
 {
 	struct held_element *at = find(h, e->key);

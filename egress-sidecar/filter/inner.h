@@ -69,6 +69,13 @@ int filter_follow_links(struct filter *filter);
  * -ENOSPC: over PORT_LISTS_MAX. */
 int lease_sets_add(struct elements leased[LEASE_SETS], struct port_lists *lists,
 		   const struct lease_element *element);
+/* Those that the gate stands in front of under the policy: one for each address
+ * and port that the lease is good for, unless an address rule allows it.
+ * timeout_s 0: all that there may be. 0 or -ENOMEM. */
+int lease_sets_add_gated(struct elements leased[LEASE_SETS],
+			 const struct filter_settings *settings,
+			 const struct policy *policy,
+			 const struct lease_element *element);
 void lease_sets_unique(struct elements leased[LEASE_SETS]);
 void lease_sets_clear(struct elements leased[LEASE_SETS]);
 void lease_sets_free(struct elements leased[LEASE_SETS]);

@@ -83,6 +83,55 @@ int lease_sets_add(struct elements leased[LEASE_SETS], struct port_lists *lists,
 				domain_name_to_text(element->name, name));
 }
 
+/* To what is asked for names without being the network's (DoH) nobody goes. */
+static bool is_refused_doh(const struct filter_settings *s,
+			   const struct address *a, uint16_t port)
+{
+	for (size_t i = 0; port == PORT_HTTPS && i < s->n_doh; i++) {
+		if (address_range_holds(&s->doh[i], a))
+			return true;
+	}
+	return false;
+}
+
+static bool is_gated(const struct filter_settings *s,
+		     const struct policy *policy,
+		     const struct lease_element *element, uint16_t port)
+{
+	const struct port_span span = {IPPROTO_TCP, port, port};
+	struct decision decision;
+
+	if (element->timeout_s == 0)
+		return true;
+	if (element->ports && !lease_span_within(&span, element->ports))
+		return false;
+	policy_match_address(policy, &element->a, IPPROTO_TCP, port, &decision);
+	return !(decision.rule && decision.action == POLICY_ALLOW) &&
+	       !is_refused_doh(s, &element->a, port);
+}
+
+int lease_sets_add_gated(struct elements leased[LEASE_SETS],
+			 const struct filter_settings *settings,
+			 const struct policy *policy,
+			 const struct lease_element *element)
+{
+	bool v6 = element->a.family == AF_INET6;
+	struct set_element *e;
+
+	for (size_t i = 0; i < settings->n_gated; i++) {
+		uint16_t port = settings->gated[i];
+
+		if (!is_gated(settings, policy, element, port))
+			continue;
+		e = elements_add(&leased[v6 ? GATED6 : GATED4]);
+		if (!e)
+			return -ENOMEM;
+		element_address_port(e, &element->a, port);
+		e->timeout_s = element->timeout_s;
+	}
+	return 0;
+}
+
 void port_lists_free(struct port_lists *lists)
 {
 	free(lists->at);
@@ -141,6 +190,8 @@ void lease_sets_unique(struct elements lists[LEASE_SETS])
 }
 
 struct judging {
+	const struct filter_settings *settings;
+	const struct policy *policy;
 	struct elements *leased, *grace;
 	struct port_lists *lists;
 	int err;
@@ -153,6 +204,9 @@ static void judge_lease(void *arg, const struct lease_element *element,
 	int ret =
 		lease_sets_add(live ? j->leased : j->grace, j->lists, element);
 
+	if (ret == 0 && live)
+		ret = lease_sets_add_gated(j->leased, j->settings, j->policy,
+					   element);
 	j->err = j->err ? j->err : ret;
 }
 
@@ -163,7 +217,7 @@ int lease_sets_judge(const struct filter *filter, const struct policy *policy,
 		     struct port_lists *lists)
 {
 	const struct lease_table *tables[] = {leases, filter->inherited};
-	struct judging j = {leased, grace, lists, 0};
+	struct judging j = {&filter->settings, policy, leased, grace, lists, 0};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		if (tables[i])
@@ -216,32 +270,62 @@ static void hold_leased(struct held *h, const struct elements *list,
 	}
 }
 
+/* An address is gated for as long as the longest of its leases, which may be
+ * of another set than the one that is admitted now. */
+static void leave_gated(struct elements *list, const struct held *h,
+			uint64_t now_ms)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->e[i].timeout_s == 0 ||
+		    !held_outlasts(h, &list->e[i], now_ms))
+			list->e[n++] = list->e[i];
+	}
+	list->n = n;
+}
+
+/* The elements, as they are for the sets, into filter->pending. */
+static int prepare(struct filter *filter, const struct lease_element *elements,
+		   size_t n, uint64_t now_ms)
+{
+	int ret = 0;
+
+	lease_sets_clear(filter->pending);
+	for (size_t i = 0; i < n && ret == 0; i++) {
+		if (elements[i].ports && !filter->shape.name_ports)
+			return -EINVAL;
+		ret = lease_sets_add(filter->pending, &filter->lists,
+				     &elements[i]);
+		if (ret == 0)
+			ret = lease_sets_add_gated(
+				filter->pending, &filter->settings,
+				filter->policy, &elements[i]);
+	}
+	if (ret < 0)
+		return ret;
+	lease_sets_unique(filter->pending);
+	for (size_t i = GATED4; i < LEASE_SETS; i++)
+		leave_gated(&filter->pending[i], &filter->held[i], now_ms);
+	for (size_t i = 0; i < LEASE_SETS && ret == 0; i++)
+		ret = held_reserve(&filter->held[i], filter->pending[i].n,
+				   now_ms);
+	return ret;
+}
+
 int filter_admit(struct filter *filter, const struct lease_element *elements,
 		 size_t n)
 {
 	struct batch *b = &filter->batch;
 	size_t leased = 0, known = filter->lists.n;
 	uint64_t now_ms = held_now_ms();
-	int ret = 0;
+	int ret;
 
 	if (filter->settings.dns_only || n == 0)
 		return 0;
 	if (!filter->applied)
 		return -ENOENT;
-	lease_sets_clear(filter->pending);
-	for (size_t i = 0; i < n && ret == 0; i++) {
-		if (elements[i].ports && !filter->shape.name_ports)
-			ret = -EINVAL;
-		else
-			ret = lease_sets_add(filter->pending, &filter->lists,
-					     &elements[i]);
-	}
-	if (ret < 0)
-		goto cleanup;
-	lease_sets_unique(filter->pending);
-	for (size_t i = 0; i < LEASE_SETS && ret == 0; i++)
-		ret = held_reserve(&filter->held[i], filter->pending[i].n,
-				   now_ms);
+	ret = prepare(filter, elements, n, now_ms);
 	if (ret < 0)
 		goto cleanup;
 	channel_begin(&filter->channel, b);
@@ -250,7 +334,7 @@ int filter_admit(struct filter *filter, const struct lease_element *elements,
 		const struct lease_set_form *form = &lease_set_forms[i];
 		struct elements *list = &filter->pending[i];
 
-		leased += list->n;
+		leased += i < GATED4 ? list->n : 0;
 		elements_replace(b, form->name, form->key, list,
 				 put_gone_last(list), list->text);
 	}
@@ -270,4 +354,13 @@ int filter_admit(struct filter *filter, const struct lease_element *elements,
 cleanup:
 	filter->lists.n = known;
 	return ret;
+}
+
+bool filter_leads(const struct filter *filter, const struct lease_table *leases,
+		  const struct domain_name *name, const struct address *a,
+		  uint64_t now_ms)
+{
+	return lease_is_live(leases, name, a, now_ms) ||
+	       (filter->inherited &&
+		lease_is_live(filter->inherited, name, a, now_ms));
 }

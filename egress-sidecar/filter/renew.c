@@ -112,10 +112,22 @@ static void read_connection(struct connection *c, const struct nlmsghdr *nlh)
 	}
 }
 
-/* Was it let out by a policy, is it answered, and has it not ended? */
-static bool is_open(const struct connection *c)
+/* The gate's way on, for a connection of the sandbox's? */
+static bool is_from_gate(const struct connection *c,
+			 const struct filter_settings *s)
 {
-	if (!c->mark || c->mark & RULESET_MARK_INBOUND ||
+	for (size_t i = 0; i < s->n_gated; i++) {
+		if (c->mark == RULESET_MARK_OURS && c->port == s->gated[i])
+			return true;
+	}
+	return false;
+}
+
+/* Was it let out by a policy, is it answered, and has it not ended? */
+static bool is_open(const struct connection *c, const struct filter_settings *s)
+{
+	if (!c->mark ||
+	    (c->mark & RULESET_MARK_INBOUND && !is_from_gate(c, s)) ||
 	    !(c->status & IPS_ASSURED) || !c->far.family)
 		return false;
 	if (c->protocol == IPPROTO_TCP)
@@ -131,7 +143,7 @@ static int see_connection(void *arg, const struct nlmsghdr *nlh)
 	struct connection c = {.port = 0};
 
 	read_connection(&c, nlh);
-	if (!is_open(&c))
+	if (!is_open(&c, &r->filter->settings))
 		return 0;
 	lease_use(r->leases, &c.far, c.protocol, c.port, r->now_ms);
 	if (r->filter->inherited)

@@ -109,12 +109,15 @@ static bool is_resolver(const struct filter_settings *s,
 	return port == PORT_DNS;
 }
 
-/* Our end of a client's question over TCP, which redirection has led to us:
- * conntrack knows it by the address that was asked. */
-static bool is_question(const struct filter_settings *s,
-			const struct peer_socket *p)
+/* Our end of a client's question over TCP, or of what the gate took, which
+ * redirection has led to us: conntrack knows it by the address that was asked.
+ */
+static bool is_redirected(const struct filter_settings *s,
+			  const struct peer_socket *p)
 {
-	return ntohs(p->id.idiag_sport) == s->dns_port &&
+	uint16_t port = ntohs(p->id.idiag_sport);
+
+	return (port == s->dns_port || (s->n_gated && port == s->gate_port)) &&
 	       address_kind(&p->local) == ADDRESS_LOOPBACK;
 }
 
@@ -124,7 +127,7 @@ static bool is_refused(const struct sweep *s, const struct peer_socket *p)
 	struct decision decision;
 
 	if (is_local(&p->peer) || address_compare(&p->peer, &p->local) == 0 ||
-	    is_question(&s->filter->settings, p) ||
+	    is_redirected(&s->filter->settings, p) ||
 	    is_resolver(&s->filter->settings, &p->peer, port))
 		return false;
 	if (is_leased(s, p, port))

@@ -10,16 +10,23 @@
  *     counter refused { packets 0 bytes 0 }
  *     set learned4       { type ipv4_addr; flags timeout; }
  *     set learned4_ports { type ipv4_addr . mark; flags timeout; }
+ *     set gated4         { type ipv4_addr . inet_service; flags timeout; }
  *     map ranges4 { type ipv4_addr : verdict; flags interval
  *                   elements = { 10.0.0.0/8 : goto refuse,
  *                                203.0.113.0/24 : goto ports_0 } }
  *     chain judge {
  *       ct status ! dnat ct reply ip saddr 127.0.0.0/8 goto refuse
  *       meta l4proto tcp ct reply proto-src 53 goto refuse    # and 853, UDP
+ *       meta l4proto tcp ct reply proto-src 443 goto gated    # and 80, UDP
  *       ct reply ip saddr @learned4 goto admit
  *       meta nfproto ipv4 jump named4                # names of some ports
  *       ct reply ip saddr vmap @ranges4
  *       goto refuse                                  # or admit: the default
+ *     }
+ *     chain gated {                                  # where there is a gate
+ *       ct reply ip saddr vmap @ranges4
+ *       ct reply ip saddr . ct reply proto-src @gated4 goto refuse
+ *       goto admit                                   # refuse, without those
  *     }
  *     chain ports_0 {
  *       meta l4proto tcp ct reply proto-src 443-443 goto admit
@@ -53,7 +60,6 @@
 
 enum {
 	PORT_DOT = 853,
-	PORT_HTTPS = 443,
 	LOG_PER_SECOND = 50,
 	LOG_BURST = 100,
 	LOG_BYTES = 128 /* of each packet: headers */
@@ -72,8 +78,16 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r)
 	if (r->settings->dns_only)
 		return shape;
 	shape.name_ports = policy_has_name_ports(r->policy);
+	shape.gate = r->settings->n_gated > 0;
 	policy_port_tables(r->policy, &shape.n_port_tables);
 	return shape;
+}
+
+bool ruleset_has_set(const struct ruleset_shape *shape, enum lease_set set)
+{
+	if (set < LEASES4_PORTS)
+		return true;
+	return set < GATED4 ? shape->name_ports : shape->gate;
 }
 
 static uint32_t peer_key(bool v6)
@@ -223,6 +237,44 @@ static void write_judge_named(struct batch *b, const struct ruleset *r)
 	ruleset_write_lists(b, r->lists, 0);
 }
 
+/* What no rule for addresses decides. */
+static void write_ranges(struct batch *b, const char *chain)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		rule_begin(b, chain);
+		load_peer(b, v6, 0);
+		rule_lookup_verdict(b, v6 ? "ranges6" : "ranges4", 0);
+	}
+}
+
+/*
+ * The ports of the gate, UDP's as well, for QUIC gives no name that could be
+ * read: a name leads there through the gate alone, whichever of its elements
+ * ends first; rules for addresses lead there as ever.
+ */
+static void write_judge_gated(struct batch *b, const struct filter_settings *s,
+			      bool allow)
+{
+	for (size_t i = 0; i < s->n_gated; i++) {
+		for (size_t k = 0; k < COUNT(chain_with_ports); k++) {
+			rule_begin(b, "judge");
+			rule_l4proto(b, chain_with_ports[k]);
+			peer_port_is(b, s->gated[i]);
+			rule_goto(b, "gated");
+		}
+	}
+	write_ranges(b, "gated");
+	for (int v6 = 0; allow && v6 < 2; v6++) {
+		rule_begin(b, "gated");
+		load_peer(b, v6, 0);
+		rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, v6 ? 4 : 1);
+		rule_lookup(b, lease_set_forms[v6 ? GATED6 : GATED4].name, 0);
+		rule_goto(b, "refuse");
+	}
+	rule_begin(b, "gated");
+	rule_goto(b, allow ? "admit" : "refuse");
+}
+
 /* Leased addresses come before the ranges: an address that an earlier rule
  * denies is never leased, one that a later rule denies may be. */
 static void write_judge(struct batch *b, const struct ruleset *r)
@@ -232,15 +284,13 @@ static void write_judge(struct batch *b, const struct ruleset *r)
 
 	write_judge_loopback(b);
 	write_judge_ports(b, r->settings);
+	if (r->settings->n_gated)
+		write_judge_gated(b, r->settings, allow);
 	write_judge_leased(b, r, LEASES4);
 	write_judge_leased(b, r, LEASES6);
 	if (ports)
 		write_judge_named(b, r);
-	for (int v6 = 0; v6 < 2; v6++) {
-		rule_begin(b, "judge");
-		load_peer(b, v6, 0);
-		rule_lookup_verdict(b, v6 ? "ranges6" : "ranges4", 0);
-	}
+	write_ranges(b, "judge");
 	rule_begin(b, "judge");
 	rule_goto(b, allow ? "admit" : "refuse");
 }
@@ -345,6 +395,8 @@ static void delete_old(struct batch *b, const struct ruleset *r,
 		if (!stays(r, inner_chains[i]))
 			batch_delete_chain(b, inner_chains[i]);
 	}
+	if (old->gate)
+		batch_delete_chain(b, "gated");
 	for (size_t i = 0; !r->ranges_of && i < old->n_port_tables; i++)
 		batch_delete_chain(b, ports_chain(name, i));
 }
@@ -356,6 +408,8 @@ static void write_enforcement(struct batch *b, const struct ruleset *r)
 
 	for (size_t i = 0; i < COUNT(inner_chains); i++)
 		batch_add_chain(b, inner_chains[i], NULL, -1, 0, false, NULL);
+	if (shape.gate)
+		batch_add_chain(b, "gated", NULL, -1, 0, false, NULL);
 	for (size_t i = 0; i < shape.n_port_tables; i++)
 		batch_add_chain(b, ports_chain(name, i), NULL, -1, 0, false,
 				NULL);

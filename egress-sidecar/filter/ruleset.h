@@ -19,8 +19,8 @@
 
 #define RULESET_MARK_INBOUND    0x80000000U /* this bit */
 #define RULESET_MARK_REDIRECTED 0x80000001U
-#define RULESET_MARK_OURS       0x80000002U /* of filter_let_out() */
-#define RULESET_MARK_GUESTS     0x80000003U /* DNS of machines behind us */
+#define RULESET_MARK_OURS       0x80000002U /* filter_let_out(), the gate */
+#define RULESET_MARK_GUESTS     0x80000003U /* of machines behind us */
 #define RULESET_MARK_AUDITED    0x80000004U /* let in by an audit alone */
 
 /* The mark of connections that settings with this hash let in: never one of the
@@ -43,12 +43,15 @@ uint32_t mark_next(uint32_t generation, bool *again);
 #define RULESET_DNS     "dns"     /* chain of the redirection */
 #define RULESET_GUESTS  "guests"  /* the same for what is forwarded */
 
-/* Sets of leased addresses, by what their keys are. */
+/* Sets of leased addresses, by what their keys are; and what the gate stands
+ * in front of, for as long as a lease is good for that port. */
 enum lease_set {
 	LEASES4,
 	LEASES6,
 	LEASES4_PORTS,
 	LEASES6_PORTS,
+	GATED4,
+	GATED6,
 	LEASE_SETS
 };
 
@@ -68,14 +71,15 @@ struct port_lists {
 
 struct lease_set_form {
 	const char *name;       /* leased: new connections, with an end */
-	const char *grace_name; /* ended leases: open connections alone */
+	const char *grace_name; /* ended leases: open connections alone.
+				   NULL: there are none */
 	enum set_key key;
 };
 extern const struct lease_set_form lease_set_forms[LEASE_SETS];
 
 /* What is there of optional parts, to be taken away by the next ruleset. */
 struct ruleset_shape {
-	bool name_ports;
+	bool name_ports, gate;
 	size_t n_port_tables;
 };
 
@@ -102,6 +106,9 @@ struct ruleset {
 
 /* Does the mode and policy need it? */
 struct ruleset_shape ruleset_shape(const struct ruleset *r);
+
+/* Is there this set? */
+bool ruleset_has_set(const struct ruleset_shape *shape, enum lease_set set);
 
 /* Replace the rules and sets of the table. old NULL: replace the table, and
  * whatever it holds. */
@@ -141,7 +148,8 @@ void ranges_write(struct batch *b, const struct policy *from,
  */
 
 enum {
-	PORT_DNS = 53
+	PORT_DNS = 53,
+	PORT_HTTPS = 443
 };
 
 /* nf_tables' names for the bits of "ct state": NF_CT_STATE_BIT() and
@@ -222,10 +230,9 @@ void neighbours_write_in(struct batch *b, const char *chain);
 
 /* sets.c */
 
-/* The sets, but for those of leases, and whom we reach: for every mode. */
+/* The sets, whom we reach, for every mode, and the leases. */
 void sets_add(struct batch *b, const struct ruleset *r);
-/* Those of leases, and what the others hold where a policy is enforced, but for
- * ranges_write(). */
+/* What the others hold where a policy is enforced, but for ranges_write(). */
 void sets_add_enforcement(struct batch *b, const struct ruleset *r);
 /* Delete those of the last ruleset, which had shape old, that this has anew. */
 void sets_delete(struct batch *b, const struct ruleset *r,

@@ -14,6 +14,8 @@ const struct lease_set_form lease_set_forms[LEASE_SETS] = {
 	[LEASES6] = {"learned6", "grace6", KEY_IPV6},
 	[LEASES4_PORTS] = {"learned4_ports", "grace4_ports", KEY_IPV4_NUMBER},
 	[LEASES6_PORTS] = {"learned6_ports", "grace6_ports", KEY_IPV6_NUMBER},
+	[GATED4] = {"gated4", NULL, KEY_IPV4_PORT},
+	[GATED6] = {"gated6", NULL, KEY_IPV6_PORT},
 };
 
 /* Sets of ranges that the settings and the namespace give. */
@@ -217,16 +219,20 @@ static void add_neighbours(struct batch *b, const struct ruleset *r)
 
 static void add_leased(struct batch *b, const struct ruleset *r)
 {
-	bool ports = policy_has_name_ports(r->policy);
+	const struct ruleset_shape shape = ruleset_shape(r);
 
-	for (size_t i = 0; i < (ports ? LEASE_SETS : LEASES4_PORTS); i++) {
+	for (size_t i = 0; i < LEASE_SETS; i++) {
 		const struct lease_set_form *form = &lease_set_forms[i];
 
+		if (!ruleset_has_set(&shape, (enum lease_set)i))
+			continue;
 		/* The table of leases is what bounds them (LEASE_MAX): a set
 		 * that could be full would refuse a change of policy. */
 		if (r->leased[i].anew)
 			batch_add_set(b, form->name, form->key, SET_TIMEOUT, 0);
 		set_change_write(b, form->name, form->key, &r->leased[i]);
+		if (!form->grace_name)
+			continue;
 		if (r->grace[i].anew)
 			batch_add_set(b, form->grace_name, form->key, SET_PLAIN,
 				      0);
@@ -253,11 +259,12 @@ void sets_add(struct batch *b, const struct ruleset *r)
 	add_peers(b, "peers4", "peers6", r->peers, r->n_peers);
 	add_addresses(b, "exempt4", "exempt6", r->settings->exempt,
 		      r->settings->n_exempt);
+	if (!r->settings->dns_only)
+		add_leased(b, r);
 }
 
 void sets_add_enforcement(struct batch *b, const struct ruleset *r)
 {
-	add_leased(b, r);
 	add_range_sets(b, "doh4", "doh6", r->settings->doh, r->settings->n_doh);
 	add_neighbours(b, r);
 }
@@ -269,11 +276,12 @@ void sets_delete(struct batch *b, const struct ruleset *r,
 		if (!stays(r, fixed_sets[i].name))
 			batch_delete_set(b, fixed_sets[i].name);
 	}
-	for (size_t i = 0; i < (old->name_ports ? LEASE_SETS : LEASES4_PORTS);
-	     i++) {
+	for (size_t i = 0; i < LEASE_SETS; i++) {
+		if (!ruleset_has_set(old, (enum lease_set)i))
+			continue;
 		if (r->leased[i].anew)
 			batch_delete_set(b, lease_set_forms[i].name);
-		if (r->grace[i].anew)
+		if (r->grace[i].anew && lease_set_forms[i].grace_name)
 			batch_delete_set(b, lease_set_forms[i].grace_name);
 	}
 }

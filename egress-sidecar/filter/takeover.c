@@ -50,7 +50,8 @@ int filter_exists(int netns)
 	return ret;
 }
 
-/* The port in "redirect to :PORT", if that is what the rule does. */
+/* The port in "redirect to :PORT", if that is what the rule does; of several
+ * rules DNS's is the last. */
 static int read_redirection(void *arg, const struct nlmsghdr *nlh)
 {
 	struct nftnl_rule *rule;
@@ -219,7 +220,8 @@ int takeover_read(struct channel *c, struct lease_table *leases,
 {
 	int ret = 0;
 
-	for (size_t i = 0; i < LEASE_SETS && ret == 0; i++) {
+	/* What was gated follows from the leases and the policy. */
+	for (size_t i = 0; i < GATED4 && ret == 0; i++) {
 		struct reading r = {leases, (enum lease_set)i, now_ms};
 
 		ret = read_set(c, lease_set_forms[i].name, &r);

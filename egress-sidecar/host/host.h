@@ -76,6 +76,13 @@ int netns_identity(int ns, uint64_t identity[2]);
  */
 int netns_run(int ns, int (*work)(void *arg), void *arg);
 
+/*
+ * Our user uid as the namespace (-1: ours) sees it, in "meta skuid" of its
+ * packet filter: one whose user namespace (user_namespaces(7)) is not ours has
+ * no number for it, and shows the overflow user instead.
+ */
+uint32_t netns_user(int ns, uint32_t uid);
+
 /* socket(2) inside it, close-on-exec and non-blocking; -errno. */
 int netns_socket(int ns, int domain, int type, int protocol);
 

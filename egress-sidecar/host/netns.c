@@ -18,6 +18,11 @@
 
 #define NETNS_FOLDER "/run/netns"
 #define NETNS_OWN    "/proc/thread-self/ns/net"
+#define USERNS_OWN   "/proc/thread-self/ns/user"
+
+enum {
+	OVERFLOW_USER = 65534 /* /proc/sys/kernel/overflowuid */
+};
 
 /* ioctl_ns(2): only a file of nsfs answers NS_GET_NSTYPE. */
 static int open_checked(const char *path)
@@ -100,6 +105,23 @@ int netns_run(int ns, int (*work)(void *arg), void *arg)
 cleanup:
 	close(own);
 	return ret;
+}
+
+uint32_t netns_user(int ns, uint32_t uid)
+{
+	int own = ns < 0 ? open_checked(NETNS_OWN) : -1;
+	int user = ioctl(ns < 0 ? own : ns, NS_GET_USERNS);
+	struct stat theirs, ours;
+
+	if (user >= 0 && fstat(user, &theirs) == 0 &&
+	    stat(USERNS_OWN, &ours) == 0 &&
+	    (theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
+		uid = OVERFLOW_USER;
+	if (user >= 0)
+		close(user);
+	if (own >= 0)
+		close(own);
+	return uid;
 }
 
 struct socket_wish {

@@ -8,6 +8,7 @@
  *   repeat N JSON JSON           element ADDRESS SECONDS
  *   flood DOMAIN BLOCK N: nX.DOMAIN has address X of 10.BLOCK.0.0
  *   learnmany N                  later SECONDS (for leases, not the kernel)
+ *   leads NAME ADDRESS           renew
  *   end | counts | missing | log | lost | remove | quit
  */
 #include "filter/filter.h"
@@ -27,6 +28,7 @@ static struct filter *filter;
 static struct lease_table *leases;
 static struct policy *policy;
 static struct filter_settings settings;
+static struct address_range doh;
 
 static uint64_t now_us(void)
 {
@@ -200,6 +202,33 @@ static void element(char *line)
 	answer(filter_admit(filter, &e, 1), "");
 }
 
+static void leads(char *line)
+{
+	char *name_text = strtok(line, " "), *a_text = strtok(NULL, " ");
+	struct domain_name name;
+	struct address a;
+	const char *why;
+
+	if (!a_text || address_from_text(&a, a_text) < 0 ||
+	    domain_name_from_text(&name, name_text, &why) < 0)
+		answer(-EINVAL, "");
+	else
+		answer(0, filter_leads(filter, leases, &name, &a, now_ms())
+				  ? "yes"
+				  : "no");
+}
+
+/* Until a whole list of connections was read and what it showed renewed. */
+static int renew(void)
+{
+	struct pollfd fd = {filter_log_fd(filter), POLLIN, 0};
+	int ret = filter_renew(filter, leases, now_ms());
+
+	while (ret == 1 || (ret == 0 && poll(&fd, 1, 200) > 0))
+		ret = filter_renew(filter, leases, now_ms());
+	return ret;
+}
+
 /* n addresses, a batch each; nanoseconds of one in the answer. */
 static void learn_many(char *line)
 {
@@ -286,6 +315,10 @@ static void obey(char *line)
 		flood(rest);
 	else if (strcmp(line, "learnmany") == 0)
 		learn_many(rest);
+	else if (strcmp(line, "leads") == 0)
+		leads(rest);
+	else if (strcmp(line, "renew") == 0)
+		answer(renew(), "renewed");
 	else if (strcmp(line, "end") == 0)
 		answer(filter_end_revoked(filter, policy, leases, now_ms()),
 		       "ended");
@@ -332,6 +365,16 @@ static int add_inbound(const char *text)
 				       text, &why);
 }
 
+static int add_gated(char *list)
+{
+	for (char *port = strtok(list, ","); port; port = strtok(NULL, ",")) {
+		if (settings.n_gated == FILTER_GATED_MAX)
+			return -E2BIG;
+		settings.gated[settings.n_gated++] = (uint16_t)atoi(port);
+	}
+	return 0;
+}
+
 static int read_options(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -341,7 +384,8 @@ static int read_options(int argc, char **argv)
 		{"mark", 1, NULL, 'm'},     {"exempt", 1, NULL, 'e'},
 		{"inbound", 1, NULL, 'i'},  {"api-port", 1, NULL, 'A'},
 		{"dns-port", 1, NULL, 'P'}, {"log", 1, NULL, 'l'},
-		{NULL, 0, NULL, 0},
+		{"gated", 1, NULL, 'g'},    {"gate-port", 1, NULL, 'G'},
+		{"doh", 1, NULL, 'o'},      {NULL, 0, NULL, 0},
 	};
 	int c, ret = 0;
 
@@ -387,6 +431,18 @@ static int read_options(int argc, char **argv)
 			break;
 		case 'l':
 			settings.log_group = (uint16_t)atoi(optarg);
+			break;
+		case 'g':
+			ret = add_gated(optarg);
+			break;
+		case 'G':
+			settings.gate_port = (uint16_t)atoi(optarg);
+			break;
+		case 'o':
+			ret = address_range_from_text(&doh, optarg,
+						      &(const char *){NULL});
+			settings.doh = &doh;
+			settings.n_doh = 1;
 			break;
 		default:
 			ret = -EINVAL;

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of one connection. The client's bytes are kept until stream.c knows
+ * what they are; what may go on is sent from that buffer, so that no byte goes
+ * on but those that were judged, and what need not be looked at is spliced. The
+ * server's bytes are spliced from the first.
+ */
+#include "connection.h"
+
+#include "host/host.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum {
+	BUFFER_FIRST = 2048,
+	CONNECT_MS = 60 * 1000,
+	ROUNDS = 32 /* heads and chunks before others have their turn */
+};
+
+static void queue_leave(struct connection *c, enum connection_queue queue)
+{
+	struct gate *gate = c->gate;
+
+	if (c->queue != queue || queue == QUEUE_NONE)
+		return;
+	if (queue == QUEUE_WAITING) {
+		TAILQ_REMOVE(&gate->waiting, c, in_queue);
+		gate->n_waiting--;
+	} else {
+		TAILQ_REMOVE(&gate->connecting, c, in_queue);
+	}
+	c->queue = QUEUE_NONE;
+}
+
+/* Both queues are in the order of their ends: each has one time for all. */
+static void queue_join(struct connection *c, enum connection_queue queue)
+{
+	struct gate *gate = c->gate;
+
+	if (c->queue != QUEUE_NONE)
+		return;
+	c->queue = (uint8_t)queue;
+	if (queue == QUEUE_WAITING) {
+		c->until_ms = uv_now(gate->loop) + GATE_NAME_MS;
+		TAILQ_INSERT_TAIL(&gate->waiting, c, in_queue);
+		gate->n_waiting++;
+	} else {
+		c->until_ms = uv_now(gate->loop) + CONNECT_MS;
+		TAILQ_INSERT_TAIL(&gate->connecting, c, in_queue);
+	}
+}
+
+static void buffer_free(struct connection *c)
+{
+	c->gate->buffered -= c->said.size;
+	free(c->said.bytes);
+	c->said = (struct gate_buffer){0};
+}
+
+/* What is common to all ends; the sockets are closed. */
+static void connection_over(struct connection *c)
+{
+	struct gate *gate = c->gate;
+
+	queue_leave(c, c->queue);
+	pipes_give(gate->pipes, &c->up);
+	pipes_give(gate->pipes, &c->down);
+	buffer_free(c);
+	free(c->name);
+	c->name = NULL;
+	c->over = true;
+	gate->counts.open--;
+	TAILQ_REMOVE(&gate->all, c, in_all);
+	TAILQ_INSERT_TAIL(&gate->over, c, in_queue);
+}
+
+void connection_reset(struct connection *c)
+{
+	side_reset(&c->client);
+	side_reset(&c->server);
+	connection_over(c);
+}
+
+/* Both sides have been told that nothing more comes. */
+static void connection_end(struct connection *c)
+{
+	close(c->client.fd);
+	close(c->server.fd);
+	c->client.fd = c->server.fd = -1;
+	connection_over(c);
+}
+
+static void drop(struct connection *c)
+{
+	c->gate->counts.dropped++;
+	connection_reset(c);
+}
+
+static int watch(struct connection *c, struct side *side, int how)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		.data.u64 = connection_tag(c, side == &c->server),
+	};
+
+	return epoll_ctl(c->gate->epoll, how, side->fd, &event) ? -errno : 0;
+}
+
+/* More can be done at once, after what else is at hand: an edge of our own. */
+static void yield_turn(struct connection *c, struct side *side)
+{
+	if (watch(c, side, EPOLL_CTL_MOD))
+		drop(c);
+}
+
+/* The way on. */
+
+static socklen_t socket_address(struct sockaddr_storage *out,
+				const struct address *a, uint16_t port)
+{
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+
+	memset(out, 0, sizeof(*out));
+	if (a->family == AF_INET6) {
+		memcpy(&v6.sin6_addr, a->bytes, sizeof(v6.sin6_addr));
+		v6.sin6_port = htons(port);
+		memcpy(out, &v6, sizeof(v6));
+		return sizeof(v6);
+	}
+	memcpy(&v4.sin_addr, a->bytes, sizeof(v4.sin_addr));
+	v4.sin_port = htons(port);
+	memcpy(out, &v4, sizeof(v4));
+	return sizeof(v4);
+}
+
+/* From the client's own address, where it is one of the namespace: that of a
+ * machine behind it is not. */
+static void bind_source(int fd, const struct address *source)
+{
+	struct sockaddr_storage self;
+	socklen_t len = socket_address(&self, source, 0);
+	enum address_kind kind = address_kind(source);
+	const int on = 1;
+
+	if (kind == ADDRESS_LOOPBACK || kind == ADDRESS_LINK_LOCAL)
+		return;
+	(void)setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	(void)bind(fd, (struct sockaddr *)&self, len);
+}
+
+static int way_socket(struct connection *c, const struct sockaddr *peer)
+{
+	const struct gate_settings *s = &c->gate->settings;
+	int fd, err;
+
+	if (s->netns < 0)
+		return outward_socket(s->mark, peer,
+				      SOCK_STREAM | SOCK_NONBLOCK, 0);
+	fd = netns_socket(s->netns, peer->sa_family, SOCK_STREAM, 0);
+	if (fd < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_MARK, &s->mark, sizeof(s->mark)) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+static int way_open(struct connection *c)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = socket_address(&peer, &c->address, c->port);
+	int fd = way_socket(c, (struct sockaddr *)&peer);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	c->server.fd = fd;
+	if (fd >= c->gate->fd_max)
+		return -EMFILE;
+	err = side_keep(fd);
+	if (err)
+		return err;
+	bind_source(fd, &c->source);
+	if (connect(fd, (struct sockaddr *)&peer, len) < 0 &&
+	    errno != EINPROGRESS)
+		return -errno;
+	return watch(c, &c->server, EPOLL_CTL_ADD);
+}
+
+static void way_failed(struct connection *c)
+{
+	c->gate->counts.failed++;
+	connection_reset(c);
+}
+
+static void way_begin(struct connection *c)
+{
+	if (c->server.fd >= 0)
+		return;
+	queue_leave(c, QUEUE_WAITING);
+	if (way_open(c))
+		way_failed(c);
+	else
+		queue_join(c, QUEUE_CONNECTING);
+}
+
+/* The verdict. */
+
+/* Tell the owner, and end it; but in an audit let on whatever it says. */
+static void refuse(struct connection *c, enum gate_reason reason,
+		   const struct domain_name *name)
+{
+	struct gate *gate = c->gate;
+	const struct gate_refusal refusal = {
+		.reason = reason,
+		.source = c->source,
+		.destination = c->address,
+		.port = c->port,
+		.name = name,
+		.audit = gate->settings.audit,
+	};
+
+	gate->counts.refused[reason]++;
+	gate->owner.refused(gate->owner.arg, &refusal);
+	if (!gate->settings.audit) {
+		connection_reset(c);
+		return;
+	}
+	queue_leave(c, QUEUE_WAITING);
+	c->answering = false;
+	c->stream.kind = STREAM_OPAQUE;
+	c->going = c->said.end - c->said.at;
+	way_begin(c);
+}
+
+static void judge(struct connection *c)
+{
+	const struct domain_name *name = &c->stream.name;
+	struct gate *gate = c->gate;
+	struct domain_name *copy;
+
+	if (!gate->owner.leads(gate->owner.arg, name, &c->address, c->port)) {
+		refuse(c, GATE_MISMATCH, name);
+		return;
+	}
+	if (!c->name || !domain_name_equal(c->name, name)) {
+		copy = domain_name_copy(name);
+		if (!copy) {
+			drop(c);
+			return;
+		}
+		gate->counts.allowed += !c->name;
+		free(c->name);
+		c->name = copy;
+	}
+	stream_judged(&c->stream);
+	way_begin(c);
+}
+
+/* From the client to the server. */
+
+/* Make room for at least a byte. What all connections keep is bounded: the
+ * first to go is the one that has been owing a name for longest. */
+static int buffer_room(struct connection *c)
+{
+	struct gate_buffer *b = &c->said;
+	struct gate *gate = c->gate;
+	uint32_t size = b->size ? 2 * b->size : BUFFER_FIRST;
+	struct connection *oldest;
+	uint8_t *bytes;
+
+	if (b->at > 0) {
+		memmove(b->bytes, b->bytes + b->at, b->end - b->at);
+		b->end -= b->at;
+		b->at = 0;
+	}
+	if (b->end < b->size)
+		return 0;
+	if (size > GATE_NAME_BYTES)
+		return -ENOBUFS;
+	while (gate->buffered + size - b->size > GATE_BUFFERS_MAX) {
+		oldest = TAILQ_FIRST(&gate->waiting);
+		if (!oldest || oldest == c)
+			return -ENOBUFS;
+		drop(oldest);
+	}
+	bytes = realloc(b->bytes, size);
+	if (!bytes)
+		return -ENOMEM;
+	gate->buffered += size - b->size;
+	b->bytes = bytes;
+	b->size = size;
+	return 0;
+}
+
+/* Read more of the client's. Is there more? */
+static bool listen_on(struct connection *c)
+{
+	struct gate_buffer *b = &c->said;
+	size_t n;
+
+	if (!c->client.readable || c->client.ended)
+		return false;
+	if (buffer_room(c)) {
+		drop(c);
+		return false;
+	}
+	n = side_read(&c->client, b->bytes + b->end, b->size - b->end);
+	b->end += (uint32_t)n;
+	if (n > 0)
+		c->hungry = false;
+	return n > 0;
+}
+
+static void said_whole(struct connection *c)
+{
+	bool begun = c->said.end > c->said.at;
+
+	if (begun)
+		refuse(c, GATE_MALFORMED, NULL);
+	else if (c->server.fd < 0)
+		refuse(c, GATE_NO_NAME, NULL);
+}
+
+/* Look at what the client said. Is there more to be done at once? */
+static bool look(struct connection *c)
+{
+	const struct gate_buffer *b = &c->said;
+	size_t n = b->end - b->at, pass = 0;
+	enum stream_step step;
+
+	step = stream_look(&c->stream, b->bytes + b->at, n, &pass);
+	switch (step) {
+	case STREAM_MORE:
+		c->hungry = true;
+		queue_join(c, QUEUE_WAITING);
+		break;
+	case STREAM_JUDGE:
+		judge(c);
+		break;
+	case STREAM_PASS:
+	case STREAM_ANSWER:
+		c->answering = step == STREAM_ANSWER;
+		c->going = pass;
+		break;
+	case STREAM_REST:
+		c->going = n;
+		break;
+	case STREAM_NO_NAME:
+		refuse(c, GATE_NO_NAME, NULL);
+		break;
+	case STREAM_MALFORMED:
+		refuse(c, GATE_MALFORMED, NULL);
+		break;
+	}
+	if (step != STREAM_MORE && !c->over)
+		queue_leave(c, QUEUE_WAITING);
+	return !c->over;
+}
+
+/* Send what may go on. Has all of it? */
+static bool say_on(struct connection *c)
+{
+	struct gate_buffer *b = &c->said;
+	size_t n;
+
+	while (c->going > 0) {
+		n = side_write(&c->server, b->bytes + b->at, c->going);
+		if (n == 0)
+			return false;
+		b->at += (uint32_t)n;
+		c->going -= n;
+	}
+	if (b->at == b->end)
+		buffer_free(c);
+	return true;
+}
+
+/* Move what need not be looked at. Is there something else to be done? */
+static bool move_up(struct connection *c)
+{
+	bool opaque = c->stream.kind == STREAM_OPAQUE;
+	uint64_t limit = opaque ? UINT64_MAX : c->stream.body, moved;
+	int more = relay_move(c->gate->pipes, &c->up, &c->client, &c->server,
+			      limit, &moved);
+
+	if (!opaque)
+		stream_moved(&c->stream, moved);
+	if (more < 0)
+		drop(c);
+	else if (more > 0)
+		yield_turn(c, &c->client);
+	return more == 0 && c->up.held == 0 && !opaque && c->stream.body == 0;
+}
+
+/* One thing of the client's. Is there more to be done at once? */
+static bool client_step(struct connection *c)
+{
+	bool empty;
+
+	if (c->going > 0)
+		return say_on(c);
+	if (c->answering)
+		return false;
+	empty = c->said.end == c->said.at;
+	if (c->up.held > 0 ||
+	    (empty && (c->stream.kind == STREAM_OPAQUE || c->stream.body > 0)))
+		return move_up(c);
+	if (!empty && !c->hungry)
+		return look(c);
+	if (listen_on(c))
+		return true;
+	if (!c->over && c->client.ended && !c->client.failed)
+		said_whole(c);
+	return false;
+}
+
+static void client_run(struct connection *c)
+{
+	int rounds = 0;
+
+	while (client_step(c)) {
+		if (++rounds == ROUNDS) {
+			yield_turn(c, &c->client);
+			return;
+		}
+	}
+}
+
+/* From the server to the client. */
+
+/* The answer to an upgrade decides what the client says next. */
+static int answer_run(struct connection *c)
+{
+	uint8_t copy[PIPE_BUF];
+	size_t n;
+	int more = relay_copy(c->gate->pipes, &c->down, &c->server, &c->client,
+			      copy, &n);
+	int known = n > 0 ? stream_answered(&c->stream, copy, n) : 0;
+
+	if (known < 0) {
+		refuse(c, GATE_MALFORMED, NULL);
+	} else if (known > 0) {
+		c->answering = false;
+		yield_turn(c, &c->client);
+	}
+	return more;
+}
+
+static void server_run(struct connection *c)
+{
+	uint64_t moved;
+	int more;
+
+	if (c->answering && c->down.held == 0)
+		more = answer_run(c);
+	else
+		more = relay_move(c->gate->pipes, &c->down, &c->server,
+				  &c->client, UINT64_MAX, &moved);
+	if (c->over)
+		return;
+	if (more < 0)
+		drop(c);
+	else if (more > 0)
+		yield_turn(c, &c->server);
+}
+
+/* A side failed, and what it said before has reached the other, or cannot. */
+static bool broken(const struct side *from, const struct side *to, bool drained)
+{
+	return from->failed && (to->failed || !to->writable ||
+				(drained && (from->ended || !from->readable)));
+}
+
+static void pass_end(const struct side *from, struct side *to, bool drained)
+{
+	if (!from->ended || !drained || to->shut || !to->writable)
+		return;
+	(void)shutdown(to->fd, SHUT_WR);
+	to->shut = true;
+}
+
+/* Do what can be done now. */
+static void connection_run(struct connection *c)
+{
+	bool up, down;
+
+	client_run(c);
+	if (c->over)
+		return;
+	server_run(c);
+	if (c->over)
+		return;
+	up = c->up.held == 0 && c->going == 0;
+	down = c->down.held == 0;
+	if (broken(&c->client, &c->server, up) ||
+	    broken(&c->server, &c->client, down) ||
+	    (c->answering && c->client.failed)) {
+		connection_reset(c);
+		return;
+	}
+	pass_end(&c->client, &c->server, up);
+	pass_end(&c->server, &c->client, down);
+	if (c->client.shut && c->server.shut)
+		connection_end(c);
+}
+
+void connection_event(struct connection *c, bool server, uint32_t events)
+{
+	struct side *side = server ? &c->server : &c->client;
+
+	if (c->over)
+		return;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		side->hung = true;
+	if (side->hung || events & EPOLLIN)
+		side->readable = true;
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+		side->writable = true;
+	if (events & EPOLLERR)
+		side->failed = true;
+	if (server && c->queue == QUEUE_CONNECTING) {
+		if (side->failed) {
+			way_failed(c);
+			return;
+		}
+		if (side->writable)
+			queue_leave(c, QUEUE_CONNECTING);
+	}
+	connection_run(c);
+}
+
+void connection_late(struct connection *c)
+{
+	if (c->queue == QUEUE_CONNECTING)
+		way_failed(c);
+	else
+		refuse(c, GATE_NO_NAME, NULL);
+	if (!c->over)
+		connection_run(c);
+}
+
+void connection_open(struct gate *gate, int fd, const struct address *source,
+		     const struct address *address, uint16_t port)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		struct side side = {.fd = fd};
+
+		gate->counts.dropped++;
+		side_reset(&side);
+		return;
+	}
+	c->gate = gate;
+	c->client.fd = fd;
+	c->server.fd = -1;
+	c->up = c->down = (struct gate_pipe)GATE_PIPE_NONE;
+	c->source = *source;
+	c->address = *address;
+	c->port = port;
+	stream_init(&c->stream, port);
+	TAILQ_INSERT_TAIL(&gate->all, c, in_all);
+	gate->counts.open++;
+	queue_join(c, QUEUE_WAITING);
+	if (watch(c, &c->client, EPOLL_CTL_ADD))
+		drop(c);
+}

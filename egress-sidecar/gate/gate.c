@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listeners, and the table of connections. All sockets are in one epoll(7) of
+ * the gate's own, which the event loop polls: a connection costs two calls of
+ * epoll_ctl(2) in its life and no handle.
+ */
+#include "gate.h"
+
+#include "connection.h"
+
+#include <errno.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+	EVENTS = 128,
+	ACCEPTS = 64, /* before connections have their turn */
+	DEAF_MS = 100,
+	FDS_EACH = 4, /* two sockets, and a pipe in each direction */
+	FDS_SURE = 1 << 20
+};
+
+/* epoll's data of the listeners; no connection is there. */
+enum {
+	TAG_TCP4 = 0,
+	TAG_TCP6 = 1
+};
+
+const char *gate_reason_text(enum gate_reason reason)
+{
+	static const char *const text[GATE_REASONS] = {
+		[GATE_MISMATCH] = "sni_mismatch",
+		[GATE_NO_NAME] = "no_name",
+		[GATE_MALFORMED] = "malformed",
+	};
+
+	return text[reason];
+}
+
+void gate_counts(const struct gate *gate, struct gate_counts *counts)
+{
+	*counts = gate->counts;
+}
+
+/* As many descriptors as the process may have; an eighth is left to others. */
+static void descriptors_raise(struct gate *gate)
+{
+	struct rlimit limit = {1024, 1024};
+	rlim_t n;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		n = limit.rlim_cur;
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit.rlim_cur = n;
+	}
+	n = limit.rlim_cur < FDS_SURE ? limit.rlim_cur : FDS_SURE;
+	n -= n / 8;
+	gate->fd_max = (int)n;
+	gate->connections_max = n / FDS_EACH < GATE_CONNECTIONS_MAX
+					? n / FDS_EACH
+					: GATE_CONNECTIONS_MAX;
+	gate->waiting_max = gate->connections_max / 2 < GATE_WAITING_MAX
+				    ? gate->connections_max / 2
+				    : GATE_WAITING_MAX;
+}
+
+static int listener_watch(struct gate *gate, int fd, uint64_t tag, int how)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
+
+	if (fd < 0 || epoll_ctl(gate->epoll, how, fd, &event) == 0)
+		return 0;
+	return errno == EEXIST ? 0 : -errno;
+}
+
+static int listeners_watch(struct gate *gate, int how)
+{
+	int err = listener_watch(gate, gate->settings.tcp4, TAG_TCP4, how);
+
+	return err ? err
+		   : listener_watch(gate, gate->settings.tcp6, TAG_TCP6, how);
+}
+
+static int address_from_socket(struct address *a,
+			       const struct sockaddr_storage *s)
+{
+	const struct sockaddr_in6 *v6 = (const void *)s;
+	const struct sockaddr_in *v4 = (const void *)s;
+
+	if (s->ss_family == AF_INET6)
+		return address_from_bytes(a, &v6->sin6_addr, 16);
+	return address_from_bytes(a, &v4->sin_addr, 4);
+}
+
+/* Where the client wished to go, as conntrack knows. -EINVAL: to us. */
+static int original_destination(const struct gate *gate, int fd, int family,
+				struct address *a, uint16_t *port)
+{
+	struct sockaddr_storage to = {0};
+	socklen_t len = sizeof(to);
+	int err;
+
+	if (family == AF_INET6)
+		err = getsockopt(fd, SOL_IPV6, IP6T_SO_ORIGINAL_DST, &to, &len);
+	else
+		err = getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &to, &len);
+	if (err < 0)
+		return -errno;
+	err = address_from_socket(a, &to);
+	if (err)
+		return err;
+	/* Both families have the port in the same place. */
+	*port = ntohs(((struct sockaddr_in *)&to)->sin_port);
+	switch (address_kind(a)) {
+	case ADDRESS_LOOPBACK:
+	case ADDRESS_UNSPECIFIED:
+	case ADDRESS_MULTICAST:
+		return -EINVAL;
+	default:
+		return *port == 0 || *port == gate->settings.port ? -EINVAL : 0;
+	}
+}
+
+/* Make room for one more. Those that owe a name go, the oldest first. */
+static bool room(struct gate *gate, int fd)
+{
+	struct connection *oldest = TAILQ_FIRST(&gate->waiting);
+
+	if (fd >= gate->fd_max)
+		return false;
+	if (gate->counts.open < gate->connections_max &&
+	    gate->n_waiting < gate->waiting_max)
+		return true;
+	if (!oldest)
+		return false;
+	gate->counts.dropped++;
+	connection_reset(oldest);
+	return true;
+}
+
+static void take(struct gate *gate, int fd, const struct sockaddr_storage *peer)
+{
+	struct address source, address;
+	struct side client = {.fd = fd};
+	uint16_t port = 0;
+
+	gate->counts.accepted++;
+	if (!room(gate, fd) || address_from_socket(&source, peer) ||
+	    original_destination(gate, fd, peer->ss_family, &address, &port)) {
+		gate->counts.dropped++;
+		side_reset(&client);
+		return;
+	}
+	connection_open(gate, fd, &source, &address, port);
+}
+
+/* Not for want of descriptors or memory: the next may do. */
+static bool passing(int err)
+{
+	return err != EMFILE && err != ENFILE && err != ENOBUFS &&
+	       err != ENOMEM;
+}
+
+static void listener_ready(struct gate *gate, int listener)
+{
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct sockaddr_storage peer = {0};
+		socklen_t len = sizeof(peer);
+		int fd = accept4(listener, (struct sockaddr *)&peer, &len,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			take(gate, fd, &peer);
+		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+			return;
+		} else if (!passing(errno)) {
+			(void)listeners_watch(gate, EPOLL_CTL_DEL);
+			gate->deaf = true;
+			uv_timer_stop(&gate->timer);
+			return;
+		}
+	}
+}
+
+static uint64_t first_end(const struct connections *queue, uint64_t than)
+{
+	const struct connection *c = TAILQ_FIRST(queue);
+
+	return c && c->until_ms < than ? c->until_ms : than;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* After anything happened: free what is over, see to the timer. */
+static void settle(struct gate *gate)
+{
+	uint64_t now = uv_now(gate->loop), end = UINT64_MAX;
+	struct connection *c;
+
+	while ((c = TAILQ_FIRST(&gate->over))) {
+		TAILQ_REMOVE(&gate->over, c, in_queue);
+		free(c);
+	}
+	if (uv_is_active((uv_handle_t *)&gate->timer))
+		return;
+	if (gate->deaf)
+		end = now + DEAF_MS;
+	end = first_end(&gate->waiting, end);
+	end = first_end(&gate->connecting, end);
+	if (end != UINT64_MAX)
+		uv_timer_start(&gate->timer, on_timer,
+			       end > now ? end - now : 0, 0);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct gate *gate = timer->data;
+	uint64_t now = uv_now(gate->loop);
+	struct connection *c;
+
+	if (gate->deaf) {
+		gate->deaf = false;
+		if (listeners_watch(gate, EPOLL_CTL_ADD))
+			gate->deaf = true;
+	}
+	while ((c = TAILQ_FIRST(&gate->waiting)) && c->until_ms <= now)
+		connection_late(c);
+	while ((c = TAILQ_FIRST(&gate->connecting)) && c->until_ms <= now)
+		connection_late(c);
+	settle(gate);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct gate *gate = poll->data;
+	struct epoll_event event[EVENTS];
+	int n;
+
+	(void)status;
+	(void)events;
+	n = epoll_wait(gate->epoll, event, EVENTS, 0);
+	for (int i = 0; i < n; i++) {
+		uint64_t tag = event[i].data.u64;
+		struct connection *c =
+			(struct connection *)(uintptr_t)(tag & ~(uint64_t)1);
+
+		if (tag == TAG_TCP4)
+			listener_ready(gate, gate->settings.tcp4);
+		else if (tag == TAG_TCP6)
+			listener_ready(gate, gate->settings.tcp6);
+		else
+			connection_event(c, tag & 1, event[i].events);
+	}
+	settle(gate);
+}
+
+void gate_policy_changed(struct gate *gate)
+{
+	struct connection *c, *next;
+
+	for (c = TAILQ_FIRST(&gate->all); c && !gate->settings.audit;
+	     c = next) {
+		next = TAILQ_NEXT(c, in_all);
+		if (c->name && !gate->owner.allows(gate->owner.arg, c->name,
+						   &c->address, c->port))
+			connection_reset(c);
+	}
+	settle(gate);
+}
+
+static int listeners_prepare(const struct gate_settings *settings)
+{
+	int err = settings->tcp4 < 0 ? 0 : side_keep(settings->tcp4);
+
+	return err || settings->tcp6 < 0 ? err : side_keep(settings->tcp6);
+}
+
+static int gate_begin(struct gate *gate)
+{
+	int err;
+
+	gate->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (gate->epoll < 0)
+		return -errno;
+	err = pipes_open(&gate->pipes);
+	if (!err)
+		err = listeners_prepare(&gate->settings);
+	if (!err)
+		err = listeners_watch(gate, EPOLL_CTL_ADD);
+	if (!err)
+		err = uv_poll_init(gate->loop, &gate->poll, gate->epoll);
+	if (err) {
+		close(gate->epoll);
+		pipes_close(gate->pipes);
+	}
+	return err;
+}
+
+int gate_open(struct gate **out, uv_loop_t *loop,
+	      const struct gate_settings *settings,
+	      const struct gate_owner *owner)
+{
+	struct gate *gate = calloc(1, sizeof(*gate));
+	int err;
+
+	if (!gate)
+		return -ENOMEM;
+	gate->loop = loop;
+	gate->settings = *settings;
+	gate->owner = *owner;
+	TAILQ_INIT(&gate->all);
+	TAILQ_INIT(&gate->waiting);
+	TAILQ_INIT(&gate->connecting);
+	TAILQ_INIT(&gate->over);
+	descriptors_raise(gate);
+	err = gate_begin(gate);
+	if (err) {
+		free(gate);
+		return err;
+	}
+	uv_timer_init(loop, &gate->timer);
+	gate->poll.data = gate->timer.data = gate;
+	gate->handles = 2;
+	uv_poll_start(&gate->poll, UV_READABLE, on_poll);
+	*out = gate;
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct gate *gate = handle->data;
+
+	if (--gate->handles == 0)
+		free(gate);
+}
+
+void gate_close(struct gate *gate)
+{
+	struct connection *c;
+
+	if (!gate)
+		return;
+	while ((c = TAILQ_FIRST(&gate->all)))
+		connection_reset(c);
+	settle(gate);
+	uv_close((uv_handle_t *)&gate->timer, on_closed);
+	uv_close((uv_handle_t *)&gate->poll, on_closed);
+	close(gate->epoll);
+	pipes_close(gate->pipes);
+}
