@@ -50,6 +50,7 @@ static void filter_settings_fill(struct filter_settings *f,
 		f->gate_port = l->gate_port;
 		memcpy(f->gated, from->gate_ports, sizeof(f->gated));
 		f->n_gated = from->n_gate_ports;
+		f->gate_all = from->learn;
 		f->mark = from->gate_mark;
 	}
 	if (from->run != RUN_SIDECAR)

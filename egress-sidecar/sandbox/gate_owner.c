@@ -8,7 +8,7 @@
 #include <netinet/in.h>
 
 /* Does a rule for the address itself, or the policy's hosts, allow it? Such
- * connections come here only until the kernel has the policy. */
+ * connections come here while the policy changes, and to be learned from. */
 static bool address_allows(const struct sandbox *s, const struct address *a,
 			   uint16_t port)
 {
@@ -51,8 +51,9 @@ static bool on_leads(void *arg, const struct domain_name *name,
 {
 	const struct sandbox *s = arg;
 
-	return on_allows(arg, name, a, port) &&
-	       lease_is_live(s->leases, name, a, now_ms());
+	return address_allows(s, a, port) ||
+	       (on_allows(arg, name, a, port) &&
+		filter_leads(s->filter, s->leases, name, a, now_ms()));
 }
 
 /* The webhook's words for it: the name that was given, or is known for where it
@@ -75,6 +76,8 @@ static void on_refused(void *arg, const struct gate_refusal *r)
 	const struct domain_name *name = r->name ? r->name : known;
 	char text[DOMAIN_NAME_TEXT_MAX];
 
+	if (r->audit && address_allows(s, &r->destination, r->port))
+		return;
 	if (s->shared->webhook)
 		webhook_send(s->shared->webhook, wanted(r, known, text),
 			     s->place.id);
