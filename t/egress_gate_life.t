@@ -71,7 +71,7 @@ sub lives
 	# Everybody dies.
 	kill 'KILL', -getpgrp $pid;
 	wait_exit($pid);
-	is(listening(), '', 'killed: nobody listens');
+	ok(wait_for(sub { listening() eq '' }), 'killed: nobody listens');
 	is(arrived($w, sub { $got = tls($w, 'good.test', GOOD) }), 0,
 	    'the gate is closed: nothing arrives');
 	is($got, 'refused', '  and it is refused');
