@@ -46,9 +46,10 @@
  *     meta mark MARK meta skuid 0 ct mark OURS ct direction original accept
  *     meta mark MARK meta skuid 0 ip daddr . tcp dport @peers4
  *       ct state established,new ct mark set OURS accept  # and @gated4
- *     meta mark MARK ct mark OURS ct direction original meta skuid != 0
+ *     ct mark OURS ct direction original meta skuid != 0
  *       counter name "refused" drop                     # with a gate alone
- *     meta mark MARK ct mark OURS ct direction original accept
+ *     ct mark OURS ct direction original meta mark MARK accept
+ *     ct mark OURS ct direction original counter name "refused" drop
  *     meta l4proto ipv6-icmp jump neighbours
  *     ct state invalid,untracked counter name "refused" drop
  *     ct direction reply counter name "refused" drop
@@ -63,7 +64,9 @@
  *     ip hdrlength != 5 jump options
  *     iif "lo" tcp dport 18080 jump own
  *     iif "lo" udp dport 15353 jump own
- *     iif "lo" tcp dport 15380 jump own
+ *     iif "lo" tcp dport 15380 jump own                 # with a gate alone
+ *     iif "lo" ct mark OURS counter name "refused" drop
+ *     iif "lo" ct state invalid jump own
  *     iif "lo" accept
  *     ct mark GENERATION ct direction reply accept
  *     ct mark INBOUND ct direction original accept
@@ -227,24 +230,30 @@ static void accept_own_to(struct batch *b, const char *set4, const char *set6,
 	}
 }
 
-static void is_own_connection(struct batch *b, const struct filter_settings *s)
+static void is_own_connection(struct batch *b)
 {
 	rule_begin(b, "output");
-	rule_meta_is(b, NFT_META_MARK, s->mark);
 	rule_ct_mark(b, RULESET_MARK_OURS);
 	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
 }
 
-/* What a closed socket had still to say has its mark, but no owner: the first
- * rule does not match it. */
-static void accept_own_orphans(struct batch *b, const struct filter_settings *s)
+/*
+ * In the gate's connections a raw socket may speak as well, and is not
+ * answered: a reset would be theirs. What a closed socket of ours had still to
+ * say has its mark, but no owner, so that the first rule does not match it.
+ */
+static void drop_forged(struct batch *b, const struct filter_settings *s)
 {
-	is_own_connection(b, s);
+	is_own_connection(b);
 	rule_meta_is_not(b, NFT_META_SKUID, s->uid);
 	rule_count(b, RULESET_REFUSED);
 	rule_drop(b);
-	is_own_connection(b, s);
+	is_own_connection(b);
+	rule_meta_is(b, NFT_META_MARK, s->mark);
 	rule_accept(b);
+	is_own_connection(b);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
 }
 
 /*
@@ -268,7 +277,7 @@ static void write_own_connections(struct batch *b,
 		return;
 	accept_own_to(b, lease_set_forms[GATED4].name,
 		      lease_set_forms[GATED6].name, s);
-	accept_own_orphans(b, s);
+	drop_forged(b, s);
 }
 
 static void write_hole(struct batch *b, const struct filter_settings *s)

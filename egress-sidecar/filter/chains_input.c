@@ -136,6 +136,30 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
 	rule_drop(b);
 }
 
+/*
+ * The gate's connections lead outside. What comes in them over loopback is the
+ * sandbox's, in the server's name: that a protocol was switched, say, after
+ * which the gate would read no more. So may be what conntrack makes nothing of,
+ * from an address that is not here.
+ */
+static void write_input_forged(struct batch *b, bool has_fib)
+{
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_ct_mark(b, RULESET_MARK_OURS);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+	rule_begin(b, "input");
+	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
+	rule_ct_state(b, NFT_STATE_INVALID);
+	if (has_fib) {
+		rule_jump(b, "own");
+		return;
+	}
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+}
+
 void chain_write_input(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
@@ -143,6 +167,8 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	write_admit_in(b, r);
 	chain_refuse_detours(b, "input", s);
 	write_input_own(b, r);
+	if (s->n_gated)
+		write_input_forged(b, r->has_fib);
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_accept(b);

@@ -77,9 +77,9 @@ int netns_identity(int ns, uint64_t identity[2]);
 int netns_run(int ns, int (*work)(void *arg), void *arg);
 
 /*
- * Our user uid as the namespace (-1: ours) sees it, in "meta skuid" of its
- * packet filter: one whose user namespace (user_namespaces(7)) is not ours has
- * no number for it, and shows the overflow user instead.
+ * Our user, uid, as the namespace (-1: ours) sees it, in "meta skuid" of its
+ * packet filter: one whose user namespace (user_namespaces(7)) is not ours may
+ * have another number for it, or none, and shows the overflow user then.
  */
 uint32_t netns_user(int ns, uint32_t uid);
 

@@ -151,7 +151,7 @@ sub hostile_start
 
 	$log{$pid} = scratch() . "/$name.log";
 	wait_for(sub { read_file($log{$pid}) =~ /connected|listening/
-	    || !alive($pid) }) if $attempt[0] =~ /hold|idle|echo|seen/;
+	    || !alive($pid) }) if $attempt[0] =~ /hold|idle|echo|seen|slow/;
 	return $pid;
 }
 

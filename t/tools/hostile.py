@@ -13,6 +13,11 @@ count.
     hostile.py marks ADDRESS PORT N [MARK]   N random SO_MARKs, and MARK
     hostile.py marks_seen DEVICE SECONDS
     hostile.py header SOURCE ADDRESS PORT    own IPv4 header, forged source
+    hostile.py segment SOURCE SOURCE_PORT ADDRESS PORT [MARK]   TCP segments of
+                                             all kinds, in a connection that is
+                                             another's
+    hostile.py lastwords ADDRESS PORT MARK BYTES   said and left at once
+    hostile.py slow ADDRESS PORT             a server that reads late; bytes
     hostile.py fragments SOURCE ADDRESS PORT
     hostile.py frame DEVICE SOURCE ADDRESS PORT [bypass]   packet(7)
     hostile.py arp DEVICE SOURCE ADDRESS
@@ -213,6 +218,60 @@ def header(source, address, port):
         return "sent"
     except OSError as e:
         return name_of(e)
+
+
+def segment(source, source_port, address, port, mark=""):
+    s = raw4()
+    if mark:
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK,
+                     struct.pack("=I", int(mark, 0)))
+    sent = 0
+    for flags in (0x02, 0x18, 0x10, 0x11, 0x12, 0x04, 0x14):
+        head = struct.pack("!HHIIBBHHH", int(source_port), int(port), 1, 1,
+                           0x50, flags, 1024, 0, 0)
+        body = b"injected" if flags == 0x18 else b""
+        sum_ = checksum(socket.inet_aton(source) + socket.inet_aton(address) +
+                        struct.pack("!HH", 6, len(head + body)) + head + body)
+        try:
+            s.sendto(ipv4(source, address, 6, head[:16] +
+                          struct.pack("!H", sum_) + head[18:] + body),
+                     (address, 0))
+            sent += 1
+        except OSError:
+            pass
+    return "sent %d" % sent
+
+
+def lastwords(address, port, mark, n):
+    s = socket.socket(family_of(address), socket.SOCK_STREAM)
+    s.settimeout(PATIENCE)
+    s.setsockopt(socket.SOL_SOCKET, SO_MARK, struct.pack("=I", int(mark, 0)))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * int(n))
+    s.connect((address, int(port)))
+    s.sendall(b"w" * int(n))
+    s.close()
+    return "said"
+
+
+def slow(address, port):
+    listener = socket.socket(family_of(address), socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind((address, int(port)))
+    listener.listen(1)
+    print("listening", flush=True)
+    s = listener.accept()[0]
+    s.settimeout(PATIENCE)
+    time.sleep(1)
+    n = 0
+    try:
+        while True:
+            data = s.recv(65536)
+            if not data:
+                return "%d bytes, end" % n
+            n += len(data)
+    except OSError as e:
+        return "%d bytes, %s" % (n, name_of(e))
 
 
 def fragments(source, address, port):
@@ -653,6 +712,7 @@ ATTEMPTS = {
     "mapped": lambda a, p: udp_try("::ffff:" + a, p), "marks": marks,
     "marks_seen": marks_seen,
     "option": option, "routing": routing,
+    "segment": segment, "lastwords": lastwords, "slow": slow,
     "header": header, "fragments": fragments, "frame": frame, "arp": arp,
     "xdp": xdp, "reverse": reverse, "forge": forge, "hold": hold,
     "idle": idle, "echo": echo, "probe": probe, "answered": answered,
