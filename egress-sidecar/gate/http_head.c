@@ -218,6 +218,9 @@ enum http_head_result http_head_read(struct http_head *head,
 				     const uint8_t *bytes, size_t n,
 				     uint16_t port, struct domain_name *name)
 {
+	/* Methods begin so (RFC 9110, 9.3); binary protocols seldom do. */
+	if (n > 0 && (bytes[0] < 'A' || bytes[0] > 'Z'))
+		return HTTP_HEAD_MALFORMED;
 	for (;;) {
 		struct http_text line = {bytes + head->len, 0};
 		enum http_head_result result = HTTP_HEAD_MORE;

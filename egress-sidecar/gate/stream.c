@@ -68,16 +68,15 @@ static enum stream_step opaque(struct stream *s)
 	return STREAM_REST;
 }
 
+/* What is not TLS is HTTP/1, or out of its form from the first byte on. */
 static enum stream_step look_start(struct stream *s, const uint8_t *bytes)
 {
 	if (bytes[0] == RECORD_HANDSHAKE) {
 		s->kind = STREAM_TLS;
 		next(s, STATE_HELLO);
-	} else if (bytes[0] >= 'A' && bytes[0] <= 'Z') {
+	} else {
 		s->kind = STREAM_HTTP;
 		next(s, STATE_HEAD);
-	} else {
-		return STREAM_MALFORMED;
 	}
 	return STREAM_PASS;
 }
@@ -306,12 +305,14 @@ enum stream_step stream_look(struct stream *stream, const uint8_t *bytes,
 
 void stream_judged(struct stream *stream)
 {
-	if (stream->state == STATE_JUDGE)
-		stream->state = STATE_GO;
+	assert(stream->state == STATE_JUDGE);
+	stream->state = STATE_GO;
 }
 
 void stream_moved(struct stream *stream, uint64_t n)
 {
+	if (n == 0)
+		return;
 	assert(stream->state == STATE_BODY && n <= stream->body);
 	stream->body -= n;
 	if (stream->body == 0)
