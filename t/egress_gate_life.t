@@ -166,4 +166,22 @@ is_deeply([map { $_->{'target.host'} } gate_log($w, event => 'egress.denied')],
     ['else.test'], 'log_skip.always silences the name that was given');
 stop($pid);
 
+# What is no option.
+for my $case (
+	[['--gate', 'on'], qr/--gate: "on": expected off or names/],
+	[['--gate', 'names', '--mode', 'dns'],
+	    qr/--gate names, --mode dns: expected --mode dns\+nft/],
+	[['--gate-ports', '443,53'], qr/--gate-ports: "443,53": expected .* 53 and 853/],
+	[['--gate-ports', '80,80'], qr/--gate-ports: "80,80": expected each port once/],
+	[['--gate-ports', '0'], qr/--gate-ports: "0": expected ports, 1 to 65535/],
+	[['--gate-ports', ','], qr/--gate-ports: ",": expected at least one port/],
+	[['--gate-ports', join ',', 1 .. 17],
+	    qr/--gate-ports: "[\d,]+": expected at most 16 ports/],
+) {
+	my ($args, $like) = @$case;
+	my ($status, $out) = capture(build_dir() . '/egress-sidecar', @$args);
+	is($status, 2, "@$args: wrong usage");
+	like($out, $like, '  which is told in a line');
+}
+
 done_testing();

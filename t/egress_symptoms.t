@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 33;
+use Test::More tests => 35;
 use Harness;
 use World;
 
@@ -47,7 +47,7 @@ my $policy = write_file("$dir/policy.json", encode_json({ egress => [
 	{ action => 'allow', target => 'ports.test', ports => [443] }] }));
 my $closed = free_port();
 my $pid = sidecar($w, args => ['--policy-file', $policy, '--deny-webhook',
-	"http://127.0.0.1:$closed/hook"],
+	"http://127.0.0.1:$closed/hook", '--gate', 'names'],
     env => { OPENSANDBOX_EGRESS_DNS_UPSTREAM => "203.0.113.222," . RESOLVER });
 my $log = "$dir/sidecar.log";
 
@@ -71,6 +71,11 @@ ok(wait_for(sub { says($host, 'grep \'packet refused\'', LOG => $log) =~
     '  which the log names');
 is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', 'http://good.test/'))[0],
     0, 'an allowed name opens');
+isnt((sees($w, 'curl', '-s', '-m', '5', '-H', 'Host: ports.test',
+	'http://good.test/'))[0], 0, '  and no other name there');
+ok(wait_for(sub { says($host, 'grep \'refused by name\'', LOG => $log) =~
+	/"target\.host":"ports\.test","reason":"sni_mismatch"/ }),
+    '  which the log says');
 like(says($inside, 'nft list set inet opensandbox learned4'),
     qr/\Q${\GOOD}\E timeout \S+ expires \S+ comment "good\.test"/,
     '  and is in the set');
