@@ -62,6 +62,23 @@ static void help(const struct options *options)
 	options_help(options);
 }
 
+/* A slip of the pen, which does not stop us. */
+static void log_unknown_variables(const struct options *options)
+{
+	const char *name;
+	size_t len;
+
+	for (size_t i = 0;
+	     (name = options_unknown(options, OPTION_ENV(""), i, &len)); i++) {
+		char *copy = strndup(name, len);
+
+		log_event(LOG_WARN, NULL,
+			  "a variable that is no option; it is ignored",
+			  "svariable", copy, NULL);
+		free(copy);
+	}
+}
+
 static int settings_read(struct program *p, int argc, char **argv)
 {
 	struct option_table tables[PROVIDERS_MAX + 1] = {
@@ -82,7 +99,11 @@ static int settings_read(struct program *p, int argc, char **argv)
 	err = options_defaults(&options);
 	if (!err)
 		err = options_environment(&options);
-	return err ? err : options_arguments(&options, argc, argv);
+	if (!err)
+		err = options_arguments(&options, argc, argv);
+	if (!err)
+		log_unknown_variables(&options);
+	return err;
 }
 
 static bool wanted(const struct program *p, size_t i)

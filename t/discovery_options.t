@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 8;
+use Test::More tests => 9;
 use Harness;
 
 my $discovery = build_dir() . '/opensandbox-discovery';
@@ -36,3 +36,10 @@ is_deeply([capture($discovery, '--gateway', 'localhost')],
 }
 like((capture($discovery, '--gateway', 'unix:/run/x.sock', '--docker', 'unix:///nowhere', '--once'))[1],
 	qr{"error":"/nowhere: No such file or directory"}, 'a socket that is not there is named');
+{
+	local $ENV{OPENSANDBOX_DISCOVERY_DOCKER_NETWROK} = 'lan';
+	like((capture($discovery, '--gateway', 'unix:/run/x.sock', '--docker',
+		'unix:///nowhere', '--once'))[1],
+		qr{"variable":"OPENSANDBOX_DISCOVERY_DOCKER_NETWROK"},
+		'a variable that is no option is named');
+}

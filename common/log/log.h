@@ -76,6 +76,7 @@ static const struct event event_refused = {"discovery.refused", LOG_WARN};
 static const struct event event_conflict = {"discovery.conflict", LOG_WARN};
 static const struct event event_ambiguous = {"discovery.ambiguous", LOG_WARN};
 static const struct event event_failed = {"discovery.failed", LOG_WARN};
+static const struct event event_pending = {"egress.pending", LOG_INFO};
 
 /* The first two arguments of log_event(). */
 #define EVENT(event) (event).level, (event).name

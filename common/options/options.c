@@ -119,20 +119,27 @@ int options_environment(const struct options *options)
 	return each(options, read_variable);
 }
 
-const char *options_unknown(const struct option_row *rows, const char *prefix,
+static bool is_variable(const struct options *options, const char *name,
+			size_t len)
+{
+	for (size_t i = 0; i < options->n; i++) {
+		const struct option_row *row = options->tables[i].rows;
+
+		for (; row->name; row++)
+			if (row->variable && strlen(row->variable) == len &&
+			    strncmp(row->variable, name, len) == 0)
+				return true;
+	}
+	return false;
+}
+
+const char *options_unknown(const struct options *options, const char *prefix,
 			    size_t i, size_t *len)
 {
-	const struct option_row *row;
-
 	for (char **entry = environ; *entry; entry++) {
 		*len = strcspn(*entry, "=");
-		if (strncmp(*entry, prefix, strlen(prefix)) != 0)
-			continue;
-		for (row = rows; row->name; row++)
-			if (row->variable && strlen(row->variable) == *len &&
-			    strncmp(row->variable, *entry, *len) == 0)
-				break;
-		if (!row->name && i-- == 0)
+		if (strncmp(*entry, prefix, strlen(prefix)) == 0 &&
+		    !is_variable(options, *entry, *len) && i-- == 0)
 			return *entry;
 	}
 	return NULL;

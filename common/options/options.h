@@ -72,7 +72,7 @@ int options_arguments(const struct options *options, int argc, char **argv);
 void options_help(const struct options *options);
 /* The i-th variable of the environment that begins with prefix and is no row's,
  * and its name's length; NULL: there are no more. */
-const char *options_unknown(const struct option_row *rows, const char *prefix,
+const char *options_unknown(const struct options *options, const char *prefix,
 			    size_t i, size_t *len);
 
 /* values.c: what readers are made of. */

@@ -78,6 +78,9 @@ static char *error_of(const struct fetch_result *result)
 		return strdup(result->error);
 	answer = json_loadb(result->body, result->len, 0, NULL);
 	message = json_string_value(json_object_get(answer, "message"));
+	if (!message && result->status == 413)
+		message = "its client_max_body_size is below what all records "
+			  "take";
 	if (asprintf(&error, "status %ld%s%.200s", result->status,
 		     message ? ": " : "", message ? message : "") < 0)
 		error = NULL;

@@ -427,19 +427,21 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 		       struct reply *reply)
 {
 	struct registry_entry *g = registry_find(&agent->registry, id);
+	bool pending = strcmp(below, "/pending") == 0;
 	bool policy = strcmp(below, "/policy") == 0;
+	bool whole = !below[0];
 	bool patches = strcmp(request->method, "PATCH") == 0;
 
 	if (!g)
 		g = registry_alias(&agent->registry, id);
-	if (below[0] && !policy)
+	if (!whole && !policy && !pending)
 		reply_fault(reply, 404, "not_found", NULL, "no such resource");
 	else if (request->too_large)
 		reply_fault(reply, 413, "too_large", NULL, "body over %d bytes",
 			    BODY_MAX);
-	else if (!policy && strcmp(request->method, "PUT") == 0)
+	else if (whole && strcmp(request->method, "PUT") == 0)
 		put(agent, id, request, reply);
-	else if (!policy && !method_reads(request->method) && !patches &&
+	else if (whole && !method_reads(request->method) && !patches &&
 		 strcmp(request->method, "DELETE") != 0)
 		reply_method(reply, "GET, HEAD, PUT, PATCH, DELETE");
 	else if (!g)
@@ -447,6 +449,8 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	else if (policy)
 		policy_api(g->sandbox, agent->registry.shared->settings,
 			   request->method, request->body, request->len, reply);
+	else if (pending)
+		pending_api(g->sandbox, request->method, reply);
 	else if (method_reads(request->method))
 		reply_json(reply, 200, entry_json(g, true));
 	else if (patches)

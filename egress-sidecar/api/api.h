@@ -103,6 +103,10 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 		const char *method, const char *body, size_t len,
 		struct reply *reply);
 
+/* api/pending_api.c: GET /pending: the names that wait for approval. */
+void pending_api(const struct sandbox *sandbox, const char *method,
+		 struct reply *reply);
+
 /* GET /healthz: "ok", or 503 and a line for each sandbox whose rules the kernel
  * is not seen to hold, with what is missing. */
 void reply_health(struct reply *reply, const char *method,

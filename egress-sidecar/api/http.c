@@ -189,6 +189,7 @@ static void answer(void *arg, const struct server_request *request,
 	bool entitled = authorized(http, request);
 	bool stranger = !entitled && untrusted(http, request->peer);
 	bool metrics = strcmp(request->path, "/metrics") == 0;
+	bool pending = strcmp(request->path, "/pending") == 0;
 
 	if (strcmp(request->path, "/healthz") == 0)
 		reply_health(reply, request->method, http->list);
@@ -196,7 +197,7 @@ static void answer(void *arg, const struct server_request *request,
 		reply_stranger(http, reply);
 	else if (metrics)
 		reply_metrics(reply, request->method, http->list, http->shared);
-	else if (strcmp(request->path, "/policy") != 0)
+	else if (!pending && strcmp(request->path, "/policy") != 0)
 		reply_text(reply, 404, "not found");
 	else if (by_proxy(http, request, reply))
 		return;
@@ -204,6 +205,8 @@ static void answer(void *arg, const struct server_request *request,
 		reply_text(reply, 401, "unauthorized");
 	else if (request->too_large)
 		reply_text(reply, 413, "body over %d bytes", POLICY_BODY_MAX);
+	else if (pending)
+		pending_api(http->list->at[0], request->method, reply);
 	else
 		policy_api(http->list->at[0], http->settings, request->method,
 			   request->body, request->len, reply);

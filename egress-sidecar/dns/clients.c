@@ -38,7 +38,20 @@ static void on_handle_closed(uv_handle_t *handle)
 	}
 }
 
-/* Its questions go on, for the cache's sake and for those who share them. */
+/* Nobody waits for approval any longer. */
+static void drop_held(struct tcp_client *c)
+{
+	struct query *query, *next;
+
+	for (query = LIST_FIRST(&c->queries); query; query = next) {
+		next = LIST_NEXT(query, of_client);
+		if (query->approval)
+			approval_drop(c->front, query);
+	}
+}
+
+/* Its questions go on, for the cache's sake and for those who share them, but
+ * for those that are held. */
 static void client_close(struct tcp_client *c)
 {
 	struct query *query;
@@ -46,6 +59,7 @@ static void client_close(struct tcp_client *c)
 	if (c->closing)
 		return;
 	c->closing = true;
+	drop_held(c);
 	while ((query = LIST_FIRST(&c->queries))) {
 		LIST_REMOVE(query, of_client);
 		query->origin.client = NULL;
@@ -178,8 +192,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 
 	(void)buffer;
 	if (n == UV_EOF) {
+		/* It may have gone altogether: that looks the same, and what
+		 * is held may be so for minutes. */
 		c->ended = true;
 		uv_read_stop(stream);
+		drop_held(c);
 		maybe_leave(c);
 		return;
 	}

@@ -10,6 +10,7 @@
 #include "policy/policy.h"
 
 #include <sys/socket.h>
+#include <time.h>
 #include <uv.h>
 
 enum {
@@ -249,6 +250,9 @@ struct front_owner {
 	void (*denied)(void *arg, const struct domain_name *name, uint16_t type,
 		       const struct decision *decision,
 		       const struct sockaddr *peer);
+	/* A name's answer is held until the policy allows it. */
+	void (*held)(void *arg, const struct domain_name *name,
+		     const struct sockaddr *peer);
 	/* An allowed question was answered, or failed: error is then its
 	 * reason, else NULL. refused lists addresses that were cut. */
 	void (*answered)(void *arg, const struct domain_name *name,
@@ -263,6 +267,7 @@ struct front_owner {
 struct front_pools {
 	struct share_pool questions; /* that resolvers are to answer */
 	struct share_pool bytes;     /* of replies on their way */
+	struct share_pool held;      /* questions that wait for approval */
 };
 void front_pools_init(struct front_pools *pools);
 
@@ -272,9 +277,11 @@ struct front_settings {
 	 * them unless keep_sockets. */
 	int udp4, tcp4, udp6, tcp6;
 	bool keep_sockets;
-	bool audit;           /* denied names resolve all the same */
-	bool follow;          /* targets of CNAME and SRV, too */
-	bool without_ech;     /* no name may be hidden in a ClientHello */
+	bool audit;       /* denied names resolve all the same */
+	bool follow;      /* targets of CNAME and SRV, too */
+	bool without_ech; /* no name may be hidden in a ClientHello */
+	unsigned ask_s; /* a name that no rule decides is held so long, seconds,
+			   before it is denied; 0: not at all */
 	size_t cache_bytes;   /* 0: the default, 1 MiB */
 	unsigned queries_max; /* under way at once; 0: 4096 */
 	/* Names not in the cache that "*." rules let through in a second, a
@@ -299,12 +306,33 @@ void front_set_resolvers(struct front *front, struct resolvers *resolvers);
  */
 void front_settle(struct front *front);
 
-/* The policy changed: forget cached answers that it may no longer give. */
+/* The policy changed: forget cached answers that it may no longer give, and
+ * judge held names again. */
 void front_policy_changed(struct front *front);
+
+enum {
+	HELD_TYPES_MAX = 16
+};
+
+/* A name whose answer is held. Valid during the call. */
+struct held_name {
+	const struct domain_name *name;
+	time_t since, until; /* seconds since 1970 */
+	size_t n_askers;     /* questions that wait */
+	uint16_t type[HELD_TYPES_MAX];
+	size_t n_types; /* of theirs, each once */
+};
+/* approval.c: the oldest first. */
+void front_each_held(const struct front *front,
+		     void (*each)(void *arg, const struct held_name *held),
+		     void *arg);
 
 struct front_counts {
 	uint64_t queries, denied, answered_fresh, answered_cached, shared,
 		failed, malformed, refused_addresses, dropped;
+	uint64_t held, approved; /* names */
+	uint64_t not_held;       /* questions, for want of room */
+	uint64_t pending;        /* names that are held now */
 };
 void front_counts(const struct front *front, struct front_counts *counts);
 

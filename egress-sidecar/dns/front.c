@@ -89,7 +89,7 @@ static void gather(struct front *front)
 		pace->n = 0;
 	}
 	if (pace->crowded && pace->last_iteration < FRONT_BATCH &&
-	    !front->n_queries)
+	    front->n_queries == front->held.used)
 		nanosleep(&pause, NULL);
 	pace->last_iteration = 0;
 }
@@ -156,6 +156,7 @@ void front_pools_init(struct front_pools *pools)
 {
 	pools->questions = (struct share_pool){.size = FRONT_QUESTIONS_MAX};
 	pools->bytes = (struct share_pool){.size = FRONT_BYTES_MAX};
+	pools->held = (struct share_pool){.size = FRONT_HELD_MAX};
 }
 
 /* The share in what is the process's, or all of what is our own. */
@@ -169,6 +170,7 @@ static void take_part(struct front *front)
 	}
 	front->questions = (struct share){.pool = &pools->questions};
 	front->bytes = (struct share){.pool = &pools->bytes};
+	front->held = (struct share){.pool = &pools->held};
 }
 
 int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
@@ -204,6 +206,7 @@ int front_open(struct front **out, uv_loop_t *loop, struct resolvers *resolvers,
 		return err;
 	}
 	flush_open(front);
+	approval_open(front);
 	err = listen_all(front);
 	if (err) {
 		/* The caller keeps its sockets. */
@@ -228,6 +231,7 @@ void front_close(struct front *front)
 		return;
 	front->closing = true;
 	clients_close(front);
+	approval_end_all(front);
 	pending_end_all(front);
 	query_end_all(front);
 	close_handle((uv_handle_t *)&front->udp4);
@@ -236,6 +240,7 @@ void front_close(struct front *front)
 	close_handle((uv_handle_t *)&front->tcp6);
 	close_handle((uv_handle_t *)&front->flush);
 	close_handle((uv_handle_t *)&front->idle);
+	close_handle((uv_handle_t *)&front->ask);
 }
 
 void front_set_resolvers(struct front *front, struct resolvers *resolvers)
@@ -258,6 +263,7 @@ void front_policy_changed(struct front *front)
 	follow_sweep(front->follow, policy);
 	if (!front->settings.audit)
 		cache_forget(front->cache, is_denied, (void *)policy);
+	approval_judge_all(front, policy);
 }
 
 void front_counts(const struct front *front, struct front_counts *counts)

@@ -20,11 +20,13 @@ enum {
 	FRONT_QUERIES_DEFAULT = 4096,
 	QUERY_ROOM = 512,            /* bytes: any refusal, most answers */
 	FRONT_QUESTIONS_MAX = 16384, /* of all fronts, at resolvers */
+	FRONT_HELD_MAX = 16384,      /* of all fronts, waiting for approval */
 	FRONT_BYTES_MAX = 64 << 20,  /* of all fronts, large replies */
 	FRONT_CLIENTS_MAX = 256,     /* TCP connections */
 	CLIENT_BUFFER = 4096         /* bytes; no question is near as long */
 };
 
+struct approval;
 struct tcp_client;
 
 union peer {
@@ -41,8 +43,8 @@ struct origin {
 	socklen_t peer_len;
 };
 
-/* A question that could not be refused on the spot. Waits with its pending,
- * then among the front's replies. */
+/* A question that could not be refused on the spot. Waits for approval, with
+ * its pending, then among the front's replies. */
 struct query {
 	TAILQ_ENTRY(query) in_list;
 	LIST_ENTRY(query) of_client;
@@ -58,8 +60,9 @@ struct query {
 	const struct address *addresses; /* admitted ones, then refused ones */
 	size_t n_admitted;
 	size_t n_refused;
-	const char *error; /* NULL: answered */
-	bool denied;       /* told to the owner as that already */
+	const char *error;         /* NULL: answered */
+	bool denied;               /* told to the owner as that already */
+	struct approval *approval; /* that it waits for, else NULL */
 	uint8_t room[QUERY_ROOM];
 };
 TAILQ_HEAD(query_list, query);
@@ -76,6 +79,7 @@ struct pending {
 };
 LIST_HEAD(pending_list, pending);
 LIST_HEAD(client_list, tcp_client);
+TAILQ_HEAD(approval_list, approval);
 
 /* A client over TCP. */
 struct tcp_client {
@@ -116,12 +120,15 @@ struct front {
 	struct pending_list spare_pending;
 	size_t n_spare_pending;
 	size_t n_queries;
-	struct front_pools own_pools; /* where none are given */
-	struct share questions;       /* pending: of the process's */
-	struct share bytes;           /* of replies: of the process's */
-	uint64_t read_ns;             /* when the questions at hand were read */
-	struct query_list replies;    /* leave at the end of this iteration */
-	bool uncommitted;             /* admitted since the last commit */
+	struct front_pools own_pools;   /* where none are given */
+	struct share questions;         /* pending: of the process's */
+	struct share bytes;             /* of replies: of the process's */
+	struct share held;              /* queries: of the process's */
+	struct approval_list approvals; /* the first to end, first */
+	uv_timer_t ask;                 /* until then */
+	uint64_t read_ns;          /* when the questions at hand were read */
+	struct query_list replies; /* leave at the end of this iteration */
+	bool uncommitted;          /* admitted since the last commit */
 	struct query_list spare;
 	size_t n_spare;
 	struct front_pace pace;
@@ -163,6 +170,31 @@ void client_answered(struct tcp_client *client);
  */
 size_t judge_question(struct front *front, const struct origin *origin,
 		      const uint8_t *message, size_t len, uint8_t *out);
+
+/* approval.c: questions about names that no rule decides, held for a while */
+
+void approval_open(struct front *front);
+/*
+ * Hold a denied question that may be approved; one that the same client asks
+ * again takes the place of its first. False: it is denied now, since a rule
+ * says so, or there is no room (counted).
+ */
+bool approval_hold(struct front *front, const struct origin *origin,
+		   const struct question *q, const struct policy *policy,
+		   const struct name_match *match);
+/* A held query whose client has gone; frees it. */
+void approval_drop(struct front *front, struct query *query);
+/* The policy changed: serve what it allows, deny what its rules deny. */
+void approval_judge_all(struct front *front, const struct policy *policy);
+/* Forget all that is held. */
+void approval_end_all(struct front *front);
+
+/* serve.c: questions that are let through */
+
+/* Answer by the policy's hosts or the cache, or ask a resolver; match was
+ * looked up in policy. */
+void serve_query(struct front *front, struct query *query,
+		 const struct policy *policy, const struct name_match *match);
 
 /* pending.c: questions that resolvers have to answer */
 

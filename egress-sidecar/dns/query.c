@@ -42,6 +42,7 @@ struct query *query_new(struct front *front, const struct origin *origin,
 	query->n_admitted = query->n_refused = 0;
 	query->error = NULL;
 	query->denied = false;
+	query->approval = NULL;
 	front->n_queries++;
 	if (origin->client) {
 		LIST_INSERT_HEAD(&origin->client->queries, query, of_client);

@@ -62,7 +62,8 @@ struct settings {
 	struct address_range nat64[NAT64_MAX]; /* the operator's prefixes */
 	size_t n_nat64;
 	uint32_t lease_min_s, lease_max_s;
-	bool gate;                           /* OPENSANDBOX_EGRESS_GATE names */
+	unsigned ask_s; /* how long names wait for approval; 0: not at all */
+	bool gate;      /* OPENSANDBOX_EGRESS_GATE names */
 	uint16_t gate_ports[GATE_PORTS_MAX]; /* host order */
 	size_t n_gate_ports;
 	uint32_t gate_mark; /* SO_MARK of the gate's way on, if gate */

@@ -314,6 +314,16 @@ static int read_gate_ports(const struct option_to *to, const char *value,
 	return gate_ports_read(s->gate_ports, &s->n_gate_ports, value, why);
 }
 
+static int read_ask(const struct option_to *to, const char *value, char *why)
+{
+	unsigned long n;
+
+	if (option_number(value, 300, &n))
+		return option_expected(why, "seconds, at most 300, 0 for off");
+	*(unsigned *)to->field = (unsigned)n;
+	return 0;
+}
+
 static int read_exempt(const struct option_to *to, const char *value, char *why)
 {
 	struct settings *s = to->settings;
@@ -508,6 +518,10 @@ const struct option_row option_table[] = {
 	 INTO(read_gate, gate)},
 	{"gate-ports", ENV("GATE_PORTS"), "PORT,...", "443,80",
 	 "the ports on which it does, at most 16", .read = read_gate_ports},
+	{"ask", ENV("ASK"), "SECONDS", "0",
+	 "a name that no rule decides waits so long for a change of the "
+	 "policy to allow it, at most 300, 0 for off",
+	 INTO(read_ask, ask_s)},
 	{"block-doh-443", ENV("BLOCK_DOH_443"), "true|false", "false",
 	 "refuse port 443 of the DoH list, and everywhere if that is empty",
 	 INTO(option_bool, block_doh_443)},

@@ -335,12 +335,13 @@ static void log_common(const struct settings *settings)
 /* A slip of the pen, or what only another sidecar knows: neither stops us. */
 static void log_unknown_variables(void)
 {
+	struct option_table table = {option_table, NULL, NULL};
+	const struct options options = {.tables = &table, .n = 1};
 	const char *name;
 	size_t len;
 
 	for (size_t i = 0;
-	     (name = options_unknown(option_table, OPTIONS_PREFIX, i, &len));
-	     i++) {
+	     (name = options_unknown(&options, OPTIONS_PREFIX, i, &len)); i++) {
 		char *copy = strndup(name, len);
 
 		log_event(LOG_WARN, NULL,

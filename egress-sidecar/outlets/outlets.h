@@ -129,7 +129,8 @@ void pull_close(struct pull *pull);
 
 /*
  * Tells a URL of every denied name: POST {"hostname","timestamp","source",
- * "sandboxId"}. Never delays the caller: a bounded queue, one request under
+ * "sandboxId"}, and of every name that waits for approval: with
+ * "pending":true. Never delays the caller: a bounded queue, one request under
  * way, 5 seconds each, three retries after 1, 2 and 4 seconds.
  */
 struct webhook;
@@ -140,9 +141,9 @@ int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
 		 bool shared);
 void webhook_close(struct webhook *webhook);
 
-/* Queue one denial; dropped and counted when the queue, or the sandbox's share
- * of it, is full. */
+/* Queue one denial, or, pending, what may become one; dropped and counted when
+ * the queue, or the sandbox's share of it, is full. */
 void webhook_send(struct webhook *webhook, const char *hostname,
-		  const char *sandbox_id);
+		  const char *sandbox_id, bool pending);
 
 #endif

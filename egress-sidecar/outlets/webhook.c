@@ -171,7 +171,8 @@ void webhook_close(struct webhook *w)
 	uv_close((uv_handle_t *)&w->retry, on_closed);
 }
 
-static char *denial_body(const char *hostname, const char *sandbox_id)
+static char *denial_body(const char *hostname, const char *sandbox_id,
+			 bool pending)
 {
 	time_t now = time(NULL);
 	char stamp[32];
@@ -184,6 +185,8 @@ static char *denial_body(const char *hostname, const char *sandbox_id)
 	json = json_pack("{ss ss ss ss}", "hostname", hostname, "timestamp",
 			 stamp, "source", "opensandbox-egress", "sandboxId",
 			 sandbox_id);
+	if (pending)
+		json_object_set_new(json, "pending", json_true());
 	body = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	return body;
@@ -199,7 +202,7 @@ static uint16_t *share_of(struct webhook *w, const char *sandbox_id)
 }
 
 void webhook_send(struct webhook *w, const char *hostname,
-		  const char *sandbox_id)
+		  const char *sandbox_id, bool pending)
 {
 	uint16_t *share = share_of(w, sandbox_id);
 	struct denial *d = NULL;
@@ -207,7 +210,7 @@ void webhook_send(struct webhook *w, const char *hostname,
 	if (w->outlet.counts.queued < QUEUE_MAX && *share < w->share_max)
 		d = calloc(1, sizeof(*d));
 	if (d)
-		d->body = denial_body(hostname, sandbox_id);
+		d->body = denial_body(hostname, sandbox_id, pending);
 	if (!d || !d->body) {
 		w->outlet.counts.dropped++;
 		free(d);

@@ -80,7 +80,7 @@ static void on_refused(void *arg, const struct gate_refusal *r)
 		return;
 	if (s->shared->webhook)
 		webhook_send(s->shared->webhook, wanted(r, known, text),
-			     s->place.id);
+			     s->place.id, false);
 	if ((name && owner_log_skips(s, name)) ||
 	    (!s->journal.whole &&
 	     policy_log_skips_address(s->policy, &r->destination)))

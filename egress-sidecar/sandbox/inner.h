@@ -91,6 +91,9 @@ void journal_policy(const struct journal *j, const char *event,
 void journal_denied_name(struct journal *j, const struct domain_name *name,
 			 const struct decision *decision,
 			 const struct sockaddr *peer);
+/* egress.pending: a name is held for so many seconds. */
+void journal_held_name(struct journal *j, const struct domain_name *name,
+		       unsigned seconds, const struct sockaddr *peer);
 void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name);

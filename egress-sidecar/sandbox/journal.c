@@ -158,6 +158,23 @@ void journal_denied_name(struct journal *j, const struct domain_name *name,
 	json_decref(held);
 }
 
+void journal_held_name(struct journal *j, const struct domain_name *name,
+		       unsigned seconds, const struct sockaddr *peer)
+{
+	char text[DOMAIN_NAME_TEXT_MAX], from[INET6_ADDRSTRLEN];
+	json_t *held;
+
+	if (!budget_take(j, &j->names, LOG_INFO))
+		return;
+	held = budget_suppressed(&j->names);
+	log_event(EVENT(event_pending), "name waits for approval",
+		  "ssandbox_id", j->sandbox_id, "starget.host",
+		  domain_name_to_text(name, text), "iseconds",
+		  (long long)seconds, "speer", peer_text(peer, from),
+		  "jsuppressed", held, NULL);
+	json_decref(held);
+}
+
 void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name)

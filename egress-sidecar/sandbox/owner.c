@@ -140,9 +140,25 @@ static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
 	(void)type;
 	if (s->shared->webhook)
 		webhook_send(s->shared->webhook,
-			     domain_name_to_text(name, text), s->place.id);
+			     domain_name_to_text(name, text), s->place.id,
+			     false);
 	if (!owner_log_skips(s, name))
 		journal_denied_name(&s->journal, name, decision, peer);
+}
+
+static void on_held(void *arg, const struct domain_name *name,
+		    const struct sockaddr *peer)
+{
+	struct sandbox *s = arg;
+	char text[DOMAIN_NAME_TEXT_MAX];
+
+	if (s->shared->webhook)
+		webhook_send(s->shared->webhook,
+			     domain_name_to_text(name, text), s->place.id,
+			     true);
+	if (!owner_log_skips(s, name))
+		journal_held_name(&s->journal, name, s->shared->settings->ask_s,
+				  peer);
 }
 
 static void on_answered(void *arg, const struct domain_name *name,
@@ -176,6 +192,7 @@ void owner_fill(struct front_owner *owner, struct sandbox *s)
 		.leased = on_leased,
 		.commit = on_commit,
 		.denied = on_denied,
+		.held = on_held,
 		.answered = on_answered,
 	};
 }

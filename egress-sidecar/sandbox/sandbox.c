@@ -31,6 +31,7 @@ static int front_start(struct sandbox *s, const struct listeners *l,
 		.audit = s->shared->settings->audit,
 		.follow = s->shared->settings->follow,
 		.without_ech = s->shared->settings->gate,
+		.ask_s = s->shared->settings->ask_s,
 	};
 	struct front_owner owner;
 	int err;
@@ -354,6 +355,13 @@ int sandbox_let_out(struct sandbox *s, const struct filter_peer *peers,
 		    size_t n)
 {
 	return filter_let_out(s->filter, peers, n);
+}
+
+void sandbox_each_held(const struct sandbox *s,
+		       void (*each)(void *arg, const struct held_name *held),
+		       void *arg)
+{
+	front_each_held(s->front, each, arg);
 }
 
 void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)

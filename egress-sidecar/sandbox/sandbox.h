@@ -93,6 +93,11 @@ int sandbox_let_out(struct sandbox *sandbox, const struct filter_peer *peers,
 /* "deny_all", "allow_all" or "enforcing", as GET /policy shows it. */
 const char *sandbox_mode(const struct sandbox *sandbox);
 
+/* front_each_held() of its DNS. */
+void sandbox_each_held(const struct sandbox *sandbox,
+		       void (*each)(void *arg, const struct held_name *held),
+		       void *arg);
+
 struct sandbox_counts {
 	struct front_counts dns;
 	struct filter_counts filter;

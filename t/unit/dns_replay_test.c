@@ -7,7 +7,7 @@
  *
  *   > policy {...}          put this policy in force
  *   > option NAME [VALUE]   private_ok, audit, follow, without_ech,
- *                         names_per_second, queries_max
+ *                         names_per_second, queries_max, ask
  *   > ask [ID] NAME TYPE [plain] [do] [cd] [udp=BYTES]
  *   > answer NAME TYPE [RCODE] [section...]   the resolver's, with records:
  *   | RECORD                as in a zone file; "| authority" and
@@ -18,6 +18,7 @@
  *   > refuse ADDRESS        admitting this address fails
  *   > leased ADDRESS        that this address is open, and no other
  *   > commit fails|works
+ *   > pending               what waits for approval, and the counts of it
  *   = ...                   what the front did since the last '>'
  */
 #include <setjmp.h>
@@ -65,6 +66,9 @@ static struct {
 	uv_loop_t loop;
 	struct front *front;
 	int client;
+	uv_timer_t *timer; /* the front's only one, NULL: not started */
+	uv_timer_cb on_timer;
+	uint64_t due_ms;
 } it;
 
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
@@ -100,6 +104,26 @@ uint64_t uv_now(const uv_loop_t *loop)
 {
 	(void)loop;
 	return it.now_ms;
+}
+
+int uv_timer_start(uv_timer_t *timer, uv_timer_cb cb, uint64_t timeout,
+		   uint64_t repeat)
+{
+	(void)repeat;
+	it.timer = timer;
+	it.on_timer = cb;
+	it.due_ms = it.now_ms + timeout;
+	return 0;
+}
+
+static void run_timer(void)
+{
+	uv_timer_t *timer = it.timer;
+
+	if (!timer || it.now_ms < it.due_ms)
+		return;
+	it.timer = NULL;
+	it.on_timer(timer);
 }
 
 /* The resolver, in the place of the real ones. */
@@ -189,6 +213,14 @@ static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
 	say("denied %s %s\n", name_text(name), type_text(type));
 }
 
+static void on_held(void *arg, const struct domain_name *name,
+		    const struct sockaddr *peer)
+{
+	(void)arg;
+	(void)peer;
+	say("held %s\n", name_text(name));
+}
+
 static void on_answered(void *arg, const struct domain_name *name,
 			uint16_t type, const struct address *admitted,
 			size_t n_admitted, const struct address *refused,
@@ -249,6 +281,7 @@ static void turn(void)
 	uint8_t reply[65536];
 	ssize_t n;
 
+	run_timer();
 	for (int i = 0; i < 3; i++) {
 		uv_run(&it.loop, UV_RUN_NOWAIT);
 		while ((n = recv(it.client, reply, sizeof(reply),
@@ -266,6 +299,7 @@ static void open_front(void)
 		.admit = on_admit,
 		.commit = on_commit,
 		.denied = on_denied,
+		.held = on_held,
 		.answered = on_answered,
 	};
 	int pair[2];
@@ -410,8 +444,30 @@ static void act_option(char *args)
 		it.settings.names_per_second = (unsigned)atoi(value);
 	else if (strcmp(name, "queries_max") == 0)
 		it.settings.queries_max = (unsigned)atoi(value);
+	else if (strcmp(name, "ask") == 0)
+		it.settings.ask_s = (unsigned)atoi(value);
 	else
 		fail_msg("option %s", name);
+}
+
+static void say_held(void *arg, const struct held_name *held)
+{
+	(void)arg;
+	say("held %s", name_text(held->name));
+	for (size_t i = 0; i < held->n_types; i++)
+		say(" %s", type_text(held->type[i]));
+	say(" %zu for %ld\n", held->n_askers,
+	    (long)(held->until - held->since));
+}
+
+static void act_pending(void)
+{
+	struct front_counts counts;
+
+	front_each_held(it.front, say_held, NULL);
+	front_counts(it.front, &counts);
+	say("pending %d held %d approved %d not held %d\n", (int)counts.pending,
+	    (int)counts.held, (int)counts.approved, (int)counts.not_held);
 }
 
 static void act(char *line, char *body)
@@ -440,6 +496,8 @@ static void act(char *line, char *body)
 		memset(&it.leased, 0, sizeof(it.leased));
 	else if (strcmp(line, "leased") == 0)
 		assert_int_equal(address_from_text(&it.leased, args), 0);
+	else if (strcmp(line, "pending") == 0)
+		act_pending();
 	else if (strcmp(line, "commit") == 0)
 		it.commit_fails = strcmp(args, "fails") == 0;
 	else if (strcmp(line, "refuse") == 0)

@@ -315,18 +315,19 @@ static void blanks_are_trimmed(void **state)
 
 static void unknown_variables(void **state)
 {
+	struct option_table table = {option_table, NULL, NULL};
+	const struct options options = {.tables = &table, .n = 1};
 	const char *name;
 	size_t len, n = 0;
 
 	(void)state;
 	forget_environment();
-	assert_null(options_unknown(option_table, OPTIONS_PREFIX, 0, &len));
+	assert_null(options_unknown(&options, OPTIONS_PREFIX, 0, &len));
 	setenv(VAR("MAX_RULE"), "1", 1);
 	setenv(VAR("MAX_RULES"), "1", 1);
 	setenv(VAR("MAX_RULES_2"), "1", 1);
 	setenv("OPENSANDBOX_LOG_OUTPUT", "stdout", 1);
-	for (; (name = options_unknown(option_table, OPTIONS_PREFIX, n, &len));
-	     n++)
+	for (; (name = options_unknown(&options, OPTIONS_PREFIX, n, &len)); n++)
 		assert_true((len == strlen(VAR("MAX_RULE")) &&
 			     !strncmp(name, VAR("MAX_RULE"), len)) ||
 			    (len == strlen(VAR("MAX_RULES_2")) &&
