@@ -83,13 +83,6 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r)
 	return shape;
 }
 
-bool ruleset_has_set(const struct ruleset_shape *shape, enum lease_set set)
-{
-	if (set < LEASES4_PORTS)
-		return true;
-	return set < GATED4 ? shape->name_ports : shape->gate;
-}
-
 static uint32_t peer_key(bool v6)
 {
 	return v6 ? NFT_CT_SRC_IP6 : NFT_CT_SRC_IP;
@@ -237,7 +230,7 @@ static void write_judge_named(struct batch *b, const struct ruleset *r)
 	ruleset_write_lists(b, r->lists, 0);
 }
 
-/* What no rule for addresses decides. */
+/* Rules for addresses decide, or none. */
 static void write_ranges(struct batch *b, const char *chain)
 {
 	for (int v6 = 0; v6 < 2; v6++) {

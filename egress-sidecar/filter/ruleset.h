@@ -107,9 +107,6 @@ struct ruleset {
 /* Does the mode and policy need it? */
 struct ruleset_shape ruleset_shape(const struct ruleset *r);
 
-/* Is there this set? */
-bool ruleset_has_set(const struct ruleset_shape *shape, enum lease_set set);
-
 /* Replace the rules and sets of the table. old NULL: replace the table, and
  * whatever it holds. */
 void ruleset_write(struct batch *b, const struct ruleset *r,

@@ -217,14 +217,21 @@ static void add_neighbours(struct batch *b, const struct ruleset *r)
 	add_own(b, r);
 }
 
+static bool has_set(size_t set, bool name_ports, bool gate)
+{
+	if (set < LEASES4_PORTS)
+		return true;
+	return set < GATED4 ? name_ports : gate;
+}
+
 static void add_leased(struct batch *b, const struct ruleset *r)
 {
-	const struct ruleset_shape shape = ruleset_shape(r);
+	bool ports = policy_has_name_ports(r->policy);
 
 	for (size_t i = 0; i < LEASE_SETS; i++) {
 		const struct lease_set_form *form = &lease_set_forms[i];
 
-		if (!ruleset_has_set(&shape, (enum lease_set)i))
+		if (!has_set(i, ports, r->settings->n_gated > 0))
 			continue;
 		/* The table of leases is what bounds them (LEASE_MAX): a set
 		 * that could be full would refuse a change of policy. */
@@ -277,7 +284,7 @@ void sets_delete(struct batch *b, const struct ruleset *r,
 			batch_delete_set(b, fixed_sets[i].name);
 	}
 	for (size_t i = 0; i < LEASE_SETS; i++) {
-		if (!ruleset_has_set(old, (enum lease_set)i))
+		if (!has_set(i, old->name_ports, old->gate))
 			continue;
 		if (r->leased[i].anew)
 			batch_delete_set(b, lease_set_forms[i].name);

@@ -184,19 +184,6 @@ static void test_outlasts(void **state)
 	held_free(&held);
 }
 
-static void test_sets(void **state)
-{
-	struct ruleset_shape shape = {.gate = true};
-
-	(void)state;
-	assert_true(ruleset_has_set(&shape, LEASES6));
-	assert_false(ruleset_has_set(&shape, LEASES4_PORTS));
-	assert_true(ruleset_has_set(&shape, GATED4));
-	shape = (struct ruleset_shape){.name_ports = true};
-	assert_true(ruleset_has_set(&shape, LEASES6_PORTS));
-	assert_false(ruleset_has_set(&shape, GATED6));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,7 +193,6 @@ int main(void)
 		cmocka_unit_test(test_doh),
 		cmocka_unit_test(test_no_gate),
 		cmocka_unit_test(test_outlasts),
-		cmocka_unit_test(test_sets),
 	};
 
 	return cmocka_run_group_tests_name("filter gate", tests, NULL, NULL);
