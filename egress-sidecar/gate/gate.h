@@ -77,7 +77,11 @@ struct gate_counts {
 	uint64_t open;    /* now */
 };
 
-/* Serve the listeners, which have to outlive it. 0 or -errno. */
+/*
+ * Serve the listeners, which have to outlive it. SIGPIPE has to be ignored, for
+ * splice(2) raises it. RLIMIT_NOFILE is raised to its hard limit, and bounds
+ * connections, four descriptors each. 0 or -errno.
+ */
 int gate_open(struct gate **out, uv_loop_t *loop,
 	      const struct gate_settings *settings,
 	      const struct gate_owner *owner);

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,7 @@ int main(int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return 2;
+	signal(SIGPIPE, SIG_IGN);
 	s.port = (uint16_t)strtoul(argv[optind], NULL, 10);
 	s.tcp4 = listener(s.netns, AF_INET, s.port);
 	s.tcp6 = listener(s.netns, AF_INET6, s.port);
