@@ -31,20 +31,6 @@ sub told
 	return @all[$told .. $#all];
 }
 
-# A TLS connection that says nothing more; its pid.
-my $held = 0;
-sub hold
-{
-	my ($name) = @_;
-	my $log = 'held' . ++$held;
-	my $pid = start(name => $log, netns => $w->{sandbox}, cmd => ['openssl',
-		's_client', '-ign_eof', '-connect', GOOD . ':443', '-servername',
-		$name]);
-	wait_for(sub { read_file(scratch() . "/$log.log") =~ /Verify return code/ })
-	    or die read_file(scratch() . "/$log.log");
-	return $pid;
-}
-
 # Bytes on a connection to an address of the content network: what came back
 # until it ended, "reset" where it was.
 sub says
@@ -160,7 +146,7 @@ sub gate_in
 	    '  and of what gave no name, by the name known for the address');
 
 	# Revocation.
-	my ($good, $also) = (hold('good.test'), hold('also.test'));
+	my ($good, $also) = (hold($w, 'good.test'), hold($w, 'also.test'));
 	is(gate_metrics($w)->{connections}, 2, 'two connections are held open');
 	gate_policy($w, allow('also.test'));
 	ok(wait_for(sub { !alive($good) }, 5), 'a name that is revoked: its connection ends');

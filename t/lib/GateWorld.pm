@@ -14,7 +14,7 @@ use JSON::PP;
 use World;
 
 our @EXPORT = qw(gate_world gate_start gate_policy gate_metrics gate_log
-    served fetch tls clear_request arrived allow TENANT);
+    served fetch tls clear_request hold arrived allow TENANT);
 
 use constant TENANT => '203.0.113.21';
 
@@ -172,6 +172,20 @@ sub clear_request
 	my $at = $address =~ /:/ ? "[$address]" : $address;
 
 	return fetch($w, '-H', "Host: $host", @more, "http://$at/");
+}
+
+# A TLS connection that says nothing more; its pid.
+my $held = 0;
+sub hold
+{
+	my ($w, $name) = @_;
+	my $log = 'held' . ++$held;
+	my $pid = start(name => $log, netns => $w->{sandbox}, cmd => ['openssl',
+		's_client', '-ign_eof', '-connect', GOOD . ':443', '-servername',
+		$name]);
+	wait_for(sub { read_file(scratch() . "/$log.log") =~ /Verify return code/ })
+	    or die read_file(scratch() . "/$log.log");
+	return $pid;
 }
 
 # How many packets reach the content network while code runs. Those of
