@@ -23,15 +23,6 @@ static bool is_host_name(const struct domain_name *name)
 	       '\0';
 }
 
-static bool has_port(const struct admitted_ports *ports, uint16_t port)
-{
-	for (size_t i = 0; i < ports->n; i++)
-		if (ports->span[i].protocol == IPPROTO_TCP &&
-		    ports->span[i].first <= port && port <= ports->span[i].last)
-			return true;
-	return false;
-}
-
 /* The rule that decides: of those that match the name or the address, on that
  * port, the first. */
 static void decision_of(const struct policy *policy,
@@ -46,12 +37,13 @@ static void decision_of(const struct policy *policy,
 		*d = address;
 }
 
-/* For an address that is admitted, with these ports of which none is missing
- * where admission is ADMIT. */
+/* For an address that is admitted. */
 static void print_verdict(const struct policy *policy,
 			  const struct domain_name *name,
-			  const struct address *a, uint16_t port, bool allowed)
+			  const struct address *a, uint16_t port)
 {
+	bool allowed =
+		policy_admits_port(policy, name, a, false, IPPROTO_TCP, port);
 	struct decision d;
 
 	decision_of(policy, name, a, port, &d);
@@ -83,13 +75,11 @@ void check_gate(const struct policy *policy, const struct check_gate *gate,
 		check_print_refusal(admission, a);
 	} else if (!is_gated_port(gate, port)) {
 		printf("not gated, the port is none of --gate-ports: ");
-		print_verdict(policy, name, a, port,
-			      admission == ADMIT || has_port(&ports, port));
+		print_verdict(policy, name, a, port);
 	} else if (!is_host_name(name)) {
 		printf("deny, the gate reads names of letters, digits, hyphens "
 		       "and dots alone\n");
 	} else {
-		print_verdict(policy, name, a, port,
-			      admission == ADMIT || has_port(&ports, port));
+		print_verdict(policy, name, a, port);
 	}
 }

@@ -68,30 +68,14 @@ static void match_address(const struct policy *policy, const struct contact *c,
 static bool lets_pass(const struct policy *policy, const struct contact *c,
 		      bool private_ok)
 {
-	struct admitted_ports ports;
 	struct decision d;
 
 	if (!c->name) {
 		match_address(policy, c, &d);
 		return d.action == POLICY_ALLOW;
 	}
-	switch (policy_admission(policy, &c->name->name, &c->a, private_ok,
-				 &ports)) {
-	case ADMIT:
-		return true;
-	case ADMIT_PORTS:
-		break;
-	default:
-		return false;
-	}
-	for (size_t i = 0; i < ports.n; i++) {
-		const struct port_span *span = &ports.span[i];
-
-		if (span->protocol == c->protocol && span->first <= c->port &&
-		    c->port <= span->last)
-			return true;
-	}
-	return false;
+	return policy_admits_port(policy, &c->name->name, &c->a, private_ok,
+				  c->protocol, c->port);
 }
 
 static bool is_denied(const struct policy *start, const struct contact *c)

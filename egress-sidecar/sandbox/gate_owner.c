@@ -18,32 +18,15 @@ static bool address_allows(const struct sandbox *s, const struct address *a,
 	return d.rule && d.action == POLICY_ALLOW;
 }
 
-static bool has_port(const struct admitted_ports *ports, uint16_t port)
-{
-	for (size_t i = 0; i < ports->n; i++)
-		if (ports->span[i].protocol == IPPROTO_TCP &&
-		    ports->span[i].first <= port && port <= ports->span[i].last)
-			return true;
-	return false;
-}
-
 static bool on_allows(void *arg, const struct domain_name *name,
 		      const struct address *a, uint16_t port)
 {
 	const struct sandbox *s = arg;
-	struct admitted_ports ports;
 
-	if (address_allows(s, a, port))
-		return true;
-	switch (policy_admission(s->policy, name, a,
-				 s->shared->settings->private_ok, &ports)) {
-	case ADMIT:
-		return true;
-	case ADMIT_PORTS:
-		return has_port(&ports, port);
-	default:
-		return false;
-	}
+	return address_allows(s, a, port) ||
+	       policy_admits_port(s->policy, name, a,
+				  s->shared->settings->private_ok, IPPROTO_TCP,
+				  port);
 }
 
 static bool on_leads(void *arg, const struct domain_name *name,
@@ -59,8 +42,7 @@ static bool on_leads(void *arg, const struct domain_name *name,
 /* The webhook's words for it: the name that was given, or is known for where it
  * was going. */
 static const char *wanted(const struct gate_refusal *r,
-			  const struct domain_name *known,
-			  char text[static DOMAIN_NAME_TEXT_MAX])
+			  const struct domain_name *known, char *text)
 {
 	const struct domain_name *name = r->name ? r->name : known;
 
