@@ -98,8 +98,9 @@ static enum hello_result read_extensions(struct hello *hello, struct cursor *c,
 {
 	enum hello_result result = HELLO_NONE;
 	uint8_t seen[(1 << 16) / 8] = {0};
+	int all = take_length(c, 2);
 
-	if (take_length(c, 2) != (int)c->left)
+	if (all < 0 || (size_t)all != c->left)
 		return HELLO_MALFORMED;
 	while (c->left > 0) {
 		size_t type;

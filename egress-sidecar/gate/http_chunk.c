@@ -26,7 +26,7 @@ int http_chunk_line(const uint8_t *bytes, size_t n, size_t *seen,
 		return -EBADMSG;
 	if (len == 0)
 		return 0;
-	while (hex(bytes[digits]) >= 0 && digits < SIZE_DIGITS_MAX)
+	while (digits < SIZE_DIGITS_MAX && hex(bytes[digits]) >= 0)
 		sum = sum << 4 | (unsigned)hex(bytes[digits++]);
 	if (digits == 0 || (bytes[digits] != '\r' && bytes[digits] != ';'))
 		return -EBADMSG;

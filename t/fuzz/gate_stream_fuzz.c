@@ -46,7 +46,7 @@ static void add_name(struct server *s, const char *name, size_t len)
 	check(n + len + 2 <= sizeof(s->names));
 	for (size_t i = 0; i < len; i++)
 		s->names[n++] = (char)tolower((unsigned char)name[i]);
-	strcpy(s->names + n, " ");
+	memcpy(s->names + n, " ", 2);
 }
 
 /* The next line, that ends with LF, without it and blanks; NULL: none. */

@@ -192,7 +192,7 @@ static void hosts_out_of_form(void **state)
 
 		for (int i = 0; i < len; i++)
 			head[n++] = i % 2 ? '.' : 'a';
-		strcpy(head + n - 1, "a\r\n\r\n");
+		memcpy(head + n - 1, "a\r\n\r\n", 6);
 		expect(head, HTTP_HEAD_MALFORMED, "");
 	}
 }

@@ -137,9 +137,11 @@ static inline void listen_to(struct heard *heard, const uint8_t *text,
 					 there - heard->passed, &pass);
 		if (heard->end == STREAM_JUDGE) {
 			size_t n = strlen(heard->names);
+			char name[DOMAIN_NAME_TEXT_MAX];
 
-			domain_name_to_text(&stream.name, heard->names + n);
-			strcat(heard->names, " ");
+			domain_name_to_text(&stream.name, name);
+			snprintf(heard->names + n, sizeof(heard->names) - n,
+				 "%s ", name);
 			stream_judged(&stream);
 		} else if (heard->end == STREAM_PASS ||
 			   heard->end == STREAM_ANSWER) {
