@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 35;
+use Test::More tests => 36;
 use Harness;
 use World;
 
@@ -57,6 +57,7 @@ like(says($inside, 'dig NAME', NAME => 'db.test'), qr/EDE: 17 \(Filtered\)/,
     'a name whose addresses are refused');
 like(says($inside, 'grep nameserver /etc/resolv.conf'), qr/^nameserver 10\.88\.0\.1$/m,
     'whom the sandbox asks');
+is(says($inside, 'grep options /etc/resolv.conf'), '', '  and for its usual time');
 like(says($host, 'egress-sidecar check POLICY --query NAME', POLICY => $policy,
 	NAME => 'evil.test'), qr/evil\.test: deny, by default/, 'its rule');
 my $check = says($host, 'egress-sidecar check POLICY --query NAME:PORT',
