@@ -111,8 +111,8 @@ my @slack = (
 	[{ egress => [{ action => 'allow', target => 'a.test', why => 1 }] },
 		[{ action => 'allow', target => 'a.test' }],
 		'egress[0]: unknown key "why" ignored'],
-	[{ egress => [], limits => {} }, [],
-		'unknown key "limits" ignored'],
+	[{ egress => [], budget => {} }, [],
+		'unknown key "budget" ignored'],
 );
 for my $case (@slack) {
 	my ($given, $shown, $warning) = @$case;
@@ -130,6 +130,20 @@ for my $case (@slack) {
 	is($status, 0, '  check takes it');
 	like($out, qr/policy\.json: warning: \Q$warning\E$/m, '  and tells it');
 }
+# Limits are kept as they are by all, and mistakes in them told alike.
+my %limits = (bytesTotal => 1 << 40, connections => 7);
+api($g, 'PUT', '/limited', { endpoint => '127.0.0.1',
+	policy => { egress => [], limits => \%limits } });
+is_deeply(json(api($g, 'GET', '/limited/policy'))->{limits}, \%limits,
+    'a record gives its limits to who asks for the policy');
+my $bad = { egress => [], limits => { connections => 0 } };
+my $why = qr/limits\.connections: not an integer from 1 to 10000: 0/;
+like(api($g, 'PUT', '/limited', { endpoint => '127.0.0.1', policy => $bad })->{body},
+    $why, '  a bad one is refused');
+write_file("$dir/policy.json", $json->encode($bad));
+like((capture($program, 'check', "$dir/policy.json"))[1], $why,
+    '  by check as well');
+
 like(read_file("$g->{prefix}/error.log"),
     qr/\[warn\].*not taken as it is written: \["egress\[0\]: no action/,
     'the gateway logs it');

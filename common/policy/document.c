@@ -256,7 +256,7 @@ static int read_document(struct rules *rules, const json_t *document,
 			 size_t max_rules, struct policy_error *err)
 {
 	static const char *const keys[] = {"defaultAction", "egress", "hosts",
-					   NULL};
+					   "limits", NULL};
 	const json_t *action;
 	int ret;
 
@@ -281,6 +281,9 @@ static int read_document(struct rules *rules, const json_t *document,
 					policy_json_shown(action));
 	ret = hosts_from_json(&rules->hosts, json_object_get(document, "hosts"),
 			      err);
+	if (ret == 0)
+		ret = limits_from_json(
+			rules, json_object_get(document, "limits"), err);
 	if (ret < 0)
 		return ret;
 	return read_egress(rules, json_object_get(document, "egress"),

@@ -193,6 +193,21 @@ void hosts_unref(struct hosts *hosts);
 const struct host *hosts_find(const struct hosts *hosts,
 			      const struct domain_name *name);
 
+/* limits.c */
+
+enum {
+	LIMITS_TEXT_MAX = 256
+};
+
+/* Read "limits" into rules, whose warnings name what it says in vain. 0 or
+ * -EINVAL with err, which names the key. */
+int limits_from_json(struct rules *rules, json_t *json,
+		     struct policy_error *err);
+
+/* The object again, compact; "" where there is none. Returns its length. */
+size_t limits_to_text(const struct policy_limits *from,
+		      char out[LIMITS_TEXT_MAX]);
+
 /* always.c */
 
 /* Read one file's text into rules of one action. err->message names the line.

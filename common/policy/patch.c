@@ -136,6 +136,7 @@ int rules_patched(struct rules **out, const struct rules *old, const char *text,
 		goto cleanup;
 	rules->warnings = json_incref(patch->warnings);
 	rules->hosts = hosts_ref(old->hosts);
+	rules->limits = old->limits;
 	if (max_rules && rules->n_rules > max_rules) {
 		policy_error_set(err, -1,
 				 "%zu rules after the patch, at most %zu",
@@ -211,6 +212,7 @@ int rules_without(struct rules **out, const struct rules *old, const char *text,
 	if (ret < 0)
 		goto cleanup;
 	rules->hosts = hosts_ref(old->hosts);
+	rules->limits = old->limits;
 	*removed = old->n_rules - rules->n_rules;
 	*out = rules;
 	rules = NULL;

@@ -32,6 +32,11 @@ const struct rules *policy_rules(const struct policy *policy)
 	return policy->source[SOURCE_POLICY];
 }
 
+const struct policy_limits *policy_limits(const struct policy *policy)
+{
+	return &policy_rules(policy)->limits;
+}
+
 const struct host *policy_host(const struct policy *policy,
 			       const struct domain_name *name)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The policy language: addresses and names as values, documents of rules, and
- * the compiled policy with its matcher. Readers, up to hosts.c, are also built
+ * the compiled policy with its matcher. Readers, up to limits.c, are also built
  * into the nginx module.
  *
  * First match wins over names and addresses alike. A rule's rank is its place
@@ -229,9 +229,25 @@ struct hosts {
 	char *json; /* the object, compact, for showing it again */
 };
 
+/* How much of what the rules let out: a row of limits.c each. */
+enum policy_limit {
+	LIMIT_CONNECTIONS,      /* open at the same time */
+	LIMIT_NEW_CONNECTIONS,  /* a second */
+	LIMIT_BYTES_PER_SECOND, /* both ways */
+	LIMIT_BYTES_TOTAL,      /* both ways */
+	LIMIT_DNS,              /* questions a second; those before it are for
+				   the kernel to enforce */
+	POLICY_LIMITS
+};
+
+struct policy_limits {
+	uint64_t most[POLICY_LIMITS]; /* 0: no limit */
+};
+
 struct rules {
 	enum policy_action default_action;
 	struct hosts *hosts; /* NULL: none */
+	struct policy_limits limits;
 	struct rule *rule;
 	size_t n_rules;
 	bool given; /* false: made from an empty, null or {} policy */
@@ -276,7 +292,8 @@ json_t *rules_to_json(const struct rules *rules);
 /* document.c */
 
 /*
- * Read a policy document: {"defaultAction":...,"egress":[...],"hosts":{...}}.
+ * Read a policy document: {"defaultAction":...,"egress":[...],"hosts":{...},
+ * "limits":{...}}.
  * Empty text, null and {} are deny-all. What is out of form is an error; err
  * then names the rule and the fault. Unknown keys that do not look like known
  * ones, a rule without an action (deny) or, where it lists ports, without a
@@ -324,6 +341,11 @@ int rules_without(struct rules **out, const struct rules *old, const char *text,
  * O(log n). */
 bool hosts_give(const struct hosts *hosts, const struct domain_name *name,
 		const struct address *a);
+
+/* limits.c */
+
+/* The key in "limits", which is also what a refusal for it gives as reason. */
+const char *policy_limit_name(enum policy_limit limit);
 
 /*
  * always.c: the rules that precede every policy, deny.always and allow.always,
@@ -419,6 +441,9 @@ void policy_unref(struct policy *policy);
 
 /* The document that it was compiled from; lives as long as the policy. */
 const struct rules *policy_rules(const struct policy *policy);
+
+/* The limits of the document; live as long as the policy. */
+const struct policy_limits *policy_limits(const struct policy *policy);
 
 /* What the policy's hosts give the name, or NULL. */
 const struct host *policy_host(const struct policy *policy,

@@ -125,20 +125,24 @@ int rules_push_copy(struct rules *rules, const struct rule *rule)
 
 char *rules_to_text(const struct rules *rules, size_t *egress)
 {
-	static const char head[] = "{\"defaultAction\":\"%s\"%s%s,\"egress\":[";
+	static const char head[] =
+		"{\"defaultAction\":\"%s\"%s%s%s%s,\"egress\":[";
 	const char *hosts = rules->hosts ? rules->hosts->json : "";
+	char limits[LIMITS_TEXT_MAX];
 	size_t size = sizeof(head) + sizeof("allow") + sizeof("]}"), n;
 	char *text;
 
 	for (size_t i = 0; i < rules->n_rules; i++)
 		size += strlen(rules->rule[i].json) + 1;
 	size += sizeof(",\"hosts\":") + strlen(hosts);
+	size += sizeof(",\"limits\":") + limits_to_text(&rules->limits, limits);
 	text = malloc(size);
 	if (!text)
 		return NULL;
 	n = (size_t)snprintf(text, size, head,
 			     policy_action_name(rules->default_action),
-			     hosts[0] ? ",\"hosts\":" : "", hosts);
+			     hosts[0] ? ",\"hosts\":" : "", hosts,
+			     limits[0] ? ",\"limits\":" : "", limits);
 	if (egress)
 		*egress = n - 1;
 	for (size_t i = 0; i < rules->n_rules; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -131,9 +132,27 @@ static void print_hosts(const struct policy *policy)
 	}
 }
 
+static void print_limits(const struct policy *policy)
+{
+	const struct policy_limits *limits = policy_limits(policy);
+	bool any = false;
+
+	for (int i = 0; i < POLICY_LIMITS; i++) {
+		if (!limits->most[i])
+			continue;
+		if (!any)
+			printf("limits:\n");
+		any = true;
+		printf("        %s %" PRIu64 "\n",
+		       policy_limit_name((enum policy_limit)i),
+		       limits->most[i]);
+	}
+}
+
 void check_print_policy(const struct policy *policy)
 {
 	print_rules(policy);
+	print_limits(policy);
 	print_hosts(policy);
 	print_ranges(policy);
 }

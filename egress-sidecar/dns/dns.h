@@ -250,6 +250,10 @@ struct front_owner {
 	void (*denied)(void *arg, const struct domain_name *name, uint16_t type,
 		       const struct decision *decision,
 		       const struct sockaddr *peer);
+	/* A question was one too many of the policy's limit (logs). name NULL:
+	 * it could not be read. */
+	void (*limited)(void *arg, const struct domain_name *name,
+			const struct sockaddr *peer);
 	/* A name's answer is held until the policy allows it. */
 	void (*held)(void *arg, const struct domain_name *name,
 		     const struct sockaddr *peer);
@@ -329,7 +333,7 @@ void front_each_held(const struct front *front,
 
 struct front_counts {
 	uint64_t queries, denied, answered_fresh, answered_cached, shared,
-		failed, malformed, refused_addresses, dropped;
+		failed, malformed, refused_addresses, dropped, limited;
 	uint64_t held, approved; /* names */
 	uint64_t not_held;       /* questions, for want of room */
 	uint64_t pending;        /* names that are held now */

@@ -116,6 +116,7 @@ struct front {
 	struct cache *cache;
 	struct follow *follow; /* NULL: targets are not followed */
 	struct limit limit;
+	struct bucket asked; /* of the policy's limit; rate 0: none yet */
 	struct pending_list pending[FRONT_PENDING_BUCKETS];
 	struct pending_list spare_pending;
 	size_t n_spare_pending;

@@ -33,6 +33,24 @@ static size_t refuse_form(struct front *front, const struct question *q,
 		rcode == RCODE_REFUSED ? EDE_NOT_SUPPORTED : EDE_NONE, NULL);
 }
 
+/* Is it one too many of the policy's limit? */
+static bool is_over(struct front *front, const struct origin *origin,
+		    const struct question *q, const struct policy *policy)
+{
+	uint32_t most = (uint32_t)policy_limits(policy)->most[LIMIT_DNS];
+	struct bucket *bucket = &front->asked;
+	uint64_t now = uv_now(front->loop);
+
+	if (bucket->rate != most)
+		bucket_start(bucket, most, 1, now);
+	if (!most || bucket_take(bucket, 1, now))
+		return false;
+	front->counts.limited++;
+	front->owner.limited(front->owner.arg, q->whole ? &q->name : NULL,
+			     &origin->peer.any);
+	return !front->settings.audit;
+}
+
 size_t judge_question(struct front *front, const struct origin *origin,
 		      const uint8_t *message, size_t len, uint8_t *out)
 {
@@ -52,6 +70,12 @@ size_t judge_question(struct front *front, const struct origin *origin,
 	}
 	if (rcode == 0 && resolvers_saw(front->resolvers, &q.name))
 		return question_refuse(&q, out, RCODE_REFUSED, EDE_NONE, NULL);
+	/* Stub resolvers take this for a moment's failure; REFUSED is for good
+	 * to glibc, and to musl no answer at all. */
+	if (is_over(front, origin, &q, policy))
+		return question_refuse(&q, out, RCODE_SERVFAIL, EDE_OTHER,
+				       "over limits.dnsPerSecond of the "
+				       "policy");
 	if (rcode > 0 && !(rcode == RCODE_REFUSED && q.class == CLASS_IN))
 		return refuse_form(front, &q, (unsigned)rcode, out);
 	pending_look_up(front, policy, &q.name, q.type, &match, &first);

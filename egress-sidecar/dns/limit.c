@@ -1,25 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parts.h"
 
-void limit_start(struct limit *limit, uint32_t rate, uint64_t now_ms)
+void bucket_start(struct bucket *bucket, uint32_t rate, uint32_t seconds,
+		  uint64_t now_ms)
 {
-	limit->rate = rate ? rate : LIMIT_RATE_DEFAULT;
-	limit->milli = (uint64_t)limit->rate * 1000 * LIMIT_BURST_SECONDS;
-	limit->last_ms = limit->said_ms = now_ms;
-	limit->refused = 0;
+	bucket->rate = rate;
+	bucket->seconds = seconds;
+	bucket->milli = (uint64_t)rate * 1000 * seconds;
+	bucket->last_ms = now_ms;
 }
 
-static void fill(struct limit *limit, uint64_t now_ms)
+bool bucket_take(struct bucket *bucket, uint64_t n, uint64_t now_ms)
 {
-	uint64_t most = (uint64_t)limit->rate * 1000 * LIMIT_BURST_SECONDS;
-	uint64_t passed = now_ms - limit->last_ms;
+	uint64_t longest = bucket->seconds * UINT64_C(1000);
+	uint64_t most = bucket->rate * longest;
+	uint64_t passed = now_ms - bucket->last_ms;
 
-	if (passed > LIMIT_BURST_SECONDS * UINT64_C(1000))
-		passed = LIMIT_BURST_SECONDS * UINT64_C(1000);
-	limit->milli += passed * limit->rate;
-	if (limit->milli > most)
-		limit->milli = most;
-	limit->last_ms = now_ms;
+	if (passed > longest)
+		passed = longest;
+	bucket->milli += passed * bucket->rate;
+	if (bucket->milli > most)
+		bucket->milli = most;
+	bucket->last_ms = now_ms;
+	if (bucket->milli < n * 1000)
+		return false;
+	bucket->milli -= n * 1000;
+	return true;
+}
+
+void limit_start(struct limit *limit, uint32_t rate, uint64_t now_ms)
+{
+	bucket_start(&limit->names, rate ? rate : LIMIT_RATE_DEFAULT,
+		     LIMIT_BURST_SECONDS, now_ms);
+	limit->said_ms = now_ms;
+	limit->refused = 0;
 }
 
 bool limit_take(struct limit *limit, const struct rule *rule,
@@ -38,13 +52,10 @@ bool limit_take(struct limit *limit, const struct rule *rule,
 	cost = 1 + longer / LIMIT_FREE_OCTETS;
 	if (type != TYPE_A && type != TYPE_AAAA && type != TYPE_HTTPS)
 		cost *= 4;
-	fill(limit, now_ms);
-	if (limit->milli < cost * 1000) {
-		limit->refused++;
-		return false;
-	}
-	limit->milli -= cost * 1000;
-	return true;
+	if (bucket_take(&limit->names, cost, now_ms))
+		return true;
+	limit->refused++;
+	return false;
 }
 
 uint64_t limit_report(struct limit *limit, uint64_t now_ms)

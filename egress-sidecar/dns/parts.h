@@ -129,10 +129,21 @@ enum {
 	LIMIT_FREE_OCTETS = 16 /* below the wildcard; each such lot costs one */
 };
 
-struct limit {
-	uint32_t rate;
-	uint64_t milli; /* thousandths of a name left in the bucket */
+/* Fills at a steady rate, up to what comes in so many seconds. */
+struct bucket {
+	uint32_t rate, seconds;
+	uint64_t milli; /* thousandths of what is left in it */
 	uint64_t last_ms;
+};
+
+/* It is full. */
+void bucket_start(struct bucket *bucket, uint32_t rate, uint32_t seconds,
+		  uint64_t now_ms);
+/* Take n out; false: there is less. */
+bool bucket_take(struct bucket *bucket, uint64_t n, uint64_t now_ms);
+
+struct limit {
+	struct bucket names;
 	uint64_t said_ms; /* the last log line */
 	uint64_t refused; /* since then */
 };

@@ -126,6 +126,8 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 				     : NULL,
 		.leased = changes.leased,
 		.grace = changes.grace,
+		.quota = filter->quota,
+		.consumed = filter->consumed,
 		.lists = &j->lists,
 		.peers = filter->peers,
 		.n_peers = filter->n_peers,
@@ -159,6 +161,7 @@ static int try_apply(struct filter *filter, const struct policy *policy,
 	if (ret < 0)
 		return ret;
 	filter->shape = ruleset_shape(&r);
+	filter->quota = filter->shape.quota;
 	hold_policy(filter, policy);
 	filter->applied = filter->begun = true;
 	filter->commits++;
@@ -336,6 +339,18 @@ static int apply_with(struct filter *filter, const struct policy *policy,
 	return 0;
 }
 
+/* What the quota has counted outlives its number, our rules that somebody took
+ * away, and the process. */
+static int read_quota(struct filter *filter)
+{
+	int ret = 0;
+
+	if (filter->quota || !filter->begun)
+		ret = quota_read(&filter->channel, &filter->quota,
+				 &filter->consumed);
+	return ret == -ENOENT ? 0 : ret;
+}
+
 int filter_apply(struct filter *filter, const struct policy *policy,
 		 struct lease_table *leases, uint64_t now_ms)
 {
@@ -348,6 +363,8 @@ int filter_apply(struct filter *filter, const struct policy *policy,
 	(void)monitor_now(&filter->channel, &before);
 	if (!filter->begun)
 		ret = take_over(filter, now_ms, &existed, &moved);
+	if (ret == 0)
+		ret = read_quota(filter);
 	if (ret == 0)
 		ret = apply_with(filter, policy, leases, now_ms);
 	/* What is admitted from now on needs a little of it. */

@@ -45,6 +45,7 @@ static const struct {
 	[KEY_IPV6_PORT] = {20, TYPE_IPV6 << TYPE_BITS | TYPE_SERVICE},
 	[KEY_IPV4_NUMBER] = {8, TYPE_IPV4 << TYPE_BITS | TYPE_MARK},
 	[KEY_IPV6_NUMBER] = {20, TYPE_IPV6 << TYPE_BITS | TYPE_MARK},
+	[KEY_NUMBER] = {4, TYPE_MARK},
 };
 
 size_t set_key_size(enum set_key key)
@@ -234,6 +235,8 @@ void batch_add_set(struct batch *b, const char *name, enum set_key key,
 		goto cleanup;
 	if (kind == SET_TIMEOUT)
 		flags = NFT_SET_TIMEOUT;
+	if (kind == SET_DYNAMIC)
+		flags = NFT_SET_EVAL;
 	if (kind == SET_RANGES || kind == SET_VERDICTS)
 		flags = NFT_SET_INTERVAL;
 	if (kind == SET_VERDICTS) {
@@ -360,15 +363,64 @@ void batch_delete_elements(struct batch *b, const char *set, enum set_key key,
 	element_messages(b, NFT_MSG_DELSETELEM, 0, set, key, e, n, NULL);
 }
 
+/* A message about an object of a type (NFT_OBJECT_*), to be ended. */
+static struct nlmsghdr *object_message(struct batch *b, uint16_t type,
+				       uint16_t flags, const char *name,
+				       uint32_t object)
+{
+	struct nlmsghdr *nlh = batch_message(b, type, flags);
+
+	if (!nlh)
+		return NULL;
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, b->table);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, name);
+	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(object));
+	return nlh;
+}
+
+static void delete_object(struct batch *b, const char *name, uint32_t object)
+{
+	struct nlmsghdr *nlh =
+		object_message(b, NFT_MSG_DELOBJ, 0, name, object);
+
+	if (nlh)
+		batch_message_done(b, nlh);
+}
+
 void batch_add_counter(struct batch *b, const char *name)
 {
-	struct nlmsghdr *nlh = batch_message(b, NFT_MSG_NEWOBJ, NLM_F_CREATE);
+	struct nlmsghdr *nlh = object_message(b, NFT_MSG_NEWOBJ, NLM_F_CREATE,
+					      name, NFT_OBJECT_COUNTER);
 
 	if (!nlh)
 		return;
-	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, b->table);
-	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, name);
-	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
 	mnl_attr_nest_end(nlh, mnl_attr_nest_start(nlh, NFTA_OBJ_DATA));
 	batch_message_done(b, nlh);
+}
+
+void batch_delete_counter(struct batch *b, const char *name)
+{
+	delete_object(b, name, NFT_OBJECT_COUNTER);
+}
+
+void batch_add_quota(struct batch *b, const char *name, uint64_t bytes,
+		     uint64_t consumed)
+{
+	struct nlmsghdr *nlh = object_message(b, NFT_MSG_NEWOBJ, NLM_F_CREATE,
+					      name, NFT_OBJECT_QUOTA);
+	struct nlattr *nest;
+
+	if (!nlh)
+		return;
+	nest = mnl_attr_nest_start(nlh, NFTA_OBJ_DATA);
+	mnl_attr_put_u64(nlh, NFTA_QUOTA_BYTES, htobe64(bytes));
+	mnl_attr_put_u32(nlh, NFTA_QUOTA_FLAGS, htonl(NFT_QUOTA_F_INV));
+	mnl_attr_put_u64(nlh, NFTA_QUOTA_CONSUMED, htobe64(consumed));
+	mnl_attr_nest_end(nlh, nest);
+	batch_message_done(b, nlh);
+}
+
+void batch_delete_quota(struct batch *b, const char *name)
+{
+	delete_object(b, name, NFT_OBJECT_QUOTA);
 }

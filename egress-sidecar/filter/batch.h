@@ -44,6 +44,7 @@ enum set_key {
 	KEY_IPV6_PORT,
 	KEY_IPV4_NUMBER, /* address . number, host order */
 	KEY_IPV6_NUMBER,
+	KEY_NUMBER,
 };
 
 enum set_kind {
@@ -51,6 +52,7 @@ enum set_kind {
 	SET_TIMEOUT,  /* the same, each element with its own end */
 	SET_RANGES,   /* intervals */
 	SET_VERDICTS, /* intervals, each with a verdict */
+	SET_DYNAMIC,  /* keys that rules add */
 };
 
 enum {
@@ -111,6 +113,12 @@ void batch_delete_elements(struct batch *b, const char *set, enum set_key key,
 			   const struct set_element *e, size_t n);
 
 void batch_add_counter(struct batch *b, const char *name);
+void batch_delete_counter(struct batch *b, const char *name);
+/* One that rules match when more than these bytes went by, of which consumed
+ * (at most as many) have. */
+void batch_add_quota(struct batch *b, const char *name, uint64_t bytes,
+		     uint64_t consumed);
+void batch_delete_quota(struct batch *b, const char *name);
 
 /* Room for a message of at most 64 KiB with its header written; for rule.c.
  * NULL once err is set. */
@@ -282,6 +290,15 @@ void rule_ct_status_not(struct batch *b, uint32_t bits);
 /* in the transport header of TCP or UDP, host order */
 void rule_destination_port(struct batch *b, uint16_t port);
 void rule_source_port(struct batch *b, uint16_t port);
+
+/* More than the quota has gone by, this packet among it. */
+void rule_over_quota(struct batch *b, const char *quota);
+/* More packets, or bytes of them, a second, and a burst besides. */
+void rule_over_rate(struct batch *b, uint64_t per_second, uint32_t burst,
+		    bool bytes);
+/* More connections that came by here are open than so many. They are counted in
+ * the set (KEY_NUMBER, SET_DYNAMIC), which also keeps the first number. */
+void rule_over_connections(struct batch *b, const char *set, uint32_t most);
 
 /* Deeds. */
 void rule_set_ct_mark(struct batch *b, uint32_t mark);

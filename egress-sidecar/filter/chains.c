@@ -302,6 +302,7 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	rule_begin(b, "output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_goto(b, "loopback");
+	limits_write_marked(b, r, "output", IP_CT_DIR_ORIGINAL);
 	chain_accept_marked(b, "output", r->generation, IP_CT_DIR_ORIGINAL);
 	chain_accept_marked(b, "output", r->inbound_mark, IP_CT_DIR_REPLY);
 	if (r->settings->audit)
@@ -314,6 +315,7 @@ static void write_output(struct batch *b, const struct ruleset *r)
 	if (r->settings->n_gated)
 		accept_redirected(b, "output", r->settings->gate_port);
 	write_hole(b, r->settings);
+	limits_write_ours_out(b, r);
 	write_own_connections(b, r->settings);
 	rule_begin(b, "output");
 	rule_nfproto(b, NFPROTO_IPV6);
@@ -361,6 +363,7 @@ static void write_forward(struct batch *b, const struct ruleset *r)
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_count(b, RULESET_REFUSED);
 	rule_drop(b);
+	limits_write_marked(b, r, "forward", -1);
 	rule_begin(b, "forward");
 	rule_ct_mark(b, r->generation);
 	rule_accept(b);

@@ -172,6 +172,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	rule_begin(b, "input");
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_accept(b);
+	limits_write_marked(b, r, "input", IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->generation, IP_CT_DIR_REPLY);
 	chain_accept_marked(b, "input", r->inbound_mark, IP_CT_DIR_ORIGINAL);
 	if (s->audit)
@@ -180,6 +181,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	if (r->has_fib)
 		chain_accept_marked(b, "input", RULESET_MARK_GUESTS,
 				    IP_CT_DIR_ORIGINAL);
+	limits_write_ours_in(b, r);
 	if (s->mark)
 		chain_accept_marked(b, "input", RULESET_MARK_OURS,
 				    IP_CT_DIR_REPLY);

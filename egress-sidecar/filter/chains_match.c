@@ -113,6 +113,23 @@ void chain_drop_invalid(struct batch *b, const char *chain, bool audit)
 		rule_drop(b);
 }
 
+void chain_refuse(struct batch *b, const char *chain, bool drop)
+{
+	rule_begin(b, chain);
+	/* Coming in, or through: whether the sender is who it says is not
+	 * known, and an answer would go out unjudged. */
+	if (!drop)
+		rule_meta_is_not(b, NFT_META_IIF, 0);
+	rule_drop(b);
+	if (drop)
+		return;
+	rule_begin(b, chain);
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_reject_tcp_reset(b);
+	rule_begin(b, chain);
+	rule_reject_admin(b);
+}
+
 static void words_are(struct batch *b, uint32_t op, uint8_t words)
 {
 	static const uint8_t mask[] = {WORDS_MASK};

@@ -281,45 +281,33 @@ int filter_log_read(struct filter *filter,
 	return ret;
 }
 
-static int read_counter(void *arg, const struct nlmsghdr *nlh)
+bool filter_spent(struct filter *filter)
 {
-	const struct nlattr *attr, *data = NULL;
-	uint64_t *packets = arg, wire;
+	bool told = filter->spent;
 
-	for (attr = attr_of_message(nlh, NULL); attr;
-	     attr = attr_of_message(nlh, attr)) {
-		if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
-			data = attr;
-	}
-	if (!data)
-		return -EBADMSG;
-	for (attr = attr_within(data, NULL); attr;
-	     attr = attr_within(data, attr)) {
-		if (mnl_attr_get_type(attr) == NFTA_COUNTER_PACKETS &&
-		    mnl_attr_get_payload_len(attr) == sizeof(wire)) {
-			memcpy(&wire, mnl_attr_get_payload(attr), sizeof(wire));
-			*packets = be64toh(wire);
-		}
-	}
-	return 0;
+	filter->spent = is_spent(filter);
+	return filter->spent && !told;
 }
 
 int filter_counts(struct filter *filter, struct filter_counts *counts)
 {
-	char buf[256];
-	struct nlmsghdr *nlh =
-		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 0);
+	struct channel *c = &filter->channel;
+	bool limited = limits_any(&filter->shape.limits);
+	int ret;
 
 	memset(counts, 0, sizeof(*counts));
 	counts->leased_elements = filter->leased;
 	counts->commits = filter->commits;
 	if (!filter->applied)
 		return 0;
-	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, RULESET_TABLE);
-	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, RULESET_REFUSED);
-	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htobe32(NFT_OBJECT_COUNTER));
-	return channel_ask(&filter->channel, nlh, read_counter,
-			   &counts->refused_packets);
+	ret = counter_read(c, RULESET_REFUSED, &counts->refused_packets);
+	for (int i = 0; i < LIMIT_DNS && ret == 0 && limited; i++)
+		ret = counter_read(c, policy_limit_name((enum policy_limit)i),
+				   &counts->limited[i]);
+	if (ret == 0 && filter->quota)
+		ret = quota_read(c, &filter->quota, &filter->consumed);
+	counts->quota_used = filter->consumed;
+	return ret;
 }
 
 int filter_remove(struct filter *filter)

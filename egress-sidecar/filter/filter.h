@@ -22,6 +22,8 @@ enum filter_feature {
 	FILTER_ROUTE_LOOKUP = 2, /* fib: sources of raw sockets */
 	FILTER_LOG = 4,          /* nflog: refused packets by name */
 	FILTER_XDP = 8,          /* AF_XDP: its queues are held */
+	FILTER_CONNLIMIT = 16,   /* limits of connections */
+	FILTER_QUOTA = 32,       /* and of bytes in all */
 };
 
 enum {
@@ -42,6 +44,7 @@ struct filter_peer {
 struct filter_kernel {
 	bool known;
 	bool has_log, has_fib, has_egress;
+	bool limits_known, has_connlimit, has_quota;
 };
 
 struct filter_settings {
@@ -112,6 +115,9 @@ struct refused_packet {
 	uint16_t destination_port; /* host order, 0: none */
 	bool audit;                /* would have been refused */
 	bool inbound;
+	/* That it is over; POLICY_LIMITS: no rule lets it through. Told once a
+	 * second of each. */
+	enum policy_limit limit;
 };
 
 /* Totals of refused and let-in packets since the tables were made. */
@@ -119,6 +125,8 @@ struct filter_counts {
 	uint64_t refused_packets;
 	uint64_t leased_elements;
 	uint64_t commits;
+	uint64_t limited[LIMIT_DNS]; /* of those refused: over a limit */
+	uint64_t quota_used;         /* bytes that count for it */
 };
 
 /*
@@ -192,6 +200,11 @@ int filter_log_fd(const struct filter *filter);
 int filter_log_read(struct filter *filter,
 		    void (*each)(void *arg, const struct refused_packet *p),
 		    void *arg);
+
+/* Have the bytes been used up that the policy lets through in all, as far as
+ * filter_renew() has seen? Said once. Nothing reaches what is open then: it is
+ * for filter_end_revoked(). */
+bool filter_spent(struct filter *filter);
 
 /* Ask the kernel for its counter, and give ours. 0 or -errno. */
 int filter_counts(struct filter *filter, struct filter_counts *counts);
@@ -313,6 +326,12 @@ const struct domain_name *lease_last_name(const struct lease_table *table,
 bool lease_is_live(const struct lease_table *table,
 		   const struct domain_name *name, const struct address *a,
 		   uint64_t now_ms);
+
+/* probe.c */
+
+/* Why the kernel cannot enforce the limits of the policy, a constant line;
+ * NULL: it can. */
+const char *filter_unable(struct filter *filter, const struct policy *policy);
 
 /* renew.c */
 

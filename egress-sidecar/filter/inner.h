@@ -54,7 +54,16 @@ struct filter {
 	struct port_lists lists;             /* that the kernel's sets number */
 	struct held held[LEASE_SETS], held_grace[LEASE_SETS];
 	uint64_t leased, commits;
+	uint64_t quota, consumed; /* as the kernel has them, or had them last */
+	bool spent;               /* filter_spent() said so */
 };
+
+/* Does the policy's limit of bytes in all let nothing through any more? */
+static inline bool is_spent(const struct filter *filter)
+{
+	return filter->shape.limits.most[LIMIT_BYTES_TOTAL] &&
+	       filter->consumed >= filter->quota;
+}
 
 /* apply.c */
 
@@ -94,6 +103,13 @@ int lease_sets_judge(const struct filter *filter, const struct policy *policy,
 		     struct elements leased[LEASE_SETS],
 		     struct elements grace[LEASE_SETS],
 		     struct port_lists *lists);
+
+/* objects.c: what the kernel has counted */
+
+/* Packets that a counter has seen. 0; -ENOENT: there is none; -errno. */
+int counter_read(struct channel *c, const char *name, uint64_t *packets);
+/* The quota's bytes, and those that went by, at most as many. The same. */
+int quota_read(struct channel *c, uint64_t *bytes, uint64_t *consumed);
 
 /* probe.c */
 

@@ -130,6 +130,7 @@ int nflog_parse_packet(struct refused_packet *p, const uint8_t *packet,
 		       size_t len)
 {
 	memset(p, 0, sizeof(*p));
+	p->limit = POLICY_LIMITS;
 	if (len == 0)
 		return -EINVAL;
 	switch (packet[0] >> 4) {
@@ -139,6 +140,21 @@ int nflog_parse_packet(struct refused_packet *p, const uint8_t *packet,
 		return parse6(p, packet, len);
 	default:
 		return -EINVAL;
+	}
+}
+
+/* "refused", "audit", or a limit's name, in an audit behind "audit ". */
+static void take_prefix(struct refused_packet *p, const char *prefix)
+{
+	p->audit = strncmp(prefix, "audit", 5) == 0;
+	if (p->audit)
+		prefix += strcspn(prefix, " ");
+	prefix += strspn(prefix, " ");
+	for (int i = 0; i < LIMIT_DNS; i++) {
+		enum policy_limit limit = (enum policy_limit)i;
+
+		if (strcmp(prefix, policy_limit_name(limit)) == 0)
+			p->limit = limit;
 	}
 }
 
@@ -172,7 +188,8 @@ static int read_message(const struct nlmsghdr *nlh, struct refused_packet *p)
 	ret = nflog_parse_packet(p, mnl_attr_get_payload(payload),
 				 mnl_attr_get_payload_len(payload));
 	p->inbound = header->hook == NF_INET_LOCAL_IN;
-	p->audit = prefix && strcmp(prefix, "audit") == 0;
+	if (prefix)
+		take_prefix(p, prefix);
 	return ret;
 }
 

@@ -92,6 +92,24 @@ static void write_egress(struct batch *b)
 	egress_hook_write(b, devices);
 }
 
+static void write_connlimit(struct batch *b)
+{
+	base(b);
+	batch_add_set(b, "probe", KEY_NUMBER, SET_DYNAMIC, 1);
+	rule_begin(b, "probe");
+	rule_over_connections(b, "probe", 1);
+	rule_end(b);
+}
+
+static void write_quota(struct batch *b)
+{
+	base(b);
+	batch_add_quota(b, "probe", 1, 0);
+	rule_begin(b, "probe");
+	rule_over_quota(b, "probe");
+	rule_end(b);
+}
+
 static const struct {
 	void (*write)(struct batch *b);
 	const char *why;
@@ -178,4 +196,31 @@ int probe_kernel(struct filter *filter, const char **why)
 			   "with CAP_NET_RAW can send packet(7) frames past "
 			   "the policy");
 	return 0;
+}
+
+/* Asked where a policy has limits: few have. */
+const char *filter_unable(struct filter *filter, const struct policy *policy)
+{
+	const struct policy_limits *limits = policy_limits(policy);
+	struct filter_kernel own = {.known = false};
+	struct filter_kernel *kernel = filter->settings.kernel;
+	bool count = limits->most[LIMIT_CONNECTIONS];
+	bool quota = limits->most[LIMIT_BYTES_TOTAL];
+
+	if ((!count && !quota) || filter->settings.dns_only)
+		return NULL;
+	if (!kernel)
+		kernel = &own;
+	if (!kernel->limits_known) {
+		kernel->has_connlimit = probe(filter, write_connlimit) == 0;
+		kernel->has_quota = probe(filter, write_quota) == 0;
+		kernel->limits_known = true;
+	}
+	if (count && !has(filter, FILTER_CONNLIMIT, kernel->has_connlimit))
+		return "limits.connections: nf_tables connection counting "
+		       "(CONFIG_NFT_CONNLIMIT) is missing";
+	if (quota && !has(filter, FILTER_QUOTA, kernel->has_quota))
+		return "limits.bytesTotal: nf_tables quotas "
+		       "(CONFIG_NFT_QUOTA) are missing";
+	return NULL;
 }

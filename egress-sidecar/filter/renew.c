@@ -277,6 +277,10 @@ int filter_renew(struct filter *filter, struct lease_table *leases,
 	const struct renewal *r = &filter->renewal;
 	int ret = 0;
 
+	/* So that it is known if somebody takes our rules away. */
+	if (filter->quota)
+		(void)quota_read(&filter->channel, &filter->quota,
+				 &filter->consumed);
 	if (filter->conntrack.fd < 0)
 		return 0;
 	if (r->stage == RENEWAL_IDLE)

@@ -130,6 +130,8 @@ static bool is_refused(const struct sweep *s, const struct peer_socket *p)
 	    is_redirected(&s->filter->settings, p) ||
 	    is_resolver(&s->filter->settings, &p->peer, port))
 		return false;
+	if (is_spent(s->filter))
+		return true;
 	if (is_leased(s, p, port))
 		return false;
 	policy_match_address(s->policy, &p->peer, p->protocol, port, &decision);

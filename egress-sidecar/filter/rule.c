@@ -376,18 +376,29 @@ void rule_dnat_loopback4(struct batch *b, uint16_t port)
 	rule_end(b);
 }
 
-void rule_count(struct batch *b, const char *counter)
+static void object(struct batch *b, uint32_t type, const char *name)
 {
 	struct nftnl_expr *e = expression(b, "objref");
 
 	if (!e)
 		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
-	if (nftnl_expr_set_str(e, NFTNL_EXPR_OBJREF_IMM_NAME, counter) < 0)
+	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, type);
+	if (nftnl_expr_set_str(e, NFTNL_EXPR_OBJREF_IMM_NAME, name) < 0)
 		b->err = -ENOMEM;
 }
 
-void rule_limit(struct batch *b, uint32_t per_second, uint32_t burst)
+void rule_count(struct batch *b, const char *counter)
+{
+	object(b, NFT_OBJECT_COUNTER, counter);
+}
+
+void rule_over_quota(struct batch *b, const char *quota)
+{
+	object(b, NFT_OBJECT_QUOTA, quota);
+}
+
+static void rate(struct batch *b, uint64_t per_second, uint32_t burst,
+		 uint32_t type, uint32_t flags)
 {
 	struct nftnl_expr *e = expression(b, "limit");
 
@@ -396,7 +407,45 @@ void rule_limit(struct batch *b, uint32_t per_second, uint32_t burst)
 	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_RATE, per_second);
 	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_UNIT, 1);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_BURST, burst);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_TYPE, type);
+	if (flags)
+		nftnl_expr_set_u32(e, NFTNL_EXPR_LIMIT_FLAGS, flags);
+}
+
+void rule_limit(struct batch *b, uint32_t per_second, uint32_t burst)
+{
+	rate(b, per_second, burst, NFT_LIMIT_PKTS, 0);
+}
+
+void rule_over_rate(struct batch *b, uint64_t per_second, uint32_t burst,
+		    bool bytes)
+{
+	rate(b, per_second, burst, bytes ? NFT_LIMIT_PKT_BYTES : NFT_LIMIT_PKTS,
+	     NFT_LIMIT_F_INV);
+}
+
+void rule_over_connections(struct batch *b, const char *set, uint32_t most)
+{
+	static const uint32_t key = 1;
+	struct nftnl_expr *e, *count;
+
+	rule_load_data(b, 0, &key, sizeof(key));
+	e = expression(b, "dynset");
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, reg(0));
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
+	count = nftnl_expr_alloc("connlimit");
+	if (!count ||
+	    nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, set) < 0) {
+		nftnl_expr_free(count);
+		b->err = -ENOMEM;
+		return;
+	}
+	nftnl_expr_set_u32(count, NFTNL_EXPR_CONNLIMIT_COUNT, most);
+	nftnl_expr_set_u32(count, NFTNL_EXPR_CONNLIMIT_FLAGS,
+			   NFT_CONNLIMIT_F_INV);
+	nftnl_expr_set(e, NFTNL_EXPR_DYNSET_EXPR, count, 0);
 }
 
 void rule_log(struct batch *b, uint16_t group, const char *prefix,

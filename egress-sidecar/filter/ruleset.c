@@ -80,6 +80,10 @@ struct ruleset_shape ruleset_shape(const struct ruleset *r)
 	shape.name_ports = policy_has_name_ports(r->policy);
 	shape.gate = r->settings->n_gated > 0;
 	policy_port_tables(r->policy, &shape.n_port_tables);
+	shape.limits = *policy_limits(r->policy);
+	shape.quota = shape.limits.most[LIMIT_BYTES_TOTAL];
+	if (!shape.quota)
+		shape.quota = r->quota;
 	return shape;
 }
 
@@ -335,6 +339,7 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
 
+	limits_write_admit(b, r);
 	rule_begin(b, "admit");
 	rule_set_ct_mark(b, r->generation);
 	rule_accept(b);
@@ -349,24 +354,12 @@ static void write_verdicts(struct batch *b, const struct ruleset *r)
 	}
 
 	write_log(b, "refuse", s);
-	rule_begin(b, "refuse");
 	if (s->audit) {
+		rule_begin(b, "refuse");
 		rule_goto(b, "admit");
 		return;
 	}
-	if (s->drop) {
-		rule_drop(b);
-		return;
-	}
-	/* Coming in, or through: whether the sender is who it says is not
-	 * known, and an answer would go out unjudged. */
-	rule_meta_is_not(b, NFT_META_IIF, 0);
-	rule_drop(b);
-	rule_begin(b, "refuse");
-	rule_l4proto(b, IPPROTO_TCP);
-	rule_reject_tcp_reset(b);
-	rule_begin(b, "refuse");
-	rule_reject_admin(b);
+	chain_refuse(b, "refuse", s->drop);
 }
 
 /* A map that is changed stays, and with it the chains that it leads to, which
@@ -380,10 +373,12 @@ static bool stays(const struct ruleset *r, const char *chain)
 static void delete_old(struct batch *b, const struct ruleset *r,
 		       const struct ruleset_shape *old)
 {
+	struct ruleset_shape shape = ruleset_shape(r);
 	char name[PORTS_CHAIN_NAME];
 
 	batch_delete_rules(b);
 	sets_delete(b, r, old);
+	limits_delete(b, r->settings, old, &shape);
 	for (size_t i = 0; i < COUNT(inner_chains); i++) {
 		if (!stays(r, inner_chains[i]))
 			batch_delete_chain(b, inner_chains[i]);
@@ -417,6 +412,8 @@ static void write_enforcement(struct batch *b, const struct ruleset *r)
 void ruleset_write(struct batch *b, const struct ruleset *r,
 		   const struct ruleset_shape *old)
 {
+	struct ruleset_shape shape;
+
 	batch_table(b, NFPROTO_INET, RULESET_TABLE);
 	batch_add_table(b);
 	if (!old) {
@@ -429,6 +426,9 @@ void ruleset_write(struct batch *b, const struct ruleset *r,
 	}
 	sets_add(b, r);
 	chains_write_dns(b, r);
-	if (!r->settings->dns_only)
-		write_enforcement(b, r);
+	if (r->settings->dns_only)
+		return;
+	shape = ruleset_shape(r);
+	limits_write(b, r, old, &shape);
+	write_enforcement(b, r);
 }

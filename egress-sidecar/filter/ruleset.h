@@ -39,9 +39,10 @@ uint32_t mark_next(uint32_t generation, bool *again);
 /* ruleset.c */
 
 #define RULESET_TABLE   "opensandbox"
-#define RULESET_REFUSED "refused" /* counter of refused packets */
-#define RULESET_DNS     "dns"     /* chain of the redirection */
-#define RULESET_GUESTS  "guests"  /* the same for what is forwarded */
+#define RULESET_REFUSED "refused"   /* counter of refused packets */
+#define RULESET_QUOTA   "all_bytes" /* of limits.c */
+#define RULESET_DNS     "dns"       /* chain of the redirection */
+#define RULESET_GUESTS  "guests"    /* the same for what is forwarded */
 
 /* Sets of leased addresses, by what their keys are; and what the gate stands
  * in front of, for as long as a lease is good for that port. */
@@ -81,6 +82,8 @@ extern const struct lease_set_form lease_set_forms[LEASE_SETS];
 struct ruleset_shape {
 	bool name_ports, gate;
 	size_t n_port_tables;
+	struct policy_limits limits;
+	uint64_t quota; /* bytes of it, 0: there is none */
 };
 
 struct ruleset {
@@ -99,6 +102,8 @@ struct ruleset {
 	/* LEASE_SETS of each; anew where there was no such set, and where
 	 * there is to be none. */
 	const struct set_change *leased, *grace;
+	uint64_t quota;    /* that there is, for a policy without one; or 0 */
+	uint64_t consumed; /* of it, if it is made anew */
 	const struct port_lists *lists;  /* that they number */
 	const struct filter_peer *peers; /* whom we reach ourselves */
 	size_t n_peers;
@@ -189,6 +194,8 @@ void chain_is_resolver(struct batch *b, uint8_t family, bool source);
 /* A packet of our own resolver sockets: their mark, which is random, and their
  * owner. */
 void chain_is_ours(struct batch *b, const struct filter_settings *s);
+/* The rules that end a chain of what is refused: at once, or without a word. */
+void chain_refuse(struct batch *b, const char *chain, bool drop);
 bool chain_address_is(const struct address *a, const uint8_t *bytes);
 bool chain_is_loopback(const struct address *a);
 bool chain_is_exempt(const struct filter_settings *s, const struct address *a);
@@ -199,6 +206,27 @@ void chain_drop_invalid(struct batch *b, const char *chain, bool audit);
 void chain_write_options(struct batch *b);
 void chain_refuse_detours(struct batch *b, const char *chain,
 			  const struct filter_settings *s);
+
+/* limits.c */
+
+/* Is there one that the kernel is to enforce? */
+bool limits_any(const struct policy_limits *l);
+/* Make what shape needs and old, NULL: nothing, has not; delete what shape has
+ * not. The rules are gone by then. */
+void limits_write(struct batch *b, const struct ruleset *r,
+		  const struct ruleset_shape *old,
+		  const struct ruleset_shape *shape);
+void limits_delete(struct batch *b, const struct filter_settings *s,
+		   const struct ruleset_shape *old,
+		   const struct ruleset_shape *shape);
+/* The way there: from chain admit, before it accepts; from where packets of a
+ * judged connection are accepted (direction -1: either one); from where our own
+ * connections are. */
+void limits_write_admit(struct batch *b, const struct ruleset *r);
+void limits_write_marked(struct batch *b, const struct ruleset *r,
+			 const char *chain, int direction);
+void limits_write_ours_out(struct batch *b, const struct ruleset *r);
+void limits_write_ours_in(struct batch *b, const struct ruleset *r);
 
 /* chains_dns.c; chains_write_dns() as well */
 

@@ -12,16 +12,24 @@
 char *output_text(const json_t *document)
 {
 	const json_t *rules = json_object_get(document, "egress");
-	const char *action =
-		json_string_value(json_object_get(document, "defaultAction"));
+	const char *key;
 	char *text = NULL;
 	size_t len, i;
 	FILE *out = open_memstream(&text, &len);
-	json_t *rule;
+	json_t *rule, *value;
 
 	if (!out)
 		return NULL;
-	fprintf(out, "{\"defaultAction\": \"%s\", \"egress\": [", action);
+	fputs("{", out);
+	json_object_foreach((json_t *)document, key, value)
+	{
+		if (value == rules)
+			continue;
+		fprintf(out, "\"%s\": ", key);
+		json_dumpf(value, out, JSON_ENCODE_ANY);
+		fputs(", ", out);
+	}
+	fputs("\"egress\": [", out);
 	json_array_foreach((json_t *)rules, i, rule)
 	{
 		fputs(i ? ",\n  " : "\n  ", out);

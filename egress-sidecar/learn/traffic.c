@@ -215,6 +215,14 @@ static int take_lookup(struct traffic *t, const json_t *line, const char *host)
 	return err;
 }
 
+static bool is_gates(const char *reason)
+{
+	for (enum gate_reason i = 0; i < GATE_REASONS && reason; i++)
+		if (strcmp(reason, gate_reason_text(i)) == 0)
+			return true;
+	return false;
+}
+
 /* What the gate would have refused needs the name that it gave; where it gave
  * none, the address. */
 static int take_connection(struct traffic *t, struct contact *contact,
@@ -245,7 +253,7 @@ static int take_packet(struct traffic *t, const json_t *line, const char *ip)
 		return 0;
 	}
 	t->packets++;
-	if (text_of(line, "reason"))
+	if (is_gates(text_of(line, "reason")))
 		return take_connection(t, &contact, host);
 	address = take_address(t, &contact.a, &err);
 	if (!address)

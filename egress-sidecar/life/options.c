@@ -414,6 +414,8 @@ static int add_without(const struct option_to *to, const char *word, char *why)
 		{"route-lookup", FILTER_ROUTE_LOOKUP},
 		{"packet-log", FILTER_LOG},
 		{"xdp", FILTER_XDP},
+		{"connection-count", FILTER_CONNLIMIT},
+		{"quota", FILTER_QUOTA},
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
@@ -422,8 +424,8 @@ static int add_without(const struct option_to *to, const char *word, char *why)
 			return 0;
 		}
 	}
-	return option_expected(why,
-			       "egress-hook, route-lookup, packet-log or xdp");
+	return option_expected(why, "egress-hook, route-lookup, packet-log, "
+				    "xdp, connection-count or quota");
 }
 
 static int read_without(const struct option_to *to, const char *value,
@@ -537,8 +539,8 @@ const struct option_row option_table[] = {
 	 "log what would be refused, refuse nothing",
 	 INTO(option_switch, audit)},
 	{"without", ENV("WITHOUT"), "FEATURE,...", NULL,
-	 "do as if the kernel lacked egress-hook, route-lookup, packet-log or "
-	 "xdp",
+	 "do as if the kernel lacked egress-hook, route-lookup, packet-log, "
+	 "xdp, connection-count or quota",
 	 .read = read_without},
 	{"deny-webhook", ENV("DENY_WEBHOOK"), "URL", NULL,
 	 "told of every denied name", INTO(option_url, webhook_url)},

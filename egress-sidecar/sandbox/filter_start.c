@@ -111,6 +111,10 @@ int sandbox_filter_start(struct sandbox *s, const struct listeners *l,
 	for (size_t i = 0; (missing = filter_missing(s->filter, i)); i++)
 		log_event(LOG_WARN, NULL, missing, "ssandbox_id", s->place.id,
 			  NULL);
+	why = filter_unable(s->filter, s->policy);
+	if (why)
+		return sandbox_fail(message, -EOPNOTSUPP, "packet filter: %s",
+				    why);
 	err = filter_apply(s->filter, s->policy, s->leases, now_ms());
 	if (err)
 		return sandbox_fail(message, err,

@@ -15,7 +15,7 @@ enum {
 /* A token bucket of log lines. */
 struct journal_budget {
 	uint64_t refilled_ms; /* CLOCK_MONOTONIC_COARSE */
-	uint32_t tokens;
+	uint32_t tokens, per_second, burst;
 	uint64_t suppressed;
 };
 
@@ -23,6 +23,7 @@ struct journal {
 	const char *sandbox_id; /* borrowed */
 	struct journal_budget names, answers, packets, connections, kernel,
 		lost;
+	struct journal_budget limits[POLICY_LIMITS]; /* one line a second */
 	bool whole;                 /* no budgets: every line is wanted */
 	const uint16_t *gate_ports; /* borrowed; NULL: no gate */
 	size_t n_gate_ports;
@@ -99,6 +100,10 @@ void journal_denied_packet(struct journal *j,
 			   const struct domain_name *name);
 void journal_denied_connection(struct journal *j,
 			       const struct gate_refusal *refusal);
+
+/* egress.denied: a question over the policy's limit; name NULL: not known. */
+void journal_limited_question(struct journal *j, const struct domain_name *name,
+			      const struct sockaddr *peer);
 
 /* egress.outbound: an allowed question and what came of it. */
 void journal_answered(struct journal *j, const struct domain_name *name,

@@ -20,7 +20,9 @@ enum {
 void journal_init(struct journal *j, const char *sandbox_id,
 		  const struct settings *settings)
 {
-	const struct journal_budget full = {.tokens = LINES_BURST};
+	const struct journal_budget full = {.tokens = LINES_BURST,
+					    .per_second = LINES_PER_SECOND,
+					    .burst = LINES_BURST};
 
 	*j = (struct journal){
 		.sandbox_id = sandbox_id[0] ? sandbox_id : NULL,
@@ -34,6 +36,9 @@ void journal_init(struct journal *j, const char *sandbox_id,
 		.gate_ports = settings->gate ? settings->gate_ports : NULL,
 		.n_gate_ports = settings->n_gate_ports,
 	};
+	for (size_t i = 0; i < POLICY_LIMITS; i++)
+		j->limits[i] = (struct journal_budget){
+			.tokens = 1, .per_second = 1, .burst = 1};
 }
 
 /* May a line be written? */
@@ -45,14 +50,14 @@ static bool budget_take(const struct journal *j, struct journal_budget *b,
 
 	if (!log_enabled(level))
 		return false;
-	if (j->whole)
+	if (j->whole && b->burst > 1)
 		return true;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-	due = (now - b->refilled_ms) * LINES_PER_SECOND / 1000;
+	due = (now - b->refilled_ms) * b->per_second / 1000;
 	if (due > 0) {
 		due += b->tokens;
-		b->tokens = due > LINES_BURST ? LINES_BURST : (uint32_t)due;
+		b->tokens = due > b->burst ? b->burst : (uint32_t)due;
 		b->refilled_ms = now;
 	}
 	if (b->tokens == 0) {
@@ -181,15 +186,19 @@ void journal_denied_packet(struct journal *j,
 {
 	char text[DOMAIN_NAME_TEXT_MAX], from[ADDRESS_TEXT_MAX],
 		to[ADDRESS_TEXT_MAX], protocol[PROTOCOL_TEXT_MAX];
+	bool over = packet->limit < POLICY_LIMITS;
+	struct journal_budget *budget =
+		over ? &j->limits[packet->limit] : &j->packets;
 	json_t *held, *port = NULL;
 
-	if (!budget_take(j, &j->packets, LOG_INFO))
+	if (!budget_take(j, budget, LOG_INFO))
 		return;
-	held = budget_suppressed(&j->packets);
+	held = budget_suppressed(budget);
 	if (packet->destination_port)
 		port = json_integer(packet->destination_port);
 	log_event(EVENT(event_denied),
 		  packet->audit     ? "packet would be refused"
+		  : over            ? "packet over a limit refused"
 		  : packet->inbound ? "inbound packet refused"
 				    : "packet refused",
 		  "sdirection", packet->inbound ? "inbound" : NULL,
@@ -198,8 +207,9 @@ void journal_denied_packet(struct journal *j,
 		  port, "sprotocol",
 		  protocol_to_text(packet->protocol, protocol), "starget.host",
 		  name ? domain_name_to_text(name, text) : NULL, "speer",
-		  address_to_text(&packet->source, from), "jsuppressed", held,
-		  NULL);
+		  address_to_text(&packet->source, from), "sreason",
+		  over ? policy_limit_name(packet->limit) : NULL, "jsuppressed",
+		  held, NULL);
 	json_decref(held);
 	json_decref(port);
 }
@@ -225,6 +235,23 @@ void journal_denied_connection(struct journal *j, const struct gate_refusal *r)
 		  address_to_text(&r->source, from), "jsuppressed", held, NULL);
 	json_decref(held);
 	json_decref(port);
+}
+
+void journal_limited_question(struct journal *j, const struct domain_name *name,
+			      const struct sockaddr *peer)
+{
+	char text[DOMAIN_NAME_TEXT_MAX], from[INET6_ADDRSTRLEN];
+	json_t *held;
+
+	if (!budget_take(j, &j->limits[LIMIT_DNS], LOG_INFO))
+		return;
+	held = budget_suppressed(&j->limits[LIMIT_DNS]);
+	log_event(EVENT(event_denied), "question over a limit refused",
+		  "ssandbox_id", j->sandbox_id, "starget.host",
+		  name ? domain_name_to_text(name, text) : NULL, "speer",
+		  peer_text(peer, from), "sreason",
+		  policy_limit_name(LIMIT_DNS), "jsuppressed", held, NULL);
+	json_decref(held);
 }
 
 void journal_answered(struct journal *j, const struct domain_name *name,

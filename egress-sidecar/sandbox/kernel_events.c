@@ -31,6 +31,8 @@ static void on_renew(uv_timer_t *timer)
 
 	if (ret < 0 && !filter_is_applied(s->filter))
 		(void)sandbox_lost(s);
+	if (filter_spent(s->filter))
+		revoke_soon(s);
 	uv_timer_start(timer, on_renew, ret > 0 ? 1 : FILTER_RENEW_MS, 0);
 }
 

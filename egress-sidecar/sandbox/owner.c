@@ -146,6 +146,15 @@ static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
 		journal_denied_name(&s->journal, name, decision, peer);
 }
 
+static void on_limited(void *arg, const struct domain_name *name,
+		       const struct sockaddr *peer)
+{
+	struct sandbox *s = arg;
+
+	if (!name || !owner_log_skips(s, name))
+		journal_limited_question(&s->journal, name, peer);
+}
+
 static void on_held(void *arg, const struct domain_name *name,
 		    const struct sockaddr *peer)
 {
@@ -192,6 +201,7 @@ void owner_fill(struct front_owner *owner, struct sandbox *s)
 		.leased = on_leased,
 		.commit = on_commit,
 		.denied = on_denied,
+		.limited = on_limited,
 		.held = on_held,
 		.answered = on_answered,
 	};

@@ -233,6 +233,7 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 			  bool to_file, char *message)
 {
 	struct policy_file file = POLICY_FILE_NONE;
+	const char *why;
 	char *text = NULL;
 	int err;
 
@@ -247,6 +248,12 @@ static int sandbox_commit(struct sandbox *s, struct policy *policy,
 			return sandbox_fail(message, err, "policy file %s: %s",
 					    s->place.policy_file,
 					    strerror(-err));
+	}
+	why = filter_unable(s->filter, policy);
+	if (why) {
+		policy_file_abandon(&file);
+		return sandbox_fail(message, -EOPNOTSUPP, "packet filter: %s",
+				    why);
 	}
 	front_settle(s->front);
 	err = filter_apply(s->filter, policy, s->leases, now_ms());

@@ -98,11 +98,11 @@ static void slack_is_taken_and_noted(void **state)
 		 "[\"egress[0]: ports without a target, taken as \\\"*\\\"\","
 		 "\"egress[1]: ports without a target, taken as \\\"*\\\"\"]"},
 		{"{'comment':'x','egress':[{'note':['\xc3\xbc'],'action':"
-		 "'deny','target':'a.test','\xc3\xbc\\n':1}],'limits':{}}",
+		 "'deny','target':'a.test','\xc3\xbc\\n':1}],'budget':{}}",
 		 "{'defaultAction':'deny','egress':[{'action':'deny','target':"
 		 "'a.test'}]}",
 		 "[\"unknown key \\\"comment\\\" ignored\","
-		 "\"unknown key \\\"limits\\\" ignored\","
+		 "\"unknown key \\\"budget\\\" ignored\","
 		 "\"egress[0]: unknown key \\\"note\\\" ignored\","
 		 "\"egress[0]: unknown key \\\"???\\\" ignored\"]"},
 	};
