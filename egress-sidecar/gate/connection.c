@@ -101,21 +101,23 @@ static void drop(struct connection *c)
 	connection_reset(c);
 }
 
-static int watch(struct connection *c, struct side *side, int how)
+static int watch(struct side *side, int how)
 {
 	struct epoll_event event = {
 		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		.data.u64 = connection_tag(c, side == &c->server),
+		.data.ptr = side,
 	};
 
-	return epoll_ctl(c->gate->epoll, how, side->fd, &event) ? -errno : 0;
+	return epoll_ctl(side->of->gate->epoll, how, side->fd, &event) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* More can be done at once, after what else is at hand: an edge of our own. */
-static void yield_turn(struct connection *c, struct side *side)
+static void yield_turn(struct side *side)
 {
-	if (watch(c, side, EPOLL_CTL_MOD))
-		drop(c);
+	if (watch(side, EPOLL_CTL_MOD))
+		drop(side->of);
 }
 
 /* The way on. */
@@ -190,7 +192,7 @@ static int way_open(struct connection *c)
 	if (connect(fd, (struct sockaddr *)&peer, len) < 0 &&
 	    errno != EINPROGRESS)
 		return -errno;
-	return watch(c, &c->server, EPOLL_CTL_ADD);
+	return watch(&c->server, EPOLL_CTL_ADD);
 }
 
 static void way_failed(struct connection *c)
@@ -395,7 +397,7 @@ static bool move_up(struct connection *c)
 	if (more < 0)
 		drop(c);
 	else if (more > 0)
-		yield_turn(c, &c->client);
+		yield_turn(&c->client);
 	return more == 0 && c->up.held == 0 && !opaque && c->stream.body == 0;
 }
 
@@ -427,7 +429,7 @@ static void client_run(struct connection *c)
 
 	while (client_step(c)) {
 		if (++rounds == ROUNDS) {
-			yield_turn(c, &c->client);
+			yield_turn(&c->client);
 			return;
 		}
 	}
@@ -448,7 +450,7 @@ static int answer_run(struct connection *c)
 		refuse(c, GATE_MALFORMED, NULL);
 	} else if (known > 0) {
 		c->answering = false;
-		yield_turn(c, &c->client);
+		yield_turn(&c->client);
 	}
 	return more;
 }
@@ -468,7 +470,7 @@ static void server_run(struct connection *c)
 	if (more < 0)
 		drop(c);
 	else if (more > 0)
-		yield_turn(c, &c->server);
+		yield_turn(&c->server);
 }
 
 /* A side failed, and what it said before has reached the other, or cannot. */
@@ -511,9 +513,9 @@ static void connection_run(struct connection *c)
 		connection_end(c);
 }
 
-void connection_event(struct connection *c, bool server, uint32_t events)
+void connection_event(struct side *side, uint32_t events)
 {
-	struct side *side = server ? &c->server : &c->client;
+	struct connection *c = side->of;
 
 	if (c->over)
 		return;
@@ -525,7 +527,7 @@ void connection_event(struct connection *c, bool server, uint32_t events)
 		side->writable = true;
 	if (events & EPOLLERR)
 		side->failed = true;
-	if (server && c->queue == QUEUE_CONNECTING) {
+	if (side == &c->server && c->queue == QUEUE_CONNECTING) {
 		if (side->failed) {
 			way_failed(c);
 			return;
@@ -559,8 +561,8 @@ void connection_open(struct gate *gate, int fd, const struct address *source,
 		return;
 	}
 	c->gate = gate;
-	c->client.fd = fd;
-	c->server.fd = -1;
+	c->client = (struct side){.of = c, .fd = fd};
+	c->server = (struct side){.of = c, .fd = -1};
 	c->up = c->down = (struct gate_pipe)GATE_PIPE_NONE;
 	c->source = *source;
 	c->address = *address;
@@ -569,6 +571,6 @@ void connection_open(struct gate *gate, int fd, const struct address *source,
 	TAILQ_INSERT_TAIL(&gate->all, c, in_all);
 	gate->counts.open++;
 	queue_join(c, QUEUE_WAITING);
-	if (watch(c, &c->client, EPOLL_CTL_ADD))
+	if (watch(&c->client, EPOLL_CTL_ADD))
 		drop(c);
 }

@@ -23,6 +23,7 @@ enum {
  * says EAGAIN.
  */
 struct side {
+	struct connection *of;
 	int fd; /* -1: none */
 	bool readable, writable;
 	bool hung;   /* its end or an error lies ahead of what can be read */
@@ -117,20 +118,13 @@ void side_reset(struct side *side);
 void connection_open(struct gate *gate, int fd, const struct address *source,
 		     const struct address *address, uint16_t port);
 
-/* What epoll says of one side. */
-void connection_event(struct connection *c, bool server, uint32_t events);
+/* What epoll says of one side, which is its data there. */
+void connection_event(struct side *side, uint32_t events);
 
 /* Its time in the queue is up. */
 void connection_late(struct connection *c);
 
 /* Reset both sides. Freed later. */
 void connection_reset(struct connection *c);
-
-/* What the gate's epoll says of a socket with it: the connection, and 1 for
- * the server's side. Connections are aligned, so that the bit is free. */
-static inline uint64_t connection_tag(const struct connection *c, bool server)
-{
-	return (uint64_t)(uintptr_t)c | server;
-}
 
 #endif

@@ -17,17 +17,11 @@
 #include <unistd.h>
 
 enum {
-	EVENTS = 128,
+	EVENTS = 64,
 	ACCEPTS = 64, /* before connections have their turn */
 	DEAF_MS = 100,
 	FDS_EACH = 4, /* two sockets, and a pipe in each direction */
 	FDS_SURE = 1 << 20
-};
-
-/* epoll's data of the listeners; no connection is there. */
-enum {
-	TAG_TCP4 = 0,
-	TAG_TCP6 = 1
 };
 
 const char *gate_reason_text(enum gate_reason reason)
@@ -69,21 +63,21 @@ static void descriptors_raise(struct gate *gate)
 				    : GATE_WAITING_MAX;
 }
 
-static int listener_watch(struct gate *gate, int fd, uint64_t tag, int how)
+/* Its place in the settings is what epoll says of it. */
+static int listener_watch(struct gate *gate, int *fd, int how)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = fd};
 
-	if (fd < 0 || epoll_ctl(gate->epoll, how, fd, &event) == 0)
+	if (*fd < 0 || epoll_ctl(gate->epoll, how, *fd, &event) == 0)
 		return 0;
 	return errno == EEXIST ? 0 : -errno;
 }
 
 static int listeners_watch(struct gate *gate, int how)
 {
-	int err = listener_watch(gate, gate->settings.tcp4, TAG_TCP4, how);
+	int err = listener_watch(gate, &gate->settings.tcp4, how);
 
-	return err ? err
-		   : listener_watch(gate, gate->settings.tcp6, TAG_TCP6, how);
+	return err ? err : listener_watch(gate, &gate->settings.tcp6, how);
 }
 
 static int address_from_socket(struct address *a,
@@ -245,16 +239,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	(void)events;
 	n = epoll_wait(gate->epoll, event, EVENTS, 0);
 	for (int i = 0; i < n; i++) {
-		uint64_t tag = event[i].data.u64;
-		struct connection *c =
-			(struct connection *)(uintptr_t)(tag & ~(uint64_t)1);
+		void *data = event[i].data.ptr;
 
-		if (tag == TAG_TCP4)
-			listener_ready(gate, gate->settings.tcp4);
-		else if (tag == TAG_TCP6)
-			listener_ready(gate, gate->settings.tcp6);
+		if (data == &gate->settings.tcp4 ||
+		    data == &gate->settings.tcp6)
+			listener_ready(gate, *(int *)data);
 		else
-			connection_event(c, tag & 1, event[i].events);
+			connection_event(data, event[i].events);
 	}
 	settle(gate);
 }

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum {
-	PIPES_KEPT = 32
+	PIPES_KEPT = 8 /* one thread moves bytes for one connection at a time */
 };
 
 struct pipes {

@@ -15,7 +15,7 @@
 enum {
 	PIPE_BYTES = 64 * 1024,
 	KEEPALIVE_S = 300,
-	TURNS = 8 /* before others have theirs */
+	TURNS = 4 /* before others have theirs */
 };
 
 static bool again(int err)

@@ -73,6 +73,13 @@ def end_of(s, seconds=20):
         return "reset"
 
 
+def ends_of(held, seconds):
+    """How many of them were ended in which way."""
+    end = time.monotonic() + seconds
+    ends = [end_of(s, max(0.01, end - time.monotonic())) for s in held]
+    return " ".join(f"{k} {ends.count(k)}" for k in ("reset", "open", "fin"))
+
+
 def exactly(s, n):
     data = b""
     while len(data) < n:
@@ -297,8 +304,19 @@ class Client:
         """n connections that say nothing; how many of them were reset."""
         held = [self.plain() for _ in range(self.n)]
         self.wait()
-        ends = [end_of(s, 20) for s in held]
-        return " ".join(f"{k} {ends.count(k)}" for k in ("reset", "open", "fin"))
+        return ends_of(held, 20)
+
+    def heads(self):
+        """n connections with 60 KiB of a head that does not end."""
+        held = []
+        for _ in range(self.n):
+            held.append(self.plain())
+            try:
+                held[-1].sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 60000)
+            except OSError:
+                pass
+        self.wait()
+        return ends_of(held, 20)
 
     def half_said(self):
         """The beginning of a hello, and the end."""
@@ -315,8 +333,7 @@ class Client:
             s.recv(1)
             held.append(s)
         self.wait()
-        ends = [end_of(s, 5) for s in held]
-        return " ".join(f"{k} {ends.count(k)}" for k in ("reset", "open", "fin"))
+        return ends_of(held, 5)
 
     def talk(self):
         """n connections at rest that still work when one is told."""
