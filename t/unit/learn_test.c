@@ -191,6 +191,17 @@ static void names_that_connections_gave(void **state)
 	assert_null(strstr(report, "once they are looked up"));
 }
 
+/* A packet over a limit of the policy has a reason as well. */
+static void other_reasons_are_not_the_gates(void **state)
+{
+	(void)state;
+	asked("a.test", "\"203.0.113.1\"");
+	line("{\"level\":\"info\",\"event\":\"egress.denied\",\"msg\":\"m\","
+	     "\"target.ip\":\"203.0.113.1\",\"protocol\":\"tcp\","
+	     "\"target.port\":443,\"reason\":\"connections\"}");
+	assert_string_equal(learned(NULL), "[" ALLOW("a.test") "}]");
+}
+
 static void quic_to_gated_addresses_is_reported(void **state)
 {
 	(void)state;
@@ -456,6 +467,7 @@ int main(void)
 		TEST(an_address_of_two_names_is_of_both),
 		TEST(an_address_before_its_name_needs_both),
 		TEST(names_that_connections_gave),
+		TEST(other_reasons_are_not_the_gates),
 		TEST(quic_to_gated_addresses_is_reported),
 		TEST(what_is_not_public_is_reported),
 		TEST(resolvers_are_reported),
