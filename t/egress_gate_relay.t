@@ -36,13 +36,19 @@ my ($gate, $gates) = (undef, 0);
 run('ip', '-n', $w->{internet}, 'route', 'del', '192.0.2.0/24', 'via', '10.99.0.2');
 run('ip', '-n', $w->{internet}, 'route', 'add', 'blackhole', '192.0.2.0/24');
 
-# Everything to these addresses meets the gate, but its own.
+# Everything to these addresses meets the gate, but its own. That has a zone of
+# its own in conntrack: a server's reset leaves an entry behind, and a client
+# whose connection has the same two ends would go its way, past the gate.
 sub redirect
 {
 	my $rules = <<"EOF";
 table inet redirection { }
 delete table inet redirection
 table inet redirection {
+	chain zone {
+		type filter hook output priority -300
+		meta mark $mark ct original zone set 1
+	}
 	chain out {
 		type nat hook output priority -100
 		meta mark $mark return
@@ -302,6 +308,16 @@ subtest 'those without a name' => sub {
 	is($n->{no_name} + $n->{dropped}, 4500 + 1, 'each counted') or diag explain $n;
 	is($n->{malformed}, 1, 'half a name is none');
 	is($n->{open}, 0, 'none is left open');
+};
+
+subtest 'ports that come again' => sub {
+	my $all = run_in($w->{sandbox}, 'sysctl', '-n', 'net.ipv4.ip_local_port_range');
+
+	gate();
+	run_in($w->{sandbox}, 'sysctl', '-qw', 'net.ipv4.ip_local_port_range=40000 41000');
+	is(client('resets', 'good.test', 1000), 1000, 'the server resets each');
+	run_in($w->{sandbox}, 'sysctl', '-qw', "net.ipv4.ip_local_port_range=$all");
+	is(counts()->{accepted}, 1000, 'each came through the gate, once');
 };
 
 subtest 'heads that do not end' => sub {

@@ -241,6 +241,11 @@ class Client:
         """The server resets."""
         return end_of(self.open("reset"))
 
+    def resets(self):
+        """n of them, one after another."""
+        ends = [end_of(self.open("reset")) for _ in range(self.n)]
+        return ends.count("reset")
+
     def last(self):
         """The server answers and resets: its answer is seen before."""
         s = self.open("last")
