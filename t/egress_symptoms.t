@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 33;
+use Test::More tests => 36;
 use Harness;
 use World;
 
@@ -47,7 +47,7 @@ my $policy = write_file("$dir/policy.json", encode_json({ egress => [
 	{ action => 'allow', target => 'ports.test', ports => [443] }] }));
 my $closed = free_port();
 my $pid = sidecar($w, args => ['--policy-file', $policy, '--deny-webhook',
-	"http://127.0.0.1:$closed/hook"],
+	"http://127.0.0.1:$closed/hook", '--gate', 'names'],
     env => { OPENSANDBOX_EGRESS_DNS_UPSTREAM => "203.0.113.222," . RESOLVER });
 my $log = "$dir/sidecar.log";
 
@@ -57,6 +57,7 @@ like(says($inside, 'dig NAME', NAME => 'db.test'), qr/EDE: 17 \(Filtered\)/,
     'a name whose addresses are refused');
 like(says($inside, 'grep nameserver /etc/resolv.conf'), qr/^nameserver 10\.88\.0\.1$/m,
     'whom the sandbox asks');
+is(says($inside, 'grep options /etc/resolv.conf'), '', '  and for its usual time');
 like(says($host, 'egress-sidecar check POLICY --query NAME', POLICY => $policy,
 	NAME => 'evil.test'), qr/evil\.test: deny, by default/, 'its rule');
 my $check = says($host, 'egress-sidecar check POLICY --query NAME:PORT',
@@ -71,6 +72,11 @@ ok(wait_for(sub { says($host, 'grep \'packet refused\'', LOG => $log) =~
     '  which the log names');
 is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', 'http://good.test/'))[0],
     0, 'an allowed name opens');
+isnt((sees($w, 'curl', '-s', '-m', '5', '-H', 'Host: ports.test',
+	'http://good.test/'))[0], 0, '  and no other name there');
+ok(wait_for(sub { says($host, 'grep \'refused by name\'', LOG => $log) =~
+	/"target\.host":"ports\.test","reason":"sni_mismatch"/ }),
+    '  which the log says');
 like(says($inside, 'nft list set inet opensandbox learned4'),
     qr/\Q${\GOOD}\E timeout \S+ expires \S+ comment "good\.test"/,
     '  and is in the set');

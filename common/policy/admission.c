@@ -315,6 +315,23 @@ enum admission policy_admission(const struct policy *policy,
 	return policy_admit(policy, &match, a, private_ok, ports);
 }
 
+bool policy_admits_port(const struct policy *policy,
+			const struct domain_name *name, const struct address *a,
+			bool private_ok, uint8_t protocol, uint16_t port)
+{
+	struct admitted_ports ports;
+	enum admission admission =
+		policy_admission(policy, name, a, private_ok, &ports);
+
+	if (admission != ADMIT_PORTS)
+		return admission == ADMIT;
+	for (size_t i = 0; i < ports.n; i++)
+		if (ports.span[i].protocol == protocol &&
+		    ports.span[i].first <= port && port <= ports.span[i].last)
+			return true;
+	return false;
+}
+
 const char *admission_name(enum admission admission)
 {
 	static const char *const names[] = {

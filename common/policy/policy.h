@@ -516,7 +516,12 @@ enum admission policy_admission(const struct policy *policy,
 				const struct address *a, bool private_ok,
 				struct admitted_ports *ports);
 
-/* The same for a name that was looked up in this policy. */
+/* Does it admit that port of the protocol? */
+bool policy_admits_port(const struct policy *policy,
+			const struct domain_name *name, const struct address *a,
+			bool private_ok, uint8_t protocol, uint16_t port);
+
+/* policy_admission() for a name that was looked up in this policy. */
 enum admission policy_admit(const struct policy *policy,
 			    const struct name_match *match,
 			    const struct address *a, bool private_ok,

@@ -21,6 +21,9 @@ static const char usage[] =
 	"  --query NAME=IP         may the name's answer hold that address, "
 	"and\n"
 	"                          for which ports?\n"
+	"  --query NAME=IP:PORT    would the name gate let a connection to IP\n"
+	"                          that gives NAME go on, if NAME led there?\n"
+	"  --gate-ports PORT,...   the gate's ports (default: 443,80)\n"
 	"  --always DIR            with deny.always and allow.always of DIR\n"
 	"  --nat64-prefix PREFIX   addresses below it are judged as the IPv4\n"
 	"                          address inside; may be repeated\n"
@@ -36,6 +39,7 @@ struct check {
 	size_t n_queries;
 	struct address_range nat64[NAT64_MAX];
 	size_t n_nat64;
+	struct check_gate gate;
 };
 
 /* The bytes of in, up to one more than a policy may have, for the caller to
@@ -149,7 +153,7 @@ static int run(const struct check *check)
 		check_print_policy(policy);
 	}
 	for (size_t i = 0; i < check->n_queries && status == STATUS_VALID; i++)
-		status = check_query(policy, check->query[i]);
+		status = check_query(policy, &check->gate, check->query[i]);
 	policy_unref(policy);
 	return status;
 }
@@ -178,16 +182,29 @@ static int add_nat64(struct check *check, const char *text)
 	return -EINVAL;
 }
 
+static int read_gate_ports(struct check *check, const char *text)
+{
+	char why[OPTION_WHY_MAX];
+	int err = gate_ports_read(check->gate.port, &check->gate.n, text, why);
+
+	if (err)
+		fprintf(stderr,
+			"egress-sidecar check: --gate-ports %s: expected %s\n",
+			text, why);
+	return err;
+}
+
 int check_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"query", required_argument, NULL, 'q'},
 		{"always", required_argument, NULL, 'a'},
 		{"nat64-prefix", required_argument, NULL, 'n'},
+		{"gate-ports", required_argument, NULL, 'g'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	struct check check = {.query = NULL};
+	struct check check = {.gate = {{443, 80}, 2}};
 	int option, status = STATUS_USAGE;
 
 	(void)nat64_set(NULL, 0);
@@ -206,6 +223,10 @@ int check_main(int argc, char **argv)
 			break;
 		case 'n':
 			if (add_nat64(&check, optarg) < 0)
+				goto out;
+			break;
+		case 'g':
+			if (read_gate_ports(&check, optarg) < 0)
 				goto out;
 			break;
 		case 'h':

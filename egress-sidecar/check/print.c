@@ -104,6 +104,16 @@ void check_print_decision(const struct decision *d)
 	printf(")\n");
 }
 
+void check_print_refusal(enum admission admission, const struct address *a)
+{
+	if (admission == REFUSE_KIND)
+		printf("a %s address\n", address_kind_name(address_kind(a)));
+	else if (admission == REFUSE_PRIVATE)
+		printf("private, and no address rule allows it\n");
+	else
+		printf("a rule before the name's denies the address\n");
+}
+
 static void print_hosts(const struct policy *policy)
 {
 	const struct hosts *hosts = policy_rules(policy)->hosts;

@@ -158,23 +158,12 @@ static void print_admission(const char *text, enum admission admission,
 			check_print_span(&ports->span[i]);
 		printf("\n");
 		break;
-	case REFUSE_KIND:
-		printf("%s: cut from the answer: a %s address\n", text,
-		       address_kind_name(address_kind(a)));
-		break;
-	case REFUSE_PRIVATE:
-		printf("%s: cut from the answer: private, and no address rule "
-		       "allows it\n",
-		       text);
-		break;
-	case REFUSE_RULE:
-		printf("%s: cut from the answer: a rule before the name's "
-		       "denies the address\n",
-		       text);
-		break;
 	case REFUSE_NAME:
 		printf("%s: the name is denied\n", text);
 		break;
+	default:
+		printf("%s: cut from the answer: ", text);
+		check_print_refusal(admission, a);
 	}
 }
 
@@ -227,19 +216,30 @@ static int query_name(const struct policy *policy, const char *text)
 	return STATUS_VALID;
 }
 
-/* NAME=IP */
-static int query_answer(const struct policy *policy, const char *text,
+/* NAME=IP and NAME=IP:PORT */
+static int query_answer(const struct policy *policy,
+			const struct check_gate *gate, const char *text,
 			const char *equals)
 {
 	struct admitted_ports ports;
 	struct domain_name name;
 	struct address a;
+	unsigned int port;
 	const char *why = read_name(&name, text, (size_t)(equals - text));
+	int ret;
 
 	if (why)
 		return bad_query(text, why);
-	if (address_from_text(&a, equals + 1) < 0)
-		return bad_query(text, "expected an IP address after '='");
+	ret = read_address(&a, &port, equals + 1);
+	if (ret < 0)
+		return bad_query(text,
+				 ret == -EINVAL
+					 ? "expected an IP address after '='"
+					 : "the port is not 1 to 65535");
+	if (port) {
+		check_gate(policy, gate, text, &name, &a, (uint16_t)port);
+		return STATUS_VALID;
+	}
 	print_admission(text,
 			policy_admission(policy, &name, &a, false, &ports), &a,
 			&ports);
@@ -260,7 +260,8 @@ static void print_kind(const char *text, const struct address *a)
 		       text, address_kind_name(kind));
 }
 
-int check_query(const struct policy *policy, const char *text)
+int check_query(const struct policy *policy, const struct check_gate *gate,
+		const char *text)
 {
 	const char *equals = strchr(text, '=');
 	struct address a;
@@ -268,7 +269,7 @@ int check_query(const struct policy *policy, const char *text)
 	int ret;
 
 	if (equals)
-		return query_answer(policy, text, equals);
+		return query_answer(policy, gate, text, equals);
 	ret = read_address(&a, &port, text);
 	if (ret == -EINVAL)
 		return query_name(policy, text);

@@ -16,6 +16,7 @@ struct reading {
 	size_t len;
 	uint16_t type;
 	bool dnssec_ok;
+	bool ech; /* is cut from SVCB and HTTPS records */
 	bool address_type;
 	/* The answer section. */
 	struct wire_record *r;
@@ -256,7 +257,7 @@ static int keep_records(struct reading *rd)
 		if (sane_ttl(r->ttl) < rd->ttl)
 			rd->ttl = sane_ttl(r->ttl);
 		if ((r->type == TYPE_HTTPS || r->type == TYPE_SVCB) &&
-		    svcb_has_hints(rd->m + r->data, r->end - r->data))
+		    svcb_is_cut(rd->m + r->data, r->end - r->data, rd->ech))
 			rd->cut = true;
 	}
 	return 0;
@@ -462,7 +463,7 @@ static int read_once(struct answer **out, struct reading *rd, bool last,
 	if (last)
 		return -EBADMSG;
 	return message_rebuild(again, again_len, rd->m, rd->len, rd->keep,
-			       rd->authority);
+			       rd->authority, rd->ech);
 }
 
 /* Read with room for the records; *again is a message written anew, which is
@@ -496,13 +497,14 @@ static int read_with_room(struct answer **out, struct reading *rd, bool last,
 }
 
 static void start_reading(struct reading *rd, const struct domain_name *name,
-			  uint16_t type, bool dnssec_ok, const uint8_t *message,
-			  size_t len)
+			  uint16_t type, unsigned wishes,
+			  const uint8_t *message, size_t len)
 {
 	rd->m = message;
 	rd->len = len;
 	rd->type = type;
-	rd->dnssec_ok = dnssec_ok;
+	rd->dnssec_ok = wishes & ANSWER_SIGNATURES;
+	rd->ech = wishes & ANSWER_WITHOUT_ECH;
 	rd->address_type = type == TYPE_A || type == TYPE_AAAA;
 	rd->chain[0] = *name;
 	rd->n_chain = 1;
@@ -514,7 +516,7 @@ static void start_reading(struct reading *rd, const struct domain_name *name,
 }
 
 int answer_read(struct answer **out, const struct domain_name *name,
-		uint16_t type, bool dnssec_ok, const uint8_t *message,
+		uint16_t type, unsigned wishes, const uint8_t *message,
 		size_t len)
 {
 	struct reading rd;
@@ -524,14 +526,14 @@ int answer_read(struct answer **out, const struct domain_name *name,
 	int err;
 
 	*out = NULL;
-	start_reading(&rd, name, type, dnssec_ok, message, len);
+	start_reading(&rd, name, type, wishes, message, len);
 	err = read_with_room(out, &rd, false, &again, &again_len);
 	if (err || !again)
 		return err;
 	/* Records in another order or spelling are as authentic as they were;
 	 * what something was taken from is not. */
 	whole = !rd.cut;
-	start_reading(&rd, name, type, dnssec_ok, again, again_len);
+	start_reading(&rd, name, type, wishes, again, again_len);
 	err = read_with_room(out, &rd, true, &unused, &again_len);
 	if (!err)
 		(*out)->authentic = whole && (message[3] & FLAG3_AD) != 0;

@@ -89,16 +89,22 @@ struct answer {
 	uint16_t offsets[];
 };
 
+/* Wishes of answer_read(), bits. */
+enum {
+	ANSWER_SIGNATURES = 1,
+	ANSWER_WITHOUT_ECH = 2 /* no "ech" in SVCB and HTTPS records */
+};
+
 /*
  * Read a resolver's answer to the question name, type (class IN). Follows the
  * CNAMEs from the name; keeps those, the DNAMEs above them, the records of the
- * type at the chain's end and, with dnssec_ok, their signatures. Everything
- * else goes, as do address hints. *out is freed with free().
+ * type at the chain's end and, if wished, their signatures. Everything else
+ * goes, as do address hints. *out is freed with free().
  * 0, -EBADMSG (out of form, another question's, truncated), -ELOOP (a chain
  * that loops or is too long), -E2BIG (too many records), -ENOMEM.
  */
 int answer_read(struct answer **out, const struct domain_name *name,
-		uint16_t type, bool dnssec_ok, const uint8_t *message,
+		uint16_t type, unsigned wishes, const uint8_t *message,
 		size_t len);
 
 /* Its address i. */
@@ -275,8 +281,9 @@ struct front_settings {
 	 * them unless keep_sockets. */
 	int udp4, tcp4, udp6, tcp6;
 	bool keep_sockets;
-	bool audit;     /* denied names resolve all the same */
-	bool follow;    /* targets of CNAME and SRV, too */
+	bool audit;       /* denied names resolve all the same */
+	bool follow;      /* targets of CNAME and SRV, too */
+	bool without_ech; /* no name may be hidden in a ClientHello */
 	unsigned ask_s; /* a name that no rule decides is held so long, seconds,
 			   before it is denied; 0: not at all */
 	size_t cache_bytes;   /* 0: the default, 1 MiB */

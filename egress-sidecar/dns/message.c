@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The same record without its address hints; NULL: out of form. */
-static ldns_rr *without_hints(const ldns_rr *rr)
+/* The same record without what clients are not to have; NULL: none is left. */
+static ldns_rr *cut(const ldns_rr *rr, bool ech)
 {
 	ldns_rr *clean = NULL;
 	uint8_t *wire = NULL;
@@ -20,7 +20,7 @@ static ldns_rr *without_hints(const ldns_rr *rr)
 	    LDNS_STATUS_OK)
 		return NULL;
 	if (wire_record(&r, wire, size, 0) == 0) {
-		n = svcb_without_hints(data, wire + r.data, r.end - r.data);
+		n = svcb_cut(data, wire + r.data, r.end - r.data, ech);
 		if (n >= 0) {
 			memcpy(wire + r.data, data, (size_t)n);
 			wire_put16(wire + r.data - 2, (uint16_t)n);
@@ -44,7 +44,7 @@ static int pass_of(const ldns_rr *rr, ldns_rr_type asked)
 }
 
 static int copy_answers(ldns_pkt *to, const ldns_pkt *from, ldns_rr_type asked,
-			const bool *keep)
+			const bool *keep, bool ech)
 {
 	const ldns_rr_list *list = ldns_pkt_answer(from);
 
@@ -57,7 +57,7 @@ static int copy_answers(ldns_pkt *to, const ldns_pkt *from, ldns_rr_type asked,
 			if (!keep[i] || pass_of(rr, asked) != pass)
 				continue;
 			if (type == TYPE_SVCB || type == TYPE_HTTPS) {
-				copy = without_hints(rr);
+				copy = cut(rr, ech);
 				if (!copy)
 					continue;
 			} else {
@@ -87,7 +87,7 @@ static int copy_section(ldns_pkt *to, ldns_pkt_section section,
 }
 
 int message_rebuild(uint8_t **out, size_t *out_len, const uint8_t *message,
-		    size_t len, const bool *keep, bool authority)
+		    size_t len, const bool *keep, bool authority, bool ech)
 {
 	ldns_pkt *from = NULL, *to = NULL;
 	const ldns_rr_list *question;
@@ -112,7 +112,8 @@ int message_rebuild(uint8_t **out, size_t *out_len, const uint8_t *message,
 	if (!err)
 		err = copy_answers(
 			to, from,
-			ldns_rr_get_type(ldns_rr_list_rr(question, 0)), keep);
+			ldns_rr_get_type(ldns_rr_list_rr(question, 0)), keep,
+			ech);
 	if (!err && authority)
 		err = copy_section(to, LDNS_SECTION_AUTHORITY,
 				   ldns_pkt_authority(from));

@@ -220,18 +220,20 @@ size_t host_answer(const struct host *host, const struct question *q,
 		   uint8_t *out);
 
 /*
- * svcb.c: SVCB and HTTPS records (RFC 9460) without their address hints; a hint
- * would lead a client to an address that no A or AAAA answer has admitted
+ * svcb.c: SVCB and HTTPS records (RFC 9460) without their address hints, which
+ * would lead a client to an address that no A or AAAA answer has admitted; and,
+ * if ech, without the keys that would have it hide the name that it asks for
  */
 
-/* Does the record's data hold ipv4hint or ipv6hint, or is it out of form? */
-bool svcb_has_hints(const uint8_t *data, size_t len);
+/* Does the record's data hold what is to be cut, or is it out of form? */
+bool svcb_is_cut(const uint8_t *data, size_t len, bool ech);
 
 /*
- * Copy the data without the hints and without their mention in "mandatory".
- * out holds len bytes. Returns the bytes written or -EBADMSG.
+ * Copy the data without that and without mention of hints in "mandatory". out
+ * holds len bytes. Returns the bytes written, or -EBADMSG: out of form, or of
+ * no use without what is cut.
  */
-int svcb_without_hints(uint8_t *out, const uint8_t *data, size_t len);
+int svcb_cut(uint8_t *out, const uint8_t *data, size_t len, bool ech);
 
 /*
  * message.c: messages that have to be written anew, since records were cut from
@@ -241,11 +243,11 @@ int svcb_without_hints(uint8_t *out, const uint8_t *data, size_t len);
 /*
  * Write message again with those records of its answer section for which
  * keep[i] is true: first the others, then those of the question's type, then
- * signatures. SVCB and HTTPS records lose their hints, or are left out when
- * out of form. The authority section stays if authority, the additional never.
- * *out is the caller's, to be freed with free(). 0, -EBADMSG, -ENOMEM.
+ * signatures. SVCB and HTTPS records are cut (svcb_cut()) or left out. The
+ * authority section stays if authority, the additional never. *out is the
+ * caller's, to be freed with free(). 0, -EBADMSG, -ENOMEM.
  */
 int message_rebuild(uint8_t **out, size_t *out_len, const uint8_t *message,
-		    size_t len, const bool *keep, bool authority);
+		    size_t len, const bool *keep, bool authority, bool ech);
 
 #endif

@@ -93,9 +93,11 @@ static void on_asked(void *arg, enum resolver_result result,
 	LIST_REMOVE(pending, in_bucket);
 	share_give_back(&front->questions, 1);
 	if (result == RESOLVER_ANSWERED) {
-		int err =
-			answer_read(&answer, &pending->name, pending->key.type,
-				    pending->key.dnssec_ok, message, len);
+		unsigned wishes =
+			(pending->key.dnssec_ok ? ANSWER_SIGNATURES : 0) |
+			(front->settings.without_ech ? ANSWER_WITHOUT_ECH : 0);
+		int err = answer_read(&answer, &pending->name,
+				      pending->key.type, wishes, message, len);
 
 		if (err)
 			why = read_error_text(err);

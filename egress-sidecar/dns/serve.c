@@ -41,7 +41,7 @@ static void give_host(struct front *front, struct query *query,
 	size_t len = host_answer(host, q, message);
 	struct answer *answer;
 
-	if (answer_read(&answer, &q->name, q->type, false, message, len)) {
+	if (answer_read(&answer, &q->name, q->type, 0, message, len)) {
 		reply_fail(front, query, EDE_OTHER, "out of memory");
 		reply_queue(front, query);
 		return;

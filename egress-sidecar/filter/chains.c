@@ -24,7 +24,7 @@
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 return
  *     meta mark MARK meta skuid 0 ip daddr . tcp dport @gated4 return
  *     oif != "lo" ip daddr . tcp dport @gated4
- *       ct mark set REDIRECTED redirect to :15380
+ *       ct mark set REDIRECTED redirect to :15380      # all, to learn
  *     udp dport 53 ct mark set REDIRECTED redirect to :15353
  *   }
  *   chain guests { type nat hook prerouting priority dstnat - 5; ...

@@ -132,11 +132,30 @@ static void write_gate(struct batch *b, const struct filter_settings *s)
 	}
 }
 
+/* The same of whatever address, to learn. */
+static void write_gate_all(struct batch *b, const struct filter_settings *s)
+{
+	for (size_t i = 0; s->gate_all && i < s->n_gated; i++) {
+		rule_begin(b, RULESET_DNS);
+		chain_is_ours(b, s);
+		rule_l4proto(b, IPPROTO_TCP);
+		rule_destination_port(b, s->gated[i]);
+		rule_return(b);
+		rule_begin(b, RULESET_DNS);
+		rule_meta_is_not(b, NFT_META_OIF, LOOPBACK_INDEX);
+		rule_l4proto(b, IPPROTO_TCP);
+		rule_destination_port(b, s->gated[i]);
+		rule_set_ct_mark(b, RULESET_MARK_REDIRECTED);
+		rule_redirect(b, s->gate_port);
+	}
+}
+
 /* DNS to any address is ours to answer. */
 static void write_redirection(struct batch *b, const struct filter_settings *s)
 {
 	chain_write_rewritten(b, RULESET_DNS, s);
 	write_gate(b, s);
+	write_gate_all(b, s);
 	for (size_t f = 0; f < COUNT(chain_families); f++) {
 		for (size_t i = 0;
 		     s->n_resolvers && i < COUNT(chain_with_ports); i++) {

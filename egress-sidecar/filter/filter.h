@@ -89,6 +89,8 @@ struct filter_settings {
 	uint16_t gate_port;
 	uint16_t gated[FILTER_GATED_MAX];
 	size_t n_gated;
+	bool gate_all; /* of this namespace's sockets to all addresses: what
+			  names they give is to be learned */
 	uint16_t log_group; /* NFLOG group of refused packets, 0: not logged */
 	bool log_all;       /* every one of them, not so many a second */
 	/* Bits of enum filter_feature: do as if the kernel had them not. */

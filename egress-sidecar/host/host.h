@@ -17,12 +17,21 @@ struct settings;
 
 /* listeners.c: the sockets on which a sandbox's DNS is answered: one port, on
  * 127.0.0.1 and, where the namespace has IPv6, on ::1, for UDP and TCP. The
- * packet filter sends everything to port 53 there. */
+ * packet filter sends everything to port 53 there. Beside them, on a port of
+ * their own, those of the gate, where it sends the gate's connections. */
 
 struct listeners {
 	int udp4, tcp4, udp6, tcp6; /* -1: none */
 	uint16_t port;              /* host order */
+	int gate4, gate6;           /* -1: none */
+	uint16_t gate_port;         /* host order */
 };
+
+#define LISTENERS_NONE                                                       \
+	{                                                                    \
+		.udp4 = -1, .tcp4 = -1, .udp6 = -1, .tcp6 = -1, .gate4 = -1, \
+		.gate6 = -1                                                  \
+	}
 
 /*
  * Bring the namespace's (-1: our own) loopback up, for a new one's is down and
@@ -35,6 +44,11 @@ struct listeners {
  */
 int listeners_open(struct listeners *l, int netns, uint16_t port,
 		   unsigned wait_ms);
+/* Those of the gate, on port 15380 or one that the kernel chooses. The others
+ * stay as they are. 0 or -errno; on error none of them is open. */
+int listeners_open_gate(struct listeners *l, int netns);
+/* Do those of the gate listen still? */
+bool listeners_have_gate(const struct listeners *l);
 void listeners_close(struct listeners *l);
 
 /* netns.c: name a namespace, and make sockets that belong to it. A socket stays
@@ -138,13 +152,13 @@ const char *privileges_missing(const struct settings *settings);
 
 /*
  * Keep CAP_NET_ADMIN (netfilter, SO_MARK), in agent mode CAP_SYS_ADMIN
- * (setns(2)), CAP_SYS_PTRACE and CAP_NET_RAW (AF_XDP), for a policy file
- * CAP_DAC_OVERRIDE and CAP_CHOWN, for an agent's folder the former, as far as
- * the process has them. Drop every other from all sets, and from the bounding
- * set where CAP_SETPCAP allows that; set no_new_privs; and have calls fail with
- * EPERM that nothing here makes (seccomp(2)): running programs, tracing, making
- * namespaces, mounting, loading code into the kernel, keys, clocks, swap. 0 or
- * -errno.
+ * (setns(2)), CAP_SYS_PTRACE and CAP_NET_RAW (AF_XDP), in join mode with a gate
+ * the first of them, for a policy file CAP_DAC_OVERRIDE and CAP_CHOWN, for an
+ * agent's folder the former, as far as the process has them. Drop every other
+ * from all sets, and from the bounding set where CAP_SETPCAP allows that; set
+ * no_new_privs; and have calls fail with EPERM that nothing here makes
+ * (seccomp(2)): running programs, tracing, making namespaces, mounting, loading
+ * code into the kernel, keys, clocks, swap. 0 or -errno.
  */
 int privileges_drop(const struct settings *settings);
 

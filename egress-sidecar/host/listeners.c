@@ -14,9 +14,11 @@ enum {
 	/* Where OpenSandbox's own sidecar listens; below what the kernel gives
 	 * to sockets that ask for any port. */
 	PORT_USUAL = 15353,
+	PORT_GATE = 15380, /* the gate's; as little in the way */
 	PORT_TRIES = 64,
 	STEP_MS = 10, /* between two looks at a port that is taken */
 	TCP_BACKLOG = 256,
+	GATE_BACKLOG = 4096,
 	UDP_BUFFER =
 		1 << 20, /* bytes; rides out bursts between two iterations */
 };
@@ -39,7 +41,7 @@ static socklen_t loopback(struct sockaddr_storage *ss, int family,
 	return sizeof(*sin6);
 }
 
-static int listener(int netns, int family, int type, uint16_t port)
+static int listener(int netns, int family, int type, uint16_t port, int backlog)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = loopback(&ss, family, port);
@@ -58,7 +60,7 @@ static int listener(int netns, int family, int type, uint16_t port)
 		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
 				 sizeof(one));
 	if (bind(fd, (struct sockaddr *)&ss, len) < 0 ||
-	    (type == SOCK_STREAM && listen(fd, TCP_BACKLOG) < 0)) {
+	    (type == SOCK_STREAM && listen(fd, backlog) < 0)) {
 		err = -errno;
 		close(fd);
 		return err;
@@ -88,22 +90,22 @@ static int listeners_try(struct listeners *l, int netns, uint16_t port)
 {
 	int err;
 
-	*l = (struct listeners){-1, -1, -1, -1, 0};
-	l->udp4 = listener(netns, AF_INET, SOCK_DGRAM, port);
+	*l = (struct listeners)LISTENERS_NONE;
+	l->udp4 = listener(netns, AF_INET, SOCK_DGRAM, port, 0);
 	if (l->udp4 < 0)
 		return l->udp4;
 	err = bound_port(l->udp4, &l->port);
 	if (err)
 		return err;
-	l->tcp4 = listener(netns, AF_INET, SOCK_STREAM, l->port);
+	l->tcp4 = listener(netns, AF_INET, SOCK_STREAM, l->port, TCP_BACKLOG);
 	if (l->tcp4 < 0)
 		return l->tcp4;
-	l->udp6 = listener(netns, AF_INET6, SOCK_DGRAM, l->port);
+	l->udp6 = listener(netns, AF_INET6, SOCK_DGRAM, l->port, 0);
 	if (without_ipv6(l->udp6))
 		return 0;
 	if (l->udp6 < 0)
 		return l->udp6;
-	l->tcp6 = listener(netns, AF_INET6, SOCK_STREAM, l->port);
+	l->tcp6 = listener(netns, AF_INET6, SOCK_STREAM, l->port, TCP_BACKLOG);
 	return l->tcp6 < 0 ? l->tcp6 : 0;
 }
 
@@ -157,13 +159,63 @@ int listeners_open(struct listeners *l, int netns, uint16_t port,
 	return err;
 }
 
-void listeners_close(struct listeners *l)
+static void close_each(int *const *fds, size_t n)
 {
-	int *fds[] = {&l->udp4, &l->tcp4, &l->udp6, &l->tcp6};
-
-	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (*fds[i] >= 0)
 			close(*fds[i]);
 		*fds[i] = -1;
 	}
+}
+
+static int gate_try(struct listeners *l, int netns, uint16_t port)
+{
+	int err;
+
+	l->gate4 = listener(netns, AF_INET, SOCK_STREAM, port, GATE_BACKLOG);
+	if (l->gate4 < 0)
+		return l->gate4;
+	err = bound_port(l->gate4, &l->gate_port);
+	if (err)
+		return err;
+	l->gate6 = listener(netns, AF_INET6, SOCK_STREAM, l->gate_port,
+			    GATE_BACKLOG);
+	return l->gate6 < 0 && !without_ipv6(l->gate6) ? l->gate6 : 0;
+}
+
+int listeners_open_gate(struct listeners *l, int netns)
+{
+	int *const fds[] = {&l->gate4, &l->gate6};
+	int err = -EADDRINUSE;
+
+	for (int i = 0; i <= PORT_TRIES && err == -EADDRINUSE; i++) {
+		err = gate_try(l, netns, i ? 0 : PORT_GATE);
+		if (err)
+			close_each(fds, 2);
+	}
+	return err;
+}
+
+/* Somebody may have ended it: sock_diag(7), SOCK_DESTROY. */
+static bool listens(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return fd < 0 ||
+	       (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 &&
+		on);
+}
+
+bool listeners_have_gate(const struct listeners *l)
+{
+	return l->gate4 >= 0 && listens(l->gate4) && listens(l->gate6);
+}
+
+void listeners_close(struct listeners *l)
+{
+	int *const fds[] = {&l->udp4, &l->tcp4,  &l->udp6,
+			    &l->tcp6, &l->gate4, &l->gate6};
+
+	close_each(fds, sizeof(fds) / sizeof(*fds));
 }

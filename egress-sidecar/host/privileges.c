@@ -20,13 +20,14 @@ const char *privileges_missing(const struct settings *settings)
 int privileges_drop(const struct settings *settings)
 {
 	bool agent = settings->run == RUN_AGENT;
+	bool gate = settings->run == RUN_JOIN && settings->gate;
 	bool file = settings->policy_file[0] != '\0';
 	const struct {
 		unsigned capability;
 		bool wanted;
 	} rows[] = {
 		{CAP_NET_ADMIN, true},
-		{CAP_SYS_ADMIN, agent},
+		{CAP_SYS_ADMIN, agent || gate},
 		{CAP_SYS_PTRACE, agent},
 		{CAP_NET_RAW, agent},
 		{CAP_DAC_OVERRIDE, agent || file},

@@ -27,12 +27,14 @@ struct seen_name {
 };
 
 /* Packets to one port of an address. With a name that had led to the address
- * before, one contact for each such name; without, name is NULL. */
+ * before, one contact for each such name; without, name is NULL. A connection
+ * that the gate judged: the name that it gave, or NULL for none. */
 struct contact {
 	struct seen_name *name;
 	struct address a;
 	uint8_t protocol;
 	uint16_t port; /* host order, 0: none */
+	bool gated;
 };
 
 struct traffic {
@@ -65,6 +67,9 @@ int traffic_take(struct traffic *traffic, const char *line, size_t len);
  * out of memory. */
 struct contact **traffic_contacts(const struct traffic *traffic);
 struct seen_name **traffic_names(const struct traffic *traffic);
+
+/* Did a look-up of the contact's name lead to its address? */
+bool traffic_led(const struct traffic *traffic, const struct contact *contact);
 
 /* Canonical order of names: label by label from the right. */
 int name_order(const struct domain_name *a, const struct domain_name *b);

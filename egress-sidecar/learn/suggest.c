@@ -21,6 +21,7 @@ enum fate {
 	COVERED, /* the start lets it pass already */
 	DENIED,
 	RESOLVER,
+	QUIC,
 	PRIVATE,
 	SPECIAL,
 	MISSED, /* learned, and yet the policy would refuse it */
@@ -30,6 +31,8 @@ enum fate {
 static const char *const reasons[FATES] = {
 	[DENIED] = "denied by a rule of the starting policy",
 	[RESOLVER] = "other resolvers (DNS, DoT, DoH), which no policy allows",
+	[QUIC] = "UDP to the gate's ports (QUIC), which it refuses; clients "
+		 "fall back to TCP",
 	[PRIVATE] = "private addresses; allow each by an address rule of its "
 		    "own, or run with --private-answers allow",
 	[SPECIAL] = "loopback, link-local, metadata, multicast and reserved "
@@ -65,30 +68,14 @@ static void match_address(const struct policy *policy, const struct contact *c,
 static bool lets_pass(const struct policy *policy, const struct contact *c,
 		      bool private_ok)
 {
-	struct admitted_ports ports;
 	struct decision d;
 
 	if (!c->name) {
 		match_address(policy, c, &d);
 		return d.action == POLICY_ALLOW;
 	}
-	switch (policy_admission(policy, &c->name->name, &c->a, private_ok,
-				 &ports)) {
-	case ADMIT:
-		return true;
-	case ADMIT_PORTS:
-		break;
-	default:
-		return false;
-	}
-	for (size_t i = 0; i < ports.n; i++) {
-		const struct port_span *span = &ports.span[i];
-
-		if (span->protocol == c->protocol && span->first <= c->port &&
-		    c->port <= span->last)
-			return true;
-	}
-	return false;
+	return policy_admits_port(policy, &c->name->name, &c->a, private_ok,
+				  c->protocol, c->port);
 }
 
 static bool is_denied(const struct policy *start, const struct contact *c)
@@ -118,6 +105,23 @@ static bool is_resolver(const struct settings *s, const struct contact *c)
 	return false;
 }
 
+/* Addresses that names led to are gated where no rule allows them. */
+static bool is_quic(const struct suggesting *g, const struct contact *c)
+{
+	const struct settings *s = g->settings->settings;
+	struct decision d;
+
+	if (!s->gate || !c->name || c->protocol != IPPROTO_UDP)
+		return false;
+	match_address(g->start, c, &d);
+	if (d.rule && d.action == POLICY_ALLOW)
+		return false;
+	for (size_t i = 0; i < s->n_gate_ports; i++)
+		if (s->gate_ports[i] == c->port)
+			return true;
+	return false;
+}
+
 static enum fate fate_of(const struct suggesting *g, const struct contact *c)
 {
 	const struct settings *s = g->settings->settings;
@@ -125,6 +129,8 @@ static enum fate fate_of(const struct suggesting *g, const struct contact *c)
 
 	if (is_resolver(s, c))
 		return RESOLVER;
+	if (is_quic(g, c))
+		return QUIC;
 	if (lets_pass(g->start, c, s->private_ok))
 		return COVERED;
 	if (is_denied(g->start, c))
@@ -283,6 +289,27 @@ static void report_fate(const struct suggesting *g, enum fate fate,
 		fprintf(report, "#   and %zu more\n", n - LISTED_MAX);
 }
 
+/* Learned, and yet not quite what was seen. */
+static void report_gated(const struct suggesting *g, const struct traffic *t,
+			 bool named, const char *what, FILE *report)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n; i++) {
+		const struct contact *c = g->contact[i];
+
+		if (g->fate[i] != LEARNED || !c->gated ||
+		    named != (c->name != NULL) || (named && traffic_led(t, c)))
+			continue;
+		if (n == 0)
+			fprintf(report, "# learned: %s:\n", what);
+		if (n++ < LISTED_MAX)
+			report_contact(report, c);
+	}
+	if (n > LISTED_MAX)
+		fprintf(report, "#   and %zu more\n", n - LISTED_MAX);
+}
+
 static int report_asked(const struct suggesting *g,
 			const struct traffic *traffic, FILE *report)
 {
@@ -330,6 +357,14 @@ static int report_all(const struct suggesting *g, const struct traffic *t,
 	for (enum fate fate = 0; fate < FATES; fate++)
 		if (reasons[fate])
 			report_fate(g, fate, report);
+	report_gated(g, t, true,
+		     "names that connections gave and that no look-up led "
+		     "there by; the gate lets them on once they are looked up",
+		     report);
+	report_gated(g, t, false,
+		     "addresses, which the gate does not judge then, for "
+		     "connections gave no name",
+		     report);
 	report_count(report, dropped_ports,
 		     "targets without ports: not only TCP and UDP, too many, "
 		     "or none seen");

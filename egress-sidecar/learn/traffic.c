@@ -127,14 +127,22 @@ static struct seen_address *take_address(struct traffic *t,
 	return address;
 }
 
+static bool is_linked(const struct seen_address *address,
+		      const struct seen_name *name)
+{
+	for (size_t i = 0; i < address->n_names; i++)
+		if (address->name[i] == name)
+			return true;
+	return false;
+}
+
 /* name led to the address. */
 static int link_name(struct seen_address *address, struct seen_name *name)
 {
 	struct seen_name **wider;
 
-	for (size_t i = 0; i < address->n_names; i++)
-		if (address->name[i] == name)
-			return 0;
+	if (is_linked(address, name))
+		return 0;
 	wider = reallocarray(address->name, address->n_names + 1,
 			     sizeof(struct seen_name *));
 	if (!wider)
@@ -146,13 +154,18 @@ static int link_name(struct seen_address *address, struct seen_name *name)
 
 static int take_contact(struct traffic *t, const struct contact *key)
 {
+	struct contact *contact;
 	int err = 0;
 
-	if (tree_take(t, &t->contacts, &t->n_contacts, TRAFFIC_CONTACTS_MAX,
-		      key, sizeof(*key), order_contacts, &err) &&
-	    key->name)
+	contact =
+		tree_take(t, &t->contacts, &t->n_contacts, TRAFFIC_CONTACTS_MAX,
+			  key, sizeof(*key), order_contacts, &err);
+	if (!contact)
+		return err == -ENOSPC ? 0 : err;
+	contact->gated |= key->gated;
+	if (key->name)
 		key->name->contacted = true;
-	return err == -ENOSPC ? 0 : err;
+	return 0;
 }
 
 static const char *text_of(const json_t *line, const char *key)
@@ -202,6 +215,26 @@ static int take_lookup(struct traffic *t, const json_t *line, const char *host)
 	return err;
 }
 
+static bool is_gates(const char *reason)
+{
+	for (enum gate_reason i = 0; i < GATE_REASONS && reason; i++)
+		if (strcmp(reason, gate_reason_text(i)) == 0)
+			return true;
+	return false;
+}
+
+/* What the gate would have refused needs the name that it gave; where it gave
+ * none, the address. */
+static int take_connection(struct traffic *t, struct contact *contact,
+			   const char *host)
+{
+	int err = 0;
+
+	contact->gated = true;
+	contact->name = host ? take_name(t, host, &err) : NULL;
+	return host && !contact->name ? err : take_contact(t, contact);
+}
+
 static int take_packet(struct traffic *t, const json_t *line, const char *ip)
 {
 	const char *protocol = text_of(line, "protocol");
@@ -220,6 +253,8 @@ static int take_packet(struct traffic *t, const json_t *line, const char *ip)
 		return 0;
 	}
 	t->packets++;
+	if (is_gates(text_of(line, "reason")))
+		return take_connection(t, &contact, host);
 	address = take_address(t, &contact.a, &err);
 	if (!address)
 		return err;
@@ -294,6 +329,15 @@ int traffic_init(struct traffic *t, const char *sandbox_id)
 	if (sandbox_id)
 		t->sandbox_id = strdup(sandbox_id);
 	return sandbox_id && !t->sandbox_id ? -ENOMEM : 0;
+}
+
+bool traffic_led(const struct traffic *t, const struct contact *contact)
+{
+	const struct seen_address key = {.a = contact->a};
+	struct seen_address *const *address =
+		tfind(&key, &t->addresses, order_addresses);
+
+	return address && is_linked(*address, contact->name);
 }
 
 static void free_address(void *node)

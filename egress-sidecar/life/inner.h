@@ -54,7 +54,7 @@ void resolv_conf_watch_close(struct resolv_conf_watch *watch); /* NULL: none */
 /* Made before the first worker, handed to each. */
 struct service_sockets {
 	int netns;                  /* the sandbox's namespace, -1: our own */
-	struct listeners listeners; /* DNS, in the sandbox's namespace */
+	struct listeners listeners; /* in the sandbox's namespace */
 	int http;                   /* the policy API, in our own */
 	struct xdp_holds *xdp;      /* queues of AF_XDP there, NULL: none */
 };

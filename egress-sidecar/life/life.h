@@ -66,6 +66,7 @@ struct settings {
 	bool gate;      /* OPENSANDBOX_EGRESS_GATE names */
 	uint16_t gate_ports[GATE_PORTS_MAX]; /* host order */
 	size_t n_gate_ports;
+	uint32_t gate_mark; /* SO_MARK of the gate's way on, if gate */
 	struct address exempt[FILTER_RESOLVERS_MAX];
 	size_t n_exempt;
 	bool block_doh_443;
@@ -102,6 +103,12 @@ int settings_read_with(struct settings *settings,
 		       void (*help)(const struct options *options), int argc,
 		       char **argv);
 void settings_free(struct settings *settings);
+
+/* gate_ports.c */
+
+/* Read a list of ports for the gate into ports, GATE_PORTS_MAX of them, host
+ * order. 0, or -EINVAL with what was expected in why, OPTION_WHY_MAX bytes. */
+int gate_ports_read(uint16_t *ports, size_t *n, const char *text, char *why);
 
 /* run.c */
 

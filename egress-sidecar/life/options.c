@@ -296,6 +296,24 @@ static int read_lease_max(const struct option_to *to, const char *value,
 	return read_lease(to, 2 * LEASE_SLACK_S, value, why);
 }
 
+static int read_gate(const struct option_to *to, const char *value, char *why)
+{
+	bool names = strcmp(value, "names") == 0;
+
+	if (!names && strcmp(value, "off") != 0)
+		return option_expected(why, "off or names");
+	*(bool *)to->field = names;
+	return 0;
+}
+
+static int read_gate_ports(const struct option_to *to, const char *value,
+			   char *why)
+{
+	struct settings *s = to->settings;
+
+	return gate_ports_read(s->gate_ports, &s->n_gate_ports, value, why);
+}
+
 static int read_ask(const struct option_to *to, const char *value, char *why)
 {
 	unsigned long n;
@@ -496,6 +514,12 @@ const struct option_row option_table[] = {
 	{"lease-max", ENV("LEASE_MAX"), "SECONDS", "3600",
 	 "and at most for so long from a look-up, whatever the TTL",
 	 INTO(read_lease_max, lease_max_s)},
+	{"gate", ENV("GATE"), "off|names", "off",
+	 "let TCP connections to addresses that names led to on only where "
+	 "the name that they give themselves (TLS SNI, HTTP Host) led there",
+	 INTO(read_gate, gate)},
+	{"gate-ports", ENV("GATE_PORTS"), "PORT,...", "443,80",
+	 "the ports on which it does, at most 16", .read = read_gate_ports},
 	{"ask", ENV("ASK"), "SECONDS", "0",
 	 "a name that no rule decides waits so long for a change of the "
 	 "policy to allow it, at most 300, 0 for off",

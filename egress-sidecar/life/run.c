@@ -4,14 +4,14 @@
 #include <signal.h>
 #include <sys/random.h>
 
-/* A mark for our own resolver sockets that nobody can know: the packet filter
- * lets such packets through to the resolvers. In the sandbox's own namespace
- * only; elsewhere our sockets are nowhere near its filter. */
+/* A mark for our own sockets in the sandbox's namespace that nobody can know:
+ * the packet filter lets them through, to the resolvers and from the gate on.
+ * In join and agent mode the gate's alone are near its filter. */
 static int mark_draw(struct settings *settings)
 {
 	uint32_t mark = 0;
 
-	if (settings->run != RUN_SIDECAR)
+	if (settings->run != RUN_SIDECAR && !settings->gate)
 		return 0;
 	while (mark == 0) {
 		if (getrandom(&mark, sizeof(mark), 0) != sizeof(mark)) {
@@ -19,7 +19,9 @@ static int mark_draw(struct settings *settings)
 			return -1;
 		}
 	}
-	settings->resolvers.mark = mark;
+	settings->gate_mark = mark;
+	if (settings->run == RUN_SIDECAR)
+		settings->resolvers.mark = mark;
 	return 0;
 }
 

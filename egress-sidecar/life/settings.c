@@ -104,6 +104,11 @@ int settings_read_with(struct settings *s, const struct option_table *more,
 	err = read_options(s, &options, argc, argv);
 	if (!err)
 		err = one_place(s);
+	if (!err && s->gate && !s->nft) {
+		log_fatal("--gate names, --mode dns: expected --mode dns+nft, "
+			  "for connections are not seen without");
+		err = -EINVAL;
+	}
 	if (!err && s->lease_min_s > s->lease_max_s) {
 		log_fatal("--lease-min %u, --lease-max %u: expected the first "
 			  "to be the lesser",

@@ -87,13 +87,34 @@ static int xdp_sockets_open(struct service_sockets *s,
 	return err;
 }
 
-int service_sockets_open(struct service_sockets *s,
-			 const struct settings *settings)
+static int listeners_start(struct service_sockets *s, bool gate)
 {
+	const char *whose = "DNS";
 	uint16_t dns_port;
 	int err;
 
-	*s = (struct service_sockets){-1, {-1, -1, -1, -1, 0}, -1, NULL};
+	/* What cannot be read now is for the filter to complain of. */
+	(void)filter_dns_port(s->netns, &dns_port);
+	err = listeners_open(&s->listeners, s->netns, dns_port, PORT_WAIT_MS);
+	if (!err && gate) {
+		whose = "the gate's";
+		err = listeners_open_gate(&s->listeners, s->netns);
+	}
+	if (!err)
+		return 0;
+	log_fatal("%s listeners in the sandbox's namespace: %s%s", whose,
+		  strerror(-err),
+		  err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
+	service_sockets_close(s);
+	return err;
+}
+
+int service_sockets_open(struct service_sockets *s,
+			 const struct settings *settings)
+{
+	int err;
+
+	*s = (struct service_sockets){-1, LISTENERS_NONE, -1, NULL};
 	if (settings->run == RUN_AGENT)
 		return agent_socket_open(s, settings);
 	if (settings->run == RUN_JOIN) {
@@ -110,17 +131,8 @@ int service_sockets_open(struct service_sockets *s,
 		service_sockets_close(s);
 		return err;
 	}
-	/* What cannot be read now is for the filter to complain of. */
-	(void)filter_dns_port(s->netns, &dns_port);
-	err = listeners_open(&s->listeners, s->netns, dns_port, PORT_WAIT_MS);
-	if (err) {
-		log_fatal("DNS listeners in the sandbox's namespace: %s%s",
-			  strerror(-err),
-			  err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
-		service_sockets_close(s);
-		return err;
-	}
-	return xdp_sockets_open(s, settings);
+	err = listeners_start(s, settings->gate);
+	return err ? err : xdp_sockets_open(s, settings);
 }
 
 void service_sockets_close(struct service_sockets *s)

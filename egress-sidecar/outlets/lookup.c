@@ -142,7 +142,7 @@ static void take_answer(struct lookup *l, uint16_t type, const uint8_t *message,
 	struct lookup_result *result = &l->result;
 	struct answer *answer;
 
-	if (answer_read(&answer, &l->name, type, false, message, len))
+	if (answer_read(&answer, &l->name, type, 0, message, len))
 		return;
 	for (size_t i = 0; i < answer->n_addresses; i++) {
 		uint32_t ttl = answer_address_ttl(answer, i);

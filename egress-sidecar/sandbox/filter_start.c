@@ -20,7 +20,8 @@ size_t sandbox_resolver_peers(const struct sandbox *s, struct filter_peer *out)
 }
 
 static void filter_settings_fill(struct filter_settings *f,
-				 const struct sandbox *s, uint16_t dns_port)
+				 const struct sandbox *s,
+				 const struct listeners *l)
 {
 	const struct settings *from = s->shared->settings;
 
@@ -31,7 +32,7 @@ static void filter_settings_fill(struct filter_settings *f,
 		.log_all = from->learn,
 		.dns_only = !from->nft,
 		.private_ok = from->private_ok,
-		.dns_port = dns_port,
+		.dns_port = l->port,
 		.log_group = LOG_GROUP,
 		.without = from->without,
 		.xdp = s->place.xdp,
@@ -41,14 +42,21 @@ static void filter_settings_fill(struct filter_settings *f,
 		.n_exempt = from->n_exempt,
 		.n_inbound = from->n_inbound,
 		.inbound_only = from->inbound_only,
+		.uid = (uint32_t)geteuid(),
 	};
 	memcpy(f->exempt, from->exempt, sizeof(f->exempt));
 	memcpy(f->inbound, from->inbound, sizeof(f->inbound));
+	if (from->gate) {
+		f->gate_port = l->gate_port;
+		memcpy(f->gated, from->gate_ports, sizeof(f->gated));
+		f->n_gated = from->n_gate_ports;
+		f->gate_all = from->learn;
+		f->mark = from->gate_mark;
+	}
 	if (from->run != RUN_SIDECAR)
 		return;
 	f->api_port = from->http_port;
 	f->mark = from->resolvers.mark;
-	f->uid = (uint32_t)geteuid();
 	f->n_resolvers = sandbox_resolver_peers(s, f->resolvers);
 }
 
@@ -87,13 +95,14 @@ static void find_rewritten(const struct sandbox *s, struct filter_settings *f)
 	}
 }
 
-int sandbox_filter_start(struct sandbox *s, uint16_t dns_port, char *message)
+int sandbox_filter_start(struct sandbox *s, const struct listeners *l,
+			 char *message)
 {
 	struct filter_settings settings;
 	const char *why = NULL, *missing;
 	int err;
 
-	filter_settings_fill(&settings, s, dns_port);
+	filter_settings_fill(&settings, s, l);
 	find_rewritten(s, &settings);
 	err = filter_open(&s->filter, &settings, &why);
 	if (err)

@@ -22,9 +22,12 @@ struct journal_budget {
 
 struct journal {
 	const char *sandbox_id; /* borrowed */
-	struct journal_budget names, answers, packets, kernel, lost, flows;
+	struct journal_budget names, answers, packets, connections, kernel,
+		lost, flows;
 	struct journal_budget limits[POLICY_LIMITS]; /* one line a second */
-	bool whole; /* no budgets: every line is wanted */
+	bool whole;                 /* no budgets: every line is wanted */
+	const uint16_t *gate_ports; /* borrowed; NULL: no gate */
+	size_t n_gate_ports;
 };
 
 /* An address on its way into the kernel, with room for what it points to. */
@@ -78,6 +81,9 @@ struct sandbox {
 	struct policy *policy;
 	struct lease_table *leases;
 	struct filter *filter;
+	struct gate *gate;         /* NULL: none */
+	struct listeners own_gate; /* its sockets, where the sandbox made them;
+				      those of DNS are the front's */
 	struct front *front;
 	struct resolvers *own_resolvers; /* NULL: the process's */
 	struct journal journal;
@@ -116,13 +122,16 @@ int sandbox_fail(char *message, int err, const char *format, ...)
  * packets. A hostile sandbox can cause any number of events, so each kind has a
  * budget of lines a second; what it holds back is counted in the next line. */
 
-void journal_init(struct journal *j, const char *sandbox_id, bool whole);
+struct settings;
+void journal_init(struct journal *j, const char *sandbox_id,
+		  const struct settings *settings);
 
 /* egress.loaded, egress.updated or egress.update_failed (error, else NULL). */
 void journal_policy(const struct journal *j, const char *event,
 		    const struct policy *policy, const char *error);
 
-/* egress.denied: a name, or a packet with the name last known for it. */
+/* egress.denied: a name, a packet with the name last known for it, or a
+ * connection with the name that it gave. */
 void journal_denied_name(struct journal *j, const struct domain_name *name,
 			 const struct decision *decision,
 			 const struct sockaddr *peer);
@@ -132,6 +141,8 @@ void journal_held_name(struct journal *j, const struct domain_name *name,
 void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name);
+void journal_denied_connection(struct journal *j,
+			       const struct gate_refusal *refusal);
 
 /* egress.denied: a question over the policy's limit; name NULL: not known. */
 void journal_limited_question(struct journal *j, const struct domain_name *name,
@@ -204,6 +215,11 @@ void owner_fill(struct front_owner *owner, struct sandbox *s);
 /* Is the log silenced for the name? */
 bool owner_log_skips(const struct sandbox *s, const struct domain_name *name);
 
+/* gate_owner.c */
+
+/* Open the gate, if the settings have one, on its listeners. 0 or -errno. */
+int sandbox_gate_start(struct sandbox *s, const struct listeners *listeners);
+
 /* kernel_events.c: each opens a handle of the sandbox. 0 or -errno. */
 
 int renew_open(struct sandbox *s);
@@ -214,7 +230,8 @@ void revoke_soon(struct sandbox *s);
 /* filter_start.c */
 
 /* Open and apply the filter. 0, or -errno with message. */
-int sandbox_filter_start(struct sandbox *s, uint16_t dns_port, char *message);
+int sandbox_filter_start(struct sandbox *s, const struct listeners *listeners,
+			 char *message);
 /* The resolvers of the settings; returns how many. */
 size_t sandbox_resolver_peers(const struct sandbox *s, struct filter_peer *out);
 

@@ -2,6 +2,7 @@
 #include "inner.h"
 
 #include "host/host.h"
+#include "life/life.h"
 #include "log/log.h"
 
 #include <arpa/inet.h>
@@ -16,19 +17,29 @@ enum {
 	LINES_BURST = 400,
 };
 
-void journal_init(struct journal *j, const char *sandbox_id, bool whole)
+void journal_init(struct journal *j, const char *sandbox_id,
+		  const struct settings *settings)
 {
 	const struct journal_budget full = {.tokens = LINES_BURST,
 					    .per_second = LINES_PER_SECOND,
 					    .burst = LINES_BURST};
 
-	j->sandbox_id = sandbox_id[0] ? sandbox_id : NULL;
-	j->names = j->answers = j->packets = j->kernel = j->lost = full;
-	j->flows = full;
+	*j = (struct journal){
+		.sandbox_id = sandbox_id[0] ? sandbox_id : NULL,
+		.names = full,
+		.answers = full,
+		.packets = full,
+		.connections = full,
+		.kernel = full,
+		.lost = full,
+		.flows = full,
+		.whole = settings->learn,
+		.gate_ports = settings->gate ? settings->gate_ports : NULL,
+		.n_gate_ports = settings->n_gate_ports,
+	};
 	for (size_t i = 0; i < POLICY_LIMITS; i++)
 		j->limits[i] = (struct journal_budget){
 			.tokens = 1, .per_second = 1, .burst = 1};
-	j->whole = whole;
 }
 
 /* May a line be written? */
@@ -92,6 +103,16 @@ static json_t *address_list(const struct address *a, size_t n)
 	return list;
 }
 
+/* NULL: no gate. */
+static json_t *gate_ports(const struct journal *j)
+{
+	json_t *list = j->gate_ports ? json_array() : NULL;
+
+	for (size_t i = 0; i < j->n_gate_ports && list; i++)
+		json_array_append_new(list, json_integer(j->gate_ports[i]));
+	return list;
+}
+
 void journal_policy(const struct journal *j, const char *event,
 		    const struct policy *policy, const char *error)
 {
@@ -99,6 +120,7 @@ void journal_policy(const struct journal *j, const char *event,
 	enum log_level level = error ? LOG_ERROR : LOG_INFO;
 	const char *action =
 		rules->default_action == POLICY_ALLOW ? "allow" : "deny";
+	json_t *ports;
 	size_t list;
 	char *text;
 
@@ -112,10 +134,14 @@ void journal_policy(const struct journal *j, const char *event,
 	text = rules_to_text(rules, &list);
 	if (text)
 		text[strlen(text) - 1] = '\0';
+	ports = gate_ports(j);
 	log_event(level, event,
 		  error ? "policy update failed" : "policy in force",
 		  "ssandbox_id", j->sandbox_id, "segress.default", action,
-		  "serror", error, "rrules", text ? text + list : NULL, NULL);
+		  "segress.gate", ports ? "names" : NULL, "jegress.gate_ports",
+		  ports, "serror", error, "rrules", text ? text + list : NULL,
+		  NULL);
+	json_decref(ports);
 	free(text);
 }
 
@@ -185,6 +211,29 @@ void journal_denied_packet(struct journal *j,
 		  address_to_text(&packet->source, from), "sreason",
 		  over ? policy_limit_name(packet->limit) : NULL, "jsuppressed",
 		  held, NULL);
+	json_decref(held);
+	json_decref(port);
+}
+
+void journal_denied_connection(struct journal *j, const struct gate_refusal *r)
+{
+	char text[DOMAIN_NAME_TEXT_MAX], from[ADDRESS_TEXT_MAX],
+		to[ADDRESS_TEXT_MAX];
+	json_t *held, *port;
+
+	if (!budget_take(j, &j->connections, LOG_INFO))
+		return;
+	held = budget_suppressed(&j->connections);
+	port = json_integer(r->port);
+	log_event(EVENT(event_denied),
+		  r->audit ? "connection would be refused"
+			   : "connection refused by name",
+		  "ssandbox_id", j->sandbox_id, "starget.ip",
+		  address_to_text(&r->destination, to), "jtarget.port", port,
+		  "sprotocol", "tcp", "starget.host",
+		  r->name ? domain_name_to_text(r->name, text) : NULL,
+		  "sreason", gate_reason_text(r->reason), "speer",
+		  address_to_text(&r->source, from), "jsuppressed", held, NULL);
 	json_decref(held);
 	json_decref(port);
 }

@@ -48,12 +48,19 @@ void mend_start(struct sandbox *s)
 	uv_timer_start(s->mender, on_mend, wait, MEND_MS);
 }
 
+static const struct listeners *gate_sockets(const struct sandbox *s)
+{
+	return s->place.listeners ? s->place.listeners : &s->own_gate;
+}
+
 const char *sandbox_lost(struct sandbox *s)
 {
 	const char *what = filter_lost(s->filter);
 
 	if (!what)
-		return NULL;
+		return s->gate && !listeners_have_gate(gate_sockets(s))
+			       ? "the gate's listeners are gone"
+			       : NULL;
 	if (!s->lost)
 		journal_lost(&s->journal, what);
 	s->lost = true;

@@ -30,6 +30,7 @@ static int front_start(struct sandbox *s, const struct listeners *l,
 		.keep_sockets = keep_sockets,
 		.audit = s->shared->settings->audit,
 		.follow = s->shared->settings->follow,
+		.without_ech = s->shared->settings->gate,
 		.ask_s = s->shared->settings->ask_s,
 	};
 	struct front_owner owner;
@@ -44,12 +45,50 @@ static int front_start(struct sandbox *s, const struct listeners *l,
 		   : 0;
 }
 
+/* Sockets of its own, where none outlive this process's worker. */
+static int own_listeners(struct sandbox *s, struct listeners *own,
+			 char *message)
+{
+	uint16_t dns_port;
+	int err;
+
+	(void)filter_dns_port(s->place.netns, &dns_port);
+	err = listeners_open(own, s->place.netns, dns_port, 0);
+	if (err)
+		return sandbox_fail(message, err, "DNS listeners: %s",
+				    strerror(-err));
+	if (!s->shared->settings->gate)
+		return 0;
+	err = listeners_open_gate(own, s->place.netns);
+	if (err) {
+		listeners_close(own);
+		return sandbox_fail(message, err, "the gate's listeners: %s",
+				    strerror(-err));
+	}
+	s->own_gate.gate4 = own->gate4;
+	s->own_gate.gate6 = own->gate6;
+	return 0;
+}
+
+/* The packet filter first, then who serves what it lets through. */
+static int listeners_serve(struct sandbox *s, const struct listeners *l,
+			   bool keep_sockets, char *message)
+{
+	int err = sandbox_filter_start(s, l, message);
+
+	if (err)
+		return err;
+	err = sandbox_gate_start(s, l);
+	if (err)
+		return sandbox_fail(message, err, "gate: %s", strerror(-err));
+	return front_start(s, l, keep_sockets, message);
+}
+
 static int sandbox_start(struct sandbox *s, const struct rules *rules,
 			 char *message)
 {
-	struct listeners own = {-1, -1, -1, -1, 0};
+	struct listeners own = LISTENERS_NONE;
 	const struct listeners *l = s->place.listeners;
-	uint16_t dns_port;
 	int err;
 
 	err = mend_open(s);
@@ -65,17 +104,13 @@ static int sandbox_start(struct sandbox *s, const struct rules *rules,
 	if (err)
 		return sandbox_fail(message, err, "policy: %s", strerror(-err));
 	if (!l) {
-		(void)filter_dns_port(s->place.netns, &dns_port);
-		err = listeners_open(&own, s->place.netns, dns_port, 0);
+		err = own_listeners(s, &own, message);
 		if (err)
-			return sandbox_fail(message, err, "DNS listeners: %s",
-					    strerror(-err));
-		l = &own;
+			return err;
 	}
-	err = sandbox_filter_start(s, l->port, message);
-	if (!err)
-		err = front_start(s, l, l != &own, message);
+	err = listeners_serve(s, l ? l : &own, l != NULL, message);
 	if (err) {
+		own.gate4 = own.gate6 = -1; /* the sandbox's */
 		listeners_close(&own);
 		return err;
 	}
@@ -110,7 +145,8 @@ int sandbox_open(struct sandbox **out, const struct sandbox_shared *shared,
 	s->place = *place;
 	s->swept_ms = now_ms();
 	flows_init(s);
-	journal_init(&s->journal, s->place.id, shared->settings->learn);
+	s->own_gate = (struct listeners)LISTENERS_NONE;
+	journal_init(&s->journal, s->place.id, shared->settings);
 	err = sandbox_start(s, rules ? rules : none, message);
 	rules_free(none);
 	rules_free(rules);
@@ -133,6 +169,8 @@ void sandbox_close(struct sandbox *s, bool release)
 		uv_close((uv_handle_t *)s->mender, free_handle);
 	if (s->front)
 		front_close(s->front);
+	gate_close(s->gate);
+	listeners_close(&s->own_gate);
 	if (s->own_resolvers)
 		resolvers_close(s->own_resolvers);
 	if (s->refused)
@@ -182,6 +220,8 @@ static void sandbox_swap(struct sandbox *s, struct policy *policy)
 	s->policy = policy;
 	mend_done(s);
 	front_policy_changed(s->front);
+	if (s->gate)
+		gate_policy_changed(s->gate);
 	lease_table_sweep(s->leases, policy, s->shared->settings->private_ok,
 			  now_ms());
 	revoke_soon(s);
@@ -341,6 +381,8 @@ void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
 
 	*counts = s->counts;
 	front_counts(s->front, &counts->dns);
+	if (s->gate)
+		gate_counts(s->gate, &counts->gate);
 	(void)filter_counts(s->filter, &counts->filter);
 	resolvers_counts(s->own_resolvers ? s->own_resolvers
 					  : s->shared->resolvers,

@@ -9,6 +9,7 @@
 
 #include "dns/dns.h"
 #include "filter/filter.h"
+#include "gate/gate.h"
 #include "host/host.h"
 #include "policy/policy.h"
 
@@ -78,9 +79,9 @@ int sandbox_replace(struct sandbox *sandbox, struct rules *rules,
 int sandbox_always(struct sandbox *sandbox, const struct always_rules *always,
 		   char *message);
 
-/* What of its rules the kernel is seen to hold no longer, a line that is good
- * until the next call; NULL: all are in force. Sees to it that they are put
- * back, and logs that. */
+/* What of its rules the kernel is seen to hold no longer, or that nobody
+ * listens for the gate, a line that is good until the next call; NULL: all are
+ * in force. Sees to it that rules are put back, and logs that. */
 const char *sandbox_lost(struct sandbox *sandbox);
 
 /* In the sandbox's own namespace: our resolvers are those of the settings now.
@@ -117,6 +118,7 @@ struct sandbox_counts {
 	struct front_counts dns;
 	struct filter_counts filter;
 	struct sandbox_flow_counts flows;
+	struct gate_counts gate;
 	struct resolvers_counts resolvers; /* of all sandboxes together */
 	uint64_t policy_updates, policy_update_failures;
 	uint64_t rules, leases;

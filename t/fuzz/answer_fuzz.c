@@ -68,7 +68,8 @@ static void write_and_read(const struct answer *a, const struct question *q,
 	if (fate.truncated || a->rcode > RCODE_NXDOMAIN ||
 	    a->rcode == RCODE_SERVFAIL)
 		return;
-	check(answer_read(&again, &q->name, q->type, true, out, n) == 0);
+	check(answer_read(&again, &q->name, q->type, ANSWER_SIGNATURES, out,
+			  n) == 0);
 	check(again->n_addresses == fate.n_kept);
 	for (size_t i = 0; i < again->n_addresses; i++)
 		check(answer_address_ttl(again, i) <= 60);
@@ -79,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct question q;
 	struct answer *a;
-	unsigned drop;
+	unsigned drop, wishes;
 
 	if (size < 1)
 		return 0;
@@ -87,7 +88,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size--;
 	if (size > DNS_MESSAGE_MAX || !question_of(&q, data, size))
 		return 0;
-	if (answer_read(&a, &q.name, q.type, drop & 0x80, data, size) != 0)
+	wishes = (drop & 0x80 ? ANSWER_SIGNATURES : 0) |
+		 (drop & 0x40 ? ANSWER_WITHOUT_ECH : 0);
+	if (answer_read(&a, &q.name, q.type, wishes, data, size) != 0)
 		return 0;
 	check(answer_size(a) >= a->len);
 	write_and_read(a, &q, drop);

@@ -207,6 +207,57 @@ static void queries_name_the_rule(void **state)
 				 "b.test: deny, by default\n");
 }
 
+static void queries_ask_the_gate(void **state)
+{
+	static const char *const queries[][2] = {
+		{"a.example.com=203.0.113.9:443",
+		 "allow, by egress[2] (every name below example.com, ports "
+		 "tcp/443 tcp/8000-8010)"},
+		{"a.example.com=[2001:db8:1::9]:443",
+		 "allow, by egress[2] (every name below example.com, ports "
+		 "tcp/443 tcp/8000-8010)"},
+		{"a.example.com=203.0.113.9:80", "deny, by default"},
+		{"a.example.com=203.0.113.9:8000",
+		 "not gated, the port is none of --gate-ports: allow, by "
+		 "egress[2] (every name below example.com, ports tcp/443 "
+		 "tcp/8000-8010)"},
+		{"a.example.com=203.0.113.9:8000 --gate-ports 80,8000",
+		 "allow, by egress[2] (every name below example.com, ports "
+		 "tcp/443 tcp/8000-8010)"},
+		{"a.example.com=10.1.2.3:443",
+		 "not gated: allow, by egress[0] (10.1.0.0 - 10.1.255.255)"},
+		{"a.example.com=192.0.2.1:22 --gate-ports 22",
+		 "not gated: allow, by egress[3] (192.0.2.1, ports tcp/22 "
+		 "udp/22)"},
+		{"a.example.com=10.2.3.4:443",
+		 "deny, a rule before the name's denies the address"},
+		{"a.example.com=192.168.0.1:443",
+		 "deny, private, and no address rule allows it"},
+		{"a.example.com=127.0.0.1:443", "deny, a loopback address"},
+		{"b.test=203.0.113.9:443", "deny, by default"},
+		{"a_b.example.com=203.0.113.9:443",
+		 "deny, the gate reads names of letters, digits, hyphens and "
+		 "dots alone"},
+	};
+	char words[256], told[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+		snprintf(words, sizeof(words), "--query %s", queries[i][0]);
+		snprintf(told, sizeof(told), "%.*s: %s\n",
+			 (int)strcspn(queries[i][0], " "), queries[i][0],
+			 queries[i][1]);
+		check_file(policy, words);
+		assert_string_equal(err, "");
+		assert_string_equal(out, told);
+		assert_int_equal(status, 0);
+	}
+	check_file(policy, "--gate-ports 443,53");
+	assert_int_equal(status, 2);
+	assert_non_null(strstr(err, "--gate-ports 443,53: expected ports other "
+				    "than 53 and 853"));
+}
+
 static void always_rules_come_first(void **state)
 {
 	char words[256];
@@ -340,6 +391,8 @@ static void wrong_usage_is_status_2(void **state)
 		{"a.test:443x", "the port is not 1 to 65535"},
 		{"a.test=b.test", "expected an IP address after '='"},
 		{"a..b=192.0.2.1", "an empty label"},
+		{"a.test=192.0.2.1:0", "the port is not 1 to 65535"},
+		{"a.test=192.0.2.1:x", "the port is not 1 to 65535"},
 		{"203.0.113.60-203.0.113.70", "neither an address nor a name, "
 					      "for its last label is a number"},
 		{"0x7f.1:80", "neither an address nor a name, for its last "
@@ -383,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_policy_is_told_in_order),
 		cmocka_unit_test(queries_name_the_rule),
+		cmocka_unit_test(queries_ask_the_gate),
 		cmocka_unit_test(always_rules_come_first),
 		cmocka_unit_test(invalid_policies_are_told_in_a_line),
 		cmocka_unit_test(what_is_not_taken_as_written_is_told),

@@ -12,6 +12,7 @@
 #include "dns_text.h"
 
 static struct question client;
+static unsigned also; /* wishes of answer_read() but for signatures */
 
 /* The client's question, as it would have been read. */
 static void ask(const char *name, uint16_t type)
@@ -31,8 +32,9 @@ static int read_text(struct answer **out, const struct text_message *text)
 {
 	size_t len;
 	uint8_t *message = text_to_message(text, &len);
-	int err = answer_read(out, &client.name, client.type, client.dnssec_ok,
-			      message, len);
+	unsigned wishes = (client.dnssec_ok ? ANSWER_SIGNATURES : 0) | also;
+	int err = answer_read(out, &client.name, client.type, wishes, message,
+			      len);
 
 	free(message);
 	return err;
@@ -237,6 +239,34 @@ static void hints_are_taken_out(void **state)
 				  "port=8443 ipv4hint=192.0.2.9 ech=vu8= "
 				  "ipv6hint=2001:db8::9"},
 		"good.test. 300 IN HTTPS 1 . alpn=h2 port=8443 ech=vu8=\n", 0);
+}
+
+static void ech_is_taken_out_where_wished(void **state)
+{
+	struct text_message text = {
+		.name = "good.test.",
+		.type = "HTTPS",
+		.answer = "good.test. 300 IN HTTPS 1 . alpn=h2 ech=vu8=\n"
+			  "good.test. 300 IN HTTPS 2 a.test. port=8443",
+	};
+
+	(void)state;
+	also = ANSWER_WITHOUT_ECH;
+	ask("good.test", TYPE_HTTPS);
+	check_text(&text,
+		   "good.test. 300 IN HTTPS 1 . alpn=h2\n"
+		   "good.test. 300 IN HTTPS 2 a.test. port=8443\n",
+		   0);
+	text.answer = "good.test. 300 IN HTTPS 1 . mandatory=ech ech=vu8=\n"
+		      "good.test. 300 IN HTTPS 2 a.test. port=8443";
+	check_text(&text, "good.test. 300 IN HTTPS 2 a.test. port=8443\n", 0);
+	text.answer = "good.test. 300 IN HTTPS 1 . mandatory=ech ech=vu8=";
+	check_text(&text, "", 0);
+	text.type = "SVCB";
+	text.answer = "good.test. 300 IN SVCB 1 a.test. ech=vu8=";
+	ask("good.test", TYPE_SVCB);
+	check_text(&text, "good.test. 300 IN SVCB 1 a.test.\n", 0);
+	also = 0;
 }
 
 static void ttls_are_brought_into_bounds(void **state)
@@ -492,17 +522,15 @@ static void what_answers_another_question_is_no_answer(void **state)
 	ask("good.test", TYPE_A);
 	message = text_to_message(&text, &len);
 	for (size_t cut = 0; cut < len; cut++)
-		assert_int_equal(answer_read(&a, &client.name, TYPE_A, false,
-					     message, cut),
-				 -EBADMSG);
+		assert_int_equal(
+			answer_read(&a, &client.name, TYPE_A, 0, message, cut),
+			-EBADMSG);
 	message[2] |= FLAG2_TC;
-	assert_int_equal(
-		answer_read(&a, &client.name, TYPE_A, false, message, len),
-		-EBADMSG);
+	assert_int_equal(answer_read(&a, &client.name, TYPE_A, 0, message, len),
+			 -EBADMSG);
 	message[2] = 0;
-	assert_int_equal(
-		answer_read(&a, &client.name, TYPE_A, false, message, len),
-		-EBADMSG);
+	assert_int_equal(answer_read(&a, &client.name, TYPE_A, 0, message, len),
+			 -EBADMSG);
 	free(message);
 }
 
@@ -518,28 +546,27 @@ static void pointers_that_loop_are_errors(void **state)
 	(void)state;
 	ask("good.test", TYPE_A);
 	m[28] = 12;
-	assert_int_equal(
-		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)), 0);
+	assert_int_equal(answer_read(&a, &client.name, TYPE_A, 0, m, sizeof(m)),
+			 0);
 	free(a);
 	/* Into the header, whose bytes change. */
 	for (unsigned to = 0; to < 12; to++) {
 		m[28] = (uint8_t)to;
-		assert_int_equal(answer_read(&a, &client.name, TYPE_A, false, m,
-					     sizeof(m)),
-				 -EBADMSG);
+		assert_int_equal(
+			answer_read(&a, &client.name, TYPE_A, 0, m, sizeof(m)),
+			-EBADMSG);
 	}
 	/* To itself, forwards, past the end. */
 	for (unsigned to = 27; to < 0x100; to++) {
 		m[28] = (uint8_t)to;
-		assert_int_equal(answer_read(&a, &client.name, TYPE_A, false, m,
-					     sizeof(m)),
-				 -EBADMSG);
+		assert_int_equal(
+			answer_read(&a, &client.name, TYPE_A, 0, m, sizeof(m)),
+			-EBADMSG);
 	}
 	m[27] = 0xff;
 	m[28] = 0xff;
-	assert_int_equal(
-		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)),
-		-EBADMSG);
+	assert_int_equal(answer_read(&a, &client.name, TYPE_A, 0, m, sizeof(m)),
+			 -EBADMSG);
 }
 
 static void pointers_into_a_ttl_are_errors(void **state)
@@ -554,12 +581,11 @@ static void pointers_into_a_ttl_are_errors(void **state)
 
 	(void)state;
 	ask("good.test", TYPE_A);
-	assert_int_equal(
-		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)),
-		-EBADMSG);
+	assert_int_equal(answer_read(&a, &client.name, TYPE_A, 0, m, sizeof(m)),
+			 -EBADMSG);
 	m[42] = 17;
-	assert_int_equal(
-		answer_read(&a, &client.name, TYPE_A, false, m, sizeof(m)), 0);
+	assert_int_equal(answer_read(&a, &client.name, TYPE_A, 0, m, sizeof(m)),
+			 0);
 	free(a);
 }
 
@@ -595,6 +621,7 @@ int main(void)
 		cmocka_unit_test(loops_and_long_chains_are_errors),
 		cmocka_unit_test(other_types_pass),
 		cmocka_unit_test(hints_are_taken_out),
+		cmocka_unit_test(ech_is_taken_out_where_wished),
 		cmocka_unit_test(ttls_are_brought_into_bounds),
 		cmocka_unit_test(negative_answers_live_as_their_soa_says),
 		cmocka_unit_test(addresses_can_be_dropped_one_by_one),

@@ -233,29 +233,47 @@ static void new_names_below_a_wildcard_pay(void **state)
 	assert_int_equal(n, 10 * LIMIT_BURST_SECONDS / 4);
 }
 
-static void records_lose_their_hints(void **state)
+static void records_are_cut(void **state)
 {
 	static const struct {
 		const char *in;
 		size_t in_len;
+		bool ech;
 		const char *out;
 		int out_len; /* or -errno */
-		bool has;
+		bool cut;
 	} row[] = {
 		/* AliasMode, no parameters */
-		{"\0\0\1x\0", 5, "\0\0\1x\0", 5, false},
-		{"\0\1\0\0\1\0\3\2h2", 10, "\0\1\0\0\1\0\3\2h2", 10, false},
-		{"\0\1\0\0\4\0\4\1\2\3\4", 11, "\0\1\0", 3, true},
+		{"\0\0\1x\0", 5, true, "\0\0\1x\0", 5, false},
+		{"\0\1\0\0\1\0\3\2h2", 10, true, "\0\1\0\0\1\0\3\2h2", 10,
+		 false},
+		{"\0\1\0\0\4\0\4\1\2\3\4", 11, false, "\0\1\0", 3, true},
 		/* mandatory=alpn,ipv4hint alpn ipv4hint */
 		{"\0\1\0\0\0\0\4\0\1\0\4\0\1\0\3\2h2\0\4\0\4\1\2\3\4", 26,
-		 "\0\1\0\0\0\0\2\0\1\0\1\0\3\2h2", 16, true},
+		 false, "\0\1\0\0\0\0\2\0\1\0\1\0\3\2h2", 16, true},
 		/* mandatory=ipv6hint */
-		{"\0\1\0\0\0\0\2\0\6\0\6\0\0", 13, "\0\1\0", 3, true},
+		{"\0\1\0\0\0\0\2\0\6\0\6\0\0", 13, false, "\0\1\0", 3, true},
+		/* alpn ech */
+		{"\0\1\0\0\1\0\3\2h2\0\5\0\2xy", 16, false,
+		 "\0\1\0\0\1\0\3\2h2\0\5\0\2xy", 16, false},
+		{"\0\1\0\0\1\0\3\2h2\0\5\0\2xy", 16, true, "\0\1\0\0\1\0\3\2h2",
+		 10, true},
+		/* mandatory=alpn alpn ipv4hint ech ipv6hint key7 */
+		{"\0\1\0\0\0\0\2\0\1\0\1\0\3\2h2\0\4\0\4\1\2\3\4"
+		 "\0\5\0\1x\0\6\0\0\0\7\0\1k",
+		 38, true, "\0\1\0\0\0\0\2\0\1\0\1\0\3\2h2\0\7\0\1k", 21, true},
+		/* mandatory=ech, mandatory=ipv4hint,ech */
+		{"\0\1\0\0\0\0\2\0\5\0\5\0\1x", 14, false,
+		 "\0\1\0\0\0\0\2\0\5\0\5\0\1x", 14, false},
+		{"\0\1\0\0\0\0\2\0\5\0\5\0\1x", 14, true, NULL, -EBADMSG, true},
+		{"\0\1\0\0\0\0\4\0\4\0\5\0\4\0\4\1\2\3\4\0\5\0\1x", 24, true,
+		 NULL, -EBADMSG, true},
 		/* out of form: no target, a pointer, a cut parameter */
-		{"\0\1", 2, NULL, -EBADMSG, true},
-		{"\0\1\xc0\x0c", 4, NULL, -EBADMSG, true},
-		{"\0\1\0\0\1\0\3\2h", 9, NULL, -EBADMSG, true},
-		{"\0\1\0\0\1\0", 6, NULL, -EBADMSG, true},
+		{"\0\1", 2, false, NULL, -EBADMSG, true},
+		{"\0\1\xc0\x0c", 4, false, NULL, -EBADMSG, true},
+		{"\0\1\0\0\1\0\3\2h", 9, false, NULL, -EBADMSG, true},
+		{"\0\1\0\0\1\0", 6, true, NULL, -EBADMSG, true},
+		{"\0\1\0\0\5\0\3x", 8, true, NULL, -EBADMSG, true},
 	};
 	uint8_t out[64];
 
@@ -263,8 +281,9 @@ static void records_lose_their_hints(void **state)
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		const uint8_t *in = (const uint8_t *)row[i].in;
 
-		assert_int_equal(svcb_has_hints(in, row[i].in_len), row[i].has);
-		assert_int_equal(svcb_without_hints(out, in, row[i].in_len),
+		assert_int_equal(svcb_is_cut(in, row[i].in_len, row[i].ech),
+				 row[i].cut);
+		assert_int_equal(svcb_cut(out, in, row[i].in_len, row[i].ech),
 				 row[i].out_len);
 		if (row[i].out)
 			assert_memory_equal(out, row[i].out,
@@ -281,7 +300,7 @@ int main(void)
 		cmocka_unit_test(a_hot_answer_is_refreshed_once),
 		cmocka_unit_test(names_can_be_forgotten),
 		cmocka_unit_test(new_names_below_a_wildcard_pay),
-		cmocka_unit_test(records_lose_their_hints),
+		cmocka_unit_test(records_are_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,7 @@ static void note(struct follow *follow, const struct policy *policy,
 	wire_put16(m + n + 14, b.len);
 	memcpy(m + n + 16, b.wire, b.len);
 	n += 16u + b.len;
-	assert_int_equal(answer_read(&answer, &a, TYPE_A, false, m, n), 0);
+	assert_int_equal(answer_read(&answer, &a, TYPE_A, 0, m, n), 0);
 	follow_note(follow, policy, &a, answer, now);
 	free(answer);
 }

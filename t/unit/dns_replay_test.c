@@ -6,8 +6,8 @@
  * the resolver and the clock are in this file.
  *
  *   > policy {...}          put this policy in force
- *   > option NAME [VALUE]   private_ok, audit, follow, names_per_second,
- *                         queries_max, ask
+ *   > option NAME [VALUE]   private_ok, audit, follow, without_ech,
+ *                         names_per_second, queries_max, ask
  *   > ask [ID] NAME TYPE [plain] [do] [cd] [udp=BYTES]
  *   > answer NAME TYPE [RCODE] [section...]   the resolver's, with records:
  *   | RECORD                as in a zone file; "| authority" and
@@ -438,6 +438,8 @@ static void act_option(char *args)
 		it.settings.audit = true;
 	else if (strcmp(name, "follow") == 0)
 		it.settings.follow = true;
+	else if (strcmp(name, "without_ech") == 0)
+		it.settings.without_ech = true;
 	else if (strcmp(name, "names_per_second") == 0)
 		it.settings.names_per_second = (unsigned)atoi(value);
 	else if (strcmp(name, "queries_max") == 0)

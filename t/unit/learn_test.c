@@ -62,6 +62,21 @@ static void sent(const char *ip, const char *protocol, int port)
 	line(text);
 }
 
+/* A connection that the gate would have refused; name NULL: it gave none. */
+static void gave(const char *name, const char *ip, int port)
+{
+	char text[512], host[128] = "";
+
+	if (name)
+		snprintf(host, sizeof(host), "\"target.host\":\"%s\",", name);
+	snprintf(text, sizeof(text),
+		 "{\"level\":\"info\",\"event\":\"egress.denied\",\"msg\":"
+		 "\"m\",%s\"target.ip\":\"%s\",\"protocol\":\"tcp\","
+		 "\"target.port\":%d,\"reason\":\"%s\"}",
+		 host, ip, port, name ? "sni_mismatch" : "no_name");
+	line(text);
+}
+
 /* The rules that are suggested on top of start (NULL: none), in short. */
 static const char *learned(const char *start)
 {
@@ -129,6 +144,81 @@ static void an_address_before_its_name_needs_both(void **state)
 	sent("203.0.113.1", "tcp", 443);
 	assert_string_equal(learned(NULL), "[" ALLOW("late.test") "}," ALLOW(
 						   "203.0.113.1") "}]");
+}
+
+static void names_that_connections_gave(void **state)
+{
+	(void)state;
+	settings.gate = true;
+	settings.gate_ports[0] = 443;
+	settings.n_gate_ports = 1;
+	how.ports = true;
+	asked("a.test", "\"203.0.113.1\"");
+	asked("b.test", "\"203.0.113.1\"");
+	asked("raw.test", "\"203.0.113.2\"");
+	gave("a.test", "203.0.113.1", 443);
+	gave("c.test", "203.0.113.1", 443);
+	gave(NULL, "203.0.113.2", 443);
+	assert_string_equal(
+		learned(NULL),
+		"[" ALLOW(
+			"a.test") ",\"ports\":[443],\"protocol\":\"tcp\"}"
+				  "," ALLOW(
+					  "c.test") ",\"ports\":[443],"
+						    "\"protocol\":\"tcp\"}"
+						    "," ALLOW(
+							    "203.0.113.2") ",\""
+									   "por"
+									   "ts"
+									   "\":"
+									   "[44"
+									   "3],"
+									   "\"p"
+									   "rot"
+									   "oco"
+									   "l\""
+									   ":\""
+									   "tcp"
+									   "\"}"
+									   "]");
+	assert_non_null(strstr(report, "once they are looked up:\n"
+				       "#   203.0.113.1 tcp/443 (c.test)\n"
+				       "# learned: addresses"));
+	assert_non_null(strstr(report, "gave no name:\n"
+				       "#   203.0.113.2 tcp/443\n"));
+	asked("c.test", "\"203.0.113.1\"");
+	(void)learned(NULL);
+	assert_null(strstr(report, "once they are looked up"));
+}
+
+/* A packet over a limit of the policy has a reason as well. */
+static void other_reasons_are_not_the_gates(void **state)
+{
+	(void)state;
+	asked("a.test", "\"203.0.113.1\"");
+	line("{\"level\":\"info\",\"event\":\"egress.denied\",\"msg\":\"m\","
+	     "\"target.ip\":\"203.0.113.1\",\"protocol\":\"tcp\","
+	     "\"target.port\":443,\"reason\":\"connections\"}");
+	assert_string_equal(learned(NULL), "[" ALLOW("a.test") "}]");
+}
+
+static void quic_to_gated_addresses_is_reported(void **state)
+{
+	(void)state;
+	asked("a.test", "\"203.0.113.1\"");
+	sent("203.0.113.1", "udp", 443);
+	how.ports = true;
+	assert_string_equal(learned(NULL),
+			    "[" ALLOW("a.test") ",\"ports\":[443],"
+						"\"protocol\":\"udp\"}]");
+	settings.gate = true;
+	settings.gate_ports[0] = 443;
+	settings.n_gate_ports = 1;
+	assert_string_equal(learned(NULL), "[]");
+	assert_non_null(strstr(report, "fall back to TCP:\n"
+				       "#   203.0.113.1 udp/443 (a.test)\n"));
+	(void)learned("{\"egress\":[" ALLOW("203.0.113.0/24") "}]}");
+	assert_null(strstr(report, "fall back to TCP"));
 }
 
 static void what_is_not_public_is_reported(void **state)
@@ -376,6 +466,9 @@ int main(void)
 		TEST(names_that_were_used),
 		TEST(an_address_of_two_names_is_of_both),
 		TEST(an_address_before_its_name_needs_both),
+		TEST(names_that_connections_gave),
+		TEST(other_reasons_are_not_the_gates),
+		TEST(quic_to_gated_addresses_is_reported),
 		TEST(what_is_not_public_is_reported),
 		TEST(resolvers_are_reported),
 		TEST(ports_are_listed),
