@@ -201,15 +201,29 @@ static void way_failed(struct connection *c)
 	connection_reset(c);
 }
 
-static void way_begin(struct connection *c)
+/* name: that it gave first. reason: as that of gate_way. */
+static void way_begin(struct connection *c, const struct domain_name *name,
+		      enum gate_reason reason)
 {
+	const struct gate_owner *owner = &c->gate->owner;
+	struct sockaddr_in6 self = {.sin6_port = 0}; /* IPv4's is there, too */
+	socklen_t len = sizeof(self);
+	struct gate_way way = {.destination = c->address,
+			       .port = c->port,
+			       .name = name,
+			       .reason = reason};
+
 	if (c->server.fd >= 0)
 		return;
 	queue_leave(c, QUEUE_WAITING);
-	if (way_open(c))
+	if (way_open(c)) {
 		way_failed(c);
-	else
-		queue_join(c, QUEUE_CONNECTING);
+		return;
+	}
+	queue_join(c, QUEUE_CONNECTING);
+	getsockname(c->server.fd, (struct sockaddr *)&self, &len);
+	way.source_port = ntohs(self.sin6_port);
+	owner->goes(owner->arg, &way);
 }
 
 /* The verdict. */
@@ -238,7 +252,7 @@ static void refuse(struct connection *c, enum gate_reason reason,
 	c->answering = false;
 	c->stream.kind = STREAM_OPAQUE;
 	c->going = c->said.end - c->said.at;
-	way_begin(c);
+	way_begin(c, name, reason);
 }
 
 static void judge(struct connection *c)
@@ -262,7 +276,7 @@ static void judge(struct connection *c)
 		c->name = copy;
 	}
 	stream_judged(&c->stream);
-	way_begin(c);
+	way_begin(c, c->name, GATE_REASONS);
 }
 
 /* From the client to the server. */

@@ -48,6 +48,15 @@ struct gate_refusal {
 	bool audit;                     /* it was let on */
 };
 
+/* A connection that goes on: what the kernel sees of the socket. Borrowed. */
+struct gate_way {
+	struct address destination;
+	uint16_t port, source_port;     /* host order */
+	const struct domain_name *name; /* that it gave; NULL: none */
+	enum gate_reason reason;        /* why but for an audit it would not;
+					   GATE_REASONS: it was let on */
+};
+
 /* What the gate asks of whoever holds it. */
 struct gate_owner {
 	void *arg;
@@ -60,6 +69,8 @@ struct gate_owner {
 	bool (*allows)(void *arg, const struct domain_name *name,
 		       const struct address *a, uint16_t port);
 	void (*refused)(void *arg, const struct gate_refusal *refusal);
+	/* Called as it begins to connect. */
+	void (*goes)(void *arg, const struct gate_way *way);
 };
 
 struct gate_settings {

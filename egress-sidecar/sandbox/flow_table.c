@@ -165,12 +165,13 @@ void flow_table_sort(struct flow_table *t)
 
 struct flow *flow_table_refused(const struct flow_table *t,
 				const struct filter_flow *of,
-				const char *reason)
+				const char *reason, const char *name)
 {
 	struct flow *flow = TAILQ_LAST(&t->by_end, flow_list);
 
 	for (int i = 0; flow && i < REFUSED_NEAR; i++) {
 		if (flow->verdict == FLOW_DENY && flow->reason == reason &&
+		    (!name || (flow->name && strcmp(flow->name, name) == 0)) &&
 		    flow->of.inbound == of->inbound &&
 		    flow->of.protocol == of->protocol &&
 		    flow->of.destination_port == of->destination_port &&

@@ -130,11 +130,11 @@ static void decide(const struct sandbox *s, const struct filter_flow *of,
 		*out = by_name;
 }
 
+/* name: that it gave; NULL: the one that last led there is told. */
 static struct flow *add(struct sandbox *s, const struct filter_flow *of,
-			bool known)
+			const struct domain_name *name, bool known)
 {
 	struct decision d = {.rule = NULL};
-	const struct domain_name *name = NULL;
 	char text[DOMAIN_NAME_TEXT_MAX];
 	struct flow *flow;
 	size_t n, n_open;
@@ -143,7 +143,9 @@ static struct flow *add(struct sandbox *s, const struct filter_flow *of,
 	n = s->flows.n;
 	n_open = s->flows.n_open;
 	if (!of->inbound) {
-		name = filter_last_name(s->filter, s->leases, &of->destination);
+		if (!name)
+			name = filter_last_name(s->filter, s->leases,
+						&of->destination);
 		decide(s, of, name, &d);
 	}
 	flow = flow_table_add(&s->flows, of,
@@ -190,6 +192,7 @@ static void on_event(void *arg, enum filter_flow_event event,
 	struct sandbox *s = arg;
 	struct flow_table *t = &s->flows;
 	struct flow *flow = flow_table_find(t, of);
+	const struct gate_way *way;
 
 	if (flow)
 		update(flow, of);
@@ -204,9 +207,15 @@ static void on_event(void *arg, enum filter_flow_event event,
 	}
 	if (flow)
 		return;
-	flow = add(s, of, true);
+	way = of->inbound ? NULL : ways_find(&s->ways, of);
+	flow = add(s, of, way ? way->name : NULL, true);
 	if (!flow)
 		return;
+	if (way && way->reason != GATE_REASONS) {
+		flow->verdict = FLOW_AUDIT;
+		flow->reason = gate_reason_text(way->reason);
+		flow->rule = flow->source = NULL;
+	}
 	t->begun++;
 	if (event == FILTER_FLOW_LISTED && of->closed) {
 		/* An earlier process may have told of its end. */
@@ -316,6 +325,28 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	look(poll->data);
 }
 
+static void refused(struct sandbox *s, const struct filter_flow *of,
+		    const char *reason, const struct domain_name *name)
+{
+	char text[DOMAIN_NAME_TEXT_MAX];
+	struct flow *flow = flow_table_refused(
+		&s->flows, of, reason,
+		name ? domain_name_to_text(name, text) : NULL);
+
+	if (!flow)
+		flow = add(s, of, name, false);
+	if (!flow)
+		return;
+	flow->verdict = FLOW_DENY;
+	flow->reason = reason;
+	if (reason)
+		flow->rule = flow->source = NULL;
+	flow->of.packets[0]++;
+	flow_table_end(&s->flows, flow, clock_ms());
+	if (s->flows_poll && !s->flows_heard)
+		arm(s, 0);
+}
+
 void flows_refused(struct sandbox *s, const struct refused_packet *packet)
 {
 	const struct filter_flow of = {
@@ -329,25 +360,33 @@ void flows_refused(struct sandbox *s, const struct refused_packet *packet)
 	const char *reason = packet->limit != POLICY_LIMITS
 				     ? policy_limit_name(packet->limit)
 				     : NULL;
-	struct flow *flow;
 
 	/* conntrack tells of what an audit let on, and of connections that are
 	 * slowed down. */
 	if (packet->audit || packet->limit == LIMIT_BYTES_PER_SECOND)
 		return;
-	flow = flow_table_refused(&s->flows, &of, reason);
-	if (!flow)
-		flow = add(s, &of, false);
-	if (!flow)
-		return;
-	flow->verdict = FLOW_DENY;
-	flow->reason = reason;
-	if (reason)
-		flow->rule = flow->source = NULL;
-	flow->of.packets[0]++;
-	flow_table_end(&s->flows, flow, clock_ms());
-	if (s->flows_poll && !s->flows_heard)
-		arm(s, 0);
+	refused(s, &of, reason, NULL);
+}
+
+void flows_gate_refused(struct sandbox *s, const struct gate_refusal *r)
+{
+	const struct filter_flow of = {
+		.protocol = IPPROTO_TCP,
+		.source = r->source,
+		.destination = r->destination,
+		.destination_port = r->port,
+		.counted = true,
+	};
+
+	/* conntrack tells of what an audit let on. */
+	if (!r->audit)
+		refused(s, &of, gate_reason_text(r->reason), r->name);
+}
+
+void flows_gate_goes(struct sandbox *s, const struct gate_way *way)
+{
+	if (s->flows_heard)
+		ways_add(&s->ways, way);
 }
 
 /* All that was told by now, but for what would take long. */
@@ -395,6 +434,7 @@ void flows_close(struct sandbox *s)
 	if (s->flows_poll)
 		uv_close((uv_handle_t *)s->flows_poll, free_handle);
 	flow_table_free(&s->flows);
+	ways_free(&s->ways);
 }
 
 void flows_counts(struct sandbox *s, struct sandbox_flow_counts *counts)

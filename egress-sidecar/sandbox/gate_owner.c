@@ -60,6 +60,7 @@ static void on_refused(void *arg, const struct gate_refusal *r)
 
 	if (r->audit && address_allows(s, &r->destination, r->port))
 		return;
+	flows_gate_refused(s, r);
 	if (s->shared->webhook)
 		webhook_send(s->shared->webhook, wanted(r, known, text),
 			     s->place.id, false);
@@ -68,6 +69,11 @@ static void on_refused(void *arg, const struct gate_refusal *r)
 	     policy_log_skips_address(s->policy, &r->destination)))
 		return;
 	journal_denied_connection(&s->journal, r);
+}
+
+static void on_goes(void *arg, const struct gate_way *way)
+{
+	flows_gate_goes(arg, way);
 }
 
 int sandbox_gate_start(struct sandbox *s, const struct listeners *l)
@@ -86,6 +92,7 @@ int sandbox_gate_start(struct sandbox *s, const struct listeners *l)
 		.leads = on_leads,
 		.allows = on_allows,
 		.refused = on_refused,
+		.goes = on_goes,
 	};
 
 	return from->gate

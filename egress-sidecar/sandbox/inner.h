@@ -54,7 +54,7 @@ struct flow {
 	struct filter_flow of;
 	const char *name, *rule; /* into text, or NULL */
 	const char *source;      /* of the rule, a constant, or NULL */
-	const char *reason;      /* the limit that refused it, or NULL */
+	const char *reason; /* why a limit or the gate refused it, or NULL */
 	char text[];
 };
 TAILQ_HEAD(flow_list, flow);
@@ -74,6 +74,12 @@ struct flow_table {
 	uint64_t check_ms; /* the first check that is due, UINT64_MAX: none */
 };
 
+/* Holds no memory before the first. */
+struct gate_ways {
+	struct way *at; /* owned; a ring */
+	size_t n;       /* ever */
+};
+
 struct sandbox {
 	const struct sandbox_shared *shared;
 	const struct always_rules *always;
@@ -91,6 +97,7 @@ struct sandbox {
 	uv_timer_t *revoke; /* due when a new policy was answered */
 	uv_timer_t *renew;  /* of leases that open connections use */
 	struct flow_table flows;
+	struct gate_ways ways;
 	bool flows_heard;        /* the kernel tells of them */
 	uint64_t flows_asked_ms; /* when somebody asked for them last */
 	uv_poll_t *flows_poll;
@@ -183,13 +190,23 @@ void flow_table_forget(struct flow_table *t, struct flow *flow);
 void flow_table_end(struct flow_table *t, struct flow *flow, uint64_t end_ms);
 /* In the order in which they began, under new ids. */
 void flow_table_sort(struct flow_table *t);
-/* A recent one of refused packets between the same places; NULL: none. */
+/* A recent one of refused packets between the same places, or of connections
+ * that gave the same name (NULL: whichever); NULL: none. */
 struct flow *flow_table_refused(const struct flow_table *t,
 				const struct filter_flow *of,
-				const char *reason);
+				const char *reason, const char *name);
 /* Drop those that ended an hour before now_ms (CLOCK_REALTIME); returns when
  * the next one is due, UINT64_MAX: none. */
 uint64_t flow_table_expire(struct flow_table *t, uint64_t now_ms);
+
+/* ways.c: the latest that the gate let on. */
+
+/* Copied; for want of memory nothing is. */
+void ways_add(struct gate_ways *ways, const struct gate_way *is);
+/* Borrowed, till the next is added; NULL: the gate did not tell of it. */
+const struct gate_way *ways_find(const struct gate_ways *ways,
+				 const struct filter_flow *of);
+void ways_free(struct gate_ways *ways);
 
 /* flows.c */
 
@@ -200,6 +217,10 @@ void flows_close(struct sandbox *s);
 void flows_counts(struct sandbox *s, struct sandbox_flow_counts *counts);
 /* A packet was refused. */
 void flows_refused(struct sandbox *s, const struct refused_packet *packet);
+/* The gate refused a connection. */
+void flows_gate_refused(struct sandbox *s, const struct gate_refusal *refusal);
+/* The gate lets one on. */
+void flows_gate_goes(struct sandbox *s, const struct gate_way *way);
 
 /* mend.c */
 

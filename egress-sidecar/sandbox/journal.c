@@ -309,7 +309,8 @@ void journal_flow(struct journal *j, const json_t *flow)
 		  "jpacketsOut", given(flow, "packetsOut"), "jpacketsIn",
 		  given(flow, "packetsIn"), "jverdict", given(flow, "verdict"),
 		  "jrule", given(flow, "rule"), "jsource",
-		  given(flow, "source"), "jsuppressed", held, NULL);
+		  given(flow, "source"), "jreason", given(flow, "reason"),
+		  "jsuppressed", held, NULL);
 	json_decref(held);
 }
 

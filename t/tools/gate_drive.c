@@ -168,6 +168,12 @@ static int listener(int ns, int family, uint16_t port)
 	return ret < 0 || listen(fd, BACKLOG) < 0 ? -errno : fd;
 }
 
+static void goes(void *arg, const struct gate_way *way)
+{
+	(void)arg;
+	(void)way;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -176,8 +182,10 @@ int main(int argc, char **argv)
 		{"audit", no_argument, NULL, 'a'},
 		{NULL, 0, NULL, 0},
 	};
-	const struct gate_owner owner = {
-		.leads = leads, .allows = leads, .refused = refused};
+	const struct gate_owner owner = {.leads = leads,
+					 .allows = leads,
+					 .refused = refused,
+					 .goes = goes};
 	struct gate_settings s = {.netns = -1, .tcp4 = -1, .tcp6 = -1};
 	uv_loop_t *loop = uv_default_loop();
 	int c, ret;

@@ -135,24 +135,25 @@ static void test_refused(void **state)
 
 	(void)state;
 	flow_table_init(&t, 1);
-	assert_null(flow_table_refused(&t, &f, NULL));
+	assert_null(flow_table_refused(&t, &f, NULL, NULL));
 	flow = flow_table_add(&t, &f, NULL, "deny.test", false);
 	assert_non_null(flow);
 	assert_string_equal(flow->rule, "deny.test");
 	flow->verdict = FLOW_DENY;
 	flow_table_end(&t, flow, 1000);
 	flow_table_end(&t, add(&t, 2), 2000);
-	assert_ptr_equal(flow_table_refused(&t, &f, NULL), flow);
-	assert_null(flow_table_refused(&t, &f, "connections"));
+	assert_ptr_equal(flow_table_refused(&t, &f, NULL, NULL), flow);
+	assert_null(flow_table_refused(&t, &f, "connections", NULL));
+	assert_null(flow_table_refused(&t, &f, NULL, "a.test"));
 	f.destination_port = 10;
-	assert_null(flow_table_refused(&t, &f, NULL));
+	assert_null(flow_table_refused(&t, &f, NULL, NULL));
 	/* Another packet: the end is a later one. */
 	flow_table_end(&t, flow, 3000);
 	assert_ptr_equal(TAILQ_LAST(&t.by_end, flow_list), flow);
 	for (uint32_t i = 0; i < 32; i++)
 		flow_table_end(&t, add(&t, 100 + i), 4000);
 	f.destination_port = 9;
-	assert_null(flow_table_refused(&t, &f, NULL));
+	assert_null(flow_table_refused(&t, &f, NULL, NULL));
 	flow_table_free(&t);
 }
 
