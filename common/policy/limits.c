@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The kernel walks through the connections that it counts at each new one: with
  * 10,000 of them that takes a tenth of a millisecond, with 50,000 milliseconds.
@@ -33,7 +34,8 @@ static int read_limit(struct policy_limits *out, enum policy_limit i,
 		      const json_t *json, struct policy_error *err)
 {
 	json_int_t value = json_integer_value(json);
-	char number[24];
+	char *text;
+	int ret;
 
 	if (!json || json_is_null(json))
 		return 0;
@@ -42,12 +44,13 @@ static int read_limit(struct policy_limits *out, enum policy_limit i,
 		out->most[i] = (uint64_t)value;
 		return 0;
 	}
-	snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, value);
-	return policy_error_set(
-		err, -1,
-		"limits.%s: not an integer from 1 to %" PRIu64 ": %.80s",
-		limits[i].key, limits[i].max,
-		json_is_integer(json) ? number : policy_json_shown(json));
+	text = json_dumps(json, JSON_ENCODE_ANY); /* a string in its quotes */
+	ret = policy_error_set(err, -1,
+			       "limits.%s: not an integer from 1 to %" PRIu64
+			       ": %.80s",
+			       limits[i].key, limits[i].max, text ? text : "");
+	free(text);
+	return ret;
 }
 
 int limits_from_json(struct rules *rules, json_t *json,

@@ -90,12 +90,13 @@ static void test_bad(void **state)
 		 "1000000: -1"},
 		{DOCUMENT("{\"bytesPerSecond\":1.5}"),
 		 "limits.bytesPerSecond: not an integer from 1 to 10000000000: "
-		 "a number"},
+		 "1.5"},
 		{DOCUMENT("{\"bytesTotal\":9007199254740993}"),
 		 "limits.bytesTotal: not an integer from 1 to "
 		 "9007199254740992: 9007199254740993"},
 		{DOCUMENT("{\"dnsPerSecond\":\"10\"}"),
-		 "limits.dnsPerSecond: not an integer from 1 to 1000000: 10"},
+		 "limits.dnsPerSecond: not an integer from 1 to 1000000: "
+		 "\"10\""},
 		{DOCUMENT("{\"dnsPersecond\":10}"),
 		 "limits: unknown key \"dnsPersecond\"; did you mean "
 		 "\"dnsPerSecond\"?"},
