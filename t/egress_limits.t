@@ -146,6 +146,8 @@ sub connections
 	    200, 'another policy, the same limit');
 	like(client('open', 2), qr/open 0 refused 2/, 'the three still count');
 	is(put(connections => 2, bytesTotal => 1000000), 200, 'a lower limit');
+	ok(wait_for(sub { read_file($log) =~ /"egress\.updated".*"egress\.limits":
+		\{"connections":2,"bytesTotal":1000000\}/x }), '  which the log says');
 	stop($held);
 	($held, $said) = hold(3);
 	like($said, qr/open 2 refused 1/, 'which holds for new ones');

@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 36;
+use Test::More tests => 39;
 use Harness;
 use World;
 
@@ -77,6 +77,17 @@ isnt((sees($w, 'curl', '-s', '-m', '5', '-H', 'Host: ports.test',
 ok(wait_for(sub { says($host, 'grep \'refused by name\'', LOG => $log) =~
 	/"target\.host":"ports\.test","reason":"sni_mismatch"/ }),
     '  which the log says');
+my ($refused) = grep { $_->{verdict} eq 'deny' && $_->{reason} }
+    @{ decode_json(says($host, 'curl -s http://127.0.0.1:18080/flows'))->{flows} };
+is($refused->{name}, 'ports.test', '  and GET /flows');
+api($w, 'PUT', '/policy', '{"egress":[{"action":"allow","target":"good.test"},'
+    . '{"action":"allow","target":"ports.test","ports":[443]}],'
+    . '"limits":{"dnsPerSecond":1}}');
+like((sees($w, 'sh', '-c', 'for i in 1 2 3 4; do dig +tries=1 good.test; done'))[1],
+    qr/EDE: 0/, 'questions over a limit');
+ok(wait_for(sub { says($host, 'grep \'over a limit\'', LOG => $log) =~
+	/"reason":"dnsPerSecond"/ }), '  which the log names');
+api($w, 'PUT', '/policy', read_file($policy));
 like(says($inside, 'nft list set inet opensandbox learned4'),
     qr/\Q${\GOOD}\E timeout \S+ expires \S+ comment "good\.test"/,
     '  and is in the set');

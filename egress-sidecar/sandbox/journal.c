@@ -113,6 +113,23 @@ static json_t *gate_ports(const struct journal *j)
 	return list;
 }
 
+/* As in the policy's document. NULL: none. */
+static json_t *limits_given(const struct policy_limits *from)
+{
+	json_t *limits = NULL;
+
+	for (int i = 0; i < POLICY_LIMITS; i++) {
+		if (!from->most[i])
+			continue;
+		if (!limits)
+			limits = json_object();
+		json_object_set_new(limits,
+				    policy_limit_name((enum policy_limit)i),
+				    json_integer((json_int_t)from->most[i]));
+	}
+	return limits;
+}
+
 void journal_policy(const struct journal *j, const char *event,
 		    const struct policy *policy, const char *error)
 {
@@ -120,7 +137,7 @@ void journal_policy(const struct journal *j, const char *event,
 	enum log_level level = error ? LOG_ERROR : LOG_INFO;
 	const char *action =
 		rules->default_action == POLICY_ALLOW ? "allow" : "deny";
-	json_t *ports;
+	json_t *ports, *limits;
 	size_t list;
 	char *text;
 
@@ -135,12 +152,14 @@ void journal_policy(const struct journal *j, const char *event,
 	if (text)
 		text[strlen(text) - 1] = '\0';
 	ports = gate_ports(j);
+	limits = limits_given(&rules->limits);
 	log_event(level, event,
 		  error ? "policy update failed" : "policy in force",
 		  "ssandbox_id", j->sandbox_id, "segress.default", action,
 		  "segress.gate", ports ? "names" : NULL, "jegress.gate_ports",
-		  ports, "serror", error, "rrules", text ? text + list : NULL,
-		  NULL);
+		  ports, "jegress.limits", limits, "serror", error, "rrules",
+		  text ? text + list : NULL, NULL);
+	json_decref(limits);
 	json_decref(ports);
 	free(text);
 }
