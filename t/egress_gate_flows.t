@@ -60,6 +60,13 @@ for my $how (qw(join sidecar)) {
 	is($refused[0]{address}, GOOD, '  where to');
 	is($refused[0]{peer}, '10.88.0.5', '  from where');
 	is($refused[1]{name}, 'third.test', '  each');
+	sees($w, 'dig', '+tries=1', '+time=1', '-p', '80', '@' . GOOD, 'x.test');
+	my $udp;
+	ok(wait_for(sub { ($udp) = grep { $_->{protocol} eq 'udp' } flows() }),
+	    'UDP to the port');
+	is($udp->{verdict}, 'deny', '  is refused');
+	is($udp->{rule}, undef, '  and by no rule that allows');
+	is($udp->{source}, undef, '  of no list');
 	ok(wait_for(sub { read_file(scratch() . "/$how.log") =~
 		/"egress\.flow".*"target\.host":"one\.test"/ }), '  in the log, too');
 	stop($pid);

@@ -147,6 +147,9 @@ static struct flow *add(struct sandbox *s, const struct filter_flow *of,
 			name = filter_last_name(s->filter, s->leases,
 						&of->destination);
 		decide(s, of, name, &d);
+		/* A rule that allows did not refuse it: the gate does QUIC. */
+		if (!known && d.action == POLICY_ALLOW)
+			d.rule = NULL, d.source = NULL;
 	}
 	flow = flow_table_add(&s->flows, of,
 			      name ? domain_name_to_text(name, text) : NULL,
