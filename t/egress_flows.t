@@ -296,6 +296,17 @@ $pid = sidecar($w, env => \%env, name => 'order');
 }
 stop($pid);
 
+# What an earlier policy let on is no work of one that denies it.
+$pid = sidecar($w, name => 'narrow');
+{
+	my @let = grep { $_->{verdict} eq 'allow'
+	    && $_->{direction} eq 'outbound' } @{ flows('?limit=1000')->{flows} };
+	cmp_ok(scalar @let, '>', 0, 'some that another policy let on');
+	is_deeply([grep { defined } map { $_->{source} } @let], [],
+	    '  and not this one');
+}
+stop($pid);
+
 # In the sandbox's own namespace our own connections are none.
 $pid = sidecar($w, how => 'sidecar', env => \%env, name => 'third');
 download();

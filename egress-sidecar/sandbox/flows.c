@@ -134,6 +134,7 @@ static void decide(const struct sandbox *s, const struct filter_flow *of,
 static struct flow *add(struct sandbox *s, const struct filter_flow *of,
 			const struct domain_name *name, bool known)
 {
+	const bool audit = s->shared->settings->audit;
 	struct decision d = {.rule = NULL};
 	char text[DOMAIN_NAME_TEXT_MAX];
 	struct flow *flow;
@@ -147,8 +148,9 @@ static struct flow *add(struct sandbox *s, const struct filter_flow *of,
 			name = filter_last_name(s->filter, s->leases,
 						&of->destination);
 		decide(s, of, name, &d);
-		/* A rule that allows did not refuse it: the gate does QUIC. */
-		if (!known && d.action == POLICY_ALLOW)
+		/* That rule is not what refused it (QUIC, which the gate does),
+		 * or let it on (before it was there). */
+		if (d.action != (known ? POLICY_ALLOW : POLICY_DENY) && !audit)
 			d.rule = NULL, d.source = NULL;
 	}
 	flow = flow_table_add(&s->flows, of,
@@ -170,8 +172,7 @@ static struct flow *add(struct sandbox *s, const struct filter_flow *of,
 					       s->policy,
 					       of->inbound ? &of->source
 							   : &of->destination);
-	if (of->audited || (!of->inbound && s->shared->settings->audit &&
-			    d.action == POLICY_DENY))
+	if (of->audited || (!of->inbound && audit && d.action == POLICY_DENY))
 		flow->verdict = FLOW_AUDIT;
 	return flow;
 }
