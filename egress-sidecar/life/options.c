@@ -515,11 +515,13 @@ const struct option_row option_table[] = {
 	 "and at most for so long from a look-up, whatever the TTL",
 	 INTO(read_lease_max, lease_max_s)},
 	{"gate", ENV("GATE"), "off|names", "off",
-	 "let TCP connections to addresses that names led to on only where "
-	 "the name that they give themselves (TLS SNI, HTTP Host) led there",
+	 "names: a TCP connection to an address that a name led to goes on "
+	 "only where the name that it gives itself (TLS SNI, HTTP Host) is "
+	 "allowed and led there",
 	 INTO(read_gate, gate)},
 	{"gate-ports", ENV("GATE_PORTS"), "PORT,...", "443,80",
-	 "the ports on which it does, at most 16", .read = read_gate_ports},
+	 "the ports on which --gate names does so, at most 16",
+	 .read = read_gate_ports},
 	{"ask", ENV("ASK"), "SECONDS", "0",
 	 "a name that no rule decides waits so long for a change of the "
 	 "policy to allow it, at most 300, 0 for off",
