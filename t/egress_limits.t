@@ -320,6 +320,18 @@ for my $how (qw(join sidecar)) {
 	run_in($ns, 'nft', 'delete', 'table', 'inet', 'opensandbox');
 }
 
+subtest 'without packets' => sub {
+	my $need = qr/limits but dnsPerSecond need --mode dns\+nft/;
+	my $pid = sidecar($w, name => 'dns', args => ['--mode', 'dns']);
+
+	is(put(dnsPerSecond => 5), 200, 'a limit of questions');
+	unlike(read_file("$dir/dns.log"), $need, '  holds');
+	is(put(dnsPerSecond => 5, connections => 5), 200, 'one of connections');
+	ok(wait_for(sub { read_file("$dir/dns.log") =~ $need }),
+	    '  does not, which is said');
+	stop($pid);
+};
+
 subtest 'a kernel that cannot' => sub {
 	unlink $file;
 	my $pid = sidecar($w, name => 'lacking', args => ['--policy-file', $file,

@@ -26,6 +26,7 @@ struct journal {
 		lost, flows;
 	struct journal_budget limits[POLICY_LIMITS]; /* one line a second */
 	bool whole;                 /* no budgets: every line is wanted */
+	bool dns_alone;             /* packets are not seen */
 	const uint16_t *gate_ports; /* borrowed; NULL: no gate */
 	size_t n_gate_ports;
 };

@@ -34,6 +34,7 @@ void journal_init(struct journal *j, const char *sandbox_id,
 		.lost = full,
 		.flows = full,
 		.whole = settings->learn,
+		.dns_alone = !settings->nft,
 		.gate_ports = settings->gate ? settings->gate_ports : NULL,
 		.n_gate_ports = settings->n_gate_ports,
 	};
@@ -146,13 +147,21 @@ void journal_policy(const struct journal *j, const char *event,
 			  "the policy was not taken as it is written",
 			  "ssandbox_id", j->sandbox_id, "jwarnings",
 			  rules->warnings, NULL);
-	if (!log_enabled(level))
+	limits = limits_given(&rules->limits);
+	if (!error && j->dns_alone &&
+	    json_object_size(limits) > (rules->limits.most[LIMIT_DNS] > 0))
+		log_event(LOG_WARN, NULL,
+			  "limits but dnsPerSecond need --mode dns+nft; they "
+			  "do not hold",
+			  "ssandbox_id", j->sandbox_id, NULL);
+	if (!log_enabled(level)) {
+		json_decref(limits);
 		return;
+	}
 	text = rules_to_text(rules, &list);
 	if (text)
 		text[strlen(text) - 1] = '\0';
 	ports = gate_ports(j);
-	limits = limits_given(&rules->limits);
 	log_event(level, event,
 		  error ? "policy update failed" : "policy in force",
 		  "ssandbox_id", j->sandbox_id, "segress.default", action,
