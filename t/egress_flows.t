@@ -285,6 +285,14 @@ is(flow(83)->{verdict}, 'deny', '  as refused');
 is(flow(83)->{reason}, 'connections', '  by the limit');
 is(flow(83)->{rule}, undef, '  and no rule');
 stop($hold);
+api($w, 'PUT', '/policy', encode_json({ defaultAction => 'allow',
+	limits => { bytesTotal => 100_000 } }));
+download();
+ok(wait_for(sub { sees($w, 'curl', '-s', '-m', '2', 'http://' . EVIL . ':84/');
+	(flow(84)->{reason} // '') eq 'bytesTotal' }), 'one that is over all bytes');
+is_deeply([grep { $_->{direction} eq 'inbound' && $_->{reason} }
+	@{ flows('?limit=1000')->{flows} }], [],
+    '  what comes back to an earlier one is not inward');
 stop($pid);
 
 # What was before the first GET comes in order, too.

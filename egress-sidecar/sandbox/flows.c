@@ -366,8 +366,9 @@ void flows_refused(struct sandbox *s, const struct refused_packet *packet)
 				     : NULL;
 
 	/* conntrack tells of what an audit let on, and of connections that are
-	 * slowed down. */
-	if (packet->audit || packet->limit == LIMIT_BYTES_PER_SECOND)
+	 * slowed down, or whose answers a limit refuses. */
+	if (packet->audit || packet->limit == LIMIT_BYTES_PER_SECOND ||
+	    (packet->inbound && reason))
 		return;
 	refused(s, &of, reason, NULL);
 }
