@@ -9,7 +9,8 @@
 static void help(const struct options *options)
 {
 	puts("usage: egress-sidecar [OPTION...]\n"
-	     "       egress-sidecar check FILE [--query NAME|IP|NAME=IP[:PORT]]\n"
+	     "       egress-sidecar check FILE [--query "
+	     "NAME|IP|NAME=IP[:PORT]]\n"
 	     "       egress-sidecar learn [OPTION...]  (learn --help)\n"
 	     "       egress-sidecar hook [OPTION...]   (an OCI hook)\n"
 	     "       egress-sidecar cni                (a chained CNI plugin)"
