@@ -57,7 +57,7 @@ static void queue_join(struct connection *c, enum connection_queue queue)
 
 static void buffer_free(struct connection *c)
 {
-	c->gate->buffered -= c->said.size;
+	share_give_back(&c->gate->buffered, c->said.size);
 	free(c->said.bytes);
 	c->said = (struct gate_buffer){0};
 }
@@ -75,6 +75,7 @@ static void connection_over(struct connection *c)
 	c->name = NULL;
 	c->over = true;
 	gate->counts.open--;
+	share_give_back(&gate->connections, 1);
 	TAILQ_REMOVE(&gate->all, c, in_all);
 	TAILQ_INSERT_TAIL(&gate->over, c, in_queue);
 }
@@ -183,7 +184,7 @@ static int way_open(struct connection *c)
 	if (fd < 0)
 		return fd;
 	c->server.fd = fd;
-	if (fd >= c->gate->fd_max)
+	if (fd >= c->gate->settings.pools->fd_max)
 		return -EMFILE;
 	err = side_keep(fd);
 	if (err)
@@ -267,6 +268,12 @@ static void judge(struct connection *c)
 
 /* From the client to the server. */
 
+static bool take_bytes(struct gate *gate, size_t n)
+{
+	return gate->buffered.used + n <= GATE_BUFFERS_MAX &&
+	       share_take(&gate->buffered, n);
+}
+
 /* Make room for at least a byte. What all connections keep is bounded: the
  * first to go is the one that has been owing a name for longest. */
 static int buffer_room(struct connection *c)
@@ -286,16 +293,17 @@ static int buffer_room(struct connection *c)
 		return 0;
 	if (size > GATE_NAME_BYTES)
 		return -ENOBUFS;
-	while (gate->buffered + size - b->size > GATE_BUFFERS_MAX) {
+	while (!take_bytes(gate, size - b->size)) {
 		oldest = TAILQ_FIRST(&gate->waiting);
 		if (!oldest || oldest == c)
 			return -ENOBUFS;
 		drop(oldest);
 	}
 	bytes = realloc(b->bytes, size);
-	if (!bytes)
+	if (!bytes) {
+		share_give_back(&gate->buffered, size - b->size);
 		return -ENOMEM;
-	gate->buffered += size - b->size;
+	}
 	b->bytes = bytes;
 	b->size = size;
 	return 0;
@@ -557,6 +565,7 @@ void connection_open(struct gate *gate, int fd, const struct address *source,
 		struct side side = {.fd = fd};
 
 		gate->counts.dropped++;
+		share_give_back(&gate->connections, 1);
 		side_reset(&side);
 		return;
 	}

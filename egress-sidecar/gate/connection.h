@@ -14,7 +14,7 @@
 
 enum {
 	GATE_WAITING_MAX = 4096,            /* without a name */
-	GATE_BUFFERS_MAX = 16 * 1024 * 1024 /* bytes, of all connections */
+	GATE_BUFFERS_MAX = 16 * 1024 * 1024 /* bytes, of a gate's connections */
 };
 
 /*
@@ -72,13 +72,12 @@ struct gate {
 	int epoll;
 	unsigned handles; /* of libuv, not closed yet */
 	bool deaf;        /* not accepting for want of descriptors */
-	int fd_max;       /* a descriptor from here on is not ours to take */
-	size_t connections_max, waiting_max;
+	size_t waiting_max;
 	struct gate_settings settings;
 	struct gate_owner owner;
 	struct gate_counts counts;
 	struct pipes *pipes;
-	size_t buffered; /* bytes of all buffers */
+	struct share connections, buffered;
 	size_t n_waiting;
 	struct connections all, waiting, connecting;
 	struct connections over; /* by in_queue; to be freed when no event of
@@ -114,7 +113,8 @@ void side_reset(struct side *side);
 
 /* connection.c */
 
-/* Take an accepted socket on; it is closed if that fails. */
+/* Take an accepted socket on, whose share is taken; it is closed if that
+ * fails. */
 void connection_open(struct gate *gate, int fd, const struct address *source,
 		     const struct address *address, uint16_t port);
 
