@@ -332,6 +332,23 @@ subtest 'heads that do not end' => sub {
 	is(counts()->{open}, 0, 'none is left open');
 };
 
+subtest 'a name in time' => sub {
+	gate();
+	my $away = spawn('away', sub {
+		exec 'ip', 'netns', 'exec', $w->{sandbox}, python(), $peer, 'refused', AWAY, 443,
+		    'away.test';
+	});
+	ok(wait_for(sub { counts()->{allowed} == 1 }), 'one waits long for its server');
+	for my $n (1, 2) {
+		my $c = client_start('silent', '-', 1);
+		ok(wait_for(sub { counts()->{no_name} == $n }, 20),
+		    'who owes a name has its own time');
+		is(counts()->{open}, 1, '  while the first waits');
+		is(go_on($c), 'reset 1 open 0 fin 0', '  and is reset');
+	}
+	kill_now($away);
+};
+
 subtest 'another policy' => sub {
 	gate();
 	my $c = client_start('hold', 'good.test', 50);

@@ -192,7 +192,6 @@ static void listener_ready(struct gate *gate, int listener)
 		} else if (!passing(errno)) {
 			(void)listeners_watch(gate, EPOLL_CTL_DEL);
 			gate->deaf = true;
-			uv_timer_stop(&gate->timer);
 			return;
 		}
 	}
@@ -210,22 +209,21 @@ static void on_timer(uv_timer_t *timer);
 /* After anything happened: free what is over, see to the timer. */
 static void settle(struct gate *gate)
 {
-	uint64_t now = uv_now(gate->loop), end = UINT64_MAX;
+	uint64_t now = uv_now(gate->loop), end = UINT64_MAX, left;
 	struct connection *c;
 
 	while ((c = TAILQ_FIRST(&gate->over))) {
 		TAILQ_REMOVE(&gate->over, c, in_queue);
 		free(c);
 	}
-	if (uv_is_active((uv_handle_t *)&gate->timer))
-		return;
 	if (gate->deaf)
 		end = now + DEAF_MS;
 	end = first_end(&gate->waiting, end);
 	end = first_end(&gate->connecting, end);
-	if (end != UINT64_MAX)
-		uv_timer_start(&gate->timer, on_timer,
-			       end > now ? end - now : 0, 0);
+	left = end > now ? end - now : 0;
+	if (end != UINT64_MAX && (!uv_is_active((uv_handle_t *)&gate->timer) ||
+				  left < uv_timer_get_due_in(&gate->timer)))
+		uv_timer_start(&gate->timer, on_timer, left, 0);
 }
 
 static void on_timer(uv_timer_t *timer)
