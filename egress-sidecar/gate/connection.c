@@ -71,8 +71,7 @@ static void connection_over(struct connection *c)
 	pipes_give(gate->pipes, &c->up);
 	pipes_give(gate->pipes, &c->down);
 	buffer_free(c);
-	free(c->name);
-	c->name = NULL;
+	gate_names_free(&c->names);
 	c->over = true;
 	gate->counts.open--;
 	share_give_back(&gate->connections, 1);
@@ -242,26 +241,33 @@ static void refuse(struct connection *c, enum gate_reason reason,
 	way_begin(c);
 }
 
+bool connection_allowed(const struct connection *c)
+{
+	const struct gate_owner *owner = &c->gate->owner;
+
+	for (size_t i = 0; i < c->names.n; i++) {
+		if (!owner->allows(owner->arg, c->names.at[i], &c->address,
+				   c->port))
+			return false;
+	}
+	return true;
+}
+
 static void judge(struct connection *c)
 {
 	const struct domain_name *name = &c->stream.name;
 	struct gate *gate = c->gate;
-	struct domain_name *copy;
 
 	if (!gate->owner.leads(gate->owner.arg, name, &c->address, c->port)) {
 		refuse(c, GATE_MISMATCH, name);
 		return;
 	}
-	if (!c->name || !domain_name_equal(c->name, name)) {
-		copy = domain_name_copy(name);
-		if (!copy) {
-			drop(c);
-			return;
-		}
-		gate->counts.allowed += !c->name;
-		free(c->name);
-		c->name = copy;
+	if (gate_names_add(&c->names, name)) {
+		drop(c);
+		return;
 	}
+	if (c->server.fd < 0)
+		gate->counts.allowed++;
 	stream_judged(&c->stream);
 	way_begin(c);
 }

@@ -52,10 +52,12 @@ struct connection {
 	uint64_t until_ms; /* it may stay there; of uv_now() */
 	struct gate *gate;
 	struct side client, server;
-	struct gate_pipe up, down;      /* to the server, to the client */
-	struct gate_buffer said;        /* by the client, not gone on */
-	size_t going;                   /* of said, which may go on */
-	struct domain_name *name;       /* the last that was let on; owned */
+	struct gate_pipe up, down; /* to the server, to the client */
+	struct gate_buffer said;   /* by the client, not gone on */
+	size_t going;              /* of said, which may go on */
+	/* What was let on, each name once: what one of them asked for may be
+	 * under way yet. */
+	struct gate_names names;
 	struct address source, address; /* of the client; to be reached */
 	uint16_t port;                  /* the same, host order */
 	uint8_t queue;                  /* enum connection_queue */
@@ -120,6 +122,9 @@ void connection_open(struct gate *gate, int fd, const struct address *source,
 
 /* What epoll says of one side, which is its data there. */
 void connection_event(struct side *side, uint32_t events);
+
+/* Does the owner still allow every name of it that was let on? */
+bool connection_allowed(const struct connection *c);
 
 /* Its time in the queue is up. */
 void connection_late(struct connection *c);

@@ -272,8 +272,7 @@ void gate_policy_changed(struct gate *gate)
 	for (c = TAILQ_FIRST(&gate->all); c && !gate->settings.audit;
 	     c = next) {
 		next = TAILQ_NEXT(c, in_all);
-		if (c->name && !gate->owner.allows(gate->owner.arg, c->name,
-						   &c->address, c->port))
+		if (!connection_allowed(c))
 			connection_reset(c);
 	}
 	settle(gate);
