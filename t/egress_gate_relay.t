@@ -332,6 +332,23 @@ subtest 'heads that do not end' => sub {
 	is(counts()->{open}, 0, 'none is left open');
 };
 
+subtest 'a name in time' => sub {
+	gate();
+	my $away = spawn('away', sub {
+		exec 'ip', 'netns', 'exec', $w->{sandbox}, python(), $peer, 'refused', AWAY, 443,
+		    'away.test';
+	});
+	ok(wait_for(sub { counts()->{allowed} == 1 }), 'one waits long for its server');
+	for my $n (1, 2) {
+		my $c = client_start('silent', '-', 1);
+		ok(wait_for(sub { counts()->{no_name} == $n }, 20),
+		    'who owes a name has its own time');
+		is(counts()->{open}, 1, '  while the first waits');
+		is(go_on($c), 'reset 1 open 0 fin 0', '  and is reset');
+	}
+	kill_now($away);
+};
+
 subtest 'another policy' => sub {
 	gate();
 	my $c = client_start('hold', 'good.test', 50);
@@ -351,6 +368,28 @@ subtest 'another policy' => sub {
 	ok(wait_for(sub { (() = read_file($server_log) =~ /^hold reset$/mg) >= 50 }),
 	    'and to the server');
 	is(client('refused', 'good.test'), 'reset', 'and no new one is let on');
+
+	# What the first of two names asked for may be under way yet.
+	names('good.test@' . GOOD, 'also.test@' . GOOD);
+	my $two = start(name => 'two', netns => $w->{sandbox}, cmd => [python(), '-c', <<'END', GOOD]);
+import socket, sys
+s = socket.create_connection((sys.argv[1], 80))
+for name in b"good.test", b"also.test":
+    s.sendall(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % name)
+    s.recv(65536)
+print("two", flush=True)
+try:
+    while s.recv(65536):
+        pass
+    print("fin")
+except OSError:
+    print("reset")
+END
+	ok(wait_for(sub { read_file(scratch() . '/two.log') =~ /two/ }), 'a connection of two names');
+	is(names('also.test@' . GOOD), 'ok', 'without the first');
+	is(counts()->{open}, 0, 'it is gone');
+	wait_exit($two, 5);
+	like(read_file(scratch() . '/two.log'), qr/reset/, 'reset to the client');
 };
 
 subtest 'its own port' => sub {

@@ -8,6 +8,7 @@
 #define EGRESS_DNS_DNS_H
 
 #include "policy/policy.h"
+#include "share/share.h"
 
 #include <sys/socket.h>
 #include <time.h>
@@ -214,12 +215,6 @@ void resolvers_counts(const struct resolvers *resolvers,
 		      struct resolvers_counts *counts);
 
 /* front.c, flush.c */
-
-/* Of questions, bytes, or whatever those who share it count. */
-struct share_pool {
-	size_t size;
-	size_t used;
-};
 
 /*
  * Whom a front asks for the policy and for admission, and tells what happened;

@@ -201,20 +201,4 @@ void outbox_add(struct outbox *box, int fd, const struct sockaddr *peer,
 /* Send them all; what the socket does not take now is lost, as UDP may be. */
 void outbox_send(struct outbox *box);
 
-/*
- * share.c: a share for each of those who draw on one pool, however many they
- * are and whatever the others do: nobody may hold more than what is left free
- * (Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory
- * Packet Switches", 1998). One alone gets half of the pool, n who want all of
- * it get an (n+1)th part each, and as much stays free for the next.
- */
-struct share {
-	struct share_pool *pool; /* borrowed */
-	size_t used;
-};
-
-/* Take n more. False: that would be more than the share, nothing is taken. */
-bool share_take(struct share *share, size_t n);
-void share_give_back(struct share *share, size_t n);
-
 #endif

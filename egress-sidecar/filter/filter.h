@@ -298,10 +298,10 @@ int filter_flows_fd(const struct filter *filter);
  * -errno. */
 int filter_flows_listen(struct filter *filter, bool on);
 
-/* Call each() for what has been told by now. Returns how many datagrams that
- * were, FILTER_FLOWS_READ: there may be more at once; or -errno. */
+/* Call each() for what has been told by now. Returns how many messages that
+ * were, FILTER_FLOWS_READ or more: there may be others at once; or -errno. */
 enum {
-	FILTER_FLOWS_READ = 256
+	FILTER_FLOWS_READ = 1024 /* and what came together with the last */
 };
 int filter_flows_read(struct filter *filter,
 		      void (*each)(void *arg, enum filter_flow_event event,

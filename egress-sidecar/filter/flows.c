@@ -253,9 +253,8 @@ int filter_flows_read(struct filter *filter,
 			return (int)len;
 		if (len == 0)
 			break;
-		n++;
 		for (; mnl_nlmsg_ok(nlh, left);
-		     nlh = mnl_nlmsg_next(nlh, &left))
+		     nlh = mnl_nlmsg_next(nlh, &left), n++)
 			see(filter, nlh, each, arg);
 	}
 	if (f->stale && !f->listing)

@@ -57,7 +57,7 @@ static void queue_join(struct connection *c, enum connection_queue queue)
 
 static void buffer_free(struct connection *c)
 {
-	c->gate->buffered -= c->said.size;
+	share_give_back(&c->gate->buffered, c->said.size);
 	free(c->said.bytes);
 	c->said = (struct gate_buffer){0};
 }
@@ -71,10 +71,10 @@ static void connection_over(struct connection *c)
 	pipes_give(gate->pipes, &c->up);
 	pipes_give(gate->pipes, &c->down);
 	buffer_free(c);
-	free(c->name);
-	c->name = NULL;
+	gate_names_free(&c->names);
 	c->over = true;
 	gate->counts.open--;
+	share_give_back(&gate->connections, 1);
 	TAILQ_REMOVE(&gate->all, c, in_all);
 	TAILQ_INSERT_TAIL(&gate->over, c, in_queue);
 }
@@ -183,7 +183,7 @@ static int way_open(struct connection *c)
 	if (fd < 0)
 		return fd;
 	c->server.fd = fd;
-	if (fd >= c->gate->fd_max)
+	if (fd >= c->gate->settings.pools->fd_max)
 		return -EMFILE;
 	err = side_keep(fd);
 	if (err)
@@ -255,31 +255,44 @@ static void refuse(struct connection *c, enum gate_reason reason,
 	way_begin(c, name, reason);
 }
 
+bool connection_allowed(const struct connection *c)
+{
+	const struct gate_owner *owner = &c->gate->owner;
+
+	for (size_t i = 0; i < c->names.n; i++) {
+		if (!owner->allows(owner->arg, c->names.at[i], &c->address,
+				   c->port))
+			return false;
+	}
+	return true;
+}
+
 static void judge(struct connection *c)
 {
 	const struct domain_name *name = &c->stream.name;
 	struct gate *gate = c->gate;
-	struct domain_name *copy;
 
 	if (!gate->owner.leads(gate->owner.arg, name, &c->address, c->port)) {
 		refuse(c, GATE_MISMATCH, name);
 		return;
 	}
-	if (!c->name || !domain_name_equal(c->name, name)) {
-		copy = domain_name_copy(name);
-		if (!copy) {
-			drop(c);
-			return;
-		}
-		gate->counts.allowed += !c->name;
-		free(c->name);
-		c->name = copy;
+	if (gate_names_add(&c->names, name)) {
+		drop(c);
+		return;
 	}
+	if (c->server.fd < 0)
+		gate->counts.allowed++;
 	stream_judged(&c->stream);
 	way_begin(c, c->name, GATE_REASONS);
 }
 
 /* From the client to the server. */
+
+static bool take_bytes(struct gate *gate, size_t n)
+{
+	return gate->buffered.used + n <= GATE_BUFFERS_MAX &&
+	       share_take(&gate->buffered, n);
+}
 
 /* Make room for at least a byte. What all connections keep is bounded: the
  * first to go is the one that has been owing a name for longest. */
@@ -300,16 +313,17 @@ static int buffer_room(struct connection *c)
 		return 0;
 	if (size > GATE_NAME_BYTES)
 		return -ENOBUFS;
-	while (gate->buffered + size - b->size > GATE_BUFFERS_MAX) {
+	while (!take_bytes(gate, size - b->size)) {
 		oldest = TAILQ_FIRST(&gate->waiting);
 		if (!oldest || oldest == c)
 			return -ENOBUFS;
 		drop(oldest);
 	}
 	bytes = realloc(b->bytes, size);
-	if (!bytes)
+	if (!bytes) {
+		share_give_back(&gate->buffered, size - b->size);
 		return -ENOMEM;
-	gate->buffered += size - b->size;
+	}
 	b->bytes = bytes;
 	b->size = size;
 	return 0;
@@ -571,6 +585,7 @@ void connection_open(struct gate *gate, int fd, const struct address *source,
 		struct side side = {.fd = fd};
 
 		gate->counts.dropped++;
+		share_give_back(&gate->connections, 1);
 		side_reset(&side);
 		return;
 	}

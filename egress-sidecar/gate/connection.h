@@ -14,7 +14,7 @@
 
 enum {
 	GATE_WAITING_MAX = 4096,            /* without a name */
-	GATE_BUFFERS_MAX = 16 * 1024 * 1024 /* bytes, of all connections */
+	GATE_BUFFERS_MAX = 16 * 1024 * 1024 /* bytes, of a gate's connections */
 };
 
 /*
@@ -52,10 +52,12 @@ struct connection {
 	uint64_t until_ms; /* it may stay there; of uv_now() */
 	struct gate *gate;
 	struct side client, server;
-	struct gate_pipe up, down;      /* to the server, to the client */
-	struct gate_buffer said;        /* by the client, not gone on */
-	size_t going;                   /* of said, which may go on */
-	struct domain_name *name;       /* the last that was let on; owned */
+	struct gate_pipe up, down; /* to the server, to the client */
+	struct gate_buffer said;   /* by the client, not gone on */
+	size_t going;              /* of said, which may go on */
+	/* What was let on, each name once: what one of them asked for may be
+	 * under way yet. */
+	struct gate_names names;
 	struct address source, address; /* of the client; to be reached */
 	uint16_t port;                  /* the same, host order */
 	uint8_t queue;                  /* enum connection_queue */
@@ -72,13 +74,12 @@ struct gate {
 	int epoll;
 	unsigned handles; /* of libuv, not closed yet */
 	bool deaf;        /* not accepting for want of descriptors */
-	int fd_max;       /* a descriptor from here on is not ours to take */
-	size_t connections_max, waiting_max;
+	size_t waiting_max;
 	struct gate_settings settings;
 	struct gate_owner owner;
 	struct gate_counts counts;
 	struct pipes *pipes;
-	size_t buffered; /* bytes of all buffers */
+	struct share connections, buffered;
 	size_t n_waiting;
 	struct connections all, waiting, connecting;
 	struct connections over; /* by in_queue; to be freed when no event of
@@ -114,12 +115,16 @@ void side_reset(struct side *side);
 
 /* connection.c */
 
-/* Take an accepted socket on; it is closed if that fails. */
+/* Take an accepted socket on, whose share is taken; it is closed if that
+ * fails. */
 void connection_open(struct gate *gate, int fd, const struct address *source,
 		     const struct address *address, uint16_t port);
 
 /* What epoll says of one side, which is its data there. */
 void connection_event(struct side *side, uint32_t events);
+
+/* Does the owner still allow every name of it that was let on? */
+bool connection_allowed(const struct connection *c);
 
 /* Its time in the queue is up. */
 void connection_late(struct connection *c);

@@ -40,9 +40,11 @@ void gate_counts(const struct gate *gate, struct gate_counts *counts)
 	*counts = gate->counts;
 }
 
-/* As many descriptors as the process may have; an eighth is left to others. */
-static void descriptors_raise(struct gate *gate)
+/* As many descriptors as the process may have; an eighth is left to others.
+ * Whoever draws on a pool alone gets half of it. */
+void gate_pools_init(struct gate_pools *pools, bool many)
 {
+	size_t times = many ? 1 : 2;
 	struct rlimit limit = {1024, 1024};
 	rlim_t n;
 
@@ -54,13 +56,21 @@ static void descriptors_raise(struct gate *gate)
 	}
 	n = limit.rlim_cur < FDS_SURE ? limit.rlim_cur : FDS_SURE;
 	n -= n / 8;
-	gate->fd_max = (int)n;
-	gate->connections_max = n / FDS_EACH < GATE_CONNECTIONS_MAX
-					? n / FDS_EACH
-					: GATE_CONNECTIONS_MAX;
-	gate->waiting_max = gate->connections_max / 2 < GATE_WAITING_MAX
-				    ? gate->connections_max / 2
-				    : GATE_WAITING_MAX;
+	*pools = (struct gate_pools){
+		.connections.size = times * n / FDS_EACH,
+		.bytes.size = 2 * times * GATE_BUFFERS_MAX,
+		.fd_max = (int)n,
+	};
+}
+
+/* What a gate alone could have is half of the pool. */
+static void draw_on(struct gate *gate, struct gate_pools *pools)
+{
+	size_t half = pools->connections.size / 4;
+
+	gate->connections.pool = &pools->connections;
+	gate->buffered.pool = &pools->bytes;
+	gate->waiting_max = half < GATE_WAITING_MAX ? half : GATE_WAITING_MAX;
 }
 
 /* Its place in the settings is what epoll says of it. */
@@ -120,21 +130,27 @@ static int original_destination(const struct gate *gate, int fd, int family,
 	}
 }
 
+static bool take_room(struct gate *gate)
+{
+	return gate->counts.open < GATE_CONNECTIONS_MAX &&
+	       gate->n_waiting < gate->waiting_max &&
+	       share_take(&gate->connections, 1);
+}
+
 /* Make room for one more. Those that owe a name go, the oldest first. */
 static bool room(struct gate *gate, int fd)
 {
 	struct connection *oldest = TAILQ_FIRST(&gate->waiting);
 
-	if (fd >= gate->fd_max)
+	if (fd >= gate->settings.pools->fd_max)
 		return false;
-	if (gate->counts.open < gate->connections_max &&
-	    gate->n_waiting < gate->waiting_max)
+	if (take_room(gate))
 		return true;
 	if (!oldest)
 		return false;
 	gate->counts.dropped++;
 	connection_reset(oldest);
-	return true;
+	return take_room(gate);
 }
 
 static void take(struct gate *gate, int fd, const struct sockaddr_storage *peer)
@@ -144,8 +160,9 @@ static void take(struct gate *gate, int fd, const struct sockaddr_storage *peer)
 	uint16_t port = 0;
 
 	gate->counts.accepted++;
-	if (!room(gate, fd) || address_from_socket(&source, peer) ||
-	    original_destination(gate, fd, peer->ss_family, &address, &port)) {
+	if (address_from_socket(&source, peer) ||
+	    original_destination(gate, fd, peer->ss_family, &address, &port) ||
+	    !room(gate, fd)) {
 		gate->counts.dropped++;
 		side_reset(&client);
 		return;
@@ -175,7 +192,6 @@ static void listener_ready(struct gate *gate, int listener)
 		} else if (!passing(errno)) {
 			(void)listeners_watch(gate, EPOLL_CTL_DEL);
 			gate->deaf = true;
-			uv_timer_stop(&gate->timer);
 			return;
 		}
 	}
@@ -193,22 +209,21 @@ static void on_timer(uv_timer_t *timer);
 /* After anything happened: free what is over, see to the timer. */
 static void settle(struct gate *gate)
 {
-	uint64_t now = uv_now(gate->loop), end = UINT64_MAX;
+	uint64_t now = uv_now(gate->loop), end = UINT64_MAX, left;
 	struct connection *c;
 
 	while ((c = TAILQ_FIRST(&gate->over))) {
 		TAILQ_REMOVE(&gate->over, c, in_queue);
 		free(c);
 	}
-	if (uv_is_active((uv_handle_t *)&gate->timer))
-		return;
 	if (gate->deaf)
 		end = now + DEAF_MS;
 	end = first_end(&gate->waiting, end);
 	end = first_end(&gate->connecting, end);
-	if (end != UINT64_MAX)
-		uv_timer_start(&gate->timer, on_timer,
-			       end > now ? end - now : 0, 0);
+	left = end > now ? end - now : 0;
+	if (end != UINT64_MAX && (!uv_is_active((uv_handle_t *)&gate->timer) ||
+				  left < uv_timer_get_due_in(&gate->timer)))
+		uv_timer_start(&gate->timer, on_timer, left, 0);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -257,8 +272,7 @@ void gate_policy_changed(struct gate *gate)
 	for (c = TAILQ_FIRST(&gate->all); c && !gate->settings.audit;
 	     c = next) {
 		next = TAILQ_NEXT(c, in_all);
-		if (c->name && !gate->owner.allows(gate->owner.arg, c->name,
-						   &c->address, c->port))
+		if (!connection_allowed(c))
 			connection_reset(c);
 	}
 	settle(gate);
@@ -308,7 +322,7 @@ int gate_open(struct gate **out, uv_loop_t *loop,
 	TAILQ_INIT(&gate->waiting);
 	TAILQ_INIT(&gate->connecting);
 	TAILQ_INIT(&gate->over);
-	descriptors_raise(gate);
+	draw_on(gate, settings->pools);
 	err = gate_begin(gate);
 	if (err) {
 		free(gate);

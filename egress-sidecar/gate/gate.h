@@ -14,6 +14,7 @@
 #define EGRESS_GATE_H
 
 #include "policy/policy.h"
+#include "share/share.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,12 +74,20 @@ struct gate_owner {
 	void (*goes)(void *arg, const struct gate_way *way);
 };
 
+/* What the gates of a process have together, each a share of it. */
+struct gate_pools {
+	struct share_pool connections;
+	struct share_pool bytes; /* that clients said, and that did not go on */
+	int fd_max; /* a descriptor from here on is not for gates to take */
+};
+
 struct gate_settings {
-	int netns;      /* of the sandbox, for the way on; -1: ours */
-	int tcp4, tcp6; /* listening in it; -1: none. Borrowed */
-	uint16_t port;  /* theirs, host order */
-	uint32_t mark;  /* SO_MARK of the way on */
-	bool audit;     /* log, let on */
+	int netns;                /* of the sandbox, for the way on; -1: ours */
+	int tcp4, tcp6;           /* listening in it; -1: none. Borrowed */
+	uint16_t port;            /* theirs, host order */
+	uint32_t mark;            /* SO_MARK of the way on */
+	bool audit;               /* log, let on */
+	struct gate_pools *pools; /* borrowed */
 };
 
 struct gate_counts {
@@ -88,10 +97,13 @@ struct gate_counts {
 	uint64_t open;    /* now */
 };
 
+/* RLIMIT_NOFILE is raised to its hard limit, and bounds connections, four
+ * descriptors each. many: there may be more than one gate. */
+void gate_pools_init(struct gate_pools *pools, bool many);
+
 /*
  * Serve the listeners, which have to outlive it. SIGPIPE has to be ignored, for
- * splice(2) raises it. RLIMIT_NOFILE is raised to its hard limit, and bounds
- * connections, four descriptors each. 0 or -errno.
+ * splice(2) raises it. 0 or -errno.
  */
 int gate_open(struct gate **out, uv_loop_t *loop,
 	      const struct gate_settings *settings,

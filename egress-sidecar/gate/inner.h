@@ -15,6 +15,20 @@ enum {
 
 int gate_name_read(struct domain_name *name, const uint8_t *text, size_t len);
 
+/* What a connection was let on by, each name once. Zero before the first. */
+struct gate_names {
+	struct domain_name **at; /* owned */
+	size_t n;
+};
+
+enum {
+	GATE_NAMES_MAX = 8
+};
+
+/* 0, -ENOSPC (over GATE_NAMES_MAX) or -ENOMEM. */
+int gate_names_add(struct gate_names *names, const struct domain_name *name);
+void gate_names_free(struct gate_names *names);
+
 /*
  * hello.c: the name in a TLS ClientHello (RFC 8446, 4.1.2; RFC 6066, 3), in
  * clear: of an encrypted one the outer name. Read on where the last call came

@@ -2,6 +2,7 @@
 #include "inner.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool in_form(uint8_t c)
@@ -29,4 +30,34 @@ int gate_name_read(struct domain_name *name, const uint8_t *text, size_t len)
 		return -EINVAL;
 	memcpy(name, &read, offsetof(struct domain_name, wire) + read.len);
 	return 0;
+}
+
+int gate_names_add(struct gate_names *names, const struct domain_name *name)
+{
+	struct domain_name **at;
+
+	for (size_t i = 0; i < names->n; i++) {
+		if (domain_name_equal(names->at[i], name))
+			return 0;
+	}
+	if (names->n == GATE_NAMES_MAX)
+		return -ENOSPC;
+	at = reallocarray(names->at, names->n + 1,
+			  sizeof(struct domain_name *));
+	if (!at)
+		return -ENOMEM;
+	names->at = at;
+	at[names->n] = domain_name_copy(name);
+	if (!at[names->n])
+		return -ENOMEM;
+	names->n++;
+	return 0;
+}
+
+void gate_names_free(struct gate_names *names)
+{
+	while (names->n > 0)
+		free(names->at[--names->n]);
+	free(names->at);
+	names->at = NULL;
 }

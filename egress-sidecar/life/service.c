@@ -33,6 +33,7 @@ struct worker {
 	bool stopping;
 	struct filter_kernel kernel;
 	struct front_pools pools;
+	struct gate_pools gates;
 	struct sandbox *sandbox; /* the only one, NULL: there is an agent */
 	struct sandbox_list only;
 	const struct sandbox_list *list; /* it, or the agent's */
@@ -275,6 +276,9 @@ static int shared_start(struct worker *w)
 	w->shared.kernel = &w->kernel;
 	front_pools_init(&w->pools);
 	w->shared.pools = &w->pools;
+	if (settings->gate)
+		gate_pools_init(&w->gates, settings->run == RUN_AGENT);
+	w->shared.gates = &w->gates;
 	w->shared.settings = settings;
 	w->shared.always = w->always;
 	w->shared.outlets = &w->outlets;

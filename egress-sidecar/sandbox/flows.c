@@ -13,7 +13,9 @@
 #include <string.h>
 
 enum {
-	GATHER_MS = 20, /* between looks while there is something */
+	/* Between looks while there is something: others have their turn,
+	 * however many connections one sandbox begins. */
+	GATHER_MS = 20,
 	CHECK_MIN_MS = 1000,
 	CHECK_MAX_MS = 5000, /* between questions for an open one */
 	CHECK_TIMES = 4,     /* or that part of its age */
@@ -280,7 +282,8 @@ static void on_time(uv_timer_t *timer);
 static void on_readable(uv_poll_t *poll, int status, int events);
 
 /* While there is something to hear it is heard at intervals, many events at
- * once; n were heard just now. */
+ * once; n were heard just now. A timer of 0 ms, started by its own callback,
+ * would keep the loop from all else. */
 static void arm(struct sandbox *s, int n)
 {
 	struct flow_table *t = &s->flows;
@@ -292,7 +295,7 @@ static void arm(struct sandbox *s, int n)
 	if (s->flows_heard && t->check_ms != UINT64_MAX && left < wait)
 		wait = left;
 	if (wait < GATHER_MS || n != 0)
-		wait = n == FILTER_FLOWS_READ ? 0 : GATHER_MS;
+		wait = GATHER_MS;
 	if (n != 0 || !s->flows_heard)
 		uv_poll_stop(s->flows_poll);
 	else
@@ -399,7 +402,7 @@ static int read_all(struct sandbox *s)
 {
 	int n = FILTER_FLOWS_READ;
 
-	for (int i = 0; i < READS_MAX && n == FILTER_FLOWS_READ; i++)
+	for (int i = 0; i < READS_MAX && n >= FILTER_FLOWS_READ; i++)
 		n = filter_flows_read(s->filter, on_event, s);
 	return n;
 }

@@ -86,6 +86,7 @@ int sandbox_gate_start(struct sandbox *s, const struct listeners *l)
 		.port = l->gate_port,
 		.mark = from->gate_mark,
 		.audit = from->audit,
+		.pools = s->shared->gates,
 	};
 	const struct gate_owner owner = {
 		.arg = s,

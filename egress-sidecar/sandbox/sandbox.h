@@ -22,6 +22,7 @@ struct sandbox_shared {
 	uv_loop_t *loop;
 	struct resolvers *resolvers;
 	struct front_pools *pools;
+	struct gate_pools *gates;
 	struct filter_kernel *kernel; /* what its packet filter can do */
 	const struct settings *settings;
 	struct webhook *webhook; /* NULL: none */

@@ -14,12 +14,13 @@ our @EXPORT = qw(agent ask agent_socket agent_state);
 sub agent_socket { return scratch() . '/agent/egress.sock' }
 sub agent_state { return scratch() . '/agent/state' }
 
-# agent(NS, NAME, { variable => value }): one that serves; its pid.
+# agent(NS, NAME, { variable => value }, UNDER): one that serves; its pid. UNDER
+# is a program that runs it, and its arguments.
 sub agent
 {
-	my ($ns, $name, $env) = @_;
+	my ($ns, $name, $env, @under) = @_;
 	my $pid = start(name => $name, netns => $ns, env => $env,
-	    cmd => [build_dir() . '/egress-sidecar', '--agent',
+	    cmd => [@under, build_dir() . '/egress-sidecar', '--agent',
 		'--agent-socket', agent_socket(), '--agent-state', agent_state()]);
 	wait_for(sub { (ask('GET', '/healthz'))[0] == 200 })
 	    or die read_file(scratch() . "/$name.log");

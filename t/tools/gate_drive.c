@@ -33,6 +33,7 @@ static struct {
 
 static size_t n_allowed;
 static struct gate *gate;
+static struct gate_pools pools;
 static uv_pipe_t input;
 static char line[16384];
 static size_t filled;
@@ -186,7 +187,8 @@ int main(int argc, char **argv)
 					 .allows = leads,
 					 .refused = refused,
 					 .goes = goes};
-	struct gate_settings s = {.netns = -1, .tcp4 = -1, .tcp6 = -1};
+	struct gate_settings s = {
+		.netns = -1, .tcp4 = -1, .tcp6 = -1, .pools = &pools};
 	uv_loop_t *loop = uv_default_loop();
 	int c, ret;
 
@@ -203,6 +205,7 @@ int main(int argc, char **argv)
 	if (optind + 1 != argc)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
+	gate_pools_init(&pools, false);
 	s.port = (uint16_t)strtoul(argv[optind], NULL, 10);
 	s.tcp4 = listener(s.netns, AF_INET, s.port);
 	s.tcp6 = listener(s.netns, AF_INET6, s.port);
