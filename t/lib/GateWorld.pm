@@ -169,7 +169,7 @@ sub tls
 sub clear_request
 {
 	my ($w, $host, $address, @more) = @_;
-	my $at = $address =~ /:/ ? "[$address]" : $address;
+	my $at = $address =~ /:.*:/ ? "[$address]" : $address;
 
 	return fetch($w, '-H', "Host: $host", @more, "http://$at/");
 }
