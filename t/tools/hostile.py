@@ -218,8 +218,8 @@ def guess(kind, address, port, n, source="", source_port=0):
     if kind == "segment":
         to = (address, 0)
         packet = ipv4(source, address, 6, struct.pack(
-            "!HHIIBBHHH", int(source_port), int(port), 1, 1, 0x50, 0x10, 1024,
-            0, 0))
+            "!HHIIBBHHH", int(source_port), int(port), 1, 1, 0x50, 0x02, 1024,
+            0, 0))  # conntrack takes a SYN for the connection's
     first = random.getrandbits(31)
     begun = time.monotonic()
     for i in range(int(n)):
