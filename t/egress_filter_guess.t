@@ -100,7 +100,9 @@ ask($d, "learn good.test $_ 300") for $good, $good6;
 
 subtest 'in a connection of ours' => sub {
 	my $held = hostile_start($w, 'hold', $good, 443, 60);
-	my ($port) = (read_file($gate_log) =~ /by (\d+)$/mg)[-1];
+	my $port;
+	ok(wait_for(sub { ($port) = read_file($gate_log) =~ /by (\d+)$/m }),
+	    'the gate goes on');
 	hostile($w, 'guess', 'segment', $good, 443, 300, $own, $port);
 	is(locked(), 1, 'guesses count');
 	select undef, undef, undef, 0.3;
