@@ -41,6 +41,10 @@ subtest 'for us alone' => sub {
 	hostile($w, 'marks', $resolver, 53, 300);
 	hostile($w, 'marks', $resolver6, 53, 300);
 	is(arrived($w, 'resolver'), 0, 'no other mark');
+	quit_drive($d);
+	$d = drive($w, '--resolver', $resolver, '--resolver', $resolver6, '--mark',
+	    MARK);
+	ask($d, "apply $nothing"); # which knows nothing of so many guesses
 };
 
 subtest 'another user' => sub {

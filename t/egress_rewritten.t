@@ -61,6 +61,11 @@ for my $service (sort keys %service) {
 	hostile($w, ROOT, 'marks', $true, 53, 1000);
 	is(leaked($w, 'resolver'), $asked,
 	    "$service: it is not reached, whatever the mark");
+	my ($mark) = run_in($w->{sandbox}, 'nft', 'list', 'chain', 'inet',
+	    'opensandbox', 'guess') =~ /meta mark (0x[0-9a-f]+) return/;
+	hostile($w, ROOT, 'udp', $true, 53, 0, $mark);
+	is(leaked($w, 'resolver'), $asked,
+	    "$service: nor by the right one, after so many");
 	is(leaked($w), 0, "$service: nothing else left");
 	is(stop($pid), 0, "$service: it ends well");
 	run_in($w->{sandbox}, 'nft', 'flush', 'ruleset');

@@ -237,6 +237,8 @@ void batch_add_set(struct batch *b, const char *name, enum set_key key,
 		flags = NFT_SET_TIMEOUT;
 	if (kind == SET_DYNAMIC)
 		flags = NFT_SET_EVAL;
+	if (kind == SET_DYNAMIC_TIMEOUT)
+		flags = NFT_SET_EVAL | NFT_SET_TIMEOUT;
 	if (kind == SET_RANGES || kind == SET_VERDICTS)
 		flags = NFT_SET_INTERVAL;
 	if (kind == SET_VERDICTS) {

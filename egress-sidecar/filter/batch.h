@@ -48,11 +48,12 @@ enum set_key {
 };
 
 enum set_kind {
-	SET_PLAIN,    /* a hash of single keys */
-	SET_TIMEOUT,  /* the same, each element with its own end */
-	SET_RANGES,   /* intervals */
-	SET_VERDICTS, /* intervals, each with a verdict */
-	SET_DYNAMIC,  /* keys that rules add */
+	SET_PLAIN,           /* a hash of single keys */
+	SET_TIMEOUT,         /* the same, each element with its own end */
+	SET_RANGES,          /* intervals */
+	SET_VERDICTS,        /* intervals, each with a verdict */
+	SET_DYNAMIC,         /* keys that rules add */
+	SET_DYNAMIC_TIMEOUT, /* the same, each with an end */
 };
 
 enum {
@@ -299,6 +300,11 @@ void rule_over_rate(struct batch *b, uint64_t per_second, uint32_t burst,
 /* More connections that came by here are open than so many. They are counted in
  * the set (KEY_NUMBER, SET_DYNAMIC), which also keeps the first number. */
 void rule_over_connections(struct batch *b, const char *set, uint32_t most);
+/* What the register first holds becomes an element of the set (SET_DYNAMIC_
+ * TIMEOUT), unless it is one, for so many seconds. No match: there is no room.
+ */
+void rule_add_element(struct batch *b, const char *set, uint32_t first,
+		      uint32_t timeout_s);
 
 /* Deeds. */
 void rule_set_ct_mark(struct batch *b, uint32_t mark);

@@ -10,7 +10,7 @@
  * REDIRECTED are conntrack marks, MARK is that of our own sockets:
  *
  *   chain raw_output { type filter hook output priority raw; policy accept;
- *     meta mark != MARK return
+ *     meta mark 0 return          # the others of hole.c are not shown here
  *     oif "lo" return
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 notrack
  *   }
@@ -125,6 +125,7 @@ enum {
 
 void chains_add_base(struct batch *b, const struct ruleset *r)
 {
+	hole_add_base(b, r->settings);
 	/* Without a hole they would be empty, and every packet cross them. */
 	if (r->settings->n_resolvers) {
 		batch_add_chain(b, "raw_prerouting", "filter",
@@ -348,6 +349,7 @@ static void write_output(struct batch *b, const struct ruleset *r)
 		refuse_loop(b, r->settings);
 		accept_redirected(b, "output", r->settings->gate_port);
 	}
+	hole_write_connections(b, r->settings);
 	write_hole(b, r->settings);
 	limits_write_ours_out(b, r);
 	write_own_connections(b, r->settings);

@@ -60,11 +60,16 @@ static void pass_other_ports(struct batch *b, const struct filter_settings *s)
  */
 static void write_untracked(struct batch *b, const struct filter_settings *s)
 {
-	if (!any_untracked(s))
+	if (!s->n_resolvers)
 		return;
 	rule_begin(b, "raw_output");
-	rule_meta_is_not(b, NFT_META_MARK, s->mark);
+	rule_meta_is(b, NFT_META_MARK, 0);
 	rule_return(b);
+	for (size_t f = 0; f < COUNT(chain_families); f++)
+		skip_exempt(b, "raw_output", s, chain_families[f], false);
+	hole_write_resolvers(b, "raw_output", s);
+	if (!any_untracked(s))
+		return;
 	rule_begin(b, "raw_output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_return(b);
@@ -73,7 +78,6 @@ static void write_untracked(struct batch *b, const struct filter_settings *s)
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_return(b);
 	for (size_t f = 0; f < COUNT(chain_families); f++) {
-		skip_exempt(b, "raw_output", s, chain_families[f], false);
 		skip_exempt(b, "raw_prerouting", s, chain_families[f], true);
 		for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
 			rule_begin(b, "raw_output");
@@ -119,6 +123,7 @@ static void is_gated(struct batch *b, uint8_t family)
  * for that. */
 static void write_gate(struct batch *b, const struct filter_settings *s)
 {
+	hole_write_gated(b, RULESET_DNS, s);
 	for (size_t f = 0; s->n_gated && f < COUNT(chain_families); f++) {
 		rule_begin(b, RULESET_DNS);
 		chain_is_ours(b, s);
@@ -246,6 +251,7 @@ void chains_write_dns(struct batch *b, const struct ruleset *r)
 {
 	const struct filter_settings *s = r->settings;
 
+	hole_write(b, s);
 	write_untracked(b, s);
 	write_expected(b);
 	write_redirection(b, s);

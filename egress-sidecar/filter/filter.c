@@ -307,6 +307,8 @@ int filter_counts(struct filter *filter, struct filter_counts *counts)
 	for (int i = 0; i < LIMIT_DNS && ret == 0 && limited; i++)
 		ret = counter_read(c, policy_limit_name((enum policy_limit)i),
 				   &counts->limited[i]);
+	if (ret == 0 && hole_is_watched(&filter->settings))
+		ret = counter_read(c, RULESET_GUESSED, &counts->guessed);
 	if (ret == 0 && filter->quota)
 		ret = quota_read(c, &filter->quota, &filter->consumed);
 	counts->quota_used = filter->consumed;

@@ -118,6 +118,9 @@ struct refused_packet {
 	/* That it is over; POLICY_LIMITS: no rule lets it through. Told once a
 	 * second of each. */
 	enum policy_limit limit;
+	/* That it is one guess at our mark too many: nothing of ours leaves for
+	 * a while. Told once each time. */
+	bool guess;
 };
 
 /* A connection, as conntrack knows it. */
@@ -160,6 +163,7 @@ struct filter_counts {
 	uint64_t leased_elements;
 	uint64_t commits;
 	uint64_t limited[LIMIT_DNS]; /* of those refused: over a limit */
+	uint64_t guessed;            /* and: our mark was being guessed */
 	uint64_t quota_used;         /* bytes that count for it */
 };
 

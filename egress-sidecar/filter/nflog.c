@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "netlink.h"
+#include "ruleset.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -143,13 +144,15 @@ int nflog_parse_packet(struct refused_packet *p, const uint8_t *packet,
 	}
 }
 
-/* "refused", "audit", or a limit's name, in an audit behind "audit ". */
+/* "refused", "audit", RULESET_GUESSED, or a limit's name, in an audit behind
+ * "audit ". */
 static void take_prefix(struct refused_packet *p, const char *prefix)
 {
 	p->audit = strncmp(prefix, "audit", 5) == 0;
 	if (p->audit)
 		prefix += strcspn(prefix, " ");
 	prefix += strspn(prefix, " ");
+	p->guess = strcmp(prefix, RULESET_GUESSED) == 0;
 	for (int i = 0; i < LIMIT_DNS; i++) {
 		enum policy_limit limit = (enum policy_limit)i;
 

@@ -424,21 +424,41 @@ void rule_over_rate(struct batch *b, uint64_t per_second, uint32_t burst,
 	     NFT_LIMIT_F_INV);
 }
 
+static struct nftnl_expr *add_element(struct batch *b, const char *set,
+				      uint32_t first)
+{
+	struct nftnl_expr *e = expression(b, "dynset");
+
+	if (!e)
+		return NULL;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, reg(first));
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
+	if (nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, set) < 0)
+		b->err = -ENOMEM;
+	return e;
+}
+
+void rule_add_element(struct batch *b, const char *set, uint32_t first,
+		      uint32_t timeout_s)
+{
+	struct nftnl_expr *e = add_element(b, set, first);
+
+	if (e)
+		nftnl_expr_set_u64(e, NFTNL_EXPR_DYNSET_TIMEOUT,
+				   (uint64_t)timeout_s * 1000);
+}
+
 void rule_over_connections(struct batch *b, const char *set, uint32_t most)
 {
 	static const uint32_t key = 1;
 	struct nftnl_expr *e, *count;
 
 	rule_load_data(b, 0, &key, sizeof(key));
-	e = expression(b, "dynset");
+	e = add_element(b, set, 0);
 	if (!e)
 		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, reg(0));
-	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
 	count = nftnl_expr_alloc("connlimit");
-	if (!count ||
-	    nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, set) < 0) {
-		nftnl_expr_free(count);
+	if (!count) {
 		b->err = -ENOMEM;
 		return;
 	}

@@ -39,10 +39,11 @@ uint32_t mark_next(uint32_t generation, bool *again);
 /* ruleset.c */
 
 #define RULESET_TABLE   "opensandbox"
-#define RULESET_REFUSED "refused"   /* counter of refused packets */
-#define RULESET_QUOTA   "all_bytes" /* of limits.c */
-#define RULESET_DNS     "dns"       /* chain of the redirection */
-#define RULESET_GUESTS  "guests"    /* the same for what is forwarded */
+#define RULESET_REFUSED "refused"      /* counter of refused packets */
+#define RULESET_GUESSED "mark_guessed" /* the same, of hole.c */
+#define RULESET_QUOTA   "all_bytes"    /* of limits.c */
+#define RULESET_DNS     "dns"          /* chain of the redirection */
+#define RULESET_GUESTS  "guests"       /* the same for what is forwarded */
 
 /* Sets of leased addresses, by what their keys are; and what the gate stands
  * in front of, for as long as a lease is good for that port. */
@@ -207,6 +208,25 @@ void chain_drop_invalid(struct batch *b, const char *chain, bool audit);
 void chain_write_options(struct batch *b);
 void chain_refuse_detours(struct batch *b, const char *chain,
 			  const struct filter_settings *s);
+
+/* hole.c: guesses at our mark */
+
+/* Is there a mark to be guessed? Where nothing is refused it opens nothing. */
+bool hole_is_watched(const struct filter_settings *s);
+/* What stays from one policy to the next. */
+void hole_add_base(struct batch *b, const struct filter_settings *s);
+/* The chain that all of the following jump to, and that comes back with what
+ * may go on to be judged. */
+void hole_write(struct batch *b, const struct filter_settings *s);
+/* To resolvers, and the ports that take their place; of what has a mark. */
+void hole_write_resolvers(struct batch *b, const char *chain,
+			  const struct filter_settings *s);
+/* To where the gate stands, before it is redirected. */
+void hole_write_gated(struct batch *b, const char *chain,
+		      const struct filter_settings *s);
+/* In our connections, and to where we open them; of chain output, before
+ * whatever tells our mark from others. */
+void hole_write_connections(struct batch *b, const struct filter_settings *s);
 
 /* limits.c */
 

@@ -364,9 +364,7 @@ void flows_refused(struct sandbox *s, const struct refused_packet *packet)
 		.inbound = packet->inbound,
 		.counted = true,
 	};
-	const char *reason = packet->limit != POLICY_LIMITS
-				     ? policy_limit_name(packet->limit)
-				     : NULL;
+	const char *reason = refused_reason(packet);
 
 	/* conntrack tells of what an audit let on, and of connections that are
 	 * slowed down, or whose answers a limit refuses. */

@@ -22,8 +22,8 @@ struct journal_budget {
 
 struct journal {
 	const char *sandbox_id; /* borrowed */
-	struct journal_budget names, answers, packets, connections, kernel,
-		lost, flows;
+	struct journal_budget names, answers, packets, guesses, connections,
+		kernel, lost, flows;
 	struct journal_budget limits[POLICY_LIMITS]; /* one line a second */
 	bool whole;                 /* no budgets: every line is wanted */
 	bool dns_alone;             /* packets are not seen */
@@ -146,6 +146,8 @@ void journal_denied_name(struct journal *j, const struct domain_name *name,
 /* egress.pending: a name is held for so many seconds. */
 void journal_held_name(struct journal *j, const struct domain_name *name,
 		       unsigned seconds, const struct sockaddr *peer);
+/* Why, as logs and GET /flows say it; NULL: no rule lets it through. */
+const char *refused_reason(const struct refused_packet *packet);
 void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name);

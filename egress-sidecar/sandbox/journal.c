@@ -29,6 +29,7 @@ void journal_init(struct journal *j, const char *sandbox_id,
 		.names = full,
 		.answers = full,
 		.packets = full,
+		.guesses = full,
 		.connections = full,
 		.kernel = full,
 		.lost = full,
@@ -209,6 +210,14 @@ void journal_held_name(struct journal *j, const struct domain_name *name,
 	json_decref(held);
 }
 
+const char *refused_reason(const struct refused_packet *packet)
+{
+	if (packet->guess)
+		return "mark_guessed";
+	return packet->limit < POLICY_LIMITS ? policy_limit_name(packet->limit)
+					     : NULL;
+}
+
 void journal_denied_packet(struct journal *j,
 			   const struct refused_packet *packet,
 			   const struct domain_name *name)
@@ -216,8 +225,9 @@ void journal_denied_packet(struct journal *j,
 	char text[DOMAIN_NAME_TEXT_MAX], from[ADDRESS_TEXT_MAX],
 		to[ADDRESS_TEXT_MAX], protocol[PROTOCOL_TEXT_MAX];
 	bool over = packet->limit < POLICY_LIMITS;
-	struct journal_budget *budget =
-		over ? &j->limits[packet->limit] : &j->packets;
+	struct journal_budget *budget = over ? &j->limits[packet->limit]
+					: packet->guess ? &j->guesses
+							: &j->packets;
 	json_t *held, *port = NULL;
 
 	if (!budget_take(j, budget, LOG_INFO))
@@ -225,20 +235,21 @@ void journal_denied_packet(struct journal *j,
 	held = budget_suppressed(budget);
 	if (packet->destination_port)
 		port = json_integer(packet->destination_port);
-	log_event(EVENT(event_denied),
-		  packet->audit     ? "packet would be refused"
-		  : over            ? "packet over a limit refused"
-		  : packet->inbound ? "inbound packet refused"
-				    : "packet refused",
-		  "sdirection", packet->inbound ? "inbound" : NULL,
-		  "ssandbox_id", j->sandbox_id, "starget.ip",
-		  address_to_text(&packet->destination, to), "jtarget.port",
-		  port, "sprotocol",
-		  protocol_to_text(packet->protocol, protocol), "starget.host",
-		  name ? domain_name_to_text(name, text) : NULL, "speer",
-		  address_to_text(&packet->source, from), "sreason",
-		  over ? policy_limit_name(packet->limit) : NULL, "jsuppressed",
-		  held, NULL);
+	log_event(
+		EVENT(event_denied),
+		packet->audit   ? "packet would be refused"
+		: over          ? "packet over a limit refused"
+		: packet->guess ? "our mark is being guessed; nothing of ours "
+				  "leaves by it for a while"
+		: packet->inbound ? "inbound packet refused"
+				  : "packet refused",
+		"sdirection", packet->inbound ? "inbound" : NULL, "ssandbox_id",
+		j->sandbox_id, "starget.ip",
+		address_to_text(&packet->destination, to), "jtarget.port", port,
+		"sprotocol", protocol_to_text(packet->protocol, protocol),
+		"starget.host", name ? domain_name_to_text(name, text) : NULL,
+		"speer", address_to_text(&packet->source, from), "sreason",
+		refused_reason(packet), "jsuppressed", held, NULL);
 	json_decref(held);
 	json_decref(port);
 }

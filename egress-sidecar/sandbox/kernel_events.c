@@ -19,8 +19,9 @@ static void refused_packet(void *arg, const struct refused_packet *packet)
 	const struct domain_name *name = lease_last_name(s->leases, far);
 
 	flows_refused(s, packet);
-	if ((name && owner_log_skips(s, name)) ||
-	    (!s->journal.whole && policy_log_skips_address(s->policy, far)))
+	if (!packet->guess &&
+	    ((name && owner_log_skips(s, name)) ||
+	     (!s->journal.whole && policy_log_skips_address(s->policy, far))))
 		return;
 	journal_denied_packet(&s->journal, packet, name);
 }

@@ -17,7 +17,7 @@ use World;
 
 our @EXPORT = qw(watch_cable leaked NOBODY RAW ROOT hostile hostile_start
     words liar lies asked dns_name dns_question dns_send dns_rcode learned
-    policy_of attempts_plain attempts_raw try_all);
+    policy_of attempts_plain attempts_raw try_all locked unlocked);
 
 # Who the sandbox's code is: an ordinary user, one with CAP_NET_RAW, and root
 # as a container has it, with CAP_NET_RAW and nothing else.
@@ -203,6 +203,21 @@ sub learned
 		push @found, map { /^\s*([0-9a-f.:]+)/ ? $1 : () } split /,/, $1;
 	}
 	return sort @found;
+}
+
+# Do guesses at the sidecar's mark keep its own traffic in?
+sub locked
+{
+	my ($w) = @_;
+	return run_in($w->{sandbox}, 'nft', 'list', 'set', 'inet', 'opensandbox',
+	    'locked') =~ /elements/ ? 1 : 0;
+}
+
+# Wait until they do not.
+sub unlocked
+{
+	my ($w) = @_;
+	return wait_for(sub { !locked($w) }, 60);
 }
 
 # A policy document that allows targets and denies the rest.

@@ -28,6 +28,8 @@ static struct filter *filter;
 static struct lease_table *leases;
 static struct policy *policy;
 static struct filter_settings settings;
+static struct filter_peer peers[FILTER_PEERS_MAX];
+static size_t n_peers;
 static struct address_range doh;
 
 static uint64_t now_us(void)
@@ -255,10 +257,11 @@ static void print_refused(void *arg, const struct refused_packet *p)
 	char from[ADDRESS_TEXT_MAX], to[ADDRESS_TEXT_MAX];
 
 	(void)arg;
-	printf("%s %s > %s proto %u port %u%s; ", p->inbound ? "in" : "out",
+	printf("%s %s > %s proto %u port %u%s%s; ", p->inbound ? "in" : "out",
 	       address_to_text(&p->source, from),
 	       address_to_text(&p->destination, to), p->protocol,
-	       p->destination_port, p->audit ? " audit" : "");
+	       p->destination_port, p->audit ? " audit" : "",
+	       p->guess ? " guess" : "");
 }
 
 static void show_log(void)
@@ -291,9 +294,10 @@ static void show_counts(void)
 	char text[128];
 
 	snprintf(text, sizeof(text),
-		 "refused %" PRIu64 " learned %" PRIu64 " commits %" PRIu64,
-		 counts.refused_packets, counts.leased_elements,
-		 counts.commits);
+		 "refused %" PRIu64 " learned %" PRIu64 " commits %" PRIu64
+		 " guessed %" PRIu64,
+		 counts.refused_packets, counts.leased_elements, counts.commits,
+		 counts.guessed);
 	answer(ret, text);
 }
 
@@ -342,16 +346,16 @@ static void obey(char *line)
 }
 
 /* ADDRESS or ADDRESS#PORT */
-static int add_resolver(char *text)
+static int add_peer(struct filter_peer *list, size_t *n, size_t max, char *text)
 {
-	struct filter_peer *r = &settings.resolvers[settings.n_resolvers];
+	struct filter_peer *r = &list[*n];
 	char *port = text;
 
-	if (settings.n_resolvers == FILTER_RESOLVERS_MAX)
+	if (*n == max)
 		return -E2BIG;
 	text = strsep(&port, "#");
 	r->port = port ? (uint16_t)atoi(port) : 53;
-	settings.n_resolvers++;
+	(*n)++;
 	return address_from_text(&r->a, text);
 }
 
@@ -381,14 +385,15 @@ static int add_gated(char *list)
 static int read_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"netns", 1, NULL, 'n'},    {"drop", 0, NULL, 'd'},
-		{"audit", 0, NULL, 'a'},    {"dns-only", 0, NULL, 'D'},
-		{"private", 0, NULL, 'p'},  {"resolver", 1, NULL, 'r'},
-		{"mark", 1, NULL, 'm'},     {"exempt", 1, NULL, 'e'},
-		{"inbound", 1, NULL, 'i'},  {"api-port", 1, NULL, 'A'},
-		{"dns-port", 1, NULL, 'P'}, {"log", 1, NULL, 'l'},
-		{"gated", 1, NULL, 'g'},    {"gate-port", 1, NULL, 'G'},
-		{"doh", 1, NULL, 'o'},      {NULL, 0, NULL, 0},
+		{"netns", 1, NULL, 'n'},     {"drop", 0, NULL, 'd'},
+		{"audit", 0, NULL, 'a'},     {"dns-only", 0, NULL, 'D'},
+		{"private", 0, NULL, 'p'},   {"resolver", 1, NULL, 'r'},
+		{"peer", 1, NULL, 'w'},      {"mark", 1, NULL, 'm'},
+		{"exempt", 1, NULL, 'e'},    {"inbound", 1, NULL, 'i'},
+		{"api-port", 1, NULL, 'A'},  {"dns-port", 1, NULL, 'P'},
+		{"log", 1, NULL, 'l'},       {"gated", 1, NULL, 'g'},
+		{"gate-port", 1, NULL, 'G'}, {"doh", 1, NULL, 'o'},
+		{NULL, 0, NULL, 0},
 	};
 	int c, ret = 0;
 
@@ -414,7 +419,13 @@ static int read_options(int argc, char **argv)
 			settings.private_ok = true;
 			break;
 		case 'r':
-			ret = add_resolver(optarg);
+			ret = add_peer(settings.resolvers,
+				       &settings.n_resolvers,
+				       FILTER_RESOLVERS_MAX, optarg);
+			break;
+		case 'w':
+			ret = add_peer(peers, &n_peers, FILTER_PEERS_MAX,
+				       optarg);
 			break;
 		case 'm':
 			settings.mark = (uint32_t)strtoul(optarg, NULL, 0);
@@ -463,6 +474,8 @@ int main(int argc, char **argv)
 
 	if (ret >= 0)
 		ret = filter_open(&filter, &settings, &why);
+	if (ret >= 0 && n_peers)
+		ret = filter_let_out(filter, peers, n_peers);
 	if (ret >= 0)
 		ret = lease_table_new(&leases);
 	if (ret < 0) {

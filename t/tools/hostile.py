@@ -11,6 +11,9 @@ count.
     hostile.py lite ADDRESS PORT             UDP-Lite
     hostile.py mapped ADDRESS PORT           IPv4 over an IPv6 socket
     hostile.py marks ADDRESS PORT N [MARK]   N random SO_MARKs, and MARK
+    hostile.py guess udp|tcp ADDRESS PORT N  N different SO_MARKs, in a hurry
+    hostile.py guess segment ADDRESS PORT N SOURCE SOURCE_PORT   the same in a
+                                             connection that is another's
     hostile.py marks_seen DEVICE SECONDS
     hostile.py header SOURCE ADDRESS PORT    own IPv4 header, forged source
     hostile.py segment SOURCE SOURCE_PORT ADDRESS PORT [MARK]   TCP segments of
@@ -205,6 +208,31 @@ def marks(address, port, n, mark="1"):
         except OSError:
             pass
     return "sent" if sent else "refused"
+
+
+def guess(kind, address, port, n, source="", source_port=0):
+    family, to = family_of(address), (address, int(port))
+    s = raw4() if kind == "segment" else \
+        socket.socket(family, socket.SOCK_DGRAM)
+    packet = b"guess"
+    if kind == "segment":
+        to = (address, 0)
+        packet = ipv4(source, address, 6, struct.pack(
+            "!HHIIBBHHH", int(source_port), int(port), 1, 1, 0x50, 0x02, 1024,
+            0, 0))  # conntrack takes a SYN for the connection's
+    first = random.getrandbits(31)
+    begun = time.monotonic()
+    for i in range(int(n)):
+        if kind == "tcp":
+            s = socket.socket(family, socket.SOCK_STREAM)
+            s.setblocking(False)
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK,
+                     struct.pack("=I", first + i + 1))
+        try:
+            s.connect(to) if kind == "tcp" else s.sendto(packet, to)
+        except OSError:
+            pass
+    return "%d a second" % (int(n) / (time.monotonic() - begun))
 
 
 def raw4():
@@ -710,7 +738,7 @@ def seen(device, seconds, word):
 ATTEMPTS = {
     "tcp": tcp, "udp": udp_try, "ping": ping, "proto": proto, "lite": lite,
     "mapped": lambda a, p: udp_try("::ffff:" + a, p), "marks": marks,
-    "marks_seen": marks_seen,
+    "marks_seen": marks_seen, "guess": guess,
     "option": option, "routing": routing,
     "segment": segment, "lastwords": lastwords, "slow": slow,
     "header": header, "fragments": fragments, "frame": frame, "arp": arp,
