@@ -320,6 +320,8 @@ static bool listen_on(struct connection *c)
 	return n > 0;
 }
 
+/* Who ends without a word wished for nothing: a probe of the port, or the
+ * slower of two attempts. */
 static void said_whole(struct connection *c)
 {
 	bool begun = c->said.end > c->said.at;
@@ -327,7 +329,7 @@ static void said_whole(struct connection *c)
 	if (begun)
 		refuse(c, GATE_MALFORMED, NULL);
 	else if (c->server.fd < 0)
-		refuse(c, GATE_NO_NAME, NULL);
+		connection_reset(c);
 }
 
 /* Look at what the client said. Is there more to be done at once? */
