@@ -264,6 +264,15 @@ void gate_policy_changed(struct gate *gate)
 	settle(gate);
 }
 
+void gate_reset(struct gate *gate)
+{
+	struct connection *c;
+
+	while ((c = TAILQ_FIRST(&gate->all)))
+		connection_reset(c);
+	settle(gate);
+}
+
 static int listeners_prepare(const struct gate_settings *settings)
 {
 	int err = settings->tcp4 < 0 ? 0 : side_keep(settings->tcp4);
@@ -332,13 +341,9 @@ static void on_closed(uv_handle_t *handle)
 
 void gate_close(struct gate *gate)
 {
-	struct connection *c;
-
 	if (!gate)
 		return;
-	while ((c = TAILQ_FIRST(&gate->all)))
-		connection_reset(c);
-	settle(gate);
+	gate_reset(gate);
 	uv_close((uv_handle_t *)&gate->timer, on_closed);
 	uv_close((uv_handle_t *)&gate->poll, on_closed);
 	close(gate->epoll);
