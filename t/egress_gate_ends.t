@@ -102,8 +102,8 @@ for my $mode (qw(join sidecar)) {
 
 sub client_start
 {
-	my ($verb, $n) = @_;
-	my $pid = open2(my $out, my $in, 'ip', 'netns', 'exec', $w->{sandbox}, python(), $peer,
+	my ($ns, $verb, $n) = @_;
+	my $pid = open2(my $out, my $in, 'ip', 'netns', 'exec', $ns, python(), $peer,
 	    $verb, GOOD, 443, 'good.test', $n);
 	my $ready = <$out> // '';
 	die "$verb: $ready" if $ready ne "ready\n";
@@ -122,23 +122,38 @@ subtest 'in an audit' => sub {
 	stop($pid);
 };
 
+sub go_on
+{
+	my ($c) = @_;
+	my ($in, $out) = @$c{qw(in out)};
+	print $in "\n";
+	my $said = <$out>;
+	waitpid $c->{pid}, 0;
+	return $said;
+}
+
+# A machine behind the sandbox, which nobody here resets.
+my $inner = netns('inner');
+veth($w->{sandbox}, 'in0', $inner, 'eth0');
+addr($w->{sandbox}, 'in0', '10.77.0.1/24');
+addr($inner, 'eth0', '10.77.0.2/24');
+run('ip', '-n', $inner, 'route', 'add', 'default', 'via', '10.77.0.1');
+run_in($w->{sandbox}, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+
 subtest 'bytes that are used up' => sub {
 	my $pid = gate_start($w, 'join', { %{ allow('good.test') },
 	    limits => { bytesTotal => 4 * MIB } }, name => 'spent', env => \%env);
 	sees($w, 'getent', 'ahostsv4', 'good.test');
 	my $before = () = read_file("$dir/peer.log") =~ /^hold reset$/mg;
-	my $held = client_start('hold', 20);
-	is(gate_metrics($w)->{connections}, 20, 'twenty are open');
+	my @held = map { client_start($_, 'hold', 10) } $w->{sandbox}, $inner;
+	is(gate_metrics($w)->{connections}, 20, 'twenty are open, ten from behind');
 	capture('timeout', '20', 'ip', 'netns', 'exec', $w->{sandbox}, python(), $peer,
 	    'download', GOOD, 443, 'good.test', 6 * MIB);
 	ok(wait_for(sub { gate_metrics($w)->{connections} == 0 }, 10),
 	    'they end when one has used up the bytes');
 	ok(wait_for(sub { (() = read_file("$dir/peer.log") =~ /^hold reset$/mg) - $before == 20 }, 5),
 	    '  which their server is told of');
-	print { $held->{in} } "\n";
-	my $out = $held->{out};
-	is(scalar <$out>, "reset 20 open 0 fin 0\n", '  and the client');
-	waitpid $held->{pid}, 0;
+	is(go_on($_), "reset 10 open 0 fin 0\n", '  and the client') for @held;
 	stop($pid);
 };
 
