@@ -160,6 +160,30 @@ static bool passing(int err)
 	       err != ENOMEM;
 }
 
+/* Somebody has ended the listener (SOCK_DESTROY), which leaves it its address,
+ * and its port unless the kernel chose that. What it would accept would be at
+ * its end as well, until it is dissolved (connect(2)). 0 or -errno. */
+static int listen_again(int listener)
+{
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct sockaddr_storage self;
+	socklen_t len = sizeof(self);
+
+	if (getsockname(listener, (struct sockaddr *)&self, &len) < 0 ||
+	    connect(listener, &nobody, sizeof(nobody)) < 0 ||
+	    (bind(listener, (struct sockaddr *)&self, len) < 0 &&
+	     errno != EINVAL) ||
+	    listen(listener, SOMAXCONN) < 0)
+		return -errno;
+	return 0;
+}
+
+/* After accept4(2) failed. Can it go on? */
+static bool listener_mend(int listener, int err)
+{
+	return err == EINVAL ? listen_again(listener) == 0 : passing(err);
+}
+
 static void listener_ready(struct gate *gate, int listener)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
@@ -172,7 +196,7 @@ static void listener_ready(struct gate *gate, int listener)
 			take(gate, fd, &peer);
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
 			return;
-		} else if (!passing(errno)) {
+		} else if (!listener_mend(listener, errno)) {
 			(void)listeners_watch(gate, EPOLL_CTL_DEL);
 			gate->deaf = true;
 			uv_timer_stop(&gate->timer);
