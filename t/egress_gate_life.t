@@ -27,6 +27,23 @@ sub listening
 	return join ' ', sort { $a <=> $b } keys %port;
 }
 
+# Have a port before the gate does, and close whatever comes.
+sub squat
+{
+	my ($name, $port) = @_;
+	my $pid = start(name => $name, netns => $w->{sandbox},
+	    cmd => [python(), '-uc', <<'END', $port]);
+import socket, sys
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("bound")
+while True:
+    s.accept()[0].close()
+END
+	wait_for(sub { read_file(scratch() . "/$name.log") =~ /bound/ })
+	    or die read_file(scratch() . "/$name.log");
+	return $pid;
+}
+
 sub capabilities
 {
 	my ($pid) = @_;
@@ -79,27 +96,39 @@ sub lives
 	    '  nor in clear');
 
 	# Whoever comes first does not stand in the way.
-	my $squatter = start(name => "squatter-$mode", netns => $w->{sandbox},
-	    cmd => [python(), '-c', 'import socket, time; s = socket.socket();'
-		. ' s.bind(("127.0.0.1", 15380)); s.listen(); time.sleep(600)']);
-	wait_for(sub { listening() =~ /15380/ });
+	my $squatter = squat("first-squatter-$mode", 15380);
 	$pid = gate_start($w, $mode, $policy, name => "second-$mode", kept => 1);
 	ok(wait_for(sub { tls($w, 'good.test', GOOD) eq 'TLS good.test' }),
 	    'the next one takes its names over, on another port');
 	is(tls($w, 'other.test', GOOD), 'reset', '  and no others');
 	stop($squatter);
 
-	# A gate that nobody can reach is told of.
+	# Somebody ends a listener; another has its port before the gate has it
+	# again. That is told of.
 	my ($port) = grep { $_ != 15353 } split ' ', listening();
-	capture('ip', 'netns', 'exec', $w->{sandbox}, 'ss', '-K', '-ltn', 'src',
-	    "127.0.0.1:$port");
+	my @end = ('ip', 'netns', 'exec', $w->{sandbox}, 'ss', '-K', '-ltn', 'src');
+	my $gate = worker_of($pid);
+	kill 'STOP', $gate;
+	capture(@end, "127.0.0.1:$port");
+	$squatter = squat("second-squatter-$mode", $port);
+	kill 'CONT', $gate;
 	my ($status, $text) = $mode eq 'agent' ? ask('GET', '/healthz')
 	    : api($w, 'GET', '/healthz');
 	is($status, 503, 'listeners that are gone: /healthz');
 	like($text, qr/gate's listeners are gone/, '  says so');
 	is(arrived($w, sub { $got = tls($w, 'good.test', GOOD) }), 0,
 	    '  nothing arrives');
-	is($got, 'refused', '  and it is refused');
+	isnt($got, 'TLS good.test', '  nor comes back');
+	stop($squatter);
+	ok(wait_for(sub { tls($w, 'good.test', GOOD) eq 'TLS good.test' }),
+	    'they listen again when the port is free');
+	capture(@end, $_) for "127.0.0.1:$port", "[::1]:$port";
+	ok(wait_for(sub { tls($w, 'good.test', GOOD) eq 'TLS good.test' }),
+	    'and at once when they are ended without that');
+	sees($w, 'getent', 'ahosts', 'good.test');
+	is(tls($w, 'good.test', GOOD6), 'TLS good.test', '  on both addresses');
+	is(tls($w, 'other.test', GOOD), 'reset', '  for the same names');
+	like(listening(), qr/\b$port\b/, '  on the same port');
 	ask('DELETE', '/v1/sandboxes/sb') if $mode eq 'agent';
 	stop($pid);
 	free_namespace();

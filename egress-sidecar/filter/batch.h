@@ -260,6 +260,9 @@ void rule_load_data(struct batch *b, uint32_t first, const void *data,
 		    uint32_t len);
 /* Whether (1 byte, 0 or 1) an IPv6 packet has the extension header. */
 void rule_load_has_header6(struct batch *b, uint8_t header, uint32_t first);
+/* On its way in: SO_MARK of the socket here that the packet is for. A rule does
+ * not match where there is none. */
+void rule_socket_mark(struct batch *b, uint32_t mark);
 /* flags: NFTA_FIB_F_*; result: NFT_FIB_RESULT_* */
 void rule_load_fib(struct batch *b, uint32_t flags, uint32_t result,
 		   uint32_t first);
@@ -308,6 +311,9 @@ void rule_add_element(struct batch *b, const char *set, uint32_t first,
 
 /* Deeds. */
 void rule_set_ct_mark(struct batch *b, uint32_t mark);
+/* Before conntrack: of a connection that begins here, the direction's tuple
+ * alone is of that zone. */
+void rule_set_ct_zone(struct batch *b, uint16_t zone, uint8_t direction);
 void rule_set_meta_mark(struct batch *b, uint32_t mark);
 void rule_notrack(struct batch *b);
 void rule_redirect(struct batch *b, uint16_t port);

@@ -11,8 +11,10 @@
  *
  *   chain raw_output { type filter hook output priority raw; policy accept;
  *     meta mark 0 return          # the others of hole.c are not shown here
+ *     meta mark != MARK return
  *     oif "lo" return
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 notrack
+ *     meta l4proto tcp ct original zone set 1           # with a gate alone
  *   }
  *   chain raw_prerouting { type filter hook prerouting priority raw; ...
  *     @th,0,16 != 53 return       # of all resolvers
@@ -92,6 +94,8 @@
  *     udp dport 15353 jump own
  *     tcp dport 15380 jump own                          # with a gate alone
  *     ct mark OURS counter name "refused" drop
+ *     ct mark REDIRECTED ct direction reply meta l4proto tcp
+ *       socket mark MARK counter name "refused" drop
  *     ct state invalid jump own
  *     accept
  *   }
@@ -127,13 +131,13 @@ void chains_add_base(struct batch *b, const struct ruleset *r)
 {
 	hole_add_base(b, r->settings);
 	/* Without a hole they would be empty, and every packet cross them. */
-	if (r->settings->n_resolvers) {
+	if (r->settings->n_resolvers)
 		batch_add_chain(b, "raw_prerouting", "filter",
 				NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, false,
 				NULL);
+	if (r->settings->n_resolvers || r->settings->n_gated)
 		batch_add_chain(b, "raw_output", "filter", NF_INET_LOCAL_OUT,
 				NF_IP_PRI_RAW, false, NULL);
-	}
 	if (r->settings->n_resolvers || r->settings->n_gated ||
 	    (!r->settings->dns_only && !r->has_egress))
 		batch_add_chain(b, "postrouting", "filter",

@@ -7,9 +7,14 @@
 
 #include <arpa/inet.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
+
+enum {
+	OUR_ZONE = 1 /* of conntrack */
+};
 
 /* Any resolver that can go untracked? Not one on loopback, which may itself be
  * behind a translation (Docker's), nor one that the sandbox asks as well. */
@@ -23,6 +28,15 @@ static bool any_untracked(const struct filter_settings *s)
 	return false;
 }
 
+static void is_exempt(struct batch *b, uint8_t family, bool source)
+{
+	if (source)
+		chain_load_source(b, family, 0);
+	else
+		chain_load_destination(b, family, 0);
+	rule_lookup(b, chain_is_v6(family) ? "exempt6" : "exempt4", 0);
+}
+
 static void skip_exempt(struct batch *b, const char *chain,
 			const struct filter_settings *s, uint8_t family,
 			bool source)
@@ -30,11 +44,7 @@ static void skip_exempt(struct batch *b, const char *chain,
 	if (!s->n_exempt)
 		return;
 	rule_begin(b, chain);
-	if (source)
-		chain_load_source(b, family, 0);
-	else
-		chain_load_destination(b, family, 0);
-	rule_lookup(b, chain_is_v6(family) ? "exempt6" : "exempt4", 0);
+	is_exempt(b, family, source);
 	rule_return(b);
 }
 
@@ -54,22 +64,38 @@ static void pass_other_ports(struct batch *b, const struct filter_settings *s)
 }
 
 /*
+ * The gate's way on and the connection that it goes on for may have the same
+ * two ends, one after the other: a client takes a port that the way on just
+ * had. What conntrack remembers of one must not lead the other past the
+ * redirection, or into it, so ours begin in a zone of their own; answers come
+ * in the common one. Of closed sockets too, which have no owner.
+ */
+static void end_with_zone(struct batch *b)
+{
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_set_ct_zone(b, OUR_ZONE, IP_CT_DIR_ORIGINAL);
+}
+
+/* What is for the exempt is not looked at further. */
+static void leave_exempt(struct batch *b, const struct filter_settings *s,
+			 uint8_t family)
+{
+	if (s->n_gated && s->n_exempt) {
+		rule_begin(b, "raw_output");
+		rule_meta_is(b, NFT_META_MARK, s->mark);
+		is_exempt(b, family, false);
+		end_with_zone(b);
+	}
+	skip_exempt(b, "raw_output", s, family, false);
+}
+
+/*
  * Our queries leave no trace in conntrack: a packet of the sandbox with the
  * ports of one of them would else belong to its entry, and the redirection,
  * which sees only the first packet of a connection, would miss it.
  */
 static void write_untracked(struct batch *b, const struct filter_settings *s)
 {
-	if (!s->n_resolvers)
-		return;
-	rule_begin(b, "raw_output");
-	rule_meta_is(b, NFT_META_MARK, 0);
-	rule_return(b);
-	for (size_t f = 0; f < COUNT(chain_families); f++)
-		skip_exempt(b, "raw_output", s, chain_families[f], false);
-	hole_write_resolvers(b, "raw_output", s);
-	if (!any_untracked(s))
-		return;
 	rule_begin(b, "raw_output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_return(b);
@@ -91,6 +117,33 @@ static void write_untracked(struct batch *b, const struct filter_settings *s)
 			rule_notrack(b);
 		}
 	}
+}
+
+/* Before conntrack. */
+static void write_raw(struct batch *b, const struct filter_settings *s)
+{
+	bool untracked = any_untracked(s);
+
+	if (!s->n_resolvers && !s->n_gated)
+		return;
+	rule_begin(b, "raw_output");
+	rule_meta_is(b, NFT_META_MARK, 0);
+	rule_return(b);
+	for (size_t f = 0; f < COUNT(chain_families); f++)
+		leave_exempt(b, s, chain_families[f]);
+	if (s->n_resolvers)
+		hole_write_resolvers(b, "raw_output", s);
+	if (!untracked && !s->n_gated)
+		return;
+	rule_begin(b, "raw_output");
+	rule_meta_is_not(b, NFT_META_MARK, s->mark);
+	rule_return(b);
+	if (untracked)
+		write_untracked(b, s);
+	if (!s->n_gated)
+		return;
+	rule_begin(b, "raw_output");
+	end_with_zone(b);
 }
 
 /* A question of ours that is led to whoever answers for a resolver (a service's
@@ -252,7 +305,7 @@ void chains_write_dns(struct batch *b, const struct ruleset *r)
 	const struct filter_settings *s = r->settings;
 
 	hole_write(b, s);
-	write_untracked(b, s);
+	write_raw(b, s);
 	write_expected(b);
 	write_redirection(b, s);
 	if (!s->n_resolvers && !s->n_gated)

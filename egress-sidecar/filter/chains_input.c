@@ -166,13 +166,21 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
 /*
  * The gate's connections lead outside. What comes in them over loopback is the
  * sandbox's, in the server's name: that a protocol was switched, say, after
- * which the gate would read no more. So may be what conntrack makes nothing of,
- * from an address that is not here.
+ * which the gate would read no more. So may be what the gate itself answers to
+ * a connection that was forged with the ends of one that it has open. So may be
+ * what conntrack makes nothing of, from an address that is not here.
  */
-static void write_loopback_forged(struct batch *b, bool has_fib)
+static void write_loopback_forged(struct batch *b, uint32_t mark, bool has_fib)
 {
 	rule_begin(b, "loopback_in");
 	rule_ct_mark(b, RULESET_MARK_OURS);
+	rule_count(b, RULESET_REFUSED);
+	rule_drop(b);
+	rule_begin(b, "loopback_in");
+	rule_ct_mark(b, RULESET_MARK_REDIRECTED);
+	rule_ct_direction(b, IP_CT_DIR_REPLY);
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_socket_mark(b, mark);
 	rule_count(b, RULESET_REFUSED);
 	rule_drop(b);
 	rule_begin(b, "loopback_in");
@@ -193,7 +201,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	chain_refuse_detours(b, "input", s);
 	write_input_own(b, r);
 	if (s->n_gated)
-		write_loopback_forged(b, r->has_fib);
+		write_loopback_forged(b, s->mark, r->has_fib);
 	rule_begin(b, "loopback_in");
 	rule_accept(b);
 	rule_begin(b, "input");

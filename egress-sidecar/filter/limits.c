@@ -41,6 +41,7 @@
  *
  *   chain limit_ours {
  *     ct reply ip saddr . ct reply proto-src @peers4 return
+ *     ct direction original tcp flags & rst != 0 return
  *     ct state new,related ct mark != OURS jump limit_new
  *     jump limit_bytes
  *   }
@@ -59,8 +60,10 @@
 #define CONNECTIONS "connections"
 
 enum {
-	LOG_BYTES = 128,    /* of a packet: headers */
-	BYTES_BURST = 65536 /* the longest packet, before it is cut up */
+	LOG_BYTES = 128,     /* of a packet: headers */
+	BYTES_BURST = 65536, /* the longest packet, before it is cut up */
+	TCP_FLAGS_OFFSET = 13,
+	TCP_RST = 0x04
 };
 
 /* The last is for a gate alone. */
@@ -197,6 +200,21 @@ static void write_bytes(struct batch *b, const struct policy_limits *l)
 	}
 }
 
+/* A server is told of the end, whatever is used up: once. */
+static void pass_reset(struct batch *b)
+{
+	static const uint8_t rst = TCP_RST, none;
+
+	rule_begin(b, "limit_ours");
+	rule_ct_direction(b, IP_CT_DIR_ORIGINAL);
+	rule_l4proto(b, IPPROTO_TCP);
+	rule_load_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET,
+			  sizeof(rst), 0);
+	rule_mask(b, 0, &rst, sizeof(rst));
+	rule_compare(b, 0, NFT_CMP_NEQ, &none, sizeof(none));
+	rule_return(b);
+}
+
 static void write_ours(struct batch *b, const struct policy_limits *l)
 {
 	static const uint32_t ours = RULESET_MARK_OURS;
@@ -210,6 +228,7 @@ static void write_ours(struct batch *b, const struct policy_limits *l)
 		rule_lookup(b, v6 ? "peers6" : "peers4", 0);
 		rule_return(b);
 	}
+	pass_reset(b);
 	if (limits_new(l)) {
 		rule_begin(b, "limit_ours");
 		rule_ct_state(b, NFT_STATE_NEW | NFT_STATE_RELATED);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 
 #define PROBE_TABLE "opensandbox_probe"
@@ -110,6 +111,14 @@ static void write_quota(struct batch *b)
 	rule_end(b);
 }
 
+static void write_gate(struct batch *b)
+{
+	base(b);
+	rule_begin(b, "probe");
+	rule_socket_mark(b, 1);
+	rule_set_ct_zone(b, 1, IP_CT_DIR_ORIGINAL);
+}
+
 static const struct {
 	void (*write)(struct batch *b);
 	const char *why;
@@ -172,6 +181,11 @@ int probe_kernel(struct filter *filter, const char **why)
 
 		if (ret < 0)
 			return ret;
+	}
+	if (filter->settings.n_gated && probe(filter, write_gate) < 0) {
+		*why = "the gate's (CONFIG_NF_CONNTRACK_ZONES, "
+		       "CONFIG_NFT_SOCKET)";
+		return -EOPNOTSUPP;
 	}
 	if (filter->settings.log_group &&
 	    !has(filter, FILTER_LOG, kernel->has_log)) {

@@ -237,6 +237,17 @@ void rule_meta_is_not(struct batch *b, uint32_t key, uint32_t value)
 	rule_compare(b, 0, NFT_CMP_NEQ, &value, sizeof(value));
 }
 
+void rule_socket_mark(struct batch *b, uint32_t mark)
+{
+	struct nftnl_expr *e = expression(b, "socket");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_MARK);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_DREG, reg(0));
+	rule_compare(b, 0, NFT_CMP_EQ, &mark, sizeof(mark));
+}
+
 void rule_nfproto(struct batch *b, uint8_t family)
 {
 	rule_load_meta(b, NFT_META_NFPROTO, 0);
@@ -326,6 +337,20 @@ void rule_set_ct_mark(struct batch *b, uint32_t mark)
 		return;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, reg(0));
+}
+
+void rule_set_ct_zone(struct batch *b, uint16_t zone, uint8_t direction)
+{
+	struct nftnl_expr *e;
+
+	rule_load_data(b, 0, &zone, sizeof(zone));
+	e = expression(b, "ct");
+	if (e) {
+		nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, reg(0));
+		nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, direction);
+	}
+	rule_end(b);
 }
 
 void rule_set_meta_mark(struct batch *b, uint32_t mark)

@@ -283,7 +283,7 @@ static void judge(struct connection *c)
 	if (c->server.fd < 0)
 		gate->counts.allowed++;
 	stream_judged(&c->stream);
-	way_begin(c, c->name, GATE_REASONS);
+	way_begin(c, name, GATE_REASONS);
 }
 
 /* From the client to the server. */
@@ -348,6 +348,8 @@ static bool listen_on(struct connection *c)
 	return n > 0;
 }
 
+/* Who ends without a word wished for nothing: a probe of the port, or the
+ * slower of two attempts. */
 static void said_whole(struct connection *c)
 {
 	bool begun = c->said.end > c->said.at;
@@ -355,7 +357,7 @@ static void said_whole(struct connection *c)
 	if (begun)
 		refuse(c, GATE_MALFORMED, NULL);
 	else if (c->server.fd < 0)
-		refuse(c, GATE_NO_NAME, NULL);
+		connection_reset(c);
 }
 
 /* Look at what the client said. Is there more to be done at once? */

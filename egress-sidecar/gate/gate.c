@@ -177,6 +177,30 @@ static bool passing(int err)
 	       err != ENOMEM;
 }
 
+/* Somebody has ended the listener (SOCK_DESTROY), which leaves it its address,
+ * and its port unless the kernel chose that. What it would accept would be at
+ * its end as well, until it is dissolved (connect(2)). 0 or -errno. */
+static int listen_again(int listener)
+{
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct sockaddr_storage self;
+	socklen_t len = sizeof(self);
+
+	if (getsockname(listener, (struct sockaddr *)&self, &len) < 0 ||
+	    connect(listener, &nobody, sizeof(nobody)) < 0 ||
+	    (bind(listener, (struct sockaddr *)&self, len) < 0 &&
+	     errno != EINVAL) ||
+	    listen(listener, SOMAXCONN) < 0)
+		return -errno;
+	return 0;
+}
+
+/* After accept4(2) failed. Can it go on? */
+static bool listener_mend(int listener, int err)
+{
+	return err == EINVAL ? listen_again(listener) == 0 : passing(err);
+}
+
 static void listener_ready(struct gate *gate, int listener)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
@@ -189,7 +213,7 @@ static void listener_ready(struct gate *gate, int listener)
 			take(gate, fd, &peer);
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
 			return;
-		} else if (!passing(errno)) {
+		} else if (!listener_mend(listener, errno)) {
 			(void)listeners_watch(gate, EPOLL_CTL_DEL);
 			gate->deaf = true;
 			return;
@@ -278,6 +302,15 @@ void gate_policy_changed(struct gate *gate)
 	settle(gate);
 }
 
+void gate_reset(struct gate *gate)
+{
+	struct connection *c;
+
+	while ((c = TAILQ_FIRST(&gate->all)))
+		connection_reset(c);
+	settle(gate);
+}
+
 static int listeners_prepare(const struct gate_settings *settings)
 {
 	int err = settings->tcp4 < 0 ? 0 : side_keep(settings->tcp4);
@@ -346,13 +379,9 @@ static void on_closed(uv_handle_t *handle)
 
 void gate_close(struct gate *gate)
 {
-	struct connection *c;
-
 	if (!gate)
 		return;
-	while ((c = TAILQ_FIRST(&gate->all)))
-		connection_reset(c);
-	settle(gate);
+	gate_reset(gate);
 	uv_close((uv_handle_t *)&gate->timer, on_closed);
 	uv_close((uv_handle_t *)&gate->poll, on_closed);
 	close(gate->epoll);

@@ -114,6 +114,9 @@ void gate_close(struct gate *gate);
 /* Judge what is open again; what is refused now is reset, at once. */
 void gate_policy_changed(struct gate *gate);
 
+/* Reset all that is open, at once, whatever it may. */
+void gate_reset(struct gate *gate);
+
 void gate_counts(const struct gate *gate, struct gate_counts *counts);
 
 #endif

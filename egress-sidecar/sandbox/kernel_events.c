@@ -6,6 +6,7 @@
  */
 #include "inner.h"
 
+#include "life/life.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -26,6 +27,14 @@ static void refused_packet(void *arg, const struct refused_packet *packet)
 	journal_denied_packet(&s->journal, packet, name);
 }
 
+/* The bytes that the policy lets through are used up. */
+static void end_spent(struct sandbox *s)
+{
+	revoke_soon(s);
+	if (s->gate && !s->shared->settings->audit)
+		gate_reset(s->gate);
+}
+
 static void on_renew(uv_timer_t *timer)
 {
 	struct sandbox *s = timer->data;
@@ -34,7 +43,7 @@ static void on_renew(uv_timer_t *timer)
 	if (ret < 0 && !filter_is_applied(s->filter))
 		(void)sandbox_lost(s);
 	if (filter_spent(s->filter))
-		revoke_soon(s);
+		end_spent(s);
 	uv_timer_start(timer, on_renew, ret > 0 ? 1 : FILTER_RENEW_MS, 0);
 }
 
