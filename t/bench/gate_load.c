@@ -12,8 +12,8 @@
  * it ends TLS for real instead, and echoes. connect: N at a time, each of them
  * a hello or handshake, SMALL bytes more each way, and a close; says how many
  * a second, and the microseconds to the first answer: median, and that of 99 in
- * 100. stream: says Gbit/s. idle: says "ready", and holds them until its input
- * ends.
+ * 100. stream: says Gbit/s and microseconds of CPU. idle: says "ready", and
+ * holds them until its input ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -82,6 +82,15 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+static double cpu_us(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 static void watch(struct end *e, uint32_t events)
@@ -406,7 +415,8 @@ static void stream(const struct addrinfo *to, char way, uint64_t ms)
 	/* What was sent counts when it has arrived. */
 	if (way == 'u' && (shutdown(fd, SHUT_WR) < 0 || recv(fd, chunk, 1, 0)))
 		die("the other end");
-	printf("%.3f\n", (double)moved * 8 / (double)(now_ns() - start));
+	printf("%.3f %.0f\n", (double)moved * 8 / (double)(now_ns() - start),
+	       cpu_us());
 }
 
 static void idle(const struct addrinfo *to, int n)
