@@ -132,7 +132,8 @@ bench: deps
 
 bench-egress: deps
 	@$(MAKE) --no-print-directory $(SIDECAR) bench-tools
-	@BUILD=$(abspath $(B)) scripts/bench t/bench/egress t/bench/egress_path
+	@BUILD=$(abspath $(B)) scripts/bench t/bench/egress t/bench/egress_path \
+	    t/bench/egress_gate
 
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)

@@ -159,6 +159,13 @@ sub go_on
 	return $said;
 }
 
+# Connections to the server that are open: the clients', and those of the gate.
+sub onward
+{
+	return scalar split /\n/, run_in($w->{sandbox}, 'ss', '-Htn', 'state', 'established',
+	    'dst', GOOD);
+}
+
 my $server_log = scratch() . '/peer.log';
 
 for my $address (GOOD, GOOD6) {
@@ -285,7 +292,8 @@ subtest 'at rest' => sub {
 	# A sanitizer's allocator keeps what is freed.
 	cmp_ok($each, '<', 2048, 'memory of each') if build_dir() !~ m{/san\b};
 	cmp_ok(descriptors('pipe'), '<=', 2 * 8 + 3, 'and no pipes');
-	is(descriptors('socket'), 2 * 2000 + 2, 'two sockets each');
+	my $more = descriptors('socket') - 2 * 2000 - 2;
+	ok($more >= 0 && $more < 8, 'two sockets each, and a few for those to come') or diag $more;
 	is(go_on($c), 2000, 'they still work');
 	ok(wait_for(sub { counts()->{open} == 0 }), 'and end');
 };
@@ -444,9 +452,11 @@ subtest 'an audit' => sub {
 		"GET /1 HTTP/1.1\r\nHost: good.test\r\n\r\nGET /2 HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n"),
 	    qr/"target": "\/1".*"target": "\/2"/, 'the second request, too');
 	like(client('raw', 'end', 0, input => 'nonsense'), qr/fin$/, 'and what is no name');
+	ok(wait_for(sub { onward() == 0 }), 'and all end');
 	my $c = client_start('silent', '-', 1);
+	ok(wait_for(sub { onward() == 1 }), 'who says nothing waits');
 	ok(wait_for(sub { counts()->{no_name} == 1 }, 20), 'who says nothing is told of in time');
-	ok(wait_for(sub { descriptors('socket') == 4 }), 'and let on');
+	ok(wait_for(sub { onward() == 2 }), 'and let on');
 	is(names('nothing.test@' . GOOD), 'ok', 'another policy');
 	is(counts()->{open}, 1, 'ends nothing');
 	kill 'KILL', $c->{pid};

@@ -7,8 +7,6 @@
  */
 #include "connection.h"
 
-#include "host/host.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -122,79 +120,6 @@ static void yield_turn(struct side *side)
 
 /* The way on. */
 
-static socklen_t socket_address(struct sockaddr_storage *out,
-				const struct address *a, uint16_t port)
-{
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-	struct sockaddr_in v4 = {.sin_family = AF_INET};
-
-	memset(out, 0, sizeof(*out));
-	if (a->family == AF_INET6) {
-		memcpy(&v6.sin6_addr, a->bytes, sizeof(v6.sin6_addr));
-		v6.sin6_port = htons(port);
-		memcpy(out, &v6, sizeof(v6));
-		return sizeof(v6);
-	}
-	memcpy(&v4.sin_addr, a->bytes, sizeof(v4.sin_addr));
-	v4.sin_port = htons(port);
-	memcpy(out, &v4, sizeof(v4));
-	return sizeof(v4);
-}
-
-/* From the client's own address, where it is one of the namespace: that of a
- * machine behind it is not. */
-static void bind_source(int fd, const struct address *source)
-{
-	struct sockaddr_storage self;
-	socklen_t len = socket_address(&self, source, 0);
-	enum address_kind kind = address_kind(source);
-	const int on = 1;
-
-	if (kind == ADDRESS_LOOPBACK || kind == ADDRESS_LINK_LOCAL)
-		return;
-	(void)setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	(void)bind(fd, (struct sockaddr *)&self, len);
-}
-
-static int way_socket(struct connection *c, const struct sockaddr *peer)
-{
-	const struct gate_settings *s = &c->gate->settings;
-	int fd, err;
-
-	if (s->netns < 0)
-		return outward_socket(s->mark, peer,
-				      SOCK_STREAM | SOCK_NONBLOCK, 0);
-	fd = netns_socket(s->netns, peer->sa_family, SOCK_STREAM, 0);
-	if (fd < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_MARK, &s->mark, sizeof(s->mark)) == 0)
-		return fd;
-	err = -errno;
-	close(fd);
-	return err;
-}
-
-static int way_open(struct connection *c)
-{
-	struct sockaddr_storage peer;
-	socklen_t len = socket_address(&peer, &c->address, c->port);
-	int fd = way_socket(c, (struct sockaddr *)&peer);
-	int err;
-
-	if (fd < 0)
-		return fd;
-	c->server.fd = fd;
-	if (fd >= c->gate->settings.pools->fd_max)
-		return -EMFILE;
-	err = side_keep(fd);
-	if (err)
-		return err;
-	bind_source(fd, &c->source);
-	if (connect(fd, (struct sockaddr *)&peer, len) < 0 &&
-	    errno != EINPROGRESS)
-		return -errno;
-	return watch(&c->server, EPOLL_CTL_ADD);
-}
-
 static void way_failed(struct connection *c)
 {
 	c->gate->counts.failed++;
@@ -216,7 +141,8 @@ static void way_begin(struct connection *c, const struct domain_name *name,
 	if (c->server.fd >= 0)
 		return;
 	queue_leave(c, QUEUE_WAITING);
-	if (way_open(c)) {
+	c->server.fd = way_open(c->gate, &c->source, &c->address, c->port);
+	if (c->server.fd < 0 || watch(&c->server, EPOLL_CTL_ADD)) {
 		way_failed(c);
 		return;
 	}
@@ -514,7 +440,9 @@ static void pass_end(const struct side *from, struct side *to, bool drained)
 {
 	if (!from->ended || !drained || to->shut || !to->writable)
 		return;
-	(void)shutdown(to->fd, SHUT_WR);
+	/* If it was told as well, both are closed, which says the same. */
+	if (!from->shut)
+		(void)shutdown(to->fd, SHUT_WR);
 	to->shut = true;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The moving parts: gate.c accepts and wakes connections, connection.c leads
- * one from its first byte to its end, relay.c moves bytes between its sides.
+ * one from its first byte to its end, relay.c moves bytes between its sides,
+ * way.c opens the second of them.
  *
  *   waiting for a name -> connecting -> open -> over
  */
@@ -13,8 +14,10 @@
 #include <sys/queue.h>
 
 enum {
-	GATE_WAITING_MAX = 4096,            /* without a name */
-	GATE_BUFFERS_MAX = 16 * 1024 * 1024 /* bytes, of a gate's connections */
+	GATE_WAITING_MAX = 4096, /* without a name */
+	GATE_BUFFERS_MAX =
+		16 * 1024 * 1024, /* bytes, of a gate's connections */
+	WAYS_KEPT = 8
 };
 
 /*
@@ -30,6 +33,7 @@ struct side {
 	bool ended;  /* read to its end */
 	bool failed; /* reset, timed out, unreachable */
 	bool shut;   /* it was told that nothing more comes */
+	bool bulk;   /* the last read was as much as is copied */
 };
 
 /* bytes[at..end) of size. */
@@ -67,6 +71,12 @@ struct connection {
 	struct stream stream;
 };
 
+/* Sockets of one family, not used yet. */
+struct ways {
+	int fd[WAYS_KEPT];
+	size_t n;
+};
+
 struct gate {
 	uv_loop_t *loop;
 	uv_poll_t poll; /* of epoll, which has all the sockets */
@@ -79,6 +89,7 @@ struct gate {
 	struct gate_owner owner;
 	struct gate_counts counts;
 	struct pipes *pipes;
+	struct ways ways4, ways6;
 	struct share connections, buffered;
 	size_t n_waiting;
 	struct connections all, waiting, connecting;
@@ -97,7 +108,7 @@ struct gate {
 int relay_move(struct pipes *pipes, struct gate_pipe *pipe, struct side *from,
 	       struct side *to, uint64_t limit, uint64_t *moved);
 
-/* The same once, of at most PIPE_BUF bytes, which are left in copy, too. */
+/* The same once, by way of copy, of PIPE_BUF bytes, where they are left. */
 int relay_copy(struct pipes *pipes, struct gate_pipe *pipe, struct side *from,
 	       struct side *to, uint8_t *copy, size_t *moved);
 
@@ -112,6 +123,19 @@ int side_keep(int fd);
 
 /* Reset the connection (RST), and whatever was on its way. */
 void side_reset(struct side *side);
+
+/* way.c */
+
+/*
+ * A socket of the sandbox's namespace (sidecar mode: ours, outward_socket()),
+ * marked, on its way to the address from the client's own, where it has that.
+ * Its connection is not answered yet: poll it. Or -errno.
+ */
+int way_open(struct gate *gate, const struct address *source,
+	     const struct address *to, uint16_t port);
+
+/* Close those that nobody needed. */
+void ways_close(struct gate *gate);
 
 /* connection.c */
 

@@ -385,5 +385,6 @@ void gate_close(struct gate *gate)
 	uv_close((uv_handle_t *)&gate->timer, on_closed);
 	uv_close((uv_handle_t *)&gate->poll, on_closed);
 	close(gate->epoll);
+	ways_close(gate);
 	pipes_close(gate->pipes);
 }

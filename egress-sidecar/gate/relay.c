@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes from one socket to the other: splice(2) by way of a pipe, which is
- * given back whenever it is empty, so that it is there only while the reader is
- * slower than the writer.
+ * Bytes from one socket to the other: little is copied, much goes by splice(2)
+ * through a pipe, which is given back whenever it is empty, so that it is there
+ * only while the reader is slower than the writer.
  */
 #include "connection.h"
 
@@ -134,21 +134,64 @@ static bool wants(const struct side *from, const struct side *to)
 	return from->readable && !from->ended && to->writable && !to->failed;
 }
 
+/* What fits into copy. What the writer does not take waits in a pipe: into an
+ * empty one so little goes as a whole (pipe(7)). Bytes read, or -errno. */
+static ssize_t copy_on(struct pipes *pipes, struct gate_pipe *pipe,
+		       struct side *from, struct side *to, uint8_t *copy,
+		       size_t size)
+{
+	size_t n = side_read(from, copy, size);
+	size_t put = n > 0 ? side_write(to, copy, n) : 0;
+	int err;
+
+	if (put == n)
+		return (ssize_t)n;
+	err = pipes_take(pipes, pipe);
+	if (err)
+		return err;
+	if (write(pipe->in, copy + put, n - put) < 0)
+		return -errno;
+	pipe->held = n - put;
+	return (ssize_t)n;
+}
+
+/* One read, of at most limit bytes: copied where little is said, which needs no
+ * pipe and no second call to know that it was all. Bytes, or -errno. */
+static ssize_t read_on(struct pipes *pipes, struct gate_pipe *pipe,
+		       struct side *from, struct side *to, uint64_t limit)
+{
+	uint8_t copy[PIPE_BUF];
+	size_t size = limit < sizeof(copy) ? (size_t)limit : sizeof(copy);
+	ssize_t n;
+	int err;
+
+	if (!from->bulk) {
+		n = copy_on(pipes, pipe, from, to, copy, size);
+		from->bulk = n == (ssize_t)sizeof(copy);
+		return n;
+	}
+	err = pipes_take(pipes, pipe);
+	if (err)
+		return err;
+	pull(pipe, from, limit);
+	from->bulk = pipe->held == 0 || pipe->held >= sizeof(copy);
+	return (ssize_t)pipe->held;
+}
+
 int relay_move(struct pipes *pipes, struct gate_pipe *pipe, struct side *from,
 	       struct side *to, uint64_t limit, uint64_t *moved)
 {
-	int err;
+	ssize_t n;
 
 	*moved = 0;
 	for (int turn = 0; turn < TURNS; turn++) {
 		if (pipe->held == 0) {
 			if (*moved == limit || !wants(from, to))
 				break;
-			err = pipes_take(pipes, pipe);
-			if (err)
-				return err;
-			pull(pipe, from, limit - *moved);
-			*moved += pipe->held;
+			n = read_on(pipes, pipe, from, to, limit - *moved);
+			if (n < 0)
+				return (int)n;
+			*moved += (uint64_t)n;
 		}
 		push(pipe, to);
 		if (pipe->held > 0)
@@ -161,22 +204,14 @@ int relay_move(struct pipes *pipes, struct gate_pipe *pipe, struct side *from,
 int relay_copy(struct pipes *pipes, struct gate_pipe *pipe, struct side *from,
 	       struct side *to, uint8_t *copy, size_t *moved)
 {
-	int err;
+	ssize_t n = 0;
 
 	*moved = 0;
-	if (pipe->held == 0 && wants(from, to)) {
-		err = pipes_take(pipes, pipe);
-		if (err)
-			return err;
-		*moved = side_read(from, copy, PIPE_BUF);
-		/* Into an empty pipe it goes as a whole (pipe(7)). */
-		if (*moved > 0 && write(pipe->in, copy, *moved) < 0)
-			return -errno;
-		pipe->held = *moved;
-	}
+	if (wants(from, to))
+		n = copy_on(pipes, pipe, from, to, copy, PIPE_BUF);
+	if (n < 0)
+		return (int)n;
+	*moved = (size_t)n;
 	push(pipe, to);
-	if (pipe->held > 0)
-		return 0;
-	pipes_give(pipes, pipe);
-	return wants(from, to);
+	return pipe->held == 0 && wants(from, to);
 }

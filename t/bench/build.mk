@@ -7,6 +7,8 @@ BENCH_TOOLS := $(BENCH_SRC:%.c=$(B)/%)
 
 $(BENCH_TOOLS): $(B)/%: %.c
 	@mkdir -p $(@D)
-	$(QUIET_CC)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
+	$(QUIET_CC)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(BENCH_LIBS)
+
+$(B)/t/bench/gate_load: BENCH_LIBS := -lssl -lcrypto
 
 -include $(BENCH_SRC:%.c=$(B)/%.d)
