@@ -129,6 +129,8 @@ END
 run_in($w->{sandbox}, 'nft', '-f', "$dir/segments.nft");
 ok(browse('https://server.test/', sub { read_file("$dir/hello.log") =~ /MLKEM/ }),
     'a post-quantum ClientHello is let on') or diag read_file("$dir/hello.log");
+is_deeply([grep { $_->{reason} } gate_log($w, event => 'egress.denied', 'target.ip' => EVIL)],
+    [], '  at once');
 my ($length) = read_file("$dir/hello.log") =~ /^(\d+) X25519MLKEM768/m;
 cmp_ok($length // 0, '>', 1460, '  longer than a segment');
 my $counters = run_in($w->{sandbox}, 'nft', 'list', 'table', 'inet', 'segments');
