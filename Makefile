@@ -14,6 +14,9 @@
 #                 discovery on Kubernetes' own server of custom resources, which
 #                 is built first, once; conf/kubernetes and conf/helm held to the
 #                 API's schemas: t/kubernetes
+#   make test-clients
+#                 browsers, runtimes, package managers through the name gate:
+#                 t/clients
 #   make bench    ratios against peers, measured in one run; bench-ingress,
 #                 bench-egress and bench-discovery: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
@@ -83,7 +86,7 @@ include t/bench/build.mk
 all: $(MODULE) $(SIDECAR) $(DISCOVERY)
 
 .PHONY: deps test demo check bench bench-ingress bench-egress install clean
-.PHONY: format unit system soak faults test-kubernetes bench-discovery
+.PHONY: format unit system soak faults test-kubernetes test-clients bench-discovery
 
 deps:
 	@scripts/install-deps
@@ -125,6 +128,11 @@ test-kubernetes: deps
 	@t/kubernetes/tools/install.sh build/kubernetes/tools
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
 	    prove --timer -It/lib t/kubernetes/*.t
+
+test-clients: deps
+	@scripts/install-deps clients
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) prove --timer -It/lib t/clients/*.t
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools

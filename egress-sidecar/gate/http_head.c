@@ -140,10 +140,13 @@ static int read_field(struct http_head *head, const uint8_t *bytes,
 		return http_text_is(value, "chunked") ? 0 : -EBADMSG;
 	case HTTP_UPGRADE:
 		head->upgrade = true;
-		return http_text_is(value, "websocket") ? 0 : -EBADMSG;
+		head->h2c = http_text_is(value, "h2c");
+		return head->h2c || http_text_is(value, "websocket") ? 0
+								     : -EBADMSG;
+	case HTTP_HTTP2_SETTINGS:
+		return 0;
 	case HTTP_EXPECT:
 		return http_text_is(value, "100-continue") ? 0 : -EBADMSG;
-	case HTTP_HTTP2_SETTINGS:
 	case HTTP_FIELD_OTHER:
 		break;
 	}
@@ -200,7 +203,9 @@ static enum http_head_result finish(const struct http_head *head,
 	if (head->chunked &&
 	    (head->old || head->given & 1 << HTTP_CONTENT_LENGTH))
 		return HTTP_HEAD_MALFORMED;
+	/* Of h2c servers do not agree whether a body is HTTP/1 or HTTP/2. */
 	if ((head->upgrade && body) ||
+	    head->h2c != !!(head->given & 1 << HTTP_HTTP2_SETTINGS) ||
 	    (head->given & 1 << HTTP_EXPECT && !body))
 		return HTTP_HEAD_MALFORMED;
 	result = read_authority(host, port, &read);

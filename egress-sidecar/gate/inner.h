@@ -112,6 +112,7 @@ struct http_head {
 	bool absolute;
 	bool chunked; /* the body's framing; else length */
 	bool upgrade; /* to another protocol, which names no host */
+	bool h2c;     /* that is HTTP/2 (RFC 7540, 3.2), which does, unread */
 };
 
 enum http_head_result {
@@ -119,8 +120,8 @@ enum http_head_result {
 	HTTP_HEAD_WHOLE,    /* *name is filled */
 	HTTP_HEAD_NO_NAME,  /* no Host or an empty one, an address in it,
 			       HTTP/2's preface */
-	HTTP_HEAD_MALFORMED /* and what is not to be let on: CONNECT, h2c,
-			       two Hosts, both framings, obs-fold, ... */
+	HTTP_HEAD_MALFORMED /* and what is not to be let on: CONNECT, two
+			       Hosts, both framings, obs-fold, ... */
 };
 
 /* The bytes are those of the last call, and what came behind. port: see struct
@@ -187,6 +188,7 @@ struct stream {
 	uint8_t state, after_body;
 	enum stream_step end; /* that was said, and is again */
 	bool later;           /* a request was judged before */
+	bool h2c;             /* the first one asked for it */
 	bool versions, early; /* of the first hello */
 	bool encrypted;       /* what follows may be */
 	union {
@@ -223,8 +225,8 @@ void stream_moved(struct stream *stream, uint64_t n);
  * After STREAM_ANSWER: what the server says, in order, each byte once. 1:
  * enough is known, and the client is read again (what follows is opaque if the
  * protocol was switched, else the next request); 0: more of the answer is
- * needed; -EBADMSG: the answer is out of form, and the connection ends. Bytes
- * of the server's go on whatever this says.
+ * needed; -EBADMSG: the answer is out of form or switches to HTTP/2, and the
+ * connection ends. Bytes of the server's go on whatever this says.
  */
 int stream_answered(struct stream *stream, const uint8_t *bytes, size_t n);
 

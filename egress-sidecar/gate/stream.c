@@ -105,8 +105,11 @@ static enum stream_step look_head(struct stream *s, const uint8_t *bytes,
 	case HTTP_HEAD_MORE:
 		return n < GATE_NAME_BYTES ? STREAM_MORE : STREAM_NO_NAME;
 	case HTTP_HEAD_WHOLE:
-		/* Which answer is to which request is known of the first. */
-		if (s->later && s->in.head.upgrade)
+		/* Which answer is to which request is known of the first.
+		 * A server that declined h2c there is asked by some clients
+		 * with each request; the preface is never let on. */
+		if (s->later && s->in.head.upgrade &&
+		    !(s->in.head.h2c && s->h2c))
 			return STREAM_MALFORMED;
 		s->state = STATE_JUDGE;
 		return STREAM_JUDGE;
@@ -122,6 +125,7 @@ static enum stream_step look_head(struct stream *s, const uint8_t *bytes,
 static enum stream_step go_on(struct stream *s, size_t *pass)
 {
 	const struct http_head head = s->in.head;
+	bool first = !s->later;
 
 	s->later = true;
 	if (s->kind == STREAM_TLS) {
@@ -133,7 +137,8 @@ static enum stream_step go_on(struct stream *s, size_t *pass)
 	}
 	*pass = head.len;
 	next(s, STATE_HEAD);
-	if (head.upgrade) {
+	if (head.upgrade && first) {
+		s->h2c = head.h2c;
 		s->state = STATE_ANSWER;
 		return STREAM_ANSWER;
 	}
@@ -322,7 +327,7 @@ void stream_moved(struct stream *stream, uint64_t n)
 /* The status is read. */
 static int judge_status(struct stream *s, uint16_t status)
 {
-	if (status < 100)
+	if (status < 100 || (status == 101 && s->h2c))
 		return -EBADMSG;
 	if (status == 101)
 		opaque(s);

@@ -4,7 +4,8 @@
  * chooses, with an answer to an Upgrade that it chooses, too. In pieces and
  * whole the same goes on, after the same names. And a server that is not strict
  * (its own reading, below) finds these names in what went on, each request's,
- * and no other: nothing went on whose name was not judged.
+ * and no other: nothing went on whose name was not judged. It finds no preface
+ * of HTTP/2, and nothing behind its answer that it speaks that now.
  *
  * Counted: egress-sidecar/gate/stream.c
  * Counted: egress-sidecar/gate/http_line.c
@@ -29,6 +30,7 @@ static const char *const answers[] = {
 struct server {
 	bool last_host; /* of two the last one counts */
 	bool length;    /* of two framings the length counts */
+	bool h2c;       /* a request asked for HTTP/2 */
 	const uint8_t *at, *end;
 	char names[sizeof(((struct heard *)0)->names)];
 };
@@ -109,14 +111,14 @@ static char *value_of(char *field, const char *name)
 static bool serve(struct server *s)
 {
 	char text[8192], host[8192] = "", *field, *value;
-	bool chunked = false, framed = false;
+	bool chunked = false, framed = false, h2c = false;
 	unsigned long long length = 0;
 
 	if (s->at == s->end)
 		return false;
 	/* Heads go on whole, and nothing before them. */
 	field = line(s, text, sizeof(text));
-	check(field && field[0]);
+	check(field && field[0] && strcmp(field, "PRI * HTTP/2.0") != 0);
 	value = strcasestr(field, " http://");
 	if (value)
 		snprintf(host, sizeof(host), "%.*s",
@@ -134,23 +136,31 @@ static bool serve(struct server *s)
 		value = value_of(field, "transfer-encoding");
 		if (value && strcasestr(value, "chunked"))
 			chunked = true;
+		value = value_of(field, "upgrade");
+		h2c |= value && strcasestr(value, "h2c");
 	}
-	check(field != NULL);
+	check(field != NULL && !(h2c && (chunked || length)));
+	s->h2c |= h2c;
 	add_name(s, host, strlen(host));
 	skip_body(s, chunked && !(framed && s->length), length);
 	return true;
 }
 
-static void check_http(const struct heard *heard, const uint8_t *data)
+static void check_http(const struct heard *heard, const uint8_t *data,
+		       bool switches)
 {
 	for (unsigned i = 0; i < 4; i++) {
 		static struct server s;
 
-		s = (struct server){i & 1, i & 2, data, data + heard->passed,
-				    ""};
-		while (serve(&s) &&
-		       !(heard->answered && heard->end == STREAM_REST))
-			;
+		s = (struct server){.last_host = i & 1,
+				    .length = i & 2,
+				    .at = data,
+				    .end = data + heard->passed};
+		while (serve(&s)) {
+			check(!s.h2c || !switches || s.at == s.end);
+			if (heard->answered && heard->end == STREAM_REST)
+				break;
+		}
 		check(strcmp(s.names, heard->names) == 0);
 	}
 }
@@ -262,6 +272,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] == 22)
 		check_tls(&whole, data);
 	else
-		check_http(&whole, data);
+		check_http(&whole, data, answer == answers[0]);
 	return 0;
 }

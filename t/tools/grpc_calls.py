@@ -4,6 +4,7 @@
 
 grpc_calls.py serve PORT
 grpc_calls.py call ADDRESS [NAME=VALUE ...]    with this metadata
+grpc_calls.py call-tls CA ADDRESS              over TLS; CA: PEM of the authority
 
 Messages are plain bytes. The client prints a line for each call.
 """
@@ -70,8 +71,8 @@ def ping_pong(channel, metadata):
     print("echo", ",".join(answered), trailer(call))
 
 
-def call_all(address, metadata):
-    with grpc.insecure_channel(address) as channel:
+def call_all(channel, metadata):
+    with channel:
         answer, call = channel.unary_unary("/t.T/One").with_call(
             b"hello", metadata=metadata, timeout=20)
         print("one", answer.decode(), trailer(call))
@@ -87,5 +88,9 @@ def call_all(address, metadata):
 
 if sys.argv[1] == "serve":
     serve(int(sys.argv[2]))
+elif sys.argv[1] == "call-tls":
+    with open(sys.argv[2], "rb") as ca:
+        credentials = grpc.ssl_channel_credentials(ca.read())
+    call_all(grpc.secure_channel(sys.argv[3], credentials), [])
 else:
-    call_all(sys.argv[2], [tuple(pair.split("=", 1)) for pair in sys.argv[3:]])
+    call_all(grpc.insecure_channel(sys.argv[2]), [tuple(pair.split("=", 1)) for pair in sys.argv[3:]])

@@ -47,7 +47,7 @@ static const struct {
 	 STREAM_NO_NAME},
 	{"curl --http2 --resolve name.test:$PORT:127.0.0.1 "
 	 "http://name.test:$PORT/",
-	 "", STREAM_MALFORMED},
+	 "name.test ", STREAM_ANSWER},
 	{"gnutls-cli --insecure --port $PORT --sni-hostname name.test "
 	 "127.0.0.1",
 	 "name.test ", STREAM_MORE},

@@ -15,6 +15,7 @@
 #define POST   "POST / HTTP/1.1\r\n" HOST
 #define LENGTH "Content-Length: 5\r\n"
 #define CODING "Transfer-Encoding: chunked\r\n"
+#define H2C    "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
 static enum http_head_result read_head(struct http_head *head, const char *text,
 				       size_t step, char *name)
@@ -73,6 +74,9 @@ static void heads_in_form(void **state)
 		GET "Cookie: a=1\r\nCookie: b=2\r\n\r\n",
 		GET "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
 		GET "Upgrade: WebSocket\r\n\r\n",
+		GET H2C "\r\n",
+		POST "Content-Length: 0\r\nupgrade: H2C\r\n"
+		     "http2-settings: \r\n\r\n",
 		POST LENGTH "\r\nhello",
 		POST "Content-Length: 0\r\n\r\n",
 		POST "Content-Length: 9223372036854775807\r\n\r\n",
@@ -213,15 +217,20 @@ static void fields_out_of_form(void **state)
 		GET "X: a\x0b\r\n",
 		GET "\xc3\xbc: x\r\n",
 		GET "\n",
-		GET "HTTP2-Settings: AAMAAABk\r\n",
-		GET "Upgrade: h2c\r\n",
-		GET "Upgrade: H2C\r\n",
+		GET "HTTP2-Settings: AAMAAABk\r\n\r\n",
+		GET "Upgrade: h2c\r\n\r\n",
+		GET H2C "HTTP2-Settings: AAMAAABk\r\n",
+		GET "Upgrade: websocket\r\nHTTP2-Settings: AA\r\n\r\n",
 		GET "Upgrade: websocket, h2c\r\n",
+		GET "Upgrade: h2c, websocket\r\n",
+		GET "Upgrade: h2\r\n",
 		GET "Upgrade: TLS/1.2\r\n",
 		GET "Upgrade: websocket\r\nUpgrade: h2c\r\n",
 		GET "Upgrade:\r\n",
 		POST "Upgrade: websocket\r\n" LENGTH "\r\n",
 		POST "Upgrade: websocket\r\n" CODING "\r\n",
+		POST H2C LENGTH "\r\n",
+		POST H2C CODING "\r\n",
 	};
 
 	(void)state;

@@ -15,7 +15,11 @@
 #define POST(name) "POST / HTTP/1.1\r\nHost: " name "\r\n"
 #define CHUNKED    "Transfer-Encoding: chunked\r\n\r\n"
 #define SOCKET     "GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\n\r\n"
-#define SWITCHED   "HTTP/1.1 101 Switching Protocols\r\n"
+#define H2C                                  \
+	"GET / HTTP/1.1\r\nHost: a.test\r\n" \
+	"Upgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
+#define PREFACE  "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define SWITCHED "HTTP/1.1 101 Switching Protocols\r\n"
 
 static struct text connection;
 
@@ -143,6 +147,25 @@ static void another_protocol(void **state)
 	expect_cut(GET("a.test") SOCKET, "a.test ", GET("a.test"));
 	answer = "HTTP/1.1 200 OK\r\n";
 	expect_cut(SOCKET SOCKET, "a.test ", SOCKET);
+}
+
+/* HTTP/2 names a host in each request, and we read none of them. */
+static void http2_is_not_switched_to(void **state)
+{
+	(void)state;
+	answer = SWITCHED;
+	expect(H2C PREFACE, "a.test ", STREAM_ANSWER, strlen(H2C));
+	answer = "HTTP/1.1 100 Continue\r\n\r\n" SWITCHED;
+	expect(H2C GET("b.test"), "a.test ", STREAM_ANSWER, strlen(H2C));
+	/* declined: asked again, the answer is not awaited */
+	answer = "HTTP/1.1 200 OK\r\n";
+	expect_all(H2C GET("b.test") H2C H2C, "a.test b.test a.test a.test ");
+	expect(H2C H2C PREFACE, "a.test a.test ", STREAM_NO_NAME,
+	       strlen(H2C H2C));
+	expect_cut(H2C SOCKET, "a.test ", H2C);
+	/* not asked for at first */
+	expect_cut(GET("a.test") H2C, "a.test ", GET("a.test"));
+	expect_cut(SOCKET H2C, "a.test ", SOCKET);
 }
 
 static void answers_out_of_form(void **state)
@@ -414,6 +437,7 @@ int main(void)
 		cmocka_unit_test(requests_one_by_one),
 		cmocka_unit_test(chunked_bodies),
 		cmocka_unit_test(another_protocol),
+		cmocka_unit_test(http2_is_not_switched_to),
 		cmocka_unit_test(answers_out_of_form),
 		cmocka_unit_test(a_verdict_is_awaited),
 		cmocka_unit_test(bodies_that_are_moved),
