@@ -262,7 +262,7 @@ void rule_load_data(struct batch *b, uint32_t first, const void *data,
 void rule_load_has_header6(struct batch *b, uint8_t header, uint32_t first);
 /* On its way in: SO_MARK of the socket here that the packet is for. A rule does
  * not match where there is none. */
-void rule_socket_mark(struct batch *b, uint32_t mark);
+void rule_load_socket_mark(struct batch *b, uint32_t first);
 /* flags: NFTA_FIB_F_*; result: NFT_FIB_RESULT_* */
 void rule_load_fib(struct batch *b, uint32_t flags, uint32_t result,
 		   uint32_t first);

@@ -11,10 +11,10 @@
  *
  *   chain raw_output { type filter hook output priority raw; policy accept;
  *     meta mark 0 return          # the others of hole.c are not shown here
+ *     meta mark MARK tcp dport 443 ct original zone set 1     # of a gate
  *     meta mark != MARK return
  *     oif "lo" return
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 notrack
- *     meta l4proto tcp ct original zone set 1           # with a gate alone
  *   }
  *   chain raw_prerouting { type filter hook prerouting priority raw; ...
  *     @th,0,16 != 53 return       # of all resolvers
@@ -60,7 +60,8 @@
  *     goto judge
  *   }
  *   chain postrouting { type filter hook postrouting priority last - 1; ...
- *     meta mark MARK meta mark set 0
+ *     meta mark MARK ct mark OURS ct direction original meta mark set 0
+ *     meta mark MARK ip daddr . udp dport @resolvers4 meta mark set 0
  *     ct mark REDIRECTED oif != "lo" counter name "refused" drop
  *       # without egress hooks
  *   }
@@ -94,8 +95,6 @@
  *     udp dport 15353 jump own
  *     tcp dport 15380 jump own                          # with a gate alone
  *     ct mark OURS counter name "refused" drop
- *     ct mark REDIRECTED ct direction reply meta l4proto tcp
- *       socket mark MARK counter name "refused" drop
  *     ct state invalid jump own
  *     accept
  *   }

@@ -28,15 +28,6 @@ static bool any_untracked(const struct filter_settings *s)
 	return false;
 }
 
-static void is_exempt(struct batch *b, uint8_t family, bool source)
-{
-	if (source)
-		chain_load_source(b, family, 0);
-	else
-		chain_load_destination(b, family, 0);
-	rule_lookup(b, chain_is_v6(family) ? "exempt6" : "exempt4", 0);
-}
-
 static void skip_exempt(struct batch *b, const char *chain,
 			const struct filter_settings *s, uint8_t family,
 			bool source)
@@ -44,7 +35,11 @@ static void skip_exempt(struct batch *b, const char *chain,
 	if (!s->n_exempt)
 		return;
 	rule_begin(b, chain);
-	is_exempt(b, family, source);
+	if (source)
+		chain_load_source(b, family, 0);
+	else
+		chain_load_destination(b, family, 0);
+	rule_lookup(b, chain_is_v6(family) ? "exempt6" : "exempt4", 0);
 	rule_return(b);
 }
 
@@ -68,25 +63,18 @@ static void pass_other_ports(struct batch *b, const struct filter_settings *s)
  * two ends, one after the other: a client takes a port that the way on just
  * had. What conntrack remembers of one must not lead the other past the
  * redirection, or into it, so ours begin in a zone of their own; answers come
- * in the common one. Of closed sockets too, which have no owner.
+ * in the common one. Of closed sockets too, which have no owner. On the gate's
+ * ports alone, where guesses at the mark are counted.
  */
-static void end_with_zone(struct batch *b)
+static void write_zone(struct batch *b, const struct filter_settings *s)
 {
-	rule_l4proto(b, IPPROTO_TCP);
-	rule_set_ct_zone(b, OUR_ZONE, IP_CT_DIR_ORIGINAL);
-}
-
-/* What is for the exempt is not looked at further. */
-static void leave_exempt(struct batch *b, const struct filter_settings *s,
-			 uint8_t family)
-{
-	if (s->n_gated && s->n_exempt) {
+	for (size_t i = 0; i < s->n_gated; i++) {
 		rule_begin(b, "raw_output");
 		rule_meta_is(b, NFT_META_MARK, s->mark);
-		is_exempt(b, family, false);
-		end_with_zone(b);
+		rule_l4proto(b, IPPROTO_TCP);
+		rule_destination_port(b, s->gated[i]);
+		rule_set_ct_zone(b, OUR_ZONE, IP_CT_DIR_ORIGINAL);
 	}
-	skip_exempt(b, "raw_output", s, family, false);
 }
 
 /*
@@ -97,6 +85,9 @@ static void leave_exempt(struct batch *b, const struct filter_settings *s,
 static void write_untracked(struct batch *b, const struct filter_settings *s)
 {
 	rule_begin(b, "raw_output");
+	rule_meta_is_not(b, NFT_META_MARK, s->mark);
+	rule_return(b);
+	rule_begin(b, "raw_output");
 	rule_meta_is(b, NFT_META_OIF, LOOPBACK_INDEX);
 	rule_return(b);
 	pass_other_ports(b, s);
@@ -104,6 +95,7 @@ static void write_untracked(struct batch *b, const struct filter_settings *s)
 	rule_meta_is(b, NFT_META_IIF, LOOPBACK_INDEX);
 	rule_return(b);
 	for (size_t f = 0; f < COUNT(chain_families); f++) {
+		skip_exempt(b, "raw_output", s, chain_families[f], false);
 		skip_exempt(b, "raw_prerouting", s, chain_families[f], true);
 		for (size_t i = 0; i < COUNT(chain_with_ports); i++) {
 			rule_begin(b, "raw_output");
@@ -122,28 +114,17 @@ static void write_untracked(struct batch *b, const struct filter_settings *s)
 /* Before conntrack. */
 static void write_raw(struct batch *b, const struct filter_settings *s)
 {
-	bool untracked = any_untracked(s);
-
 	if (!s->n_resolvers && !s->n_gated)
 		return;
 	rule_begin(b, "raw_output");
 	rule_meta_is(b, NFT_META_MARK, 0);
 	rule_return(b);
-	for (size_t f = 0; f < COUNT(chain_families); f++)
-		leave_exempt(b, s, chain_families[f]);
+	hole_write_gated(b, "raw_output", s);
 	if (s->n_resolvers)
 		hole_write_resolvers(b, "raw_output", s);
-	if (!untracked && !s->n_gated)
-		return;
-	rule_begin(b, "raw_output");
-	rule_meta_is_not(b, NFT_META_MARK, s->mark);
-	rule_return(b);
-	if (untracked)
+	write_zone(b, s);
+	if (any_untracked(s))
 		write_untracked(b, s);
-	if (!s->n_gated)
-		return;
-	rule_begin(b, "raw_output");
-	end_with_zone(b);
 }
 
 /* A question of ours that is led to whoever answers for a resolver (a service's
@@ -176,7 +157,6 @@ static void is_gated(struct batch *b, uint8_t family)
  * for that. */
 static void write_gate(struct batch *b, const struct filter_settings *s)
 {
-	hole_write_gated(b, RULESET_DNS, s);
 	for (size_t f = 0; s->n_gated && f < COUNT(chain_families); f++) {
 		rule_begin(b, RULESET_DNS);
 		chain_is_ours(b, s);
@@ -310,10 +290,5 @@ void chains_write_dns(struct batch *b, const struct ruleset *r)
 	write_redirection(b, s);
 	if (!s->n_resolvers && !s->n_gated)
 		return;
-	/* The mark has done its work; who captures packets (SO_RCVMARK) need
-	 * not see it. */
-	rule_begin(b, "postrouting");
-	rule_meta_is(b, NFT_META_MARK, s->mark);
-	rule_set_meta_mark(b, 0);
-	rule_end(b);
+	hole_write_unmark(b, s);
 }

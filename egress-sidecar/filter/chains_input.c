@@ -170,19 +170,14 @@ static void write_input_own(struct batch *b, const struct ruleset *r)
  * a connection that was forged with the ends of one that it has open. So may be
  * what conntrack makes nothing of, from an address that is not here.
  */
-static void write_loopback_forged(struct batch *b, uint32_t mark, bool has_fib)
+static void write_loopback_forged(struct batch *b,
+				  const struct filter_settings *s, bool has_fib)
 {
 	rule_begin(b, "loopback_in");
 	rule_ct_mark(b, RULESET_MARK_OURS);
 	rule_count(b, RULESET_REFUSED);
 	rule_drop(b);
-	rule_begin(b, "loopback_in");
-	rule_ct_mark(b, RULESET_MARK_REDIRECTED);
-	rule_ct_direction(b, IP_CT_DIR_REPLY);
-	rule_l4proto(b, IPPROTO_TCP);
-	rule_socket_mark(b, mark);
-	rule_count(b, RULESET_REFUSED);
-	rule_drop(b);
+	hole_write_socket(b, s);
 	rule_begin(b, "loopback_in");
 	rule_ct_state(b, NFT_STATE_INVALID);
 	if (has_fib) {
@@ -201,7 +196,7 @@ void chain_write_input(struct batch *b, const struct ruleset *r)
 	chain_refuse_detours(b, "input", s);
 	write_input_own(b, r);
 	if (s->n_gated)
-		write_loopback_forged(b, s->mark, r->has_fib);
+		write_loopback_forged(b, s, r->has_fib);
 	rule_begin(b, "loopback_in");
 	rule_accept(b);
 	rule_begin(b, "input");

@@ -115,7 +115,7 @@ static void write_gate(struct batch *b)
 {
 	base(b);
 	rule_begin(b, "probe");
-	rule_socket_mark(b, 1);
+	rule_load_socket_mark(b, 0);
 	rule_set_ct_zone(b, 1, IP_CT_DIR_ORIGINAL);
 }
 

@@ -237,15 +237,14 @@ void rule_meta_is_not(struct batch *b, uint32_t key, uint32_t value)
 	rule_compare(b, 0, NFT_CMP_NEQ, &value, sizeof(value));
 }
 
-void rule_socket_mark(struct batch *b, uint32_t mark)
+void rule_load_socket_mark(struct batch *b, uint32_t first)
 {
 	struct nftnl_expr *e = expression(b, "socket");
 
 	if (!e)
 		return;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_MARK);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_DREG, reg(0));
-	rule_compare(b, 0, NFT_CMP_EQ, &mark, sizeof(mark));
+	nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_DREG, reg(first));
 }
 
 void rule_nfproto(struct batch *b, uint8_t family)

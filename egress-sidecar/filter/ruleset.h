@@ -215,18 +215,22 @@ void chain_refuse_detours(struct batch *b, const char *chain,
 bool hole_is_watched(const struct filter_settings *s);
 /* What stays from one policy to the next. */
 void hole_add_base(struct batch *b, const struct filter_settings *s);
-/* The chain that all of the following jump to, and that comes back with what
- * may go on to be judged. */
+/* The chains that the following jump to, and that come back with what may go on
+ * to be judged. */
 void hole_write(struct batch *b, const struct filter_settings *s);
 /* To resolvers, and the ports that take their place; of what has a mark. */
 void hole_write_resolvers(struct batch *b, const char *chain,
 			  const struct filter_settings *s);
-/* To where the gate stands, before it is redirected. */
+/* To the gate's ports; of what has a mark, before conntrack: each packet. */
 void hole_write_gated(struct batch *b, const char *chain,
 		      const struct filter_settings *s);
 /* In our connections, and to where we open them; of chain output, before
  * whatever tells our mark from others. */
 void hole_write_connections(struct batch *b, const struct filter_settings *s);
+/* Refuse what the gate says to a socket of its own over loopback. */
+void hole_write_socket(struct batch *b, const struct filter_settings *s);
+/* Of chain postrouting: what leaves by the hole has no mark any more. */
+void hole_write_unmark(struct batch *b, const struct filter_settings *s);
 
 /* limits.c */
 

@@ -14,6 +14,8 @@ count.
     hostile.py guess udp|tcp ADDRESS PORT N  N different SO_MARKs, in a hurry
     hostile.py guess segment ADDRESS PORT N SOURCE SOURCE_PORT   the same in a
                                              connection that is another's
+    hostile.py remarked ADDRESS PORT N       a mark of its own for each answer
+                                             of an echo server
     hostile.py marks_seen DEVICE SECONDS
     hostile.py header SOURCE ADDRESS PORT    own IPv4 header, forged source
     hostile.py segment SOURCE SOURCE_PORT ADDRESS PORT [MARK]   TCP segments of
@@ -233,6 +235,23 @@ def guess(kind, address, port, n, source="", source_port=0):
         except OSError:
             pass
     return "%d a second" % (int(n) / (time.monotonic() - begun))
+
+
+def remarked(address, port, n):
+    s = socket.create_connection((address, int(port)), PATIENCE)
+    s.settimeout(1)
+    first = random.getrandbits(31)
+    for i in range(int(n)):
+        s.setsockopt(socket.SOL_SOCKET, SO_MARK, struct.pack("=I", 0))
+        try:
+            s.send(b"echo")
+            s.setsockopt(socket.SOL_SOCKET, SO_MARK,
+                         struct.pack("=I", first + i + 1))
+            if not s.recv(16):
+                return "closed"
+        except OSError:
+            return "stopped"
+    return "done"
 
 
 def raw4():
@@ -739,6 +758,7 @@ ATTEMPTS = {
     "tcp": tcp, "udp": udp_try, "ping": ping, "proto": proto, "lite": lite,
     "mapped": lambda a, p: udp_try("::ffff:" + a, p), "marks": marks,
     "marks_seen": marks_seen, "guess": guess,
+    "remarked": remarked,
     "option": option, "routing": routing,
     "segment": segment, "lastwords": lastwords, "slow": slow,
     "header": header, "fragments": fragments, "frame": frame, "arp": arp,
