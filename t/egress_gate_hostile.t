@@ -37,14 +37,15 @@ my %said = (
 		'a second request at once', 'a third of four in a segment',
 		'one behind the last', 'one behind a body',
 		'one behind a body of HTTP/1.0', 'one behind chunks',
-		'an upgrade that is ignored', 'an upgrade, not waited for'),
+		'an upgrade that is ignored', 'an upgrade, not waited for',
+		'an upgrade to h2c that is ignored'),
 	(map { $_ => $none } 'no name', 'no extensions',
 		'ECH without an outer name', 'a second hello, without a name',
 		'no host', 'no host, HTTP/1.0', 'an empty host',
 		'an address for a host', 'an IPv6 address for a host',
 		'absolute form without a host', 'HTTP/2 at once',
 		'64 KiB without a host', 'a second request without a host',
-		'a second of HTTP/2'),
+		'a second of HTTP/2', 'HTTP/2 behind an upgrade that is ignored'),
 	(map { $_ => $malformed } 'a trailing dot', 'a NUL behind it',
 		'a NUL in front', 'a space', 'a port', 'a star',
 		'octets above 127', 'an empty name', '255 octets', '256 octets',
@@ -70,7 +71,9 @@ my %said = (
 		'a host behind a bare LF', 'a host behind a bare CR',
 		'an empty line in front', 'two blanks',
 		'a method in lower case', 'HTTP/0.9', 'HTTP/2.0 in the line',
-		'an upgrade to h2c', 'settings of h2c alone',
+		'an upgrade to h2c with a body',
+		'an upgrade to h2c without settings',
+		'an upgrade to h2c that is taken', 'settings of h2c alone',
 		'an upgrade to TLS', 'an upgrade to two',
 		'an upgrade with a body', 'CONNECT', 'a length and chunks',
 		'chunks and a length', 'two lengths', 'two lengths in a line',
@@ -102,7 +105,7 @@ my $a = attacker($w, NOBODY);
 my @names = split /;/, attack($a, 'names');
 # Of these something may leave: they come last, for frames are counted.
 my @begun = grep { $said{$_} =~ /answered/
-	|| /^one behind|second|third|upgrade that|not waited|later|behind a|chunk(?:s that|s with|s of 2|.*goes)|(?:HTTP|TLS) behind/
+	|| /^one behind|second|third|upgrade that|h2c that|not waited|later|behind a|chunk(?:s that|s with|s of 2|.*goes)|(?:HTTP|TLS) behind/
 	} @names;
 my %begun = map { $_ => 1 } @begun;
 is_deeply([sort @names], [sort keys %said], 'the table has them all');

@@ -87,7 +87,7 @@ for my $mode (qw(join sidecar)) {
 	});
 	is(clear_request($w, 'good.test', GOOD), 'HTTP good.test',
 	    "$mode: meanwhile others are served");
-	cmp_ok(resident() - $before, '<', 32 << 20, "$mode: memory is bounded")
+	cmp_ok(resident() - $before, '<', 16 << 20, "$mode: memory is bounded")
 	    if build_dir() !~ m{/san\b};
 	cmp_ok(gate_metrics($w)->{connections}, '<=', 4096, "$mode: so are they");
 	quit_attacker($flood);

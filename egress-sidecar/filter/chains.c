@@ -42,8 +42,6 @@
  *     ct mark INBOUND ct direction reply accept
  *     ct mark GUESTS ct direction reply accept
  *     ct status dnat ct reply proto-src 15353 ip daddr 127.0.0.1 accept
- *     meta mark MARK meta skuid 0 meta l4proto tcp ct status dnat
- *       ct reply proto-src 15380 reject with tcp reset  # with a gate alone
  *     ct status dnat ct reply proto-src 15380 ip daddr 127.0.0.1 accept
  *     meta mark MARK meta skuid 0 ip daddr . udp dport @resolvers4 accept
  *     meta mark MARK meta skuid 0 ct mark OURS ct direction original accept
@@ -232,25 +230,6 @@ static void accept_redirected(struct batch *b, const char *chain, uint16_t to)
 	}
 }
 
-/*
- * The gate's way on leads to the gate where its source port was a moment ago
- * that of a connection which was redirected and reset: conntrack still knows
- * that one, and NAT judges no connection twice. It ends at once, lest the gate
- * goes round and round.
- */
-static void refuse_loop(struct batch *b, const struct filter_settings *s)
-{
-	uint16_t port = htons(s->gate_port);
-
-	rule_begin(b, "output");
-	chain_is_ours(b, s);
-	rule_l4proto(b, IPPROTO_TCP);
-	rule_ct_status(b, IPS_DST_NAT);
-	rule_load_ct(b, NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, 0);
-	rule_compare(b, 0, NFT_CMP_EQ, &port, sizeof(port));
-	rule_reject_tcp_reset(b);
-}
-
 /* TCP of ours to what the sets hold. */
 static void accept_own_to(struct batch *b, const char *set4, const char *set6,
 			  const struct filter_settings *s)
@@ -348,10 +327,8 @@ static void write_output(struct batch *b, const struct ruleset *r)
 		chain_accept_marked(b, "output", RULESET_MARK_GUESTS,
 				    IP_CT_DIR_REPLY);
 	accept_redirected(b, "output", r->settings->dns_port);
-	if (r->settings->n_gated) {
-		refuse_loop(b, r->settings);
+	if (r->settings->n_gated)
 		accept_redirected(b, "output", r->settings->gate_port);
-	}
 	hole_write_connections(b, r->settings);
 	write_hole(b, r->settings);
 	limits_write_ours_out(b, r);

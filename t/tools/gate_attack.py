@@ -83,6 +83,9 @@ def post(*fields):
     return get("good.test", *fields, method="POST")
 
 
+H2C = ("Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings",
+       "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade")
 FINE, WRONG = get("good.test"), get("other.test")
 
@@ -206,9 +209,9 @@ CLEAR = {
     "HTTP/2.0 in the line": [ON, get("good.test", version="2.0")],
     "HTTP/2 at once": [ON, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0"
                        b"\0"],
-    "an upgrade to h2c": [ON, get("good.test", "Upgrade: h2c",
-                                  "Connection: Upgrade, HTTP2-Settings",
-                                  "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")],
+    "an upgrade to h2c with a body": [ON, get("good.test", *H2C,
+                                              "Content-Length: 3") + b"abc"],
+    "an upgrade to h2c without settings": [ON, get("good.test", *H2C[:2])],
     "settings of h2c alone": [ON, get("good.test", "HTTP2-Settings: AAMA")],
     "an upgrade to TLS": [ON, get("good.test", "Upgrade: TLS/1.0",
                                   "Connection: Upgrade")],
@@ -272,6 +275,12 @@ CLEAR = {
     "an upgrade that is ignored": [get("good.test", *WEBSOCKET), WAIT, ON,
                                    WRONG],
     "an upgrade, not waited for": [get("good.test", *WEBSOCKET), ON, WRONG],
+    "an upgrade to h2c that is ignored": [get("good.test", *H2C), WAIT, ON,
+                                          WRONG],
+    "an upgrade to h2c that is taken": [
+        get("good.test", *H2C, target="/switch"), WAIT, ON, PREFACE],
+    "HTTP/2 behind an upgrade that is ignored": [get("good.test", *H2C), WAIT,
+                                                 ON, PREFACE],
     "a later upgrade": [FINE, WAIT, ON, get("good.test", *WEBSOCKET)],
     "TLS behind a request": [FINE, WAIT, ON, hello(OTHER)],
 }

@@ -8,7 +8,7 @@ writes down every byte that it is given.
 
 FOLDER has NAME.crt and NAME.key. A line of RECORD is "PORT PEER_PORT HEX", of
 a connection that was accepted without HEX. In clear, a request for /slow is
-answered late, one for /rst with a reset.
+answered late, one for /rst with a reset, and one for /switch with 101.
 """
 import asyncio
 import re
@@ -77,6 +77,8 @@ class Web(Recorder):
                          struct.pack("ii", 1, 0))
             self.transport.abort()
             return
+        if b" /switch" in head:
+            answer, body = b"HTTP/1.1 101 Switching Protocols\r\n\r\n", b""
         asyncio.get_running_loop().call_later(
             SLOW if b" /slow" in head else 0, self.transport.write,
             answer + body)
