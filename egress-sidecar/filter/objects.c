@@ -39,7 +39,7 @@ static int read_numbers(void *arg, const struct nlmsghdr *nlh)
 static int ask(struct channel *c, const char *name, uint32_t object,
 	       uint64_t number[NUMBERS])
 {
-	char buf[256];
+	char buf[256] = {0}; /* the padding of strings is sent, too */
 	struct nlmsghdr *nlh =
 		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETOBJ, NFPROTO_INET, 0, 0);
 

@@ -27,7 +27,7 @@ enum {
 
 int takeover_table_exists(struct channel *c)
 {
-	char buf[REQUEST_BYTES];
+	char buf[REQUEST_BYTES] = {0};
 	struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(
 		buf, NFT_MSG_GETTABLE, NFPROTO_INET, NLM_F_ACK, 0);
 	int ret;
@@ -85,7 +85,7 @@ static int read_redirection(void *arg, const struct nlmsghdr *nlh)
 
 int takeover_dns_port(struct channel *c, uint16_t *port)
 {
-	char buf[REQUEST_BYTES];
+	char buf[REQUEST_BYTES] = {0};
 	struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(
 		buf, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP, 0);
 	int ret;
