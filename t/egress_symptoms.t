@@ -8,8 +8,9 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 39;
+use Test::More tests => 40;
 use Harness;
+use Hostile;
 use World;
 
 my $dir = scratch();
@@ -140,6 +141,12 @@ stop($pid);
 $pid = sidecar($w, name => 'empty');
 like(says($host, 'curl -s http://127.0.0.1:18080/policy'),
     qr/"mode":"deny_all"/, 'no policy denies all');
+stop($pid);
+
+$pid = sidecar($w, name => 'marks', how => 'sidecar');
+hostile($w, ROOT, 'guess', 'udp', RESOLVER, 53, 300);
+ok(wait_for(sub { says($inside, 'grep mark_guessed', LOG => "$dir/marks.log")
+	=~ /mark_guessed/ }), 'guesses at our mark');
 stop($pid);
 
 SKIP: {
