@@ -2,8 +2,7 @@
 #
 # The gate's way on and the connection that it goes on for come from one
 # address, and go to one address and port: each takes ports that the other has
-# just had. None goes past the gate for that, none comes back into it, and few
-# ports last as long as they would without it.
+# just had. None goes past the gate for that, and none comes back into it.
 
 use strict;
 use warnings;
