@@ -82,5 +82,10 @@ kill 'TERM', $load;
 wait_exit($load, 30);
 my ($n, $failed) = split ' ', read_file("$dir/load");
 is($failed, 0, "of $n requests to the others none is lost");
+
+# A gateway that has forgotten all, without a state file
+restart($g);
+ok(wait_for(sub { status()->{sandboxes}{total} == 200 }, 30),
+    'a gateway that has lost its records is fed them again');
 stop($next);
 done_testing();
