@@ -45,16 +45,22 @@ static int own_socket(const struct settings *settings)
 		       : http_listen(settings->http_host, settings->http_port);
 }
 
+static int metrics_socket(const struct settings *settings)
+{
+	return http_listen(settings->metrics_host, settings->metrics_port);
+}
+
 /* A worker whose supervisor was killed is about to be gone as well. */
-static int own_socket_wait(const struct settings *settings)
+static int socket_wait(int (*socket_open)(const struct settings *settings),
+		       const struct settings *settings)
 {
 	const struct timespec step = {.tv_nsec = PORT_STEP_MS * 1000000L};
-	int fd = own_socket(settings);
+	int fd = socket_open(settings);
 
 	for (int ms = 0; ms < PORT_WAIT_MS && fd == -EADDRINUSE;
 	     ms += PORT_STEP_MS) {
 		nanosleep(&step, NULL);
-		fd = own_socket(settings);
+		fd = socket_open(settings);
 	}
 	return fd;
 }
@@ -64,7 +70,7 @@ static int agent_socket_open(struct service_sockets *s,
 {
 	int err;
 
-	s->http = own_socket_wait(settings);
+	s->http = socket_wait(own_socket, settings);
 	if (s->http < 0) {
 		log_fatal("OPENSANDBOX_EGRESS_AGENT_SOCKET: %s: %s",
 			  settings->agent_socket, strerror(-s->http));
@@ -72,8 +78,7 @@ static int agent_socket_open(struct service_sockets *s,
 	}
 	if (!settings->metrics_port)
 		return 0;
-	s->metrics =
-		http_listen(settings->metrics_host, settings->metrics_port);
+	s->metrics = socket_wait(metrics_socket, settings);
 	if (s->metrics >= 0)
 		return 0;
 	err = s->metrics;
@@ -137,7 +142,7 @@ int service_sockets_open(struct service_sockets *s,
 		if (s->netns < 0)
 			return s->netns;
 	}
-	s->http = own_socket_wait(settings);
+	s->http = socket_wait(own_socket, settings);
 	if (s->http < 0) {
 		err = s->http;
 		log_fatal("OPENSANDBOX_EGRESS_HTTP_ADDR: %s:%u: %s",
