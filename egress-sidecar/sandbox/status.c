@@ -34,10 +34,10 @@ static json_t *denied_json(const struct sandbox *s)
 
 	for (size_t i = 0; (d = denials_latest(&s->denials, i)); i++)
 		json_array_append_new(
-			latest, json_pack("{ss so so}", "name",
-					  domain_name_to_text(&d->name, text),
-					  "count", count(d->count), "at",
-					  time_json(d->at)));
+			latest,
+			json_pack("{ss so so}", "name",
+				  domain_name_to_text(&d->name, text), "count",
+				  count(d->count), "at", time_json(d->at)));
 	return json_pack(
 		"{so so so so}", "names",
 		count(denials_in_minute(&s->denials, DENIED_NAME, now_s)),
