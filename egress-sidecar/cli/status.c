@@ -38,8 +38,8 @@ static void print_denied(const json_t *denied)
 	char name[TEXT_SIZE];
 	size_t i;
 
-	printf("denied     in the last minute: %lld names, %lld connections, "
-	       "%lld packets\n",
+	printf("denied     names %lld, connections %lld, packets %lld (in the "
+	       "last minute)\n",
 	       number(denied, "names"), number(denied, "connections"),
 	       number(denied, "packets"));
 	json_array_foreach(json_object_get(denied, "latest"), i, d) printf(
@@ -109,11 +109,11 @@ static void print_one(const json_t *status)
 	sandbox_row_read(&row, status);
 	text(status, "lost", lost);
 	printf("sandbox    %s\n"
-	       "policy     %s, %s, %lld rules\n"
+	       "policy     %s, %s, rules %lld\n"
 	       "health     %s%s%s\n"
 	       "leases     %lld\n"
-	       "open       %lld connections\n"
-	       "DNS        %lld queries, %lld wait for approval\n",
+	       "open       connections %lld\n"
+	       "DNS        queries %lld, waiting for approval %lld\n",
 	       row.id, row.mode, text(status, "enforcementMode", mode),
 	       (long long)row.rules, row.health, lost[0] ? ": " : "", lost,
 	       (long long)row.leases, (long long)row.open,
