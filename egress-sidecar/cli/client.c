@@ -66,6 +66,8 @@ static void on_done(void *arg, const struct fetch_result *r)
 	json_error_t error;
 
 	a->ended = true;
+	/* A timer's callback may be followed by a wait within uv_run(). */
+	uv_stop(&a->client->loop);
 	if (r->error) {
 		fail(a->client, 0, "%s", r->error);
 		return;

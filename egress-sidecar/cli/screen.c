@@ -88,6 +88,7 @@ static void on_time(uv_timer_t *timer)
 	struct screen *s = timer->data;
 
 	s->due = true;
+	uv_stop(s->loop); /* do not wait on within this uv_run() */
 }
 
 int screen_open(struct screen *s, uv_loop_t *loop)
