@@ -21,7 +21,7 @@
 #define KEYS                                                             \
 	"q quit  sort by: i id  d denied  l leases  o open  s queries  " \
 	"r backwards"
-#define COLUMNS "%-24.24s %-9.9s %-6.6s %6s %6s %6s %8s %7s %6s %s"
+#define COLUMNS "%-24.24s %-9.9s %-6.6s %6s %6s %6s %8s %7s %7s %s"
 
 static const int told[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
 
@@ -211,7 +211,7 @@ void screen_draw(const struct screen *s, const char *where, const char *wrong,
 	if (s->height > 2)
 		line(out, s, s->height < 4 || n == 0, COLUMNS, "ID", "POLICY",
 		     "HEALTH", "RULES", "LEASES", "OPEN", "QUERIES", "DENIED",
-		     "GATE-", "LAST DENIED");
+		     "REFUSED", "LAST DENIED");
 	if (shown > s->height - 3)
 		shown = s->height > 3 ? s->height - 3 : 0;
 	for (size_t i = 0; i < shown; i++)
