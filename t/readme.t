@@ -150,4 +150,4 @@ for (read_file(root() . '/docs/policy.md') =~ /^```(\S+\n.*?)^```$/msg) {
 }
 cmp_ok($n, '>', 7, 'docs/policy.md has examples');
 
-done_testing(41);
+done_testing(43);
