@@ -17,8 +17,12 @@
 #   make test-clients
 #                 browsers, runtimes, package managers through the name gate:
 #                 t/clients
+#   make test-observability
+#                 alerts and dashboard with Prometheus' own tools, and Prometheus
+#                 on the running programs: t/observability
 #   make bench    ratios against peers, measured in one run; bench-ingress,
-#                 bench-egress and bench-discovery: one program's alone
+#                 bench-egress and bench-discovery: one program's alone;
+#                 bench-sizing: memory and processor by number of sandboxes
 #   make install  DESTDIR= PREFIX=/usr
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
@@ -133,6 +137,17 @@ test-clients: deps
 	@scripts/install-deps clients
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) prove --timer -It/lib t/clients/*.t
+
+.PHONY: test-observability bench-sizing
+test-observability: deps
+	@scripts/install-deps observability
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    prove --timer -It/lib t/observability/*.t
+
+bench-sizing: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/sizing
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools

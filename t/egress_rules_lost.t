@@ -198,7 +198,7 @@ for my $how (qw(join sidecar)) {
 # interactive nft owns them, and the kernel refuses everybody else.
 sub owned
 {
-	my ($health, $name) = @_;
+	my ($health, $name, $metrics) = @_;
 	my $nft = open2(my $out, my $in, 'ip', 'netns', 'exec', $ns, 'nft', '-i');
 
 	print $in 'delete table inet opensandbox; '
@@ -208,6 +208,8 @@ sub owned
 	my ($status, $text) = $health->();
 	is($status, 503, "$name: for as long as that lasts");
 	like($text, qr/opensandbox/, "$name: $text");
+	like(($metrics->())[1], qr/^egress_rules_in_force(?:\{\S*\})? 0$/m,
+	    "$name: the metrics say the same");
 	close $in;
 	waitpid $nft, 0;
 	ok(wait_for(sub { ($health->())[0] == 200 }), "$name: healthy again");
@@ -217,7 +219,8 @@ sub owned
 my $pid = sidecar($w, name => 'owned', env => {
 	OPENSANDBOX_EGRESS_SANDBOX_ID => 'sb-1',
 	OPENSANDBOX_EGRESS_RULES => policy_of('good.test') });
-my (undef, $text) = owned(sub { api($w, 'GET', '/healthz') }, 'sidecar');
+my (undef, $text) = owned(sub { api($w, 'GET', '/healthz') }, 'sidecar',
+    sub { api($w, 'GET', '/metrics') });
 stop($pid);
 nft('flush', 'ruleset');
 
@@ -233,13 +236,16 @@ owned(sub {
 	unlike($said // '', qr/sb-2/, 'agent: nothing is said of the other');
 	like($said, qr/^sb-1: /, 'agent: it says which') if $status == 503;
 	return ($status, $said);
-}, 'agent');
+}, 'agent', sub { ask('GET', '/metrics') });
 for my $name ($ns, $other) {
 	run_in($name, 'nft', 'flush', 'ruleset');
 	ok(wait_for(sub { run_in($name, 'nft', 'list', 'tables')
 		=~ /inet opensandbox/ }), 'agent: restored in each namespace');
 }
 is(events('agent', 'lost'), 3, 'agent: each loss is told of once');
+my (undef, $page) = ask('GET', '/metrics');
+like($page, qr/^egress_rules_lost_total\{sandbox_id="sb-1"\} 2$/m,
+    'agent: and counted');
 stop($pid);
 
 sub cpu

@@ -26,6 +26,7 @@ enum {
 struct agent {
 	struct registry registry;
 	struct server *server;
+	struct server *metrics; /* NULL: none */
 };
 
 /* Answers */
@@ -465,6 +466,28 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 		release(agent, id, g, request, reply);
 }
 
+/* Whether it asks how we are. */
+static bool answer_watcher(const struct agent *agent,
+			   const struct server_request *request,
+			   struct reply *reply)
+{
+	if (strcmp(request->path, "/healthz") == 0)
+		reply_health(reply, request->method, &agent->registry.list);
+	else if (strcmp(request->path, "/metrics") == 0)
+		reply_metrics(reply, request->method, &agent->registry.list,
+			      agent->registry.shared);
+	else
+		return false;
+	return true;
+}
+
+static void answer_metrics(void *arg, const struct server_request *request,
+			   struct reply *reply)
+{
+	if (!answer_watcher(arg, request, reply))
+		reply_fault(reply, 404, "not_found", NULL, "no such resource");
+}
+
 static void answer(void *arg, const struct server_request *request,
 		   struct reply *reply)
 {
@@ -473,15 +496,8 @@ static void answer(void *arg, const struct server_request *request,
 	char id[AGENT_ID_MAX + 1];
 	size_t len;
 
-	if (strcmp(path, "/healthz") == 0) {
-		reply_health(reply, request->method, &agent->registry.list);
+	if (answer_watcher(agent, request, reply))
 		return;
-	}
-	if (strcmp(path, "/metrics") == 0) {
-		reply_metrics(reply, request->method, &agent->registry.list,
-			      agent->registry.shared);
-		return;
-	}
 	if (strcmp(path, COLLECTION) == 0) {
 		if (method_reads(request->method))
 			list(agent, request, reply);
@@ -554,7 +570,7 @@ int agent_listen(const char *path)
 	return err ? err : fd;
 }
 
-int agent_open(struct agent **out, int listen_fd,
+int agent_open(struct agent **out, int listen_fd, int metrics_fd,
 	       const struct sandbox_shared *shared, char *message)
 {
 	const char *folder = shared->settings->agent_state;
@@ -565,6 +581,12 @@ int agent_open(struct agent **out, int listen_fd,
 		.arg = agent,
 		.answer = answer,
 	};
+	const struct server_settings metrics = {
+		.listen_fd = metrics_fd,
+		.body_max = POLICY_BODY_MAX,
+		.arg = agent,
+		.answer = answer_metrics,
+	};
 	int err;
 
 	if (!agent)
@@ -572,6 +594,8 @@ int agent_open(struct agent **out, int listen_fd,
 	err = registry_open(&agent->registry, shared);
 	if (!err)
 		err = server_open(&agent->server, shared->loop, &server);
+	if (!err && metrics_fd >= 0)
+		err = server_open(&agent->metrics, shared->loop, &metrics);
 	if (err) {
 		snprintf(message, 256, "%.150s: %s", folder, strerror(-err));
 		agent_close(agent);
@@ -585,6 +609,7 @@ void agent_close(struct agent *agent)
 {
 	if (!agent)
 		return;
+	server_close(agent->metrics);
 	server_close(agent->server);
 	registry_close(&agent->registry);
 	free(agent);

@@ -25,11 +25,11 @@ struct sandbox_shared;
 int agent_listen(const char *path);
 
 /*
- * Guard again what the state folder holds, then serve on listen_fd, which is
- * borrowed. shared must outlive it. 0 or -errno, and then message (256 bytes)
- * says why.
+ * Guard again what the state folder holds, then serve on listen_fd, and
+ * /healthz and /metrics alone on metrics_fd (-1: none); both are borrowed.
+ * shared must outlive it. 0 or -errno, and then message (256 bytes) says why.
  */
-int agent_open(struct agent **out, int listen_fd,
+int agent_open(struct agent **out, int listen_fd, int metrics_fd,
 	       const struct sandbox_shared *shared, char *message);
 /* Every sandbox is left, its rules stay. */
 void agent_close(struct agent *agent);

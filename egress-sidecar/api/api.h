@@ -30,9 +30,9 @@ struct sandbox_list {
 
 struct http;
 
-/* A listening socket for the address in settings: every address of both
- * families where the host is empty. A descriptor, or -errno. */
-int http_listen(const struct settings *settings);
+/* A listening socket at a literal address, every address of both families where
+ * host is empty; port in host order. A descriptor, or -errno. */
+int http_listen(const char *host, uint16_t port);
 
 /*
  * Serve list's one sandbox on listen_fd; they and shared are borrowed. inside:

@@ -26,25 +26,25 @@ struct http {
 	bool inside;
 };
 
-int http_listen(const struct settings *settings)
+int http_listen(const char *host, uint16_t port)
 {
 	struct sockaddr_in6 any6 = {.sin6_family = AF_INET6,
-				    .sin6_port = htons(settings->http_port)};
+				    .sin6_port = htons(port)};
 	struct sockaddr_in any4 = {.sin_family = AF_INET,
-				   .sin_port = htons(settings->http_port)};
+				   .sin_port = htons(port)};
 	const struct sockaddr *sa = (struct sockaddr *)&any6;
 	socklen_t len = sizeof(any6);
 	int one = 1, zero = 0, fd, err;
 
-	if (inet_pton(AF_INET, settings->http_host, &any4.sin_addr) == 1) {
+	if (inet_pton(AF_INET, host, &any4.sin_addr) == 1) {
 		sa = (struct sockaddr *)&any4;
 		len = sizeof(any4);
-	} else if (settings->http_host[0]) {
-		inet_pton(AF_INET6, settings->http_host, &any6.sin6_addr);
+	} else if (host[0]) {
+		inet_pton(AF_INET6, host, &any6.sin6_addr);
 	}
 	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    0);
-	if (fd < 0 && errno == EAFNOSUPPORT && !settings->http_host[0]) {
+	if (fd < 0 && errno == EAFNOSUPPORT && !host[0]) {
 		sa = (struct sockaddr *)&any4;
 		len = sizeof(any4);
 		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,

@@ -30,6 +30,13 @@ const struct meter sandbox_meters[] = {
 		"egress_nftables_updates_count_total", "{update}",
 		"Batches that the kernel's packet filter has taken.",
 		filter.commits),
+	GAUGE("egress.rules.in_force", "egress_rules_in_force", "1",
+	      "1 while the kernel holds all rules and the gate listens, else "
+	      "0: what GET /healthz says.",
+	      rules_in_force),
+	COUNTER("egress.rules.lost", "egress_rules_lost_total", "{loss}",
+		"How often another process took rules out of the kernel.",
+		rules_lost),
 	COUNTER("egress.dns.queries", "egress_dns_queries_total", "{query}",
 		"DNS queries that came in.", dns.queries),
 	COUNTER("egress.dns.answers.fresh", "egress_dns_answers_fresh_total",

@@ -56,6 +56,7 @@ struct service_sockets {
 	int netns;                  /* the sandbox's namespace, -1: our own */
 	struct listeners listeners; /* in the sandbox's namespace */
 	int http;                   /* the policy API, in our own */
+	int metrics;                /* an agent's /metrics, -1: none */
 	struct xdp_holds *xdp;      /* queues of AF_XDP there, NULL: none */
 };
 

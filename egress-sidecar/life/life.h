@@ -50,7 +50,9 @@ struct settings {
 
 	char http_host[256]; /* "": every address */
 	uint16_t http_port;
-	char *token; /* NULL: none */
+	char *token;            /* NULL: none */
+	char metrics_host[256]; /* of an agent's /metrics; "": every address */
+	uint16_t metrics_port;  /* 0: on its socket alone */
 	char agent_socket[108];
 	char agent_state[4096]; /* folder in which sandboxes outlive us */
 

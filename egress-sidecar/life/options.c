@@ -159,10 +159,10 @@ static int read_max_rules(const struct option_to *to, const char *value,
 	return 0;
 }
 
-static int read_http_addr(const struct option_to *to, const char *value,
-			  char *why)
+/* [address]:port; host has room for 256 bytes. */
+static int read_listen(const char *value, char *host, uint16_t *port_out,
+		       char *why)
 {
-	struct settings *s = to->settings;
 	const char *colon = strrchr(value, ':');
 	size_t len = colon ? (size_t)(colon - value) : 0;
 	struct address a;
@@ -174,17 +174,35 @@ static int read_http_addr(const struct option_to *to, const char *value,
 		value++;
 		len -= 2;
 	}
-	if (len >= sizeof(s->http_host))
+	if (len >= 256)
 		return option_expected(why, "[address]:port");
-	memcpy(s->http_host, value, len);
-	s->http_host[len] = '\0';
-	if (strcmp(s->http_host, "localhost") == 0)
-		memcpy(s->http_host, "127.0.0.1", sizeof("127.0.0.1"));
-	if (len && address_from_text(&a, s->http_host))
+	memcpy(host, value, len);
+	host[len] = '\0';
+	if (strcmp(host, "localhost") == 0)
+		memcpy(host, "127.0.0.1", sizeof("127.0.0.1"));
+	if (len && address_from_text(&a, host))
 		return option_expected(why,
 				       "a literal address before the port");
-	s->http_port = (uint16_t)port;
+	*port_out = (uint16_t)port;
 	return 0;
+}
+
+static int read_http_addr(const struct option_to *to, const char *value,
+			  char *why)
+{
+	struct settings *s = to->settings;
+
+	return read_listen(value, s->http_host, &s->http_port, why);
+}
+
+static int read_metrics_addr(const struct option_to *to, const char *value,
+			     char *why)
+{
+	struct settings *s = to->settings;
+
+	if (read_listen(value, s->metrics_host, &s->metrics_port, why))
+		return -EINVAL;
+	return s->metrics_port ? 0 : option_expected(why, "a port from 1");
 }
 
 static int read_token_file(const struct option_to *to, const char *value,
@@ -479,6 +497,10 @@ const struct option_row option_table[] = {
 	 INTO(read_max_rules, max_rules)},
 	{"http-addr", ENV("HTTP_ADDR"), "[ADDRESS]:PORT", ":18080",
 	 "where the policy API listens", .read = read_http_addr},
+	{"metrics-addr", ENV("METRICS_ADDR"), "[ADDRESS]:PORT", NULL,
+	 "where an agent serves /healthz and /metrics, which its socket has "
+	 "too; whoever connects sees them",
+	 .read = read_metrics_addr},
 	{"token", ENV("TOKEN"), "TOKEN", NULL,
 	 "what API clients must send in OPENSANDBOX-EGRESS-AUTH",
 	 INTO(option_heap_text, token)},

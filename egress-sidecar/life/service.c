@@ -359,8 +359,8 @@ static void log_unknown_variables(void)
 static int agent_start(struct worker *w)
 {
 	char message[256];
-	int err = agent_open(&w->agent, w->service->sockets->http, &w->shared,
-			     message);
+	int err = agent_open(&w->agent, w->service->sockets->http,
+			     w->service->sockets->metrics, &w->shared, message);
 
 	if (err)
 		log_fatal("%s", message);

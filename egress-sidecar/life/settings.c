@@ -63,6 +63,11 @@ static int one_place(struct settings *s)
 			  "expected no --rules, --policy-file, --policy-url");
 		return -EINVAL;
 	}
+	if (s->run != RUN_AGENT && s->metrics_port) {
+		log_fatal("--metrics-addr: expected --agent; without it "
+			  "--http-addr serves /metrics");
+		return -EINVAL;
+	}
 	return 0;
 }
 

@@ -40,8 +40,9 @@ static int netns_of(const struct settings *settings)
 
 static int own_socket(const struct settings *settings)
 {
-	return settings->run == RUN_AGENT ? agent_listen(settings->agent_socket)
-					  : http_listen(settings);
+	return settings->run == RUN_AGENT
+		       ? agent_listen(settings->agent_socket)
+		       : http_listen(settings->http_host, settings->http_port);
 }
 
 /* A worker whose supervisor was killed is about to be gone as well. */
@@ -61,12 +62,26 @@ static int own_socket_wait(const struct settings *settings)
 static int agent_socket_open(struct service_sockets *s,
 			     const struct settings *settings)
 {
+	int err;
+
 	s->http = own_socket_wait(settings);
-	if (s->http >= 0)
+	if (s->http < 0) {
+		log_fatal("OPENSANDBOX_EGRESS_AGENT_SOCKET: %s: %s",
+			  settings->agent_socket, strerror(-s->http));
+		return s->http;
+	}
+	if (!settings->metrics_port)
 		return 0;
-	log_fatal("OPENSANDBOX_EGRESS_AGENT_SOCKET: %s: %s",
-		  settings->agent_socket, strerror(-s->http));
-	return s->http;
+	s->metrics =
+		http_listen(settings->metrics_host, settings->metrics_port);
+	if (s->metrics >= 0)
+		return 0;
+	err = s->metrics;
+	log_fatal("OPENSANDBOX_EGRESS_METRICS_ADDR: %s:%u: %s",
+		  settings->metrics_host, settings->metrics_port,
+		  strerror(-err));
+	service_sockets_close(s);
+	return err;
 }
 
 /* Without them a worker's end would let a sandbox have AF_XDP. */
@@ -114,7 +129,7 @@ int service_sockets_open(struct service_sockets *s,
 {
 	int err;
 
-	*s = (struct service_sockets){-1, LISTENERS_NONE, -1, NULL};
+	*s = (struct service_sockets){-1, LISTENERS_NONE, -1, -1, NULL};
 	if (settings->run == RUN_AGENT)
 		return agent_socket_open(s, settings);
 	if (settings->run == RUN_JOIN) {
@@ -142,7 +157,9 @@ void service_sockets_close(struct service_sockets *s)
 	s->xdp = NULL;
 	if (s->http >= 0)
 		close(s->http);
+	if (s->metrics >= 0)
+		close(s->metrics);
 	if (s->netns >= 0)
 		close(s->netns);
-	s->http = s->netns = -1;
+	s->http = s->metrics = s->netns = -1;
 }

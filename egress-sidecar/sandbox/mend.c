@@ -61,8 +61,10 @@ const char *sandbox_lost(struct sandbox *s)
 		return s->gate && !listeners_have_gate(gate_sockets(s))
 			       ? "the gate's listeners are gone"
 			       : NULL;
-	if (!s->lost)
+	if (!s->lost) {
+		s->counts.rules_lost++;
 		journal_lost(&s->journal, what);
+	}
 	s->lost = true;
 	mend_start(s);
 	return what;

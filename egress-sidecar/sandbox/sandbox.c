@@ -379,6 +379,7 @@ void sandbox_counts(struct sandbox *s, struct sandbox_counts *counts)
 {
 	size_t n;
 
+	s->counts.rules_in_force = !sandbox_lost(s);
 	*counts = s->counts;
 	front_counts(s->front, &counts->dns);
 	if (s->gate)

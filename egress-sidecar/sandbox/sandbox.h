@@ -127,7 +127,10 @@ struct sandbox_counts {
 	struct resolvers_counts resolvers; /* of all sandboxes together */
 	uint64_t policy_updates, policy_update_failures;
 	uint64_t rules, leases;
-	uint64_t query_us_sum;        /* upstream time of allowed questions */
+	uint64_t
+		rules_in_force; /* 1: all that the kernel should hold it does */
+	uint64_t rules_lost;    /* how often it was seen not to */
+	uint64_t query_us_sum;  /* upstream time of allowed questions */
 	uint64_t query_us_bucket[12]; /* bounds: sandbox_query_bound_us[] */
 };
 extern const uint32_t sandbox_query_bound_us[11];

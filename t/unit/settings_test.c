@@ -453,6 +453,18 @@ static void one_place(void **state)
 		READ(&s, (char *)"--agent", (char *)"--rules", (char *)"{}"),
 		-EINVAL);
 	assert_non_null(strstr(said, "--rules"));
+	assert_int_equal(READ(&s, (char *)"--agent", (char *)"--metrics-addr",
+			      (char *)"[::1]:9101"),
+			 0);
+	assert_string_equal(s.metrics_host, "::1");
+	assert_int_equal(s.metrics_port, 9101);
+	settings_free(&s);
+	assert_int_equal(READ(&s, (char *)"--agent", (char *)"--metrics-addr",
+			      (char *)"127.0.0.1:0"),
+			 -EINVAL);
+	assert_int_equal(READ(&s, (char *)"--metrics-addr", (char *)":9101"),
+			 -EINVAL);
+	assert_non_null(strstr(said, "--metrics-addr"));
 }
 
 static void unknown(void **state)
