@@ -17,6 +17,8 @@
 #   make test-clients
 #                 browsers, runtimes, package managers through the name gate:
 #                 t/clients
+#   make test-examples
+#                 the examples, each with a browser's proof: t/examples_*.t
 #   make bench    ratios against peers, measured in one run; bench-ingress,
 #                 bench-egress and bench-discovery: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
@@ -40,7 +42,7 @@ PREFIX   ?= /usr
 
 # How many system tests run side by side; most of them wait most of the time.
 JOBS     ?= $(shell nproc)
-TESTS    ?= $(wildcard t/*.t)
+TESTS    ?= $(filter-out $(wildcard t/examples*.t),$(wildcard t/*.t))
 
 ifneq ($(NGINX),)
 B        := build/$(notdir $(abspath $(NGINX)))
@@ -133,6 +135,13 @@ test-clients: deps
 	@scripts/install-deps clients
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) prove --timer -It/lib t/clients/*.t
+
+# Each example installs what only it needs.
+.PHONY: test-examples
+test-examples: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    prove --timer -It/lib t/examples_*.t
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools
