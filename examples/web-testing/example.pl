@@ -26,8 +26,12 @@ serve('vite', 5173, { see => { '/opt/node' => node_dir(),
 	'node', 'node_modules/vite/bin/vite.js');
 
 copy_tree("$FindBin::Bin/flask", $flask);
-serve('flask', 5000, { env => { FLASK_DEBUG => 1 } },
-	'python3', '-m', 'flask', 'run', '--host', '0.0.0.0', '--port', '5000');
+sub flask_start
+{
+	return serve('flask', 5000, { env => { FLASK_DEBUG => 1 } },
+	    'python3', '-m', 'flask', 'run', '--host', '0.0.0.0', '--port', '5000');
+}
+my $server = flask_start();
 
 my $port = gateway_here("$FindBin::Bin/nginx.conf");
 my %at = (
@@ -116,6 +120,20 @@ sub flask_story
 	wait_for(sub { $b->open_page($url); message() =~ /Hello/ }, 20);
 }
 
+# What a request gets that comes while the server is down.
+sub meanwhile
+{
+	my ($url) = @_;
+	my $answer = scratch() . '/answer';
+
+	stop($server);
+	my $client = start(name => 'client', log => $answer, cmd => ['curl', '-s',
+		'-m', '60', '-o', '/dev/null', '-w', '%{http_code}', $url]);
+	$server = flask_start();
+	wait_exit($client, 60);
+	return read_file($answer);
+}
+
 # What a sandbox gets of an address.
 sub fetch
 {
@@ -130,6 +148,8 @@ vite_story('host mode', 'Good morning');
 vite_story('uri mode', 'Good evening');
 flask_story('host mode', 'Good morning');
 flask_story('uri mode', 'Good evening');
+step('Flask is stopped and started: a request waits for it', qr/^200$/,
+    sub { meanwhile($at{'Flask, uri mode'}) });
 step('Vite\'s sandbox opens good.test, which it may', qr/^exit 0, 200/,
     sub { fetch('vite', 'http://good.test/') });
 step('  and not evil.test', qr/^exit 6, /, sub { fetch('vite', 'http://evil.test/') });

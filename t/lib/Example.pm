@@ -74,8 +74,8 @@ sub npm_install
 	local $ENV{PATH} = "$node/bin:$ENV{PATH}";
 	# Headers of the same Node.js, for packages in C++.
 	local $ENV{npm_config_nodedir} = $node;
-	run("$node/bin/node", "$node/../npm/bin/npm-cli.js", @files > 1 ? 'ci'
-	    : ('install', '--no-package-lock'), '--prefix', $dir, '--no-audit', '--no-fund');
+	run("$node/bin/node", "$node/../npm/bin/npm-cli.js", 'install', '--prefix',
+	    $dir, '--no-audit', '--no-fund');
 	write_file("$dir/installed", $want);
 	return $dir;
 }
