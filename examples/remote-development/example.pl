@@ -33,9 +33,9 @@ write_file("$code/.local/share/code-server/User/settings.json",
 copy_tree("$here/project", "$code/project");
 run('chown', '-R', '65534:65534', $code);
 serve('code', 8080, { see => { '/opt/node' => node_dir(),
-		'/opt/code' => "$modules/node_modules",
+		'/opt/node_modules' => "$modules/node_modules",
 		'/opt/code.yaml' => "$here/code-server.yaml" } },
-	'node', '/opt/code/code-server/out/node/entry.js', '--config', '/opt/code.yaml',
+	'node', '/opt/node_modules/code-server/out/node/entry.js', '--config', '/opt/code.yaml',
 	'/work/project');
 
 my $key = run('openssl', 'rand', '-base64', '32') =~ s/\s//gr;
@@ -110,6 +110,39 @@ sub shows
 	return $text;
 }
 
+# A call of Jupyter's own API, as its pages make it.
+sub post_code
+{
+	my ($address, $body) = @_;
+	return "await (await fetch('$address', { method: 'POST', body: '$body', headers: "
+	    . '{ "X-XSRFToken": document.cookie.match(/_xsrf=([^;]*)/)[1] } })).json()';
+}
+
+# A terminal of Jupyter's, from the page that is open. The page that Jupyter has
+# for it does not work in Debian 12, gateway or not: libjs-xterm lacks its code.
+sub terminal
+{
+	my ($prefix) = @_;
+	my $new = post_code("$prefix/api/terminals", '');
+
+	return $b->script(<<"CODE");
+const { name } = $new;
+const ws = new WebSocket(`ws://\${location.host}$prefix/terminals/websocket/\${name}`);
+let text = '';
+return new Promise((resolve, reject) => {
+    ws.onerror = () => reject('no WebSocket');
+    ws.onopen = () => ws.send(JSON.stringify(['stdin', 'echo hi \$((6*7))\\r']));
+    ws.onmessage = ({ data }) => {
+        const [kind, more] = JSON.parse(data);
+        if (kind === 'stdout')
+            text += more;
+        if (/hi 42/.test(text))
+            resolve('hi 42');
+    };
+});
+CODE
+}
+
 sub jupyter_story
 {
 	my ($mode, $base) = @_;
@@ -122,9 +155,8 @@ sub jupyter_story
 	    qr/hello\.py at \Q$base$prefix\E\/tree\W*$/,
 	    sub { shows('#notebook_list', qr/hello/) =~ /(hello\.py)/ ? "$1 at "
 		. $b->address : 'none' });
-	my $path = $b->script("return (await (await fetch('$prefix/api/contents', { "
-	    . 'method: "POST", body: JSON.stringify({ type: "notebook" }), headers: '
-	    . '{ "X-XSRFToken": document.cookie.match(/_xsrf=([^;]*)/)[1] } })).json()).path');
+	my $path = $b->script('return (' . post_code("$prefix/api/contents",
+	    '{"type":"notebook"}') . ').path');
 	$b->open_page("$base$prefix/notebooks/$path");
 	$b->script('while (!window.Jupyter?.notebook?.kernel?.is_connected()) '
 	    . 'await new Promise((r) => setTimeout(r, 100));');
@@ -132,21 +164,14 @@ sub jupyter_story
 	$b->chord($SHIFT, $ENTER);
 	step('  1+1 in a cell, by the kernel\'s WebSocket', qr/^2$/,
 	    sub { shows('.output_result pre', qr/\d/) });
-	$b->type(undef, 'from urllib.request import urlopen; '
-	    . '[urlopen("http://good.test/").status, urlopen("http://evil.test/")]');
+	$b->type(undef, '!curl -sSI http://good.test/ http://evil.test/');
 	$b->chord($SHIFT, $ENTER);
-	step('  a cell that opens good.test and evil.test', qr/gaierror|URLError/,
-	    sub { shows('.output_error', qr/URLError:.*/) =~ /(URLError:.*)/ ? $1 : 'none' });
+	step('  in another: good.test opens, evil.test does not',
+	    qr/^HTTP\S* 200 .*not resolve host: evil\.test/s,
+	    sub { shows('.output_stdout', qr/evil/) });
 	$b->picture("$pictures/jupyter-$mode.png");
-	my $name = $b->script("return (await (await fetch('$prefix/api/terminals', { "
-	    . 'method: "POST", headers: '
-	    . '{ "X-XSRFToken": document.cookie.match(/_xsrf=([^;]*)/)[1] } })).json()).name');
-	$b->open_page("$base$prefix/terminals/$name");
-	shows('.xterm-rows', qr/\$/);
-	$b->type('.xterm-screen', "echo hi \$((6*7))$ENTER");
-	step('  echo hi in a terminal, by its WebSocket', qr/^hi 42$/,
-	    sub { shows('.xterm-rows', qr/^hi 42/m) =~ /^(hi 42)/m ? $1
-		: $b->text('.xterm-rows') });
+	step('  echo hi by a terminal\'s WebSocket', qr/^hi 42$/,
+	    sub { terminal($prefix) });
 }
 
 sub code_story

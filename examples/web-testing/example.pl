@@ -13,7 +13,7 @@ use Browser;
 
 $| = 1;
 my $modules = npm_install('web-testing');
-example_world();
+my $w = example_world();
 
 # Each may reach what is named here and nothing else.
 my $vite = sandbox('vite', 'good.test');
@@ -127,6 +127,8 @@ sub meanwhile
 	my $answer = scratch() . '/answer';
 
 	stop($server);
+	wait_for(sub { (capture('ip', 'netns', 'exec', $w->{host}, 'curl', '-s',
+		'-o', '/dev/null', 'http://10.88.1.5:5000/'))[0] == 7 });
 	my $client = start(name => 'client', log => $answer, cmd => ['curl', '-s',
 		'-m', '60', '-o', '/dev/null', '-w', '%{http_code}', $url]);
 	$server = flask_start();

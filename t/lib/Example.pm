@@ -113,6 +113,7 @@ sub sandbox
 	die "agent: $status $answer\n" if $status != 201;
 	my $home = scratch() . "/$id";
 	mkdir $home;
+	chown NOBODY, NOBODY, $home;
 	$sandboxes{$id} = { ns => $ns, home => $home, address => "10.88.$n.5" };
 	return $home;
 }
@@ -141,6 +142,7 @@ sub inside_cmd
 	    '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--hostname', $id,
 	    '--cap-add', 'CAP_SETUID', '--cap-add', 'CAP_SETGID',
 	    '--proc', '/proc', '--dev', '/dev', '--perms', '1777', '--tmpfs', '/tmp',
+	    '--perms', '0755', '--dir', '/opt',
 	    (map { ('--symlink', "usr/$_", "/$_") } qw(bin sbin lib lib64)),
 	    (map { ('--ro-bind', $see{$_}, $_) } sort grep { !m{^/work} } keys %see),
 	    '--bind', $box->{home}, '/work',
