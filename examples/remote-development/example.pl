@@ -150,7 +150,9 @@ sub jupyter_story
 
 	step("Jupyter, $mode mode, without a link", qr/^401$/,
 	    sub { stranger("$base$prefix/tree") });
-	$b->open_page(link_to('jupyter', 8888, $mode, 600));
+	# What comes behind a host's link is the page to go on to.
+	$b->open_page(link_to('jupyter', 8888, $mode, 600)
+	    . ($mode eq 'host' ? substr("$prefix/tree", 1) : ''));
 	step('  with one: its files, and no signature in the address',
 	    qr/hello\.py at \Q$base$prefix\E\/tree\W*$/,
 	    sub { shows('#notebook_list', qr/hello/) =~ /(hello\.py)/ ? "$1 at "
@@ -183,7 +185,12 @@ sub code_story
 	step('  with one: the project\'s files', qr/^hello\.py$/,
 	    sub { shows('.explorer-folders-view', qr/hello\.py/, 90) =~ /(hello\.py)/
 		? $1 : 'none' });
-	step('  no signature in the address', qr/^\Q$base\E\/\?folder=/, sub { $b->address });
+	step('  no signature in the address', qr/^\Q$base\E\/\?folder=/,
+	    sub { $b->address }) if $mode eq 'host';
+	$b->type('.explorer-folders-view [aria-label^="hello.py"]', '');
+	step('  one of them in the editor', qr/^print\("hello from a sandbox"\)$/,
+	    sub { shows('.editor-instance .view-lines', qr/print/) =~ tr/\xa0/ /r
+		=~ /^(print.*)/m ? $1 : 'none' });
 	$b->chord($CONTROL, '`');
 	shows('.xterm-rows', qr/\$/, 60);
 	$b->type('.terminal-wrapper.active .xterm-screen', "echo hi \$((6*7))$ENTER");
