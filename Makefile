@@ -20,6 +20,8 @@
 #   make test-observability
 #                 alerts and dashboard with Prometheus' own tools, and Prometheus
 #                 on the running programs: t/observability
+#   make test-examples
+#                 the examples, each with a browser's proof: t/examples_*.t
 #   make bench    ratios against peers, measured in one run; bench-ingress,
 #                 bench-egress and bench-discovery: one program's alone;
 #                 bench-sizing: memory and processor by number of sandboxes
@@ -44,7 +46,7 @@ PREFIX   ?= /usr
 
 # How many system tests run side by side; most of them wait most of the time.
 JOBS     ?= $(shell nproc)
-TESTS    ?= $(wildcard t/*.t)
+TESTS    ?= $(filter-out $(wildcard t/examples*.t),$(wildcard t/*.t))
 
 ifneq ($(NGINX),)
 B        := build/$(notdir $(abspath $(NGINX)))
@@ -148,6 +150,13 @@ test-observability: deps
 bench-sizing: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/sizing
+
+# Each example installs what only it needs.
+.PHONY: test-examples
+test-examples: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    prove --timer -It/lib t/examples_*.t
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools
