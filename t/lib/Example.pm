@@ -18,8 +18,8 @@ use Harness;
 use Ingress ();
 use World;
 
-our @EXPORT = qw(npm_install node_dir example_world sandbox inside_cmd serve
-    gateway_here step steps_done stay copy_tree);
+our @EXPORT = qw(npm_install node_dir example_world sandbox home guard inside_cmd
+    serve gateway_here step steps_done stay copy_tree);
 
 # Node.js and npm of these versions come from npm, whatever Debian has.
 use constant { NODE => '24.21.0', NPM => '11.19.1' };
@@ -80,15 +80,18 @@ sub npm_install
 	return $dir;
 }
 
-# World with its servers, and an agent that guards sandboxes.
+# World with its servers, and an agent that guards sandboxes: env, more variables
+# of the agent's; dns, what the internet's resolver knows.
 sub example_world
 {
+	my (%o) = @_;
+
 	$world = world();
-	world_dns($world);
+	world_dns($world, @{ $o{dns} || [] });
 	world_web($world, 'internet', GOOD, 80, 'good');
 	world_web($world, 'internet', EVIL, 80, 'evil');
 	agent($world->{host}, 'agent',
-	    { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER });
+	    { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER, %{ $o{env} || {} } });
 	return $world;
 }
 
@@ -96,6 +99,17 @@ sub example_world
 sub sandbox
 {
 	my ($id, @allowed) = @_;
+	my $home = home($id);
+
+	guard($id, { defaultAction => 'deny', egress => [ map {
+		{ action => 'allow', target => $_ } } @allowed ] });
+	return $home;
+}
+
+# Where a sandbox will be, with nobody to guard it yet; its home.
+sub home
+{
+	my ($id) = @_;
 	my $n = keys %sandboxes;
 	my $ns = $n ? netns($id) : $world->{sandbox};
 
@@ -107,15 +121,21 @@ sub sandbox
 		    "10.88.$n.1");
 		netns_etc($ns, 'resolv.conf', "nameserver 10.88.$n.1\n");
 	}
-	my ($status, $answer) = ask('PUT', "/v1/sandboxes/$id", { netns => $ns,
-		policy => { defaultAction => 'deny', egress => [ map {
-			{ action => 'allow', target => $_ } } @allowed ] } });
-	die "agent: $status $answer\n" if $status != 201;
 	my $home = scratch() . "/$id";
 	mkdir $home;
 	chown NOBODY, NOBODY, $home;
 	$sandboxes{$id} = { ns => $ns, home => $home, address => "10.88.$n.5" };
 	return $home;
+}
+
+# From now on a policy decides what a sandbox reaches.
+sub guard
+{
+	my ($id, $policy) = @_;
+	my ($status, $answer) = ask('PUT', "/v1/sandboxes/$id",
+	    { netns => $sandboxes{$id}{ns}, policy => $policy });
+
+	die "agent: $status $answer\n" if $status != 201;
 }
 
 # A copy of a folder's files, which the sandbox's user owns.
