@@ -17,6 +17,9 @@
 #   make test-clients
 #                 browsers, runtimes, package managers through the name gate:
 #                 t/clients
+#   make images   container images of all three programs, in podman's storage
+#   make test-images
+#                 builds and runs these, replaces them under traffic: t/images
 #   make bench    ratios against peers, measured in one run; bench-ingress,
 #                 bench-egress and bench-discovery: one program's alone
 #   make install  DESTDIR= PREFIX=/usr
@@ -133,6 +136,15 @@ test-clients: deps
 	@scripts/install-deps clients
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) prove --timer -It/lib t/clients/*.t
+
+.PHONY: images test-images
+images:
+	@scripts/install-deps images
+	@scripts/images
+
+test-images: deps
+	@$(MAKE) --no-print-directory all $(TOOLS) images
+	@BUILD=$(abspath $(B)) prove --timer -It/lib t/images/*.t
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools
