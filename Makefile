@@ -22,6 +22,9 @@
 #                 on the running programs: t/observability
 #   make test-examples
 #                 the examples, each with a browser's proof: t/examples_*.t
+#   make images   container images of all three programs, in podman's storage
+#   make test-images
+#                 builds and runs these, replaces them under traffic: t/images
 #   make bench    ratios against peers, measured in one run; bench-ingress,
 #                 bench-egress and bench-discovery: one program's alone;
 #                 bench-sizing: memory and processor by number of sandboxes
@@ -157,6 +160,15 @@ test-examples: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
 	    prove --timer -It/lib t/examples_*.t
+
+.PHONY: images test-images
+images:
+	@scripts/install-deps images
+	@scripts/images
+
+test-images: deps
+	@$(MAKE) --no-print-directory all $(TOOLS) images
+	@BUILD=$(abspath $(B)) prove --timer -It/lib t/images/*.t
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools
