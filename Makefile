@@ -187,7 +187,7 @@ install: all man completion
 
 .PHONY: deb test-package
 deb:
-	@scripts/install-deps package
+	@scripts/install-deps packages
 	@scripts/deb
 
 test-package: deb
