@@ -28,7 +28,12 @@
 #   make bench    ratios against peers, measured in one run; bench-ingress,
 #                 bench-egress and bench-discovery: one program's alone;
 #                 bench-sizing: memory and processor by number of sandboxes
+#   make man      build/man: manual pages; make completion: build/completion
 #   make install  DESTDIR= PREFIX=/usr
+#   make deb      build/deb: Debian's packages of the three
+#   make test-package
+#                 installed, upgraded under traffic, removed and purged in a
+#                 Debian of their own: t/package
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
 # (FOLDER/usr/sbin/nginx and FOLDER/usr/share/nginx/src) instead of the system's,
@@ -91,6 +96,7 @@ include t/unit/build.mk
 include t/fuzz/build.mk
 include t/tools/build.mk
 include t/bench/build.mk
+include docs/man/build.mk
 
 all: $(MODULE) $(SIDECAR) $(DISCOVERY)
 
@@ -197,12 +203,31 @@ format:
 	@clang-format -i --style=file:ngx_opensandbox_module/.clang-format \
 	    t/unit/route_test.c
 
-install: all
+SHARE    := $(DESTDIR)$(PREFIX)/share
+
+install: all man completion
 	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules $(DESTDIR)$(PREFIX)/sbin \
-	    $(DESTDIR)$(PREFIX)/share/opensandbox
+	    $(SHARE)/opensandbox $(SHARE)/man/man5 $(SHARE)/man/man7 \
+	    $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
+	    $(SHARE)/zsh/vendor-completions
 	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/nginx/modules/
 	install -m 755 $(SIDECAR) $(DISCOVERY) $(DESTDIR)$(PREFIX)/sbin/
-	cp -r conf $(DESTDIR)$(PREFIX)/share/opensandbox/
+	cp -r conf $(SHARE)/opensandbox/
+	for section in 5 7 8; do \
+	    install -m 644 $(B)/man/*.$$section \
+	        $(SHARE)/man/man$$section/; done
+	install -m 644 $(filter-out $(B)/completion/_%,$(COMPLETION)) \
+	    $(SHARE)/bash-completion/completions/
+	install -m 644 $(filter $(B)/completion/_%,$(COMPLETION)) \
+	    $(SHARE)/zsh/vendor-completions/
+
+.PHONY: deb test-package
+deb:
+	@scripts/install-deps packages
+	@scripts/deb
+
+test-package: deb
+	@prove --timer -It/lib t/package/*.t
 
 clean:
 	rm -rf build

@@ -12,7 +12,7 @@ MODULE_DEPS  := $(MODULE_SRC) $(wildcard $(MODULE_DIR)/*.h $(MODULE_DIR)/*/*.h) 
 NGINX_BIN    := $(NGINX)/usr/sbin/nginx
 NGINX_SRC    := $(NGINX)/usr/share/nginx/src
 NGINX_TREE   := $(B)/nginx
-NGINX_CC_OPT := $(CFLAGS) -fPIC $(if $(SAN),$(SANFLAGS),-fstack-protector-strong)
+NGINX_CC_OPT := $(CFLAGS) -fPIC $(if $(SAN),$(SANFLAGS),-fstack-protector-strong -D_FORTIFY_SOURCE=2)
 NGINX_LD_OPT := -Wl,-z,relro -Wl,-z,now $(SANFLAGS)
 
 # nginx's Makefile names each file: anew when one has come or gone.
