@@ -198,10 +198,10 @@ bench-discovery: deps
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/discovery
 
 format:
-	@git ls-files -co --exclude-standard '*.c' '*.h' ':!t/unit/route_test.c' | \
+	@git ls-files -co --exclude-standard '*.c' '*.h' ':!t/unit/route_test.c' ':!t/unit/trace_test.c' | \
 	    xargs -r clang-format -i
 	@clang-format -i --style=file:ngx_opensandbox_module/.clang-format \
-	    t/unit/route_test.c
+	    t/unit/route_test.c t/unit/trace_test.c
 
 SHARE    := $(DESTDIR)$(PREFIX)/share
 
