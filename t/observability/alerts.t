@@ -143,6 +143,15 @@ my %cases = (
 	DiscoveryLogLost => counts('discovery_log_dropped_total', $discovery),
 );
 
+# What makes them fire as well
+my %others = (
+	GatewayZoneFull => [stays("opensandbox_declared_waiting{$gateway}", 1)],
+	GateFull => [rises("egress_gate_dropped_total{$sandbox}", 1)],
+	EgressDown => [stays('up{job="opensandbox-sidecar",instance="s"}', 0)],
+	GateRefuses => [{ map { %{ rises("egress_gate_refused_${_}_total{$sandbox}",
+		$_ eq 'no_name' ? 100 : 0) } } qw(sni_mismatch no_name malformed) }],
+);
+
 # A series' labels hold double quotes.
 sub quoted { return "'$_[0]'" }
 
@@ -174,9 +183,10 @@ is($rules =~ s/> 6500$/> 65/m, 1, 'a crowd is made smaller');
 write_file("$dir/alerts.yaml", $rules);
 for my $name (@alerts) {
 	my ($bad, $good, $minutes) = @{ $cases{$name} };
+	my @others = @{ $others{$name} // [] };
 	write_file("$dir/$name.yaml", "rule_files: [alerts.yaml]\n"
 	    . "evaluation_interval: 1m\ntests:\n"
-	    . unit($name, $bad, $minutes // 30, 1)
+	    . join('', map { unit($name, $_, $minutes // 30, 1) } $bad, @others)
 	    . unit($name, $good, $minutes // 30, 0));
 	($status, $out) = capture('promtool', 'test', 'rules', "$dir/$name.yaml");
 	is($status, 0, $name) or diag $out;
