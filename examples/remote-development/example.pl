@@ -197,8 +197,10 @@ sub code_story
 	step('  echo hi in a terminal, by its WebSocket', qr/^hi 42$/, sub {
 		$b->chord($CONTROL, '`');
 		shows('.xterm-rows', qr/\$/, 60);
-		$b->type('.terminal-wrapper.active .xterm-screen',
-		    "echo hi \$((6*7))$ENTER");
+		# No click: a notification may lie over it.
+		$b->script('document.querySelector(".terminal-wrapper.active '
+		    . '.xterm-helper-textarea").focus()');
+		$b->type(undef, "echo hi \$((6*7))$ENTER");
 		shows('.xterm-rows', qr/^hi 42/m) =~ /^(hi 42)/m ? $1
 		    : $b->text('.xterm-rows');
 	});
