@@ -129,8 +129,8 @@ sub terminal
 const { name } = $new;
 const ws = new WebSocket(`ws://\${location.host}$prefix/terminals/websocket/\${name}`);
 let text = '';
-return new Promise((resolve, reject) => {
-    ws.onerror = () => reject('no WebSocket');
+return new Promise((resolve) => {
+    ws.onerror = () => resolve('no WebSocket');
     ws.onopen = () => ws.send(JSON.stringify(['stdin', 'echo hi \$((6*7))\\r']));
     ws.onmessage = ({ data }) => {
         const [kind, more] = JSON.parse(data);
@@ -157,20 +157,22 @@ sub jupyter_story
 	    qr/hello\.py at \Q$base$prefix\E\/tree\W*$/,
 	    sub { shows('#notebook_list', qr/hello/) =~ /(hello\.py)/ ? "$1 at "
 		. $b->address : 'none' });
-	my $path = $b->script('return (' . post_code("$prefix/api/contents",
-	    '{"type":"notebook"}') . ').path');
-	$b->open_page("$base$prefix/notebooks/$path");
-	$b->script('while (!window.Jupyter?.notebook?.kernel?.is_connected()) '
-	    . 'await new Promise((r) => setTimeout(r, 100));');
-	$b->type('.input .CodeMirror', '1+1');
-	$b->chord($SHIFT, $ENTER);
-	step('  1+1 in a cell, by the kernel\'s WebSocket', qr/^2$/,
-	    sub { shows('.output_result pre', qr/\d/) });
-	$b->type(undef, '!curl -sSI http://good.test/ http://evil.test/');
-	$b->chord($SHIFT, $ENTER);
+	step('  1+1 in a cell, by the kernel\'s WebSocket', qr/^2$/, sub {
+		my $path = $b->script('return (' . post_code("$prefix/api/contents",
+		    '{"type":"notebook"}') . ').path');
+		$b->open_page("$base$prefix/notebooks/$path");
+		wait_for(sub { $b->script('return window.Jupyter?.notebook?.kernel'
+		    . '?.is_connected()') }, 30) or return 'no kernel';
+		$b->type('.input .CodeMirror', '1+1');
+		$b->chord($SHIFT, $ENTER);
+		shows('.output_result pre', qr/\d/);
+	});
 	step('  in another: good.test opens, evil.test does not',
-	    qr/^HTTP\S* 200 .*not resolve host: evil\.test/s,
-	    sub { shows('.output_stdout', qr/evil/) });
+	    qr/^HTTP\S* 200 .*not resolve host: evil\.test/s, sub {
+		$b->type(undef, '!curl -sSI http://good.test/ http://evil.test/');
+		$b->chord($SHIFT, $ENTER);
+		shows('.output_stdout', qr/evil/);
+	});
 	$b->picture("$pictures/jupyter-$mode.png");
 	step('  echo hi by a terminal\'s WebSocket', qr/^hi 42$/,
 	    sub { terminal($prefix) });
@@ -187,22 +189,28 @@ sub code_story
 		? $1 : 'none' });
 	step('  no signature in the address', qr/^\Q$base\E\/\?folder=/,
 	    sub { $b->address }) if $mode eq 'host';
-	$b->type('.explorer-folders-view [aria-label^="hello.py"]', '');
-	step('  one of them in the editor', qr/^print\("hello from a sandbox"\)$/,
-	    sub { shows('.editor-instance .view-lines', qr/print/) =~ tr/\xa0/ /r
-		=~ /^(print.*)/m ? $1 : 'none' });
-	$b->chord($CONTROL, '`');
-	shows('.xterm-rows', qr/\$/, 60);
-	$b->type('.terminal-wrapper.active .xterm-screen', "echo hi \$((6*7))$ENTER");
-	step('  echo hi in a terminal, by its WebSocket', qr/^hi 42$/,
-	    sub { shows('.xterm-rows', qr/^hi 42/m) =~ /^(hi 42)/m ? $1
-		: $b->text('.xterm-rows') });
-	$b->type(undef, "python3 hello.py; curl -s -m 5 -o /dev/null -w '%{http_code}' "
-	    . "http://good.test/; curl -m 5 http://evil.test/$ENTER");
+	step('  one of them in the editor', qr/^print\("hello from a sandbox"\)$/, sub {
+		$b->type('.explorer-folders-view [aria-label^="hello.py"]', '');
+		shows('.editor-instance .view-lines', qr/print/) =~ tr/\xa0/ /r
+		    =~ /^(print.*)/m ? $1 : 'none';
+	});
+	step('  echo hi in a terminal, by its WebSocket', qr/^hi 42$/, sub {
+		$b->chord($CONTROL, '`');
+		shows('.xterm-rows', qr/\$/, 60);
+		# No click: a notification may lie over it.
+		$b->script('document.querySelector(".terminal-wrapper.active '
+		    . '.xterm-helper-textarea").focus()');
+		$b->type(undef, "echo hi \$((6*7))$ENTER");
+		shows('.xterm-rows', qr/^hi 42/m) =~ /^(hi 42)/m ? $1
+		    : $b->text('.xterm-rows');
+	});
 	step('  there: good.test opens, evil.test does not',
 	    qr/^200curl.*not resolve host: evil\.test/, sub {
+		$b->type(undef, "python3 hello.py; curl -s -m 5 -o /dev/null "
+		    . "-w '%{http_code}' http://good.test/; curl -m 5 http://evil.test/$ENTER");
 		shows('.xterm-rows', qr/evil\.test$/m) =~ /^(200.*)/m ? $1
-		    : $b->text('.xterm-rows') });
+		    : $b->text('.xterm-rows');
+	});
 	$b->picture("$pictures/code-$mode.png");
 }
 

@@ -78,18 +78,19 @@ sub text
 	    $selector);
 }
 
-# Click on the element of a CSS selector, and type there; \x{E007} is Enter, and
-# what else WebDriver calls so. Without a selector, type where the focus is.
+# Click on the element of a CSS selector once it is there and nothing covers it,
+# and type there; \x{E007} is Enter, and what else WebDriver calls so. Without a
+# selector, type where the focus is.
 sub type
 {
 	my ($self, $selector, $keys) = @_;
+	my $what = { using => 'css selector', value => $selector };
 
-	if (defined $selector) {
-		my $element = $self->call('POST', '/element',
-		    { using => 'css selector', value => $selector });
-		my ($id) = values %$element;
+	!defined $selector || wait_for(sub { eval {
+		my ($id) = values %{ $self->call('POST', '/element', $what) };
 		$self->call('POST', "/element/$id/click", {});
-	}
+		1;
+	} }) or croak "$selector: $@";
 	$self->chord($_) for split //, $keys;
 }
 
