@@ -20,10 +20,20 @@
 #   make test-observability
 #                 alerts and dashboard with Prometheus' own tools, and Prometheus
 #                 on the running programs: t/observability
+#   make test-examples
+#                 the examples, each with a browser's proof: t/examples_*.t
+#   make images   container images of all three programs, in podman's storage
+#   make test-images
+#                 builds and runs these, replaces them under traffic: t/images
 #   make bench    ratios against peers, measured in one run; bench-ingress,
 #                 bench-egress and bench-discovery: one program's alone;
 #                 bench-sizing: memory and processor by number of sandboxes
+#   make man      build/man: manual pages; make completion: build/completion
 #   make install  DESTDIR= PREFIX=/usr
+#   make deb      build/deb: Debian's packages of the three
+#   make test-package
+#                 installed, upgraded under traffic, removed and purged in a
+#                 Debian of their own: t/package
 #
 # NGINX=FOLDER builds for, and tests with, an nginx unpacked in FOLDER
 # (FOLDER/usr/sbin/nginx and FOLDER/usr/share/nginx/src) instead of the system's,
@@ -44,7 +54,7 @@ PREFIX   ?= /usr
 
 # How many system tests run side by side; most of them wait most of the time.
 JOBS     ?= $(shell nproc)
-TESTS    ?= $(wildcard t/*.t)
+TESTS    ?= $(filter-out $(wildcard t/examples*.t),$(wildcard t/*.t))
 
 ifneq ($(NGINX),)
 B        := build/$(notdir $(abspath $(NGINX)))
@@ -86,6 +96,7 @@ include t/unit/build.mk
 include t/fuzz/build.mk
 include t/tools/build.mk
 include t/bench/build.mk
+include docs/man/build.mk
 
 all: $(MODULE) $(SIDECAR) $(DISCOVERY)
 
@@ -149,6 +160,22 @@ bench-sizing: deps
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/sizing
 
+# Each example installs what only it needs.
+.PHONY: test-examples
+test-examples: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) \
+	    prove --timer -It/lib t/examples_*.t
+
+.PHONY: images test-images
+images:
+	@scripts/install-deps images
+	@scripts/images
+
+test-images: deps
+	@$(MAKE) --no-print-directory all $(TOOLS) images
+	@BUILD=$(abspath $(B)) prove --timer -It/lib t/images/*.t
+
 bench: deps
 	@$(MAKE) --no-print-directory all bench-tools
 	@BUILD=$(abspath $(B)) scripts/bench
@@ -171,17 +198,36 @@ bench-discovery: deps
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/bench t/bench/discovery
 
 format:
-	@git ls-files -co --exclude-standard '*.c' '*.h' ':!t/unit/route_test.c' | \
+	@git ls-files -co --exclude-standard '*.c' '*.h' ':!t/unit/route_test.c' ':!t/unit/trace_test.c' | \
 	    xargs -r clang-format -i
 	@clang-format -i --style=file:ngx_opensandbox_module/.clang-format \
-	    t/unit/route_test.c
+	    t/unit/route_test.c t/unit/trace_test.c
 
-install: all
+SHARE    := $(DESTDIR)$(PREFIX)/share
+
+install: all man completion
 	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules $(DESTDIR)$(PREFIX)/sbin \
-	    $(DESTDIR)$(PREFIX)/share/opensandbox
+	    $(SHARE)/opensandbox $(SHARE)/man/man5 $(SHARE)/man/man7 \
+	    $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
+	    $(SHARE)/zsh/vendor-completions
 	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/nginx/modules/
 	install -m 755 $(SIDECAR) $(DISCOVERY) $(DESTDIR)$(PREFIX)/sbin/
-	cp -r conf $(DESTDIR)$(PREFIX)/share/opensandbox/
+	cp -r conf $(SHARE)/opensandbox/
+	for section in 5 7 8; do \
+	    install -m 644 $(B)/man/*.$$section \
+	        $(SHARE)/man/man$$section/; done
+	install -m 644 $(filter-out $(B)/completion/_%,$(COMPLETION)) \
+	    $(SHARE)/bash-completion/completions/
+	install -m 644 $(filter $(B)/completion/_%,$(COMPLETION)) \
+	    $(SHARE)/zsh/vendor-completions/
+
+.PHONY: deb test-package
+deb:
+	@scripts/install-deps packages
+	@scripts/deb
+
+test-package: deb
+	@prove --timer -It/lib t/package/*.t
 
 clean:
 	rm -rf build

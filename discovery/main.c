@@ -83,7 +83,8 @@ static int settings_read(struct program *p, int argc, char **argv)
 {
 	struct option_table tables[PROVIDERS_MAX + 1] = {
 		{option_table, &p->settings, NULL}};
-	struct options options = {"opensandbox-discovery", tables, 1, help};
+	struct options options = {"opensandbox-discovery", tables, 1, help,
+				  NULL};
 	int err;
 
 	for (size_t i = 0; providers[i]; i++) {

@@ -5,6 +5,7 @@
  */
 #include "agent/agent.h"
 #include "check/check.h"
+#include "cli/cli.h"
 #include "learn/learn.h"
 #include "life/life.h"
 
@@ -14,7 +15,9 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } subcommands[] = {
-	{"check", check_main},         {"learn", learn_main}, {"cni", cni_main},
+	{"status", status_main},       {"top", top_main},
+	{"policy", policy_main},       {"check", check_main},
+	{"learn", learn_main},         {"cni", cni_main},
 	{"cni-entry", cni_entry_main}, {"hook", hook_main},
 };
 

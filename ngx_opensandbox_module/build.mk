@@ -12,7 +12,7 @@ MODULE_DEPS  := $(MODULE_SRC) $(wildcard $(MODULE_DIR)/*.h $(MODULE_DIR)/*/*.h) 
 NGINX_BIN    := $(NGINX)/usr/sbin/nginx
 NGINX_SRC    := $(NGINX)/usr/share/nginx/src
 NGINX_TREE   := $(B)/nginx
-NGINX_CC_OPT := $(CFLAGS) -fPIC $(if $(SAN),$(SANFLAGS),-fstack-protector-strong)
+NGINX_CC_OPT := $(CFLAGS) -fPIC $(if $(SAN),$(SANFLAGS),-fstack-protector-strong -D_FORTIFY_SOURCE=2)
 NGINX_LD_OPT := -Wl,-z,relro -Wl,-z,now $(SANFLAGS)
 
 # nginx's Makefile names each file: anew when one has come or gone.
@@ -45,12 +45,17 @@ $(B)/$(MODULE_DIR)/%.o: $(MODULE_DIR)/%.c | $(NGINX_TREE)/objs/Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ROUTE_CFLAGS) -c $< -o $@
 
-$(B)/t/unit/route_test.o: t/unit/route_test.c | $(NGINX_TREE)/objs/Makefile
+MODULE_UNITS := route trace
+
+$(MODULE_UNITS:%=$(B)/t/unit/%_test.o): $(B)/t/unit/%_test.o: t/unit/%_test.c \
+    | $(NGINX_TREE)/objs/Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ROUTE_CFLAGS) -c $< -o $@
 
-$(B)/t/unit/route_test: $(B)/t/unit/route_test.o \
-    $(B)/$(MODULE_DIR)/route/route.o
+$(B)/t/unit/route_test: $(B)/$(MODULE_DIR)/route/route.o
+$(B)/t/unit/trace_test: $(B)/$(MODULE_DIR)/trace/parent.o
+
+$(MODULE_UNITS:%=$(B)/t/unit/%_test): $(B)/t/unit/%_test: $(B)/t/unit/%_test.o
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
 
--include $(B)/$(MODULE_DIR)/route/route.d
+-include $(B)/$(MODULE_DIR)/route/route.d $(B)/$(MODULE_DIR)/trace/parent.d

@@ -120,6 +120,7 @@ ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
     olcf->cors = NGX_CONF_UNSET_PTR;
     olcf->keep_prefix = NGX_CONF_UNSET;
     olcf->follow_referer = NGX_CONF_UNSET;
+    olcf->trace = NGX_CONF_UNSET;
     olcf->api_endpoints = NGX_CONF_UNSET_UINT;
     olcf->trusted = NGX_CONF_UNSET_PTR;
     olcf->sources = NGX_CONF_UNSET_PTR;
@@ -178,6 +179,7 @@ ngx_http_osb_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
     ngx_conf_merge_value(conf->keep_prefix, prev->keep_prefix, 0);
     ngx_conf_merge_value(conf->follow_referer, prev->follow_referer, 0);
+    ngx_conf_merge_value(conf->trace, prev->trace, 0);
     ngx_conf_merge_uint_value(conf->api_endpoints, prev->api_endpoints, 0);
     ngx_conf_merge_ptr_value(conf->trusted, prev->trusted, NULL);
     ngx_conf_merge_ptr_value(conf->sources, prev->sources, NULL);

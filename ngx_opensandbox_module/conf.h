@@ -101,6 +101,7 @@ typedef struct ngx_http_osb_loc_conf_s {
     ngx_uint_t                api_endpoints;
     ngx_flag_t                keep_prefix;
     ngx_flag_t                follow_referer;
+    ngx_flag_t                trace;
     ngx_uint_t                cookie;
     ngx_uint_t                cookie_secure;
 

@@ -73,7 +73,7 @@ is($a->{status}, 503, 'a request is refused');
 is(json($a)->{code}, 'paused', 'as the sandbox is paused');
 is($a->{headers}{'retry-after'}[0], 1, 'and may come again');
 $a = visit('sb', 'Accept: text/html');
-like($a->{body}, qr/503 paused.*sandbox sb is paused.*Resume the sandbox/s,
+like($a->{body}, qr/503 paused.*[Ss]andbox sb is paused.*Resume the sandbox/s,
     'a person reads what to do');
 is(json(visit('told'))->{code}, 'paused', 'a block says it too');
 

@@ -57,11 +57,13 @@ for (@gateways) {
 
 my %programs = (
 	'egress-sidecar' => ['OPENSANDBOX_EGRESS', 'docs/options.md'],
+	'egress-sidecar top' => ['OPENSANDBOX_EGRESS', 'docs/egress.md'],
 	'opensandbox-discovery' => ['OPENSANDBOX_DISCOVERY', 'docs/discovery.md'],
 );
 for my $program (sort keys %programs) {
 	my ($prefix, $path) = @{ $programs{$program} };
-	my (undef, $help) = capture(build_dir() . "/$program", '--help');
+	my ($name, @sub) = split / /, $program;
+	my (undef, $help) = capture(build_dir() . "/$name", @sub, '--help');
 	my %said = map { $_ => 1 } $help =~ /^  --(\S+)/mg;
 	delete @said{qw(help version)};
 	my $page = read_file("$root/$path");
@@ -148,4 +150,4 @@ for (read_file(root() . '/docs/policy.md') =~ /^```(\S+\n.*?)^```$/msg) {
 }
 cmp_ok($n, '>', 7, 'docs/policy.md has examples');
 
-done_testing(41);
+done_testing(43);

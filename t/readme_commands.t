@@ -79,7 +79,7 @@ for my $command (@commands) {
 		$script .= "ip netns delete sandbox1; ip netns add sandbox1\n"
 		    . "serve '$say' 'ip netns exec sandbox1 nft list table inet opensandbox'\n"
 		    . "kill -INT \$server; wait \$server; said '$say'; server=\n";
-	} elsif ($command =~ m{egress-sidecar check}) {
+	} elsif ($command =~ m{egress-sidecar (?:check|status|policy)\b}) {
 		$script .= "$command >/dev/null; said '$say'\n";
 	} elsif ($command =~ m{--agent$}) {
 		$script .= "serve '$say' 'curl --unix-socket /run/opensandbox/egress.sock "

@@ -213,7 +213,9 @@ int options_arguments(const struct options *options, int argc, char **argv)
 		}
 		err = read_argument(options, c, argc, argv);
 	}
-	if (!err && optind < argc) {
+	if (!err && options->operands)
+		*options->operands = optind;
+	else if (!err && optind < argc) {
 		log_fatal("%s: unexpected argument; see --help", argv[optind]);
 		return -EINVAL;
 	}

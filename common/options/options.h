@@ -58,6 +58,9 @@ struct options {
 	const struct option_table *tables;
 	size_t n; /* tables */
 	void (*help)(const struct options *options);
+	/* The place in argv of what follows the options, into which
+	 * options_arguments() sorts it; NULL: none is taken. */
+	int *operands;
 };
 
 /* options.c: each returns 0, or -EINVAL with the reason said by log_fatal(). */

@@ -431,12 +431,13 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	bool pending = strcmp(below, "/pending") == 0;
 	bool policy = strcmp(below, "/policy") == 0;
 	bool flows = strcmp(below, "/flows") == 0;
+	bool status = strcmp(below, "/status") == 0;
 	bool whole = !below[0];
 	bool patches = strcmp(request->method, "PATCH") == 0;
 
 	if (!g)
 		g = registry_alias(&agent->registry, id);
-	if (!whole && !policy && !pending && !flows)
+	if (!whole && !policy && !pending && !flows && !status)
 		reply_fault(reply, 404, "not_found", NULL, "no such resource");
 	else if (request->too_large)
 		reply_fault(reply, 413, "too_large", NULL, "body over %d bytes",
@@ -455,6 +456,8 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 			   request->method, request->body, request->len, reply);
 	else if (pending)
 		pending_api(g->sandbox, request->method, reply);
+	else if (status)
+		status_api(g->sandbox, request->method, reply);
 	else if (method_reads(request->method))
 		reply_json(reply, 200, entry_json(g, true));
 	else if (patches)

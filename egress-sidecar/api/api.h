@@ -109,6 +109,10 @@ void policy_api(struct sandbox *sandbox, const struct settings *settings,
 void flows_api(struct sandbox *sandbox, const struct server_request *request,
 	       struct reply *reply);
 
+/* api/status_api.c: GET /status: sandbox_status(). */
+void status_api(struct sandbox *sandbox, const char *method,
+		struct reply *reply);
+
 /* api/pending_api.c: GET /pending: the names that wait for approval. */
 void pending_api(const struct sandbox *sandbox, const char *method,
 		 struct reply *reply);

@@ -191,6 +191,7 @@ static void answer(void *arg, const struct server_request *request,
 	bool metrics = strcmp(request->path, "/metrics") == 0;
 	bool flows = strcmp(request->path, "/flows") == 0;
 	bool pending = strcmp(request->path, "/pending") == 0;
+	bool status = strcmp(request->path, "/status") == 0;
 
 	if (strcmp(request->path, "/healthz") == 0)
 		reply_health(reply, request->method, http->list);
@@ -198,7 +199,8 @@ static void answer(void *arg, const struct server_request *request,
 		reply_stranger(http, reply);
 	else if (metrics)
 		reply_metrics(reply, request->method, http->list, http->shared);
-	else if (!flows && !pending && strcmp(request->path, "/policy") != 0)
+	else if (!flows && !pending && !status &&
+		 strcmp(request->path, "/policy") != 0)
 		reply_text(reply, 404, "not found");
 	else if (by_proxy(http, request, reply))
 		return;
@@ -210,6 +212,8 @@ static void answer(void *arg, const struct server_request *request,
 		flows_api(http->list->at[0], request, reply);
 	else if (pending)
 		pending_api(http->list->at[0], request->method, reply);
+	else if (status)
+		status_api(http->list->at[0], request->method, reply);
 	else
 		policy_api(http->list->at[0], http->settings, request->method,
 			   request->body, request->len, reply);

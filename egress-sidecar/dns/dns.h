@@ -207,6 +207,16 @@ void resolvers_cancel(struct resolver_question *question);
  * own namespace. A resolver that does is asked no more. */
 void resolvers_look_for_loops(struct resolvers *resolvers);
 
+struct resolver_state {
+	struct resolver_address address;
+	uint32_t rtt_ms; /* smoothed, 0: not measured */
+	bool down;
+	bool loops; /* it asks us, and is not asked */
+};
+/* The i-th, in their order. false: there are no more. */
+bool resolvers_state(const struct resolvers *resolvers, size_t i,
+		     struct resolver_state *state);
+
 struct resolvers_counts {
 	uint64_t asked, answered, timed_out, retried_tcp, spoofed, failed_over;
 	uint64_t healthy; /* resolvers that answer, as far as we know */

@@ -238,3 +238,19 @@ void resolvers_counts(const struct resolvers *resolvers,
 		counts->healthy += !resolvers->resolver[i].down &&
 				   !resolvers->resolver[i].loops;
 }
+
+bool resolvers_state(const struct resolvers *resolvers, size_t i,
+		     struct resolver_state *state)
+{
+	const struct resolver *r = &resolvers->resolver[i];
+
+	if (i >= resolvers->settings.n)
+		return false;
+	*state = (struct resolver_state){
+		.address = resolvers->settings.address[i],
+		.rtt_ms = r->rtt_ms,
+		.down = r->down,
+		.loops = r->loops,
+	};
+	return true;
+}

@@ -220,6 +220,24 @@ const char *filter_missing(const struct filter *filter, size_t i)
 	return i < MISSING_MAX ? filter->missing[i] : NULL;
 }
 
+unsigned filter_features(const struct filter *filter, unsigned *tried)
+{
+	const struct filter_kernel *kernel = filter->settings.kernel;
+	unsigned found = (filter->has_egress ? FILTER_EGRESS_HOOK : 0u) |
+			 (filter->has_fib ? FILTER_ROUTE_LOOKUP : 0u) |
+			 (filter->settings.log_group ? FILTER_LOG : 0u);
+
+	*tried = FILTER_EGRESS_HOOK | FILTER_ROUTE_LOOKUP | FILTER_LOG;
+	if (!kernel || !kernel->limits_known)
+		return found;
+	*tried |= FILTER_CONNLIMIT | FILTER_QUOTA;
+	if (kernel->has_connlimit)
+		found |= FILTER_CONNLIMIT;
+	if (kernel->has_quota)
+		found |= FILTER_QUOTA;
+	return found & ~filter->settings.without;
+}
+
 void filter_set_resolvers(struct filter *filter,
 			  const struct filter_peer *resolvers, size_t n)
 {

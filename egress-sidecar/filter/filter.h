@@ -214,6 +214,10 @@ int filter_remove(struct filter *filter);
  * after the last. */
 const char *filter_missing(const struct filter *filter, size_t i);
 
+/* Bits of enum filter_feature that it has and makes use of, among those that
+ * were looked for (*tried); FILTER_XDP is for filter_missing() to tell. */
+unsigned filter_features(const struct filter *filter, unsigned *tried);
+
 /* Our resolvers are these now (FILTER_RESOLVERS_MAX at the most), from the next
  * filter_apply() on. Not for filters without a hole. */
 void filter_set_resolvers(struct filter *filter,

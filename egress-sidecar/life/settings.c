@@ -11,6 +11,10 @@ static void help(const struct options *options)
 	puts("usage: egress-sidecar [OPTION...]\n"
 	     "       egress-sidecar check FILE [--query "
 	     "NAME|IP|NAME=IP[:PORT]]\n"
+	     "       egress-sidecar status [ID] [OPTION...]  (status --help)\n"
+	     "       egress-sidecar top [OPTION...]    (top --help)\n"
+	     "       egress-sidecar policy get|set|allow|deny|remove "
+	     "(policy --help)\n"
 	     "       egress-sidecar learn [OPTION...]  (learn --help)\n"
 	     "       egress-sidecar hook [OPTION...]   (an OCI hook)\n"
 	     "       egress-sidecar cni                (a chained CNI plugin)"
@@ -103,7 +107,7 @@ int settings_read_with(struct settings *s, const struct option_table *more,
 		{option_table, s, NULL},
 		more ? *more : (struct option_table){NULL}};
 	const struct options options = {"egress-sidecar", tables, more ? 2 : 1,
-					more_help};
+					more_help, NULL};
 	int err;
 
 	(void)nat64_set(NULL, 0);

@@ -61,6 +61,8 @@ static void on_refused(void *arg, const struct gate_refusal *r)
 	if (r->audit && address_allows(s, &r->destination, r->port))
 		return;
 	flows_gate_refused(s, r);
+	denials_add(&s->denials, DENIED_CONNECTION, r->name, now_ms() / 1000,
+		    time(NULL));
 	if (s->shared->webhook)
 		webhook_send(s->shared->webhook, wanted(r, known, text),
 			     s->place.id, false);

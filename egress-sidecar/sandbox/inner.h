@@ -75,6 +75,33 @@ struct flow_table {
 	uint64_t check_ms; /* the first check that is due, UINT64_MAX: none */
 };
 
+enum {
+	DENIALS_SECONDS = 60,
+	DENIALS_LATEST = 8 /* names */
+};
+
+enum denial_kind {
+	DENIED_NAME,
+	DENIED_CONNECTION, /* by the gate */
+	DENIED_PACKET,     /* as far as the kernel's log tells */
+	DENIED_KINDS
+};
+
+/* What was denied in the last minute, and the names of late. */
+struct denials {
+	struct denial_second {
+		uint64_t at; /* seconds since boot */
+		uint32_t n[DENIED_KINDS];
+	} second[DENIALS_SECONDS];
+	struct denial {
+		struct domain_name name;
+		uint64_t count; /* since it is among them; 0: none */
+		uint64_t order;
+		time_t at; /* the last time */
+	} latest[DENIALS_LATEST];
+	uint64_t order;
+};
+
 /* Holds no memory before the first. */
 struct gate_ways {
 	struct way *at; /* owned; a ring */
@@ -98,6 +125,7 @@ struct sandbox {
 	uv_timer_t *revoke; /* due when a new policy was answered */
 	uv_timer_t *renew;  /* of leases that open connections use */
 	struct flow_table flows;
+	struct denials denials;
 	struct gate_ways ways;
 	bool flows_heard;        /* the kernel tells of them */
 	uint64_t flows_asked_ms; /* when somebody asked for them last */
@@ -201,6 +229,16 @@ struct flow *flow_table_refused(const struct flow_table *t,
 /* Drop those that ended an hour before now_ms (CLOCK_REALTIME); returns when
  * the next one is due, UINT64_MAX: none. */
 uint64_t flow_table_expire(struct flow_table *t, uint64_t now_ms);
+
+/* denials.c: pure. now_s counts from boot, clock from 1970. */
+
+/* name NULL: it is not one of the latest. */
+void denials_add(struct denials *d, enum denial_kind kind,
+		 const struct domain_name *name, uint64_t now_s, time_t clock);
+uint64_t denials_in_minute(const struct denials *d, enum denial_kind kind,
+			   uint64_t now_s);
+/* The i-th of the names, the last one first; NULL: there are no more. */
+const struct denial *denials_latest(const struct denials *d, size_t i);
 
 /* ways.c: the latest that the gate let on. */
 

@@ -20,6 +20,8 @@ static void refused_packet(void *arg, const struct refused_packet *packet)
 	const struct domain_name *name = lease_last_name(s->leases, far);
 
 	flows_refused(s, packet);
+	denials_add(&s->denials, DENIED_PACKET, NULL, now_ms() / 1000,
+		    time(NULL));
 	if (!packet->guess &&
 	    ((name && owner_log_skips(s, name)) ||
 	     (!s->journal.whole && policy_log_skips_address(s->policy, far))))

@@ -138,6 +138,8 @@ static void on_denied(void *arg, const struct domain_name *name, uint16_t type,
 	char text[DOMAIN_NAME_TEXT_MAX];
 
 	(void)type;
+	denials_add(&s->denials, DENIED_NAME, name, now_ms() / 1000,
+		    time(NULL));
 	if (s->shared->webhook)
 		webhook_send(s->shared->webhook,
 			     domain_name_to_text(name, text), s->place.id,

@@ -104,6 +104,10 @@ const char *sandbox_mode(const struct sandbox *sandbox);
  */
 json_t *sandbox_flows(struct sandbox *sandbox, uint64_t after, size_t limit);
 
+/* What GET /status says of it: policy, leases, what was denied in the last
+ * minute, resolvers, gate, kernel. A new reference; NULL: no memory. */
+json_t *sandbox_status(struct sandbox *sandbox);
+
 struct sandbox_flow_counts {
 	uint64_t begun, open;
 	uint64_t lost;    /* events that the kernel could not tell */

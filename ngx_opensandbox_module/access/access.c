@@ -71,6 +71,8 @@ ngx_http_osb_credential(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
             return NGX_HTTP_OSB_UNAUTHORIZED;
         }
 
+        ctx->owner = 1;
+
         return ngx_http_osb_admit(r, ctx);
     }
 

@@ -15,8 +15,6 @@ static ngx_uint_t
 ngx_http_osb_cookie_field_of_page(ngx_str_t *pair, ngx_str_t *name);
 static ngx_int_t
 ngx_http_osb_cookie_field_strip(ngx_http_request_t *r, ngx_str_t *text);
-static ngx_int_t
-ngx_http_osb_cookie_field_drop(ngx_http_request_t *r);
 
 
 ngx_str_t ngx_http_osb_cookie_header = ngx_string("cookie");
@@ -89,7 +87,7 @@ ngx_http_osb_cookie_field_cut(ngx_http_request_t *r)
         }
     }
 
-    return empty ? ngx_http_osb_cookie_field_drop(r) : NGX_OK;
+    return empty ? ngx_http_osb_header_drop(r) : NGX_OK;
 }
 
 
@@ -308,45 +306,6 @@ ngx_http_osb_cookie_field_strip(ngx_http_request_t *r, ngx_str_t *text)
 
     text->data = start;
     text->len = (size_t) (p - start);
-
-    return NGX_OK;
-}
-
-
-/* nginx's lists cannot lose an element: another one takes what is left. */
-
-static ngx_int_t
-ngx_http_osb_cookie_field_drop(ngx_http_request_t *r)
-{
-    ngx_uint_t       i;
-    ngx_list_part_t  first, *part;
-    ngx_table_elt_t *h, *copy;
-
-    first = r->headers_in.headers.part;
-
-    if (ngx_list_init(&r->headers_in.headers, r->pool, 20,
-                      sizeof(ngx_table_elt_t)) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    for (part = &first; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (h[i].hash == 0 && h[i].value.len == 0) {
-                continue;
-            }
-
-            copy = ngx_list_push(&r->headers_in.headers);
-            if (copy == NULL) {
-                return NGX_ERROR;
-            }
-
-            *copy = h[i];
-        }
-    }
 
     return NGX_OK;
 }

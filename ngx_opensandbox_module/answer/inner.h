@@ -16,8 +16,11 @@ typedef struct {
     /* one line of text: %V the sandbox, %ui the port, in that order */
     const char *message;
 
-    /* what a person can do about it */
-    const char *advice;
+    /* of the page, and what can be done about it by who has come by a link,
+     * and by who runs the sandbox */
+    const char *title;
+    const char *visitor;
+    const char *owner;
     ngx_uint_t  retry;
 } ngx_http_osb_answer_t;
 
@@ -30,6 +33,19 @@ ngx_http_osb_outcome_answer(ngx_http_osb_status_e status);
  * NGX_ERROR. */
 ngx_int_t
 ngx_http_osb_reply(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+
+
+/*
+ * answer/page.c: the page that says the message, of text without markup; NULL
+ * without memory.
+ */
+ngx_chain_t *
+ngx_http_osb_page(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                  u_char *message, ngx_str_t *request_id);
+
+/* The headers that go with it; NGX_OK or NGX_ERROR. */
+ngx_int_t
+ngx_http_osb_page_headers(ngx_http_request_t *r);
 
 
 /* answer/phases.c: notes that a variable is read that depends on the request's

@@ -5,12 +5,18 @@
 
 static ngx_chain_t *
 ngx_http_osb_reply_body(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                        ngx_uint_t html);
+                        ngx_uint_t html, ngx_str_t *id);
+static ngx_chain_t *
+ngx_http_osb_reply_json(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                        u_char *message);
+static ngx_int_t
+ngx_http_osb_reply_id(ngx_http_request_t *r, ngx_str_t *id);
 
 
 ngx_int_t
 ngx_http_osb_reply(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
+    ngx_str_t              id;
     ngx_uint_t             html;
     ngx_http_osb_answer_t *answer;
 
@@ -22,8 +28,16 @@ ngx_http_osb_reply(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     answer = ngx_http_osb_outcome_answer(ctx->status);
     html = ngx_http_osb_accept_html(r);
 
-    ctx->body = ngx_http_osb_reply_body(r, ctx, html);
+    if (ngx_http_osb_reply_id(r, &id) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->body = ngx_http_osb_reply_body(r, ctx, html, &id);
     if (ctx->body == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (html && ngx_http_osb_page_headers(r) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -65,63 +79,110 @@ ngx_http_osb_reply(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 
 static ngx_chain_t *
 ngx_http_osb_reply_body(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                        ngx_uint_t html)
+                        ngx_uint_t html, ngx_str_t *id)
 {
-    u_char                *p, *last, *message;
-    ngx_buf_t             *b;
+    u_char                *p, *message;
     ngx_chain_t           *cl;
     ngx_http_osb_answer_t *answer;
+
+    enum {
+        size = 512
+    };
+
+    answer = ngx_http_osb_outcome_answer(ctx->status);
+
+    message = ngx_pnalloc(r->pool, size);
+    if (message == NULL) {
+        return NULL;
+    }
+
+    if (html && ctx->status == NGX_HTTP_OSB_UNAUTHORIZED) {
+
+        /* a page for anybody tells nothing of what is behind it */
+
+        p = ngx_snprintf(message, size - 1,
+                         "this address needs an access token");
+
+    } else {
+        p = ngx_snprintf(message, size - 1, answer->message, &ctx->id,
+                         ctx->route.port);
+    }
+
+    if (ctx->reason) {
+        p = ngx_slprintf(p, message + size - 1, ": %s", ctx->reason);
+    }
+
+    *p = '\0';
+
+    if (html) {
+        *message = ngx_toupper(*message);
+    }
+
+    cl = html ? ngx_http_osb_page(r, ctx, message, id)
+              : ngx_http_osb_reply_json(r, ctx, message);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    cl->buf->last_buf = (r == r->main);
+    cl->buf->last_in_chain = 1;
+    cl->next = NULL;
+
+    return cl;
+}
+
+
+static ngx_chain_t *
+ngx_http_osb_reply_json(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                        u_char *message)
+{
+    u_char      *p;
+    ngx_buf_t   *b;
+    ngx_chain_t *cl;
 
     enum {
         size = 2048
     };
 
-    answer = ngx_http_osb_outcome_answer(ctx->status);
-
     cl = ngx_alloc_chain_link(r->pool);
     b = ngx_create_temp_buf(r->pool, size);
-    message = ngx_pnalloc(r->pool, size / 4);
 
-    if (cl == NULL || b == NULL || message == NULL) {
+    if (cl == NULL || b == NULL) {
         return NULL;
     }
 
-    p = ngx_snprintf(message, size / 4 - 1, answer->message, &ctx->id,
-                     ctx->route.port);
-
-    if (ctx->reason) {
-        p = ngx_slprintf(p, message + size / 4 - 1, ": %s", ctx->reason);
-    }
-
-    *p = '\0';
-    last = b->end;
-
-    if (html) {
-        p = ngx_slprintf(
-            b->last, last,
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><title>%ui %V"
-            "</title>\n<style>body{font:16px/1.5 sans-serif;max-width:40em;"
-            "margin:4em auto;padding:0 1em}</style></head>\n<body>"
-            "<h1>%ui</h1>\n<p>",
-            answer->status, &answer->name, answer->status);
-        p = (u_char *) ngx_escape_html(p, message, ngx_strlen(message));
-        p = ngx_slprintf(p, last, ".</p>\n<p>%s</p>\n</body></html>\n",
-                         ctx->advice ? ctx->advice : answer->advice);
-
-    } else {
-        p = ngx_slprintf(b->last, last, "{\"code\":\"%V\",\"message\":\"",
-                         &answer->name);
-        p = (u_char *) ngx_escape_json(p, message, ngx_strlen(message));
-        p = ngx_slprintf(p, last, "\",\"sandbox\":\"%V\",\"port\":%ui}\n",
-                         &ctx->id, ctx->route.port);
-    }
+    p = ngx_slprintf(b->last, b->end, "{\"code\":\"%V\",\"message\":\"",
+                     ngx_http_osb_outcome_name(ctx->status));
+    p = (u_char *) ngx_escape_json(p, message, ngx_strlen(message));
+    p = ngx_slprintf(p, b->end, "\",\"sandbox\":\"%V\",\"port\":%ui}\n",
+                     &ctx->id, ctx->route.port);
 
     b->last = p;
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
     cl->buf = b;
-    cl->next = NULL;
 
     return cl;
+}
+
+
+/* nginx's $request_id, which the log may have, too, for the client to name. */
+
+static ngx_int_t
+ngx_http_osb_reply_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    ngx_uint_t                 key;
+    ngx_http_variable_value_t *v;
+
+    static ngx_str_t name = ngx_string("request_id");
+
+    key = ngx_hash_key(name.data, name.len);
+
+    v = ngx_http_get_variable(r, &name, key);
+    if (v == NULL || v->not_found) {
+        return NGX_ERROR;
+    }
+
+    id->data = v->data;
+    id->len = v->len;
+
+    return ngx_http_osb_header_add(r, "X-Request-Id", id);
 }

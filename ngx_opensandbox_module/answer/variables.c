@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "inner.h"
+#include "trace/trace.h"
 
 
 static ngx_int_t
@@ -18,6 +19,9 @@ ngx_http_osb_client_variable(ngx_http_request_t        *r,
 static ngx_int_t
 ngx_http_osb_upgrade_variable(ngx_http_request_t        *r,
                               ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t
+ngx_http_osb_trace_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                            uintptr_t data);
 static void
 ngx_http_osb_set(ngx_http_variable_value_t *v, ngx_str_t *value);
 
@@ -83,6 +87,15 @@ static ngx_http_variable_t ngx_http_osb_vars[] = {
 
     {ngx_string("opensandbox_connection"), NULL, ngx_http_osb_upgrade_variable,
      1, 0, 0},
+
+    {ngx_string("opensandbox_traceparent"), NULL, ngx_http_osb_trace_variable,
+     NGX_HTTP_OSB_TRACE_PARENT, NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("opensandbox_trace_id"), NULL, ngx_http_osb_trace_variable,
+     NGX_HTTP_OSB_TRACE_ID, NGX_HTTP_VAR_NOCACHEABLE, 0},
+
+    {ngx_string("opensandbox_parent_id"), NULL, ngx_http_osb_trace_variable,
+     NGX_HTTP_OSB_TRACE_PARENT_ID, NGX_HTTP_VAR_NOCACHEABLE, 0},
 
     ngx_http_null_variable};
 
@@ -302,6 +315,23 @@ ngx_http_osb_upgrade_variable(ngx_http_request_t        *r,
         } else if (ngx_http_osb_upgrade_list(r, &value) != NGX_OK) {
             return NGX_ERROR;
         }
+    }
+
+    ngx_http_osb_set(v, &value);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_osb_trace_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+                            uintptr_t data)
+{
+    ngx_str_t value;
+
+    if (ngx_http_osb_trace(r, (ngx_http_osb_trace_part_e) data, &value) !=
+        NGX_OK) {
+        return NGX_ERROR;
     }
 
     ngx_http_osb_set(v, &value);

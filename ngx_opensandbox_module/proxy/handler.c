@@ -4,6 +4,7 @@
 #include "access/access.h"
 #include "renew/renew.h"
 #include "status/status.h"
+#include "trace/trace.h"
 
 
 /*
@@ -194,6 +195,7 @@ ngx_http_osb_settle(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_osb_handler_proxy(ngx_http_request_t *r)
 {
+    ngx_str_t                 trace;
     ngx_http_osb_ctx_t       *ctx;
     ngx_http_osb_loc_conf_t  *olcf;
     ngx_http_osb_main_conf_t *omcf;
@@ -218,6 +220,12 @@ ngx_http_osb_handler_proxy(ngx_http_request_t *r)
                       "opensandbox: the \"if\" block that applies last has "
                       "no \"proxy_pass\" or the like, but another one has");
 
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* the request gets its traceparent */
+
+    if (ngx_http_osb_trace(r, NGX_HTTP_OSB_TRACE_PARENT, &trace) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

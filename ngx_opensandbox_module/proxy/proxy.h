@@ -141,6 +141,9 @@ struct ngx_http_osb_ctx_s {
     unsigned link : 1;
     unsigned cookied : 1;
 
+    /* the sandbox's own token has admitted */
+    unsigned owner : 1;
+
     /* from here on nothing is set before it is used */
     u_char folded[NGX_HTTP_OSB_ID_LEN];
 

@@ -129,6 +129,13 @@ ngx_table_elt_t *
 ngx_http_osb_header_find(ngx_http_request_t *r, ngx_str_t *name, ngx_uint_t *n);
 
 
+/*
+ * Takes the request headers away that have been marked for it, with an empty
+ * value and 0 for a hash; NGX_OK or NGX_ERROR.
+ */
+ngx_int_t
+ngx_http_osb_header_drop(ngx_http_request_t *r);
+
 /* Adds a response header; the value must live as long as the request. */
 ngx_int_t
 ngx_http_osb_header_add(ngx_http_request_t *r, const char *name,

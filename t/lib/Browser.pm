@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use Carp qw(croak);
 use JSON::PP qw(decode_json encode_json);
+use MIME::Base64 qw(decode_base64);
 use Harness;
 use Ingress qw(request);
 
@@ -33,6 +34,7 @@ sub new
 				'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage',
 				'disable-background-networking',
 				'host-resolver-rules=MAP * 127.0.0.1'] },
+			'goog:loggingPrefs' => { browser => 'SEVERE' },
 		} } });
 	$self->{path} = "/session/$session->{sessionId}";
 	return $self;
@@ -66,6 +68,61 @@ sub script
 		script => 'const done = arguments[arguments.length - 1];'
 		    . "(async (...args) => { $body })(...arguments)"
 		    . '.then(done, (e) => done("error: " + e));' });
+}
+
+# The text of the first element that a CSS selector finds, undef without one.
+sub text
+{
+	my ($self, $selector) = @_;
+	return $self->script('return document.querySelector(args[0])?.innerText',
+	    $selector);
+}
+
+# Click on the element of a CSS selector once it is there and nothing covers it,
+# and type there; \x{E007} is Enter, and what else WebDriver calls so. Without a
+# selector, type where the focus is.
+sub type
+{
+	my ($self, $selector, $keys) = @_;
+	my $what = { using => 'css selector', value => $selector };
+
+	!defined $selector || wait_for(sub { eval {
+		my ($id) = values %{ $self->call('POST', '/element', $what) };
+		$self->call('POST', "/element/$id/click", {});
+		1;
+	} }) or croak "$selector: $@";
+	$self->chord($_) for split //, $keys;
+}
+
+# Keys held down together, then let go.
+sub chord
+{
+	my ($self, @keys) = @_;
+	$self->call('POST', '/actions', { actions => [ { type => 'key',
+		id => 'keyboard', actions => [
+			(map { { type => 'keyDown', value => $_ } } @keys),
+			(map { { type => 'keyUp', value => $_ } } reverse @keys)] } ] });
+}
+
+sub size
+{
+	my ($self, $width, $height) = @_;
+	$self->call('POST', '/window/rect', { width => $width, height => $height });
+}
+
+# What is seen, as a PNG.
+sub picture
+{
+	my ($self, $file) = @_;
+	write_file($file, decode_base64($self->call('GET', '/screenshot')));
+}
+
+# The errors that pages wrote into the console since it was asked last.
+sub console
+{
+	my ($self) = @_;
+	return join "\n", map { $_->{message} }
+	    @{ $self->call('POST', '/se/log', { type => 'browser' }) };
 }
 
 sub quit

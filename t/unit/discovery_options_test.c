@@ -33,7 +33,7 @@ static int take(const char *words)
 {
 	const struct option_table tables[] = {{option_table, &settings, NULL},
 					      {engine_table, engine, NULL}};
-	const struct options options = {"", tables, 2, NULL};
+	const struct options options = {"", tables, 2, NULL, NULL};
 	char *copy = strdup(words), *rest = copy, *word;
 	char *argv[16] = {(char *)"opensandbox-discovery"};
 	int argc = 1, ret;

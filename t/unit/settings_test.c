@@ -79,7 +79,7 @@ static void defaults_are_the_rows(void **state)
 {
 	static struct settings s, rows;
 	const struct option_table table = {option_table, &rows, NULL};
-	const struct options options = {"", &table, 1, NULL};
+	const struct options options = {"", &table, 1, NULL, NULL};
 	char *argv[] = {(char *)"egress-sidecar", NULL};
 
 	(void)state;

@@ -1,0 +1,14 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# examples/code-execution lets code install packages, and not out by any way.
+
+use strict;
+use warnings;
+use Test::More tests => 2;
+use Harness;
+
+my ($status, $out) = capture(root() . '/examples/code-execution/run', '--check');
+
+is($status, 0, 'every step came out as expected') or diag $out;
+like($out, qr/^(\d+) of \1 steps as expected$/m, 'and all were made');
