@@ -4,6 +4,7 @@
 #include "access/access.h"
 #include "proxy/proxy.h"
 #include "request/request.h"
+#include "status/status.h"
 
 
 /*
@@ -392,7 +393,7 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     omcf->zone = zone;
 
-    return NGX_CONF_OK;
+    return ngx_http_osb_activity_zone(cf, &name);
 }
 
 

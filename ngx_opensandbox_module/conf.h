@@ -17,6 +17,8 @@
 
 typedef struct ngx_http_osb_ctx_s ngx_http_osb_ctx_t;
 
+typedef struct ngx_http_osb_open_s ngx_http_osb_open_t;
+
 typedef struct ngx_http_osb_mode_s ngx_http_osb_mode_t;
 
 typedef struct ngx_http_osb_renew_conf_s ngx_http_osb_renew_conf_t;
@@ -60,6 +62,7 @@ typedef struct {
 
 typedef struct {
     ngx_http_osb_zone_t *zone;
+    ngx_shm_zone_t      *activity; /* see status/activity.c */
     ngx_array_t          gateways;
     /* ngx_http_osb_gateway_t */
     ngx_array_t keys;

@@ -31,6 +31,11 @@ ngx_http_osb_status_handler(ngx_http_request_t *r)
         return rc;
     }
 
+    rc = ngx_http_osb_page_answer(r);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
     if (ngx_http_osb_status_format(r, &prometheus) != NGX_OK) {
         return NGX_HTTP_BAD_REQUEST;
     }
