@@ -5,7 +5,7 @@
 'use strict';
 
 const EVERY_MS = 2000;
-const PAGE = 50;
+const PAGE = 25;
 const TOKEN = 'opensandbox-token';
 const API = '/v1';
 
@@ -280,6 +280,7 @@ async function showDenied() {
     && items.every((item, i) => item === list.children[i]);
   if (!same && !list.contains(document.activeElement)) list.replaceChildren(...items);
   $('denied-none').hidden = events.length > 0;
+  $('denied-all').hidden = events.length === 0;
 }
 
 // The token.
