@@ -252,9 +252,17 @@ ok(!defined text('#main'), '  asked for again');
 reload($g, server => 'location = /status { opensandbox_status; }',
     zone => 'opensandbox_zone sandboxes:64m;');
 $b->open_page("$gate/status");
-fill('#token', 's3cret');
-click('#token-form button');
-shows('#problem', qr/no management API at this address/, 'without an API it says so');
+shows('#elsewhere', qr/no management API/, 'without an API it says so');
+ok(!defined text('#token-form'), '  and asks for no token');
+is_deeply([$b->errors], [], '  nor for what is not there');
+
+# At the root of the API's own server, which has no token.
+reload($g, server => 'location / { opensandbox_api; }',
+    zone => 'opensandbox_zone sandboxes:64m;');
+$b->open_page("$gate/");
+shows('#main', qr/box-000001/, 'where the API has no token none is asked for');
+shows('#total', qr/^100,004$/, '  and the numbers are there');
+is_deeply([$b->errors], [], '  with nothing in the console');
 
 $b->quit;
 stop($pid);

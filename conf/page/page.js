@@ -351,10 +351,14 @@ async function guarded(...shows) {
   }
 }
 
+// The page is at opensandbox_status, or at the root of the API's server, which
+// has the same numbers for holders of the token.
 async function status() {
   const answer = await fetch('?format=json', { cache: 'no-store' });
   if (!answer.ok) throw new Error(`the status was answered with ${answer.status}`);
-  showStatus(await answer.json());
+  const value = await answer.json();
+  if (value.version) showStatus(value);
+  else if (token !== null) showStatus(await call('GET', '/status'));
 }
 
 async function refresh() {
@@ -377,6 +381,19 @@ document.addEventListener('visibilitychange', () => {
   if (!document.hidden) refresh();
 });
 
-token = sessionStorage.getItem(TOKEN);
-if (token === null) askToken('');
-loop();
+// What this server has: {api, token}.
+async function begin() {
+  const answer = await fetch('?file=page.json', { cache: 'no-store' });
+  const has = await answer.json();
+
+  token = has.token ? sessionStorage.getItem(TOKEN) : '';
+  if (!has.api) {
+    token = null;
+    $('elsewhere').hidden = false;
+  } else if (token === null) {
+    askToken('');
+  }
+  loop();
+}
+
+begin().catch((e) => problem(`The gateway does not answer: ${e.message}`));

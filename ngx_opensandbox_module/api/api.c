@@ -40,6 +40,7 @@ ngx_http_osb_api_sandbox(ngx_http_osb_call_t *call, ngx_str_t *rest);
 static ngx_str_t ngx_http_osb_api_path = ngx_string("/v1/sandboxes");
 static ngx_str_t ngx_http_osb_api_sources_path = ngx_string("/v1/sources");
 static ngx_str_t ngx_http_osb_api_events_path = ngx_string("/v1/events");
+static ngx_str_t ngx_http_osb_api_status_path = ngx_string("/v1/status");
 
 
 ngx_int_t
@@ -367,6 +368,15 @@ ngx_http_osb_api_dispatch(ngx_http_osb_call_t *call)
         path.len == 0)
     {
         return ngx_http_osb_api_events(call);
+    }
+
+    if (!call->endpoints &&
+        ngx_http_osb_api_below(&path, &ngx_http_osb_api_status_path) &&
+        path.len == 0)
+    {
+        return call->request->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)
+                   ? ngx_http_osb_status_send(call->request)
+                   : ngx_http_osb_api_not_allowed(call);
     }
 
     if (!ngx_http_osb_api_below(&path, &ngx_http_osb_api_path)) {

@@ -93,8 +93,8 @@ ngx_http_osb_events_take(ngx_http_osb_call_t *call, json_t *list)
                                       "too_large");
     }
 
-    events =
-        ngx_pcalloc(call->request->pool, (n + 1) * sizeof(ngx_http_osb_event_t));
+    events = ngx_pcalloc(call->request->pool,
+                         (n + 1) * sizeof(ngx_http_osb_event_t));
     if (events == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -147,7 +147,8 @@ ngx_http_osb_events_read(ngx_http_osb_call_t *call, json_t *object,
     }
 
     event->host_len = (uint8_t) json_string_length(host);
-    ngx_memcpy(event->host, json_string_value(host), event->host_len);
+    ngx_strlow(event->host, (u_char *) json_string_value(host),
+               event->host_len);
 
     id = json_object_get(object, "sandboxId");
 
@@ -253,8 +254,8 @@ ngx_http_osb_events_get(ngx_http_osb_call_t *call)
         ngx_strlow(id.data, value.data, value.len);
     }
 
-    events = ngx_palloc(r->pool,
-                        NGX_HTTP_OSB_EVENTS * sizeof(ngx_http_osb_event_t));
+    events =
+        ngx_palloc(r->pool, NGX_HTTP_OSB_EVENTS * sizeof(ngx_http_osb_event_t));
     if (events == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -278,14 +279,11 @@ ngx_http_osb_events_json(ngx_http_osb_event_t *event)
 {
     u_char first[NGX_HTTP_OSB_TIME_LEN], last[NGX_HTTP_OSB_TIME_LEN];
 
-    return json_pack("{s:s%,s:s%,s:s%,s:s%,s:I,s:b}", "sandboxId", event->id,
-                     (size_t) event->id_len, "hostname", event->host,
-                     (size_t) event->host_len, "first", first,
-                     (size_t) (ngx_http_osb_time_print(first, event->first) -
-                               first),
-                     "last", last,
-                     (size_t) (ngx_http_osb_time_print(last, event->last) -
-                               last),
-                     "count", (json_int_t) event->count, "pending",
-                     (int) event->pending);
+    return json_pack(
+        "{s:s%,s:s%,s:s%,s:s%,s:I,s:b}", "sandboxId", event->id,
+        (size_t) event->id_len, "hostname", event->host,
+        (size_t) event->host_len, "first", first,
+        (size_t) (ngx_http_osb_time_print(first, event->first) - first), "last",
+        last, (size_t) (ngx_http_osb_time_print(last, event->last) - last),
+        "count", (json_int_t) event->count, "pending", (int) event->pending);
 }

@@ -394,9 +394,8 @@ ngx_http_osb_list_has(ngx_http_osb_list_t *list, ngx_http_osb_record_t *record)
 
     source = ngx_http_osb_record_source(record);
 
-    if (list->source.len &&
-        ngx_memn2cmp(source.data, list->source.data, source.len,
-                     list->source.len) != 0)
+    if (list->source.len && ngx_memn2cmp(source.data, list->source.data,
+                                         source.len, list->source.len) != 0)
     {
         return 0;
     }

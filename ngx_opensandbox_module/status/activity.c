@@ -53,11 +53,11 @@ static int ngx_libc_cdecl
 ngx_http_osb_activity_later(const void *one, const void *two);
 
 
-typedef char ngx_http_osb_activity_fits_t[sizeof(ngx_http_osb_activity_t) <
-                                                  NGX_HTTP_OSB_ACTIVITY_SIZE -
-                                                      128 * 1024
-                                              ? 1
-                                              : -1];
+typedef char
+    ngx_http_osb_activity_fits_t[sizeof(ngx_http_osb_activity_t) <
+                                         NGX_HTTP_OSB_ACTIVITY_SIZE - 128 * 1024
+                                     ? 1
+                                     : -1];
 
 
 char *
@@ -76,9 +76,8 @@ ngx_http_osb_activity_zone(ngx_conf_t *cf, ngx_str_t *name)
 
     (void) ngx_sprintf(own.data, "%V_activity", name);
 
-    omcf->activity =
-        ngx_shared_memory_add(cf, &own, NGX_HTTP_OSB_ACTIVITY_SIZE,
-                              &ngx_http_opensandbox_module);
+    omcf->activity = ngx_shared_memory_add(cf, &own, NGX_HTTP_OSB_ACTIVITY_SIZE,
+                                           &ngx_http_opensandbox_module);
     if (omcf->activity == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -217,8 +216,7 @@ ngx_http_osb_activity_alive(ngx_atomic_uint_t pid)
     }
 
     if (pid == (ngx_atomic_uint_t) ngx_pid ||
-        (pid == known && then == ngx_time()))
-    {
+        (pid == known && then == ngx_time())) {
         return 1;
     }
 
@@ -271,8 +269,7 @@ ngx_http_osb_activity_read(ngx_str_t *id, ngx_http_osb_live_t *live)
     for (i = 0; i < NGX_HTTP_OSB_TRIED; i++) {
         open = &activity->open[((hash >> 32) + i) % NGX_HTTP_OSB_OPEN];
 
-        if (open->hash == hash && ngx_http_osb_activity_alive(open->pid))
-        {
+        if (open->hash == hash && ngx_http_osb_activity_alive(open->pid)) {
             live->tunnels++;
         }
     }
@@ -345,8 +342,7 @@ ngx_http_osb_activity_events(ngx_str_t *id, ngx_http_osb_event_t *list)
         at = &activity->events[i];
 
         if (id->len == 0 ||
-            ngx_memn2cmp(at->id, id->data, at->id_len, id->len) == 0)
-        {
+            ngx_memn2cmp(at->id, id->data, at->id_len, id->len) == 0) {
             list[n++] = *at;
         }
     }

@@ -48,12 +48,4 @@ ngx_http_osb_metrics_prometheus(u_char *p, u_char *last,
                                 ngx_http_osb_status_t *status);
 
 
-/*
- * status/page.c: answers with the operator's page, or with the file of it that
- * ?file= names; NGX_DECLINED where something else is asked for.
- */
-ngx_int_t
-ngx_http_osb_page_answer(ngx_http_request_t *r);
-
-
 #endif /* _NGX_HTTP_OSB_STATUS_INNER_H_INCLUDED_ */

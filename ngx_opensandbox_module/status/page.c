@@ -20,14 +20,19 @@ typedef struct {
 } ngx_http_osb_file_t;
 
 
-#define ngx_http_osb_file(name, type, text)                        \
-    {                                                              \
-        ngx_string(name), ngx_string(type), { sizeof(text), text } \
+#define ngx_http_osb_file(name, type, text) \
+    {                                       \
+        ngx_string(name), ngx_string(type), \
+        {                                   \
+            sizeof(text), text              \
+        }                                   \
     }
 
 
 static ngx_http_osb_file_t *
 ngx_http_osb_page_find(ngx_http_request_t *r);
+static ngx_str_t *
+ngx_http_osb_page_access(ngx_http_request_t *r);
 
 
 static ngx_http_osb_file_t ngx_http_osb_files[] = {
@@ -38,6 +43,9 @@ static ngx_http_osb_file_t ngx_http_osb_files[] = {
     ngx_http_osb_file("page.js", "text/javascript; charset=utf-8",
                       ngx_http_osb_file_page_js),
     ngx_http_osb_file("icon.svg", "image/svg+xml", ngx_http_osb_file_icon_svg),
+
+    /* what the page is to ask, made for each request */
+    {ngx_string("page.json"), ngx_string("application/json"), ngx_null_string},
 };
 
 
@@ -82,7 +90,7 @@ ngx_http_osb_page_answer(ngx_http_request_t *r)
 
     ngx_memzero(&body, sizeof(ngx_http_complex_value_t));
 
-    body.value = file->text;
+    body.value = file->text.len ? file->text : *ngx_http_osb_page_access(r);
 
     return ngx_http_send_response(r, NGX_HTTP_OK, &file->type, &body);
 }
@@ -99,15 +107,13 @@ ngx_http_osb_page_find(ngx_http_request_t *r)
 
     if (ngx_http_osb_api_arg(r, "file", &name) == NGX_OK) {
 
-        for (i = 1; i < sizeof(ngx_http_osb_files) /
-                            sizeof(ngx_http_osb_files[0]);
-             i++)
-        {
+        for (i = 1;
+             i < sizeof(ngx_http_osb_files) / sizeof(ngx_http_osb_files[0]);
+             i++) {
             file = &ngx_http_osb_files[i];
 
             if (ngx_memn2cmp(file->name.data, name.data, file->name.len,
-                             name.len) == 0)
-            {
+                             name.len) == 0) {
                 return file;
             }
         }
@@ -122,4 +128,27 @@ ngx_http_osb_page_find(ngx_http_request_t *r)
     }
 
     return &ngx_http_osb_files[0];
+}
+
+
+/* Whether the page's server has a management API, and that a token. */
+
+static ngx_str_t *
+ngx_http_osb_page_access(ngx_http_request_t *r)
+{
+    ngx_http_osb_loc_conf_t  *server;
+    ngx_http_core_srv_conf_t *cscf;
+
+    static ngx_str_t none = ngx_string("{\"api\":false,\"token\":false}\n");
+    static ngx_str_t open = ngx_string("{\"api\":true,\"token\":false}\n");
+    static ngx_str_t closed = ngx_string("{\"api\":true,\"token\":true}\n");
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    server = cscf->ctx->loc_conf[ngx_http_opensandbox_module.ctx_index];
+
+    if (server->api == NULL) {
+        return &none;
+    }
+
+    return server->api->api_tokens ? &closed : &open;
 }

@@ -71,6 +71,17 @@ ngx_http_osb_alive_answer(ngx_http_request_t *r);
 ngx_int_t
 ngx_http_osb_status_handler(ngx_http_request_t *r);
 
+/* Answers with the counts; the request's body has been read. */
+ngx_int_t
+ngx_http_osb_status_send(ngx_http_request_t *r);
+
+/*
+ * status/page.c: answers with the operator's page, or with the file of it that
+ * ?file= names; NGX_DECLINED where something else is asked for.
+ */
+ngx_int_t
+ngx_http_osb_page_answer(ngx_http_request_t *r);
+
 
 /* status/activity.c */
 
