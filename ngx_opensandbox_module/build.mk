@@ -9,6 +9,7 @@ MODULE_DIR   := ngx_opensandbox_module
 MODULE_SRC   := $(sort $(wildcard $(MODULE_DIR)/*.c $(MODULE_DIR)/*/*.c))
 MODULE_DEPS  := $(MODULE_SRC) $(wildcard $(MODULE_DIR)/*.h $(MODULE_DIR)/*/*.h) \
     $(MODULE_DIR)/symbols.map common/version.h $(wildcard common/policy/*.[ch])
+MODULE_PAGE  := $(wildcard conf/page/*)
 NGINX_BIN    := $(NGINX)/usr/sbin/nginx
 NGINX_SRC    := $(NGINX)/usr/share/nginx/src
 NGINX_TREE   := $(B)/nginx
@@ -21,7 +22,7 @@ NGINX_STALE  := $(filter-out $(NGINX_KNOWS),$(MODULE_DEPS)) \
     $(filter-out $(MODULE_DEPS),$(NGINX_KNOWS))
 
 $(NGINX_TREE)/objs/Makefile: $(MODULE_DIR)/config $(MODULE_DIR)/build.mk \
-    $(MODULE_DIR)/configure-nginx $(wildcard $(NGINX_BIN)) \
+    $(MODULE_DIR)/configure-nginx $(wildcard $(NGINX_BIN)) $(MODULE_PAGE) \
     $(if $(strip $(NGINX_STALE)),FORCE)
 	@rm -rf $(NGINX_TREE)
 	@mkdir -p $(B)

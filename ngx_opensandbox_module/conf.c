@@ -4,6 +4,7 @@
 #include "access/access.h"
 #include "proxy/proxy.h"
 #include "request/request.h"
+#include "status/status.h"
 
 
 /*
@@ -394,7 +395,7 @@ ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     omcf->zone = zone;
 
-    return NGX_CONF_OK;
+    return ngx_http_osb_activity_zone(cf, &name);
 }
 
 
@@ -535,7 +536,12 @@ ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_osb_loc_conf_t *olcf = conf;
 
-    ngx_str_t *value;
+    ngx_str_t                *value;
+    ngx_http_osb_loc_conf_t  *server;
+    ngx_http_core_loc_conf_t *clcf;
+    ngx_http_core_srv_conf_t *cscf;
+
+    static u_char path[] = "/v1/sandboxes";
 
     if (olcf->api_endpoints != NGX_CONF_UNSET_UINT) {
         return "is duplicate";
@@ -550,6 +556,18 @@ ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            "\"endpoints\"",
                            &value[1]);
         return NGX_CONF_ERROR;
+    }
+
+    /* the operator's page, on the same server, asks the API there */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    server = cscf->ctx->loc_conf[ngx_http_opensandbox_module.ctx_index];
+
+    if (!olcf->api_endpoints && clcf->name.len < sizeof(path) &&
+        ngx_strncmp(path, clcf->name.data, clcf->name.len) == 0)
+    {
+        server->api = olcf;
     }
 
     return ngx_http_osb_conf_content(cf, cmd, conf);

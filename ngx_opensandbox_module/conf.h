@@ -17,6 +17,8 @@
 
 typedef struct ngx_http_osb_ctx_s ngx_http_osb_ctx_t;
 
+typedef struct ngx_http_osb_open_s ngx_http_osb_open_t;
+
 typedef struct ngx_http_osb_mode_s ngx_http_osb_mode_t;
 
 typedef struct ngx_http_osb_renew_conf_s ngx_http_osb_renew_conf_t;
@@ -60,6 +62,7 @@ typedef struct {
 
 typedef struct {
     ngx_http_osb_zone_t *zone;
+    ngx_shm_zone_t      *activity; /* see status/activity.c */
     ngx_array_t          gateways;
     /* ngx_http_osb_gateway_t */
     ngx_array_t keys;
@@ -96,14 +99,17 @@ typedef struct ngx_http_osb_loc_conf_s {
     ngx_msec_t                wait;
     ngx_msec_t                tunnel_timeout;
     ngx_array_t              *api_tokens; /* ngx_str_t */
-    ngx_array_t              *cors;    /* origins, see access/cors.c; or NULL */
-    ngx_array_t              *trusted; /* ngx_cidr_t, NULL without */
-    ngx_uint_t                api_endpoints;
-    ngx_flag_t                keep_prefix;
-    ngx_flag_t                follow_referer;
-    ngx_flag_t                trace;
-    ngx_uint_t                cookie;
-    ngx_uint_t                cookie_secure;
+    /* of a server: that of its management API, NULL without */
+    struct ngx_http_osb_loc_conf_s *api;
+
+    ngx_array_t *cors;    /* origins, see access/cors.c; or NULL */
+    ngx_array_t *trusted; /* ngx_cidr_t, NULL without */
+    ngx_uint_t   api_endpoints;
+    ngx_flag_t   keep_prefix;
+    ngx_flag_t   follow_referer;
+    ngx_flag_t   trace;
+    ngx_uint_t   cookie;
+    ngx_uint_t   cookie_secure;
 
     ngx_array_t *sources; /* ngx_str_t, NULL without */
     ngx_array_t *publics; /* ngx_http_osb_public_t, NULL without */

@@ -44,9 +44,10 @@ struct settings {
 	const char *rules_from; /* the variable or option that gave them */
 	char policy_file[4096];
 	char policy_url[2048];
-	char *policy_token;    /* bearer token for it, NULL: none */
-	char always_dir[4096]; /* /var/egress/rules */
-	size_t max_rules;      /* 0: no cap */
+	char *policy_token;       /* bearer token for it, NULL: none */
+	char *deny_webhook_token; /* the same for the webhook */
+	char always_dir[4096];    /* /var/egress/rules */
+	size_t max_rules;         /* 0: no cap */
 
 	char http_host[256]; /* "": every address */
 	uint16_t http_port;

@@ -568,6 +568,8 @@ const struct option_row option_table[] = {
 	 .read = read_without},
 	{"deny-webhook", ENV("DENY_WEBHOOK"), "URL", NULL,
 	 "told of every denied name", INTO(option_url, webhook_url)},
+	{"deny-webhook-token", ENV("DENY_WEBHOOK_TOKEN"), "TOKEN", NULL,
+	 "bearer token for it", INTO(option_heap_text, deny_webhook_token)},
 	{"sandbox-id", ENV("SANDBOX_ID"), "ID", NULL,
 	 "for logs, metrics and the webhook", INTO(option_text, sandbox_id)},
 	{"log-level", ENV("LOG_LEVEL"), "LEVEL", "info",

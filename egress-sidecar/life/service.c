@@ -293,6 +293,7 @@ static int shared_start(struct worker *w)
 	if (!err && settings->webhook_url[0])
 		err = webhook_open(&w->shared.webhook, &w->outlets,
 				   settings->webhook_url,
+				   settings->deny_webhook_token,
 				   settings->run == RUN_AGENT);
 	if (err)
 		log_fatal("OPENSANDBOX_EGRESS_DENY_WEBHOOK: %s",

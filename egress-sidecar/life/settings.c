@@ -145,5 +145,7 @@ void settings_free(struct settings *s)
 	free(s->rules);
 	free(s->token);
 	free(s->policy_token);
+	free(s->deny_webhook_token);
 	s->rules = s->token = s->policy_token = NULL;
+	s->deny_webhook_token = NULL;
 }

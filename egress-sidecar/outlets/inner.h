@@ -77,6 +77,9 @@ int otlp_pairs(json_t *object, const char *text);
 
 /* outlets.c */
 
+/* A header line with a bearer token (RFC 6750), the caller's to free; NULL
+ * without a token. 0 or -ENOMEM. */
+int outlet_bearer(char **line, const char *token);
 /* Have a fetcher. 0 or -errno. */
 int outlets_fetcher_open(struct outlets *outlets);
 void outlet_add(struct outlets *outlets, struct outlet *outlet,

@@ -11,6 +11,15 @@ void outlets_init(struct outlets *outlets, uv_loop_t *loop)
 	TAILQ_INIT(&outlets->list);
 }
 
+int outlet_bearer(char **line, const char *token)
+{
+	*line = NULL;
+	if (!token || asprintf(line, "Authorization: Bearer %s", token) >= 0)
+		return 0;
+	*line = NULL;
+	return -ENOMEM;
+}
+
 int outlets_fetcher_open(struct outlets *outlets)
 {
 	return outlets->fetcher ? 0

@@ -135,10 +135,11 @@ void pull_close(struct pull *pull);
  */
 struct webhook;
 
-/* outlets is borrowed. shared: several sandboxes use it, none of which may fill
+/* outlets is borrowed, url and token are copied; token NULL: no Authorization.
+ * shared: several sandboxes use it, none of which may fill
  * the queue. 0 or -errno. */
 int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
-		 bool shared);
+		 const char *token, bool shared);
 void webhook_close(struct webhook *webhook);
 
 /* Queue one denial, or, pending, what may become one; dropped and counted when

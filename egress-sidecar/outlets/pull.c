@@ -210,12 +210,7 @@ int pull_open(struct pull **out, struct outlets *outlets,
 	p->max_rules = max_rules;
 	p->backoff_ms = BACKOFF_FIRST_MS;
 	p->url = strdup(url);
-	if (!p->url ||
-	    (token && asprintf(&p->authorization, "Authorization: Bearer %s",
-			       token) < 0)) {
-		p->authorization = NULL;
-		err = -ENOMEM;
-	}
+	err = p->url ? outlet_bearer(&p->authorization, token) : -ENOMEM;
 	if (!err)
 		err = outlets_fetcher_open(outlets);
 	if (err) {

@@ -32,6 +32,7 @@ struct webhook {
 	struct fetch *fetch; /* under way */
 	uv_timer_t retry;
 	char *url;
+	char *authorization; /* header line, NULL: none */
 	struct denial *first, **last;
 	/* Denials in the queue, by the hash of their sandbox: two that meet
 	 * have one share. */
@@ -109,7 +110,7 @@ static void webhook_next(struct webhook *w)
 		.method = "POST",
 		.timeout_ms = TIMEOUT_MS,
 		.answer_max = ANSWER_MAX,
-		.headers = {"Content-Type: application/json"},
+		.headers = {"Content-Type: application/json", w->authorization},
 	};
 
 	if (!w->first || w->fetch)
@@ -128,8 +129,17 @@ static void webhook_next(struct webhook *w)
 	uv_timer_start(&w->retry, on_retry, RETRY_FIRST_MS, 0);
 }
 
+static void webhook_free(struct webhook *w)
+{
+	if (!w)
+		return;
+	free(w->url);
+	free(w->authorization);
+	free(w);
+}
+
 int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
-		 bool shared)
+		 const char *token, bool shared)
 {
 	struct webhook *w = calloc(1, sizeof(*w));
 	int err = w ? 0 : -ENOMEM;
@@ -139,11 +149,13 @@ int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
 		w->last = &w->first;
 		w->share_max = shared ? SHARE_MAX : QUEUE_MAX;
 		w->url = strdup(url);
-		err = w->url ? outlets_fetcher_open(outlets) : -ENOMEM;
+		err = w->url ? outlet_bearer(&w->authorization, token)
+			     : -ENOMEM;
 	}
+	if (!err)
+		err = outlets_fetcher_open(outlets);
 	if (err) {
-		free(w ? w->url : NULL);
-		free(w);
+		webhook_free(w);
 		return err;
 	}
 	outlet_add(outlets, &w->outlet, "webhook", "");
@@ -155,7 +167,7 @@ int webhook_open(struct webhook **out, struct outlets *outlets, const char *url,
 
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	webhook_free(handle->data);
 }
 
 void webhook_close(struct webhook *w)
@@ -167,7 +179,6 @@ void webhook_close(struct webhook *w)
 		fetch_cancel(w->fetch);
 	while (w->first)
 		denial_drop_first(w);
-	free(w->url);
 	uv_close((uv_handle_t *)&w->retry, on_closed);
 }
 

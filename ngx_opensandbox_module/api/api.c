@@ -39,6 +39,8 @@ ngx_http_osb_api_sandbox(ngx_http_osb_call_t *call, ngx_str_t *rest);
 
 static ngx_str_t ngx_http_osb_api_path = ngx_string("/v1/sandboxes");
 static ngx_str_t ngx_http_osb_api_sources_path = ngx_string("/v1/sources");
+static ngx_str_t ngx_http_osb_api_events_path = ngx_string("/v1/events");
+static ngx_str_t ngx_http_osb_api_status_path = ngx_string("/v1/status");
 
 
 ngx_int_t
@@ -308,10 +310,9 @@ ngx_http_osb_api_array(ngx_http_request_t *r)
 
     path = r->uri;
 
-    return r->method == NGX_HTTP_POST ||
-           (r->method == NGX_HTTP_PUT &&
-            ngx_http_osb_api_below(&path, &ngx_http_osb_api_path) &&
-            path.len == 0);
+    return (r->method & (NGX_HTTP_POST | NGX_HTTP_PUT)) &&
+           ngx_http_osb_api_below(&path, &ngx_http_osb_api_path) &&
+           (path.len == 0 || r->method == NGX_HTTP_POST);
 }
 
 
@@ -360,6 +361,22 @@ ngx_http_osb_api_dispatch(ngx_http_osb_call_t *call)
         ngx_http_osb_api_below(&path, &ngx_http_osb_api_sources_path))
     {
         return ngx_http_osb_api_sources(call, &path);
+    }
+
+    if (!call->endpoints &&
+        ngx_http_osb_api_below(&path, &ngx_http_osb_api_events_path) &&
+        path.len == 0)
+    {
+        return ngx_http_osb_api_events(call);
+    }
+
+    if (!call->endpoints &&
+        ngx_http_osb_api_below(&path, &ngx_http_osb_api_status_path) &&
+        path.len == 0)
+    {
+        return call->request->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)
+                   ? ngx_http_osb_status_send(call->request)
+                   : ngx_http_osb_api_not_allowed(call);
     }
 
     if (!ngx_http_osb_api_below(&path, &ngx_http_osb_api_path)) {

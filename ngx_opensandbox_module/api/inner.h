@@ -7,6 +7,7 @@
 #include "api.h"
 #include "answer/answer.h"
 #include "request/request.h"
+#include "status/status.h"
 
 
 /* the address that clients use, as in opensandbox_public */
@@ -122,6 +123,8 @@ ngx_int_t
 ngx_http_osb_api_feed(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_sources(ngx_http_osb_call_t *call, ngx_str_t *rest);
+ngx_int_t
+ngx_http_osb_api_events(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_endpoint(ngx_http_osb_call_t *call, ngx_str_t *port);
 

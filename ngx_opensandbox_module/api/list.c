@@ -20,6 +20,8 @@ typedef struct {
     ngx_http_osb_call_t call;
     ngx_uint_t          left;   /* records of the page */
     ngx_str_t           source; /* whose records; empty: all */
+    ngx_str_t           part;   /* of their ids, lower case; empty: any */
+    ngx_uint_t          live;   /* they tell what they do */
     ngx_uint_t          flags;
     ngx_http_osb_walk_t walk;
     u_char             *text; /* a piece, in memory of its own */
@@ -51,6 +53,9 @@ ngx_http_osb_list_has(ngx_http_osb_list_t *list, ngx_http_osb_record_t *record);
 static ngx_int_t
 ngx_http_osb_list_record(ngx_http_osb_list_t   *list,
                          ngx_http_osb_record_t *record);
+static ngx_int_t
+ngx_http_osb_list_live(ngx_http_osb_list_t *list, ngx_http_osb_record_t *record,
+                       const char *text, size_t len);
 static ngx_int_t
 ngx_http_osb_list_append(ngx_http_osb_list_t *list, const char *text,
                          size_t len);
@@ -144,6 +149,19 @@ ngx_http_osb_list_arguments(ngx_http_osb_list_t *list)
     if (ngx_http_osb_api_arg(r, "source", &value) == NGX_OK) {
         list->source = value;
     }
+
+    if (ngx_http_osb_api_arg(r, "q", &value) == NGX_OK && value.len) {
+        list->part.data = ngx_pnalloc(r->pool, value.len);
+        if (list->part.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_strlow(list->part.data, value.data, value.len);
+        list->part.len = value.len;
+    }
+
+    list->live = (ngx_http_osb_api_arg(r, "live", &value) == NGX_OK &&
+                  value.len == 1 && value.data[0] == '1');
 
     if (ngx_http_osb_api_arg(r, "after", &value) == NGX_OK && value.len) {
         if (!ngx_http_osb_valid_id(&value)) {
@@ -372,13 +390,20 @@ ngx_http_osb_list_piece(ngx_http_osb_list_t *list)
 static ngx_uint_t
 ngx_http_osb_list_has(ngx_http_osb_list_t *list, ngx_http_osb_record_t *record)
 {
-    ngx_str_t source;
+    ngx_str_t id, source;
 
     source = ngx_http_osb_record_source(record);
 
-    return list->source.len == 0 ||
-           ngx_memn2cmp(source.data, list->source.data, source.len,
-                        list->source.len) == 0;
+    if (list->source.len && ngx_memn2cmp(source.data, list->source.data,
+                                         source.len, list->source.len) != 0)
+    {
+        return 0;
+    }
+
+    id = ngx_http_osb_text(record, &record->id);
+
+    return list->part.len == 0 ||
+           memmem(id.data, id.len, list->part.data, list->part.len) != NULL;
 }
 
 
@@ -402,6 +427,9 @@ ngx_http_osb_list_record(ngx_http_osb_list_t   *list,
     if (text == NULL || rc != NGX_OK) {
         rc = NGX_ERROR;
 
+    } else if (list->live) {
+        rc = ngx_http_osb_list_live(list, record, text, len);
+
     } else {
         rc = ngx_http_osb_list_append(list, text, len);
     }
@@ -409,6 +437,31 @@ ngx_http_osb_list_record(ngx_http_osb_list_t   *list,
     free(text);
 
     return rc;
+}
+
+
+/* The record's object, with a member more. */
+
+static ngx_int_t
+ngx_http_osb_list_live(ngx_http_osb_list_t *list, ngx_http_osb_record_t *record,
+                       const char *text, size_t len)
+{
+    u_char             *p, more[128];
+    ngx_str_t           id;
+    ngx_http_osb_live_t live;
+
+    id = ngx_http_osb_text(record, &record->id);
+
+    ngx_http_osb_activity_read(&id, &live);
+
+    p = ngx_sprintf(more, ",\"live\":{\"requests\":%uL,\"tunnels\":%ui}}",
+                    live.requests, live.tunnels);
+
+    if (ngx_http_osb_list_append(list, text, len - 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_osb_list_append(list, (char *) more, p - more);
 }
 
 

@@ -107,6 +107,7 @@ struct ngx_http_osb_ctx_s {
 
     /* of a stream, and of a request that is held */
     ngx_queue_t             queue;
+    ngx_http_osb_open_t    *open; /* of a tunnel; or NULL */
     ngx_resolver_ctx_t     *resolver;
     ngx_http_osb_sleeper_t *sleeper; /* while it is held for that sandbox */
 

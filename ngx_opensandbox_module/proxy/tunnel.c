@@ -40,6 +40,8 @@ ngx_http_osb_tunnel_open(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     ngx_http_osb_meters()->open.tunnels++;
     ngx_http_osb_meters()->upgrades++;
 
+    ctx->open = ngx_http_osb_activity_open(&ctx->id);
+
     ngx_http_osb_watch(r, ctx);
 }
 
@@ -96,6 +98,7 @@ ngx_http_osb_tunnel_close(ngx_http_osb_ctx_t *ctx)
 {
     if (ctx->tunnel) {
         ngx_http_osb_meters()->open.tunnels--;
+        ngx_http_osb_activity_close(ctx->open);
 
     } else {
         ngx_http_osb_meters()->open.streams--;

@@ -58,6 +58,10 @@ ngx_http_osb_log_handler(ngx_http_request_t *r)
         return NGX_OK;
     }
 
+    if (ctx->record) {
+        ngx_http_osb_activity_request(&ctx->id);
+    }
+
     for (mode = 0; mode < NGX_HTTP_OSB_MODES_MAX; mode++) {
         if (ctx->mode->bit == (ngx_uint_t) 1 << mode) {
             meters->requests[mode][ngx_http_osb_outcome(ctx)]++;

@@ -15,12 +15,7 @@ ngx_http_osb_status_read(ngx_http_osb_zone_t   *zone,
 ngx_int_t
 ngx_http_osb_status_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                 rc;
-    ngx_buf_t                *b;
-    ngx_uint_t                prometheus;
-    ngx_chain_t               out;
-    ngx_http_osb_status_t     status;
-    ngx_http_osb_main_conf_t *omcf;
+    ngx_int_t rc;
 
     if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
         return NGX_HTTP_NOT_ALLOWED;
@@ -30,6 +25,25 @@ ngx_http_osb_status_handler(ngx_http_request_t *r)
     if (rc != NGX_OK) {
         return rc;
     }
+
+    rc = ngx_http_osb_page_answer(r);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    return ngx_http_osb_status_send(r);
+}
+
+
+ngx_int_t
+ngx_http_osb_status_send(ngx_http_request_t *r)
+{
+    ngx_int_t                 rc;
+    ngx_buf_t                *b;
+    ngx_uint_t                prometheus;
+    ngx_chain_t               out;
+    ngx_http_osb_status_t     status;
+    ngx_http_osb_main_conf_t *omcf;
 
     if (ngx_http_osb_status_format(r, &prometheus) != NGX_OK) {
         return NGX_HTTP_BAD_REQUEST;

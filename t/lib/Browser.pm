@@ -125,6 +125,61 @@ sub console
 	    @{ $self->call('POST', '/se/log', { type => 'browser' }) };
 }
 
+# A window of that width and height, in CSS pixels, light or dark.
+sub window
+{
+	my ($self, $width, $height, $scheme) = @_;
+	$self->devtools('Emulation.setDeviceMetricsOverride', {
+		width => $width, height => $height, deviceScaleFactor => 1,
+		mobile => $width < 600 ? JSON::PP::true : JSON::PP::false });
+	$self->devtools('Emulation.setEmulatedMedia', { features => [{
+		name => 'prefers-color-scheme', value => $scheme }] });
+}
+
+sub devtools
+{
+	my ($self, $cmd, $params) = @_;
+	return $self->call('POST', '/goog/cdp/execute',
+	    { cmd => $cmd, params => $params });
+}
+
+# What is visible and has too little contrast with what is behind it, by WCAG 2
+# at level AA.
+sub pale
+{
+	my ($self) = @_;
+	return @{ $self->script(<<'JS') };
+const parse = (c) => (c.match(/[\d.]+/g) || []).map(Number);
+const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92
+    : Math.pow((v + 0.055) / 1.055, 2.4);
+const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1])
+    + 0.0722 * channel(c[2]);
+const ground = (e) => {
+	for (; e; e = e.parentElement) {
+		const c = parse(getComputedStyle(e).backgroundColor);
+		if (c.length < 4 || c[3] === 1) return c;
+	}
+	return matchMedia('(prefers-color-scheme: dark)').matches ? [18, 18, 18]
+	    : [255, 255, 255];
+};
+const pale = [];
+for (const e of document.querySelectorAll('body *')) {
+	const own = [...e.childNodes].some((n) => n.nodeType === 3
+	    && n.data.trim());
+	if (!own || !e.checkVisibility() || e.disabled) continue;
+	const style = getComputedStyle(e);
+	const [a, b] = [light(parse(style.color)), light(ground(e))];
+	const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+	const size = parseFloat(style.fontSize);
+	const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+	if (ratio < (large ? 3 : 4.5))
+		pale.push(`${e.localName} "${e.textContent.trim().slice(0, 20)}"`
+		    + ` ${ratio.toFixed(2)}`);
+}
+return pale;
+JS
+}
+
 sub quit
 {
 	my ($self) = @_;

@@ -20,7 +20,7 @@ use Socket qw(SOL_SOCKET SO_REUSEADDR);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(scratch root build_dir start spawn adopt stop kill_now alive
-    wait_exit run run_in capture netns netns_etc veth addr in_netns free_port
+    wait_exit run run_in capture netns netns_etc veth addr in_netns join_netns free_port
     wait_for wait_port write_file read_file python tool nginx_env);
 
 my $owner = $$;
@@ -262,6 +262,19 @@ sub addr
 	}
 }
 
+# From here on the test itself, and what it starts, is in that namespace.
+sub join_netns
+{
+	my ($ns) = @_;
+	# setns(2) has no wrapper in core Perl.
+	my %setns = (x86_64 => 308, aarch64 => 268);
+	my $number = $setns{ (POSIX::uname())[4] }
+	    or die "setns: its number is not known here\n";
+
+	open my $fh, '<', "/run/netns/$ns" or die "netns $ns: $!\n";
+	syscall($number, fileno($fh), 0x40000000) == 0 or die "setns: $!\n";
+}
+
 # Call code in a forked child inside a namespace; returns what it returned,
 # as a string. For sockets that a test opens itself.
 sub in_netns
@@ -273,13 +286,7 @@ sub in_netns
 	if ($pid == 0) {
 		close $r;
 		my $result = eval {
-			open my $fh, '<', "/run/netns/$ns" or die "netns $ns: $!";
-			# setns(2) has no wrapper in core Perl.
-			my %setns = (x86_64 => 308, aarch64 => 268);
-			my $number = $setns{ (POSIX::uname())[4] }
-			    or die "setns: its number is not known here\n";
-			syscall($number, fileno($fh), 0x40000000) == 0
-			    or die "setns: $!";
+			join_netns($ns);
 			$code->();
 		};
 		$result = "died: $@" if $@;
