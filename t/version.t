@@ -2,14 +2,14 @@
 #
 # The version stands in common/version.h alone: both programs and both pages of
 # metrics show it, the gateway's log does at the start, and the newest heading
-# of CHANGELOG.md is it.
+# of CHANGELOG.md is it, and that of debian/changelog.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 9;
+use Test::More tests => 10;
 use Harness;
 use Ingress;
 use World qw(world world_dns sidecar);
@@ -19,6 +19,8 @@ my ($version) = read_file(root() . '/common/version.h')
 like($version, qr/^\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/, 'it is a semantic version');
 my ($newest) = read_file(root() . '/CHANGELOG.md') =~ /^## \[(?!Unreleased)(.*?)\]/m;
 is($newest, $version, 'the newest in CHANGELOG.md');
+is((read_file(root() . '/debian/changelog') =~ /^\S+ \((.*?)\)/)[0],
+    $version =~ s/-/~/r, 'the newest in debian/changelog');
 is((capture(build_dir() . '/egress-sidecar', '--version'))[1],
     "egress-sidecar $version\n", 'egress-sidecar --version');
 

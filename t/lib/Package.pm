@@ -82,6 +82,9 @@ sub debian
 	$root = scratch() . '/root';
 	make_path($root);
 	run('tar', '-C', $root, '-xf', $tar);
+	# Without an init system invoke-rc.d does nothing unless it is allowed to.
+	write_file("$root/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n");
+	chmod 0755, "$root/usr/sbin/policy-rc.d";
 	start(name => 'debian', cmd => ['unshare', '--mount', '--pid', '--fork',
 		'--kill-child', '--propagation', 'private', 'sh', '-ec', <<"SH"]);
 mount --bind $root $root
