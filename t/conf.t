@@ -48,12 +48,13 @@ for my $case (
 ) {
 	my ($file, $built) = @$case;
 	my $text = read_file("$conf/container/$file");
-	my (undef, $last) = split /^FROM .*slim$/m, $text;
+	my ($last) = $text =~ /^FROM \S+ AS root$(.*?)^FROM /ms;
 	my @packages = packages_of($built);
 	cmp_ok(scalar @packages, '>', 1, "$file: libraries are found");
 	is_deeply([grep { $last !~ /\s\Q$_\E\s/ } @packages], [],
 	    '  each is installed in the image');
-	for my $source ($text =~ /^COPY (?!--from)(\S+) /mg) {
+	for my $source (map { my @words = split; @words[0 .. $#words - 1] }
+	    $text =~ /^COPY (?!--from)(.+)$/mg) {
 		ok(-e root() . "/$source", "  $source is there to be copied");
 	}
 }
@@ -73,7 +74,8 @@ for my $case (['container', read_file("$conf/container/nginx.conf")],
 	$text =~ s{modules/ngx_http_opensandbox_module\.so}{$module};
 	$text =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$conf/nginx/$1}g;
 	$text =~ s{/etc/nginx/(opensandbox[\w-]*\.d)}{$dir/$1}g;
-	$text =~ s{/(?:run|etc)/(nginx.pid|opensandbox-token)}{$dir/$1}g;
+	$text =~ s{/(?:run|etc|tmp)/(nginx.pid|opensandbox-token)}{$dir/$1}g;
+	$text =~ s{ /tmp/}{ $dir/}g;
 	write_file("$dir/nginx.conf", $text);
 	my $env = nginx_env();
 	local @ENV{ keys %$env } = values %$env;

@@ -35,6 +35,7 @@ sub new
 	my ($class, @names) = @_;
 	my $self = $class->SUPER::new;
 	my $file = scratch() . '/images.tar';
+	$self->{names} = \@names;
 
 	run('podman', 'save', '-q', '-m', '--format', 'docker-archive', '-o',
 	    $file, map { image($_) } @names);
@@ -61,13 +62,26 @@ sub options
 	return ($self->SUPER::options, '--log-level', 'fatal');
 }
 
-# A sandbox: a container of busybox, and its address.
+# A sandbox: a container with busybox's web server and bash, whose resolver finds
+# names, as that of a static busybox does not; its address.
 sub sandbox
 {
 	my ($self, $name, $labels, @options) = @_;
-	$self->run_container($name, $labels, '--cap-drop', 'all', '--dns', RESOLVER,
-	    @options);
+	$self->podman('run', '-d', '--name', $name, '--cgroup-parent', $self->{cgroup},
+	    (map { ('--label', "$_=$labels->{$_}") } sort keys %$labels),
+	    confined(), '--no-healthcheck', '--dns', RESOLVER, '--tmpfs', '/www:mode=1777',
+	    '--volume', '/bin/busybox:/bin/busybox:ro', '--entrypoint', '/bin/busybox',
+	    @options, image($self->{names}[0]), 'sh', '-c',
+	    'echo -n $0 >/www/name && exec /bin/busybox httpd -f -p 8000 -h /www', $name);
 	return $self->inspect($name)->{NetworkSettings}{Networks}{podman}{IPAddress};
+}
+
+# What a sandbox gets from the web server of a name.
+sub fetch
+{
+	my ($self, $name, $host) = @_;
+	return ($self->inside($name, 'timeout', 5, 'bash', '-c', 'exec 3<>/dev/tcp/$0/80 && '
+	    . 'printf "GET / HTTP/1.0\r\nHost: $0\r\n\r\n" >&3 && cat <&3', $host))[1];
 }
 
 # A command in a container: (status, output).
