@@ -185,6 +185,8 @@ step('pip install from pypi.org', qr/No matching distribution/,
 	sub { (code(@pip, '-i', 'https://pypi.org/simple', 'wheel'))[1] });
 step('npm install from registry.npmjs.org', qr/ENOTFOUND/,
 	sub { (code(@npm, '--registry', 'https://registry.npmjs.org/', 'is-odd@2.0.0'))[1] });
+step('another Host within the mirror\'s TLS: the server says no', qr/^421$/,
+	sub { (web('-H', 'Host: neighbour.test', 'https://pypi.mirror.test/'))[1] });
 
 my $quiet = -1;
 wait_for(sub { my $last = $quiet; $quiet = frames(); select undef, undef, undef, 0.3;

@@ -17,4 +17,7 @@ xsetroot -solid '#2b3e50'
 openbox &
 xterm -fn 9x15 -geometry 80x24+40+50 -title sandbox &
 xclock -geometry 150x150+810+50 &
+until xwininfo -name sandbox | grep -q IsViewable; do
+	sleep 0.1
+done
 exec websockify --web /usr/share/novnc 6080 127.0.0.1:5901

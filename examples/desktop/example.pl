@@ -18,9 +18,9 @@ my $w = example_world();
 
 # What the desktop's programs may reach.
 my $home = sandbox('desktop', 'good.test');
+write_file("$home/desktop.sh", read_file("$here/desktop.sh"));
 run('chown', '65534:65534', $home);
-serve('desktop', 6080, { see => { '/opt/desktop.sh' => "$here/desktop.sh" } },
-	'/opt/desktop.sh');
+serve('desktop', 6080, {}, 'sh', 'desktop.sh');
 
 my $key = run('openssl', 'rand', '-base64', '32') =~ s/\s//gr;
 write_file(scratch() . '/keys.conf', "opensandbox_access_keys a=$key;\n");
@@ -118,8 +118,8 @@ sub story
 		('-H', $_) } 'Connection: Upgrade', 'Upgrade: websocket',
 		'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==') });
 	$b->open_page(link_to($mode, 600));
-	step('  with one: no signature in the address', qr/^\Q$base\E\/vnc\.html\?/,
-	    sub { $b->address });
+	step('  with one: noVNC opens', qr/^noVNC$/,
+	    sub { $b->script('return document.title.match(/noVNC/)?.[0]') });
 	step('  the desktop\'s picture', qr/^1000x620, ([5-9]|\d\d+) colours/, sub {
 		wait_for(sub { ($picture = seen()) =~ /(\d+) colours/ && $1 > 4 }, 30);
 		$picture });
@@ -130,16 +130,18 @@ sub story
 	step('  and the picture shows it', qr/^1000x620/, sub {
 		my $now;
 		wait_for(sub { ($now = seen()) ne $picture }, 10) ? $now : 'the same' });
-	step('  there: good.test opens, evil.test does not', qr/^200 000, 6$/,
+	step('  there: good.test opens, evil.test does not', qr/^6 200 000$/,
 	    sub { typed("web-$mode", 'for n in good evil; do curl -s -m 5 -o page -w '
 		. '"%{http_code} " $n.test; done | tee codes; curl evil.test; '
-		. "echo \"\$(cat codes), \$?\" >web-$mode") =~ s/ ,/,/r });
+		. "echo \$? \$(cat codes) >web-$mode") });
 	$b->picture("$pictures/$mode.png");
 }
 
 $b->size(1040, 780);
 story('host', "http://desktop-6080.sandbox.localhost:$port");
 story('uri', "http://localhost:$port/sandboxes/desktop/port/6080");
-step('no page had an error in its console', qr/^none$/, sub { $b->console || 'none' });
+# Debian's noVNC comes without the package.json that its page looks for.
+step('no page had another error in its console', qr/^none$/,
+	sub { join("\n", grep { !/package\.json/ } split /\n/, $b->console) || 'none' });
 $b->quit;
 steps_done();
