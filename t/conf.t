@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 49;
+use Test::More tests => 56;
 use Harness;
 use World;
 
@@ -71,11 +71,11 @@ my ($status, $out, $text);
 for my $case (['container', read_file("$conf/container/nginx.conf")],
 	['pod', $config]) {
 	my ($name, $text) = @$case;
+	$text =~ s{ /tmp/}{ $dir/}g;
 	$text =~ s{modules/ngx_http_opensandbox_module\.so}{$module};
 	$text =~ s{/etc/nginx/(opensandbox-\w+\.conf)}{$conf/nginx/$1}g;
 	$text =~ s{/etc/nginx/(opensandbox[\w-]*\.d)}{$dir/$1}g;
-	$text =~ s{/(?:run|etc|tmp)/(nginx.pid|opensandbox-token)}{$dir/$1}g;
-	$text =~ s{ /tmp/}{ $dir/}g;
+	$text =~ s{/(?:run|etc)/(nginx.pid|opensandbox-token)}{$dir/$1}g;
 	write_file("$dir/nginx.conf", $text);
 	my $env = nginx_env();
 	local @ENV{ keys %$env } = values %$env;
