@@ -215,6 +215,7 @@ request($g->{port}, 'POST', '/v1/events', encode_json([
     { hostname => 'api.tracker.example', sandboxId => 'gone' },
     { hostname => 'files.pythonhosted.org', sandboxId => 'box-000003' }]), @auth);
 shows('#denied', qr/evil\.test\s+in sb-1/, 'what the sandbox was denied');
+shows('#denied', qr/pythonhosted/, '  and others');
 looks('sandboxes');
 request($g->{port}, 'POST', '/v1/events', encode_json(
     { hostname => '<b>x</b>', sandboxId => 'box-000003' }), @auth);
