@@ -120,7 +120,7 @@ my $link = link_to('host');
 my ($safe) = $link =~ m{^(https://[^/]*)};
 my $open = $safe =~ s/safe-/open-/r;
 $b->open_page($safe);
-like($b->script('return document.title'), qr/401/, 'host: closed without a link');
+like($b->script('return document.title'), qr/You need access/, 'host: closed without a link');
 $b->open_page("${link}a?b#c");
 is($b->address, "$safe/a?b#c", 'host: the link leads to the page');
 like($b->script($fetch, '/x'), qr/^200 boxno cookie/, 'host: which fetches');
