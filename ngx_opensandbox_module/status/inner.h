@@ -48,4 +48,9 @@ ngx_http_osb_metrics_prometheus(u_char *p, u_char *last,
                                 ngx_http_osb_status_t *status);
 
 
+/* status/activity.c: counts a request to a sandbox. */
+void
+ngx_http_osb_activity_request(ngx_str_t *id);
+
+
 #endif /* _NGX_HTTP_OSB_STATUS_INNER_H_INCLUDED_ */

@@ -120,10 +120,6 @@ typedef struct {
 char *
 ngx_http_osb_activity_zone(ngx_conf_t *cf, ngx_str_t *name);
 
-/* Counts a request to a sandbox. */
-void
-ngx_http_osb_activity_request(ngx_str_t *id);
-
 /*
  * A tunnel that opens; the place is to be given back, and NULL where all are
  * taken: it is then not counted.
