@@ -113,28 +113,19 @@ for my $case (['RestrictAddressFamilies', qr/ AF_XDP$/m],
 	}
 }
 
-# nginx: its unit, and its container's capabilities in a pod
-my ($adds) = read_file(root() . '/conf/kubernetes/gateway.yaml')
-    =~ /^\s+add: \[(.*)\]/m;
-my $container = "[Service]\nNoNewPrivileges=yes\nCapabilityBoundingSet="
-    . join(' ', map { "CAP_$_" } $adds =~ /\w+/g) . "\n";
-write_file("$dir/container.service", $container);
-for my $case (['nginx\'s unit', "$systemd/nginx-opensandbox.conf"],
-	['the gateway\'s container', "$dir/container.service"]) {
-	my ($name, $unit) = @$case;
-	my $g = Ingress::new_gateway(main => 'user www-data;', daemon => 0,
-	    zone => 'opensandbox_zone sandboxes:4m state=%PREFIX%/state;');
-	my $backend = Ingress::echo('here');
+# nginx
+my $g = Ingress::new_gateway(main => 'user www-data;', daemon => 0,
+    zone => 'opensandbox_zone sandboxes:4m state=%PREFIX%/state;');
+my $backend = Ingress::echo('here');
 
-	$g->{under} = [as_unit($unit)];
-	Ingress::launch($g);
-	is(Ingress::api($g, 'PUT', '/sb', { endpoint => '127.0.0.1' })->{status},
-	    201, "$name: the API takes a record");
-	is(Ingress::get($g->{port}, "/sandboxes/sb/port/$backend/x")
-	    ->{status}, 200, '  which is served');
-	is(stop($g->{pid}, 'QUIT'), 0, '  it ends well');
-	ok(-s "$g->{prefix}/state", '  and leaves its state');
-	unlike(read_file("$g->{prefix}/error.log"), qr/\[(?:alert|emerg|crit)\]/,
-	    '  without complaint') or diag read_file("$g->{prefix}/error.log");
-}
+$g->{under} = [as_unit("$systemd/nginx-opensandbox.conf")];
+Ingress::launch($g);
+is(Ingress::api($g, 'PUT', '/sb', { endpoint => '127.0.0.1' })->{status}, 201,
+    'nginx\'s unit: the API takes a record');
+is(Ingress::get($g->{port}, "/sandboxes/sb/port/$backend/x")->{status}, 200,
+    '  which is served');
+is(stop($g->{pid}, 'QUIT'), 0, '  it ends well');
+ok(-s "$g->{prefix}/state", '  and leaves its state');
+unlike(read_file("$g->{prefix}/error.log"), qr/\[(?:alert|emerg|crit)\]/,
+    '  without complaint') or diag read_file("$g->{prefix}/error.log");
 done_testing();
