@@ -113,10 +113,11 @@ ngx_http_osb_activity_init(ngx_shm_zone_t *shm_zone, void *data)
 static ngx_http_osb_activity_t *
 ngx_http_osb_activity(ngx_slab_pool_t **pool)
 {
+    ngx_http_conf_ctx_t      *http;
     ngx_http_osb_main_conf_t *omcf;
 
-    omcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_opensandbox_module);
+    http = (ngx_http_conf_ctx_t *) ngx_cycle->conf_ctx[ngx_http_module.index];
+    omcf = http->main_conf[ngx_http_opensandbox_module.ctx_index];
 
     *pool = (ngx_slab_pool_t *) omcf->activity->shm.addr;
 
@@ -291,7 +292,7 @@ ngx_http_osb_activity_note(ngx_http_osb_event_t *event)
     ngx_shmtx_lock(&pool->mutex);
 
     oldest = activity->events;
-    at = NULL;
+    at = oldest;
 
     for (i = 0; i < activity->nevents; i++) {
         at = &activity->events[i];
