@@ -149,7 +149,7 @@ for (
 	}
 	$a = curl($base, "URL/sandboxes/sb/port/$closed/", '-H',
 	    'Accept: text/html');
-	like($a->{body}, qr/<h1>502.*listens/s, "$name: a page for a browser");
+	like($a->{body}, qr/>502 refused<.*listens/s, "$name: a page for a browser");
 	is($a->{type}, 'text/html; charset=utf-8', '  with its type');
 }
 
