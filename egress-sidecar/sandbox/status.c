@@ -128,10 +128,11 @@ static json_t *kernel_json(const struct sandbox *s)
 json_t *sandbox_status(struct sandbox *s)
 {
 	const struct settings *settings = s->shared->settings;
-	const char *lost = sandbox_lost(s);
+	const char *lost;
 	struct sandbox_counts c;
 
-	sandbox_counts(s, &c);
+	sandbox_counts(s, &c); /* which asks the kernel */
+	lost = c.rules_in_force ? NULL : sandbox_lost(s);
 	return json_pack(
 		"{ss ss ss* ss ss ss sb so so so so so so so so so so}",
 		"status", "ok", "version", OPENSANDBOX_VERSION, "id",

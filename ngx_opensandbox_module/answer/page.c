@@ -99,13 +99,17 @@ ngx_http_osb_page_part(u_char *p, u_char *last, const char *title,
 }
 
 
+/* Nothing but the page's own style, by its hash, which is found once. */
+
 ngx_int_t
 ngx_http_osb_page_headers(ngx_http_request_t *r)
 {
     u_char   *p, digest[SHA256_DIGEST_LENGTH];
-    ngx_str_t hash, text, policy;
+    ngx_str_t hash, text;
 
-    static u_char style[] = NGX_HTTP_OSB_PAGE_STYLE;
+    static u_char    style[] = NGX_HTTP_OSB_PAGE_STYLE;
+    static u_char    space[256];
+    static ngx_str_t policy = {0, space};
 
     static u_char before[] = "default-src 'none'; img-src data:; "
                              "base-uri 'none'; form-action 'none'; "
@@ -113,26 +117,21 @@ ngx_http_osb_page_headers(ngx_http_request_t *r)
 
     static ngx_str_t nosniff = ngx_string("nosniff");
 
-    SHA256(style, sizeof(style) - 1, digest);
+    if (policy.len == 0) {
+        SHA256(style, sizeof(style) - 1, digest);
 
-    hash.data = digest;
-    hash.len = sizeof(digest);
+        hash.data = digest;
+        hash.len = sizeof(digest);
 
-    p = ngx_pnalloc(r->pool,
-                    sizeof(before) + ngx_base64_encoded_length(hash.len) + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
+        p = ngx_cpymem(space, before, sizeof(before) - 1);
+
+        text.data = p;
+        ngx_encode_base64(&text, &hash);
+
+        p += text.len;
+        *p++ = '\'';
+        policy.len = (size_t) (p - space);
     }
-
-    policy.data = p;
-    p = ngx_cpymem(p, before, sizeof(before) - 1);
-
-    text.data = p;
-    ngx_encode_base64(&text, &hash);
-
-    p += text.len;
-    *p++ = '\'';
-    policy.len = (size_t) (p - policy.data);
 
     if (ngx_http_osb_header_add(r, "Content-Security-Policy", &policy) !=
         NGX_OK) {

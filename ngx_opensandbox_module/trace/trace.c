@@ -45,9 +45,15 @@ ngx_http_osb_trace(ngx_http_request_t *r, ngx_http_osb_trace_part_e part,
         return NGX_OK;
     }
 
-    if (ngx_http_osb_trace_settle(r, value) != NGX_OK ||
-        ngx_http_osb_trace_parent_read(value, &id, &parent) != NGX_OK)
-    {
+    if (ngx_http_osb_trace_settle(r, value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (part == NGX_HTTP_OSB_TRACE_PARENT) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_osb_trace_parent_read(value, &id, &parent) != NGX_OK) {
         return NGX_ERROR;
     }
 
