@@ -71,6 +71,14 @@ unsigned long log_dropped(void)
 	return dropped;
 }
 
+void time_to_text(time_t time, char out[TIME_TEXT_SIZE])
+{
+	struct tm tm;
+
+	gmtime_r(&time, &tm);
+	strftime(out, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 /* RFC 3339, UTC, microseconds */
 static void write_time(char out[TIME_TEXT_MAX])
 {

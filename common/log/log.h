@@ -7,6 +7,7 @@
 #define COMMON_LOG_H
 
 #include <jansson.h>
+#include <time.h>
 
 enum log_level {
 	LOG_DEBUG,
@@ -45,6 +46,12 @@ int log_enabled(enum log_level level);
 
 /* Lines dropped since start. */
 unsigned long log_dropped(void);
+
+/* A time of RFC 3339 in UTC, "2026-01-02T03:04:05Z", of seconds since 1970. */
+enum {
+	TIME_TEXT_SIZE = 32
+};
+void time_to_text(time_t time, char out[TIME_TEXT_SIZE]);
 
 /* The name that log_fatal() says, a constant; "egress-sidecar" without. */
 void log_set_program(const char *name);

@@ -5,6 +5,8 @@
  */
 #include "inner.h"
 
+#include "log/log.h"
+
 #include <stdio.h>
 
 /* What clients ask for; others are written as RFC 3597, 5 has it. */
@@ -33,11 +35,9 @@ static json_t *type_json(uint16_t type)
 
 static json_t *time_json(time_t t)
 {
-	char text[sizeof("2026-01-02T03:04:05Z") + 8];
-	struct tm tm;
+	char text[TIME_TEXT_SIZE];
 
-	gmtime_r(&t, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	time_to_text(t, text);
 	return json_string(text);
 }
 

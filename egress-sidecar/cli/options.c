@@ -67,25 +67,6 @@ static int read_socket(const struct option_to *to, const char *value, char *why)
 	return option_path(to, value, why);
 }
 
-static int read_token_file(const struct option_to *to, const char *value,
-			   char *why)
-{
-	char *text;
-	size_t len;
-	int err = policy_file_read(value, 4096, &text, &len);
-
-	if (err) {
-		snprintf(why, OPTION_WHY_MAX, "a file to read (%s)",
-			 strerror(-err));
-		return -EINVAL;
-	}
-	text[strcspn(text, "\r\n")] = '\0';
-	err = text[0] ? option_heap_text(to, text, why)
-		      : option_expected(why, "a file that holds a token");
-	free(text);
-	return err;
-}
-
 int cli_id_read(char id[CLI_ID_SIZE], const char *text)
 {
 	size_t len = strlen(text);
@@ -132,7 +113,7 @@ static const struct option_row rows[] = {
 	 "line",
 	 INTO(option_heap_text, token)},
 	{"token-file", ENV("TOKEN_FILE"), "FILE", NULL,
-	 "the same, from a file's first line", INTO(read_token_file, token)},
+	 "the same, from a file's first line", INTO(option_token_file, token)},
 	{"sandbox", NULL, "ID", NULL, "that sandbox of the agent's alone",
 	 INTO(read_id, id)},
 	{"json", NULL, NULL, "off", "print the API's answer, a line each",

@@ -36,14 +36,11 @@ static void print_line(const json_t *status, const char *now)
 
 static void print_look(const struct cli_options *o, const json_t *list)
 {
-	char now[sizeof("2026-01-02T03:04:05Z") + 8];
+	char now[TIME_TEXT_SIZE];
 	const json_t *status;
-	time_t t = time(NULL);
-	struct tm tm;
 	size_t i;
 
-	gmtime_r(&t, &tm);
-	strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	time_to_text(time(NULL), now);
 	json_array_foreach(list, i, status)
 	{
 		if (o->json)

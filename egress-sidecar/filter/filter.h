@@ -26,6 +26,24 @@ enum filter_feature {
 	FILTER_QUOTA = 32,       /* and of bytes in all */
 };
 
+/* What options and answers call them. */
+static const struct {
+	const char *name;
+	enum filter_feature feature;
+} filter_feature_names[] = {
+	{"egress-hook", FILTER_EGRESS_HOOK},
+	{"route-lookup", FILTER_ROUTE_LOOKUP},
+	{"packet-log", FILTER_LOG},
+	{"xdp", FILTER_XDP},
+	{"connection-count", FILTER_CONNLIMIT},
+	{"quota", FILTER_QUOTA},
+};
+
+enum {
+	FILTER_FEATURES =
+		sizeof(filter_feature_names) / sizeof(*filter_feature_names)
+};
+
 enum {
 	FILTER_RESOLVERS_MAX = 16,
 	FILTER_PEERS_MAX = 32,

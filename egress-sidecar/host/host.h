@@ -143,6 +143,11 @@ void policy_file_abandon(struct policy_file *file);
  * *text is NUL-terminated and the caller's to free. */
 int policy_file_read(const char *path, size_t max, char **text, size_t *len);
 
+/* token_file.c: an option_read of a file (options.h): its first line, which is
+ * a token, goes into a char * as by option_heap_text(). */
+struct option_to;
+int option_token_file(const struct option_to *to, const char *value, char *why);
+
 /* privileges.c: check that what the program may do is enough, then give up the
  * rest. */
 

@@ -205,25 +205,6 @@ static int read_metrics_addr(const struct option_to *to, const char *value,
 	return s->metrics_port ? 0 : option_expected(why, "a port from 1");
 }
 
-static int read_token_file(const struct option_to *to, const char *value,
-			   char *why)
-{
-	char *text;
-	size_t len;
-	int err = policy_file_read(value, 4096, &text, &len);
-
-	if (err) {
-		snprintf(why, OPTION_WHY_MAX, "a file to read (%s)",
-			 strerror(-err));
-		return -EINVAL;
-	}
-	text[strcspn(text, "\r\n")] = '\0';
-	err = text[0] ? option_heap_text(to, text, why)
-		      : option_expected(why, "a file that holds a token");
-	free(text);
-	return err;
-}
-
 static int read_upstream(const struct option_to *to, const char *value,
 			 char *why)
 {
@@ -424,21 +405,10 @@ static int read_deny_action(const struct option_to *to, const char *value,
 static int add_without(const struct option_to *to, const char *word, char *why)
 {
 	struct settings *s = to->settings;
-	static const struct {
-		const char *name;
-		enum filter_feature feature;
-	} known[] = {
-		{"egress-hook", FILTER_EGRESS_HOOK},
-		{"route-lookup", FILTER_ROUTE_LOOKUP},
-		{"packet-log", FILTER_LOG},
-		{"xdp", FILTER_XDP},
-		{"connection-count", FILTER_CONNLIMIT},
-		{"quota", FILTER_QUOTA},
-	};
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-		if (strcmp(word, known[i].name) == 0) {
-			s->without |= known[i].feature;
+	for (size_t i = 0; i < FILTER_FEATURES; i++) {
+		if (strcmp(word, filter_feature_names[i].name) == 0) {
+			s->without |= filter_feature_names[i].feature;
 			return 0;
 		}
 	}
@@ -505,7 +475,7 @@ const struct option_row option_table[] = {
 	 "what API clients must send in OPENSANDBOX-EGRESS-AUTH",
 	 INTO(option_heap_text, token)},
 	{"token-file", ENV("TOKEN_FILE"), "FILE", NULL,
-	 "the same, from a file's first line", INTO(read_token_file, token)},
+	 "the same, from a file's first line", INTO(option_token_file, token)},
 	{"dns-upstream", ENV("DNS_UPSTREAM"), "IP[:PORT],...", NULL,
 	 "the resolvers to ask, in order (default: /etc/resolv.conf)",
 	 .read = read_upstream},

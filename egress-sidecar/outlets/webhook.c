@@ -185,14 +185,11 @@ void webhook_close(struct webhook *w)
 static char *denial_body(const char *hostname, const char *sandbox_id,
 			 bool pending)
 {
-	time_t now = time(NULL);
-	char stamp[32];
-	struct tm tm;
+	char stamp[TIME_TEXT_SIZE];
 	json_t *json;
 	char *body;
 
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	time_to_text(time(NULL), stamp);
 	json = json_pack("{ss ss ss ss}", "hostname", hostname, "timestamp",
 			 stamp, "source", "opensandbox-egress", "sandboxId",
 			 sandbox_id);

@@ -6,6 +6,7 @@
 #include "inner.h"
 
 #include "life/life.h"
+#include "log/log.h"
 #include "version.h"
 
 #include <sys/utsname.h>
@@ -17,11 +18,9 @@ static json_t *count(uint64_t n)
 
 static json_t *time_json(time_t t)
 {
-	char text[sizeof("2026-01-02T03:04:05Z") + 8];
-	struct tm tm;
+	char text[TIME_TEXT_SIZE];
 
-	gmtime_r(&t, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	time_to_text(t, text);
 	return json_string(text);
 }
 
@@ -93,25 +92,17 @@ static json_t *gate_json(const struct sandbox *s, const struct gate_counts *g)
 
 static json_t *kernel_json(const struct sandbox *s)
 {
-	static const struct {
-		const char *name; /* as --without has it */
-		enum filter_feature feature;
-	} names[] = {
-		{"egress-hook", FILTER_EGRESS_HOOK},
-		{"route-lookup", FILTER_ROUTE_LOOKUP},
-		{"packet-log", FILTER_LOG},
-		{"connection-count", FILTER_CONNLIMIT},
-		{"quota", FILTER_QUOTA},
-	};
 	json_t *features = json_object(), *missing = json_array();
 	struct utsname uts = {.release = ""};
 	unsigned tried, found = filter_features(s->filter, &tried);
 	const char *line;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		unsigned bit = names[i].feature;
+	for (size_t i = 0; i < FILTER_FEATURES; i++) {
+		unsigned bit = filter_feature_names[i].feature;
 
-		json_object_set_new(features, names[i].name,
+		if (bit == FILTER_XDP) /* missing tells of it */
+			continue;
+		json_object_set_new(features, filter_feature_names[i].name,
 				    tried & bit ? json_boolean(found & bit)
 						: json_null());
 	}
