@@ -10,7 +10,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Digest::SHA qw(sha256_base64);
-use MIME::Base64 qw(decode_base64);
 use Test::More;
 use Browser;
 use Harness;
@@ -130,12 +129,7 @@ SKIP: {
 	mkdir build_dir() . '/screenshots';
 	for my $look (['light', 1024], ['dark', 1024], ['light', 360], ['dark', 360]) {
 		my ($scheme, $width) = @$look;
-		my $cdp = sub { $b->call('POST', '/goog/cdp/execute',
-		    { cmd => $_[0], params => $_[1] }) };
-		$cdp->('Emulation.setEmulatedMedia', { features => [
-			{ name => 'prefers-color-scheme', value => $scheme }] });
-		$cdp->('Emulation.setDeviceMetricsOverride', { width => $width,
-			height => 700, deviceScaleFactor => 1, mobile => JSON::PP::false });
+		$b->window($width, 700, $scheme);
 		for my $code ($width == 360 ? sort keys %paths : qw(refused unauthorized)) {
 			next if $code eq 'slow';
 			$b->open_page("http://localhost:$port$paths{$code}[0]");
@@ -158,11 +152,11 @@ EOJ
 			is(!!$seen->{dark}, $scheme eq 'dark', '  of its scheme');
 			cmp_ok($seen->{wide}, '<=', $width, '  nothing is cut off');
 			ok($seen->{title} && $seen->{language} eq 'en', '  named, in English');
-			my @log = grep { $_->{message} !~ /the server responded with a status of/ }
-			    @{ $b->call('POST', '/se/log', { type => 'browser' }) };
-			is_deeply([map { $_->{message} } @log], [], '  the console is quiet');
-			write_file(build_dir() . "/screenshots/error-$code-$scheme-$width.png",
-			    decode_base64($b->call('GET', '/screenshot')));
+			my @log = grep { !/the server responded with a status of/ }
+			    split /\n/, $b->console;
+			is_deeply(\@log, [], '  the console is quiet');
+			$b->picture(build_dir()
+			    . "/screenshots/error-$code-$scheme-$width.png");
 		}
 	}
 	$b->quit;

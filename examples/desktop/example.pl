@@ -7,7 +7,6 @@
 use strict;
 use warnings;
 use FindBin;
-use JSON::PP qw(decode_json encode_json);
 use Example;
 use Harness;
 use Browser;
@@ -22,31 +21,16 @@ write_file("$home/desktop.sh", read_file("$here/desktop.sh"));
 run('chown', '65534:65534', $home);
 serve('desktop', 6080, {}, 'sh', 'desktop.sh');
 
-my $key = run('openssl', 'rand', '-base64', '32') =~ s/\s//gr;
-write_file(scratch() . '/keys.conf', "opensandbox_access_keys a=$key;\n");
-chmod 0600, scratch() . '/keys.conf';
+signing_key();
 my $port = gateway_here("$here/nginx.conf");
-
-# Asks the gateway's API, which is on the host alone: the decoded answer.
-sub platform
-{
-	my ($method, $path, $body) = @_;
-	my $out = run_in($w->{host}, 'curl', '-sf', '-X', $method,
-	    $body ? ('--data', encode_json($body)) : (),
-	    "http://127.0.0.1:8081/v1/sandboxes/$path");
-	return decode_json($out);
-}
 
 # The link that opens the desktop for so many seconds. noVNC looks for its
 # WebSocket at the host's root; in uri mode it must be told where it is.
-sub link_to
+sub desktop_link
 {
 	my ($mode, $seconds) = @_;
-	my $expires = time + $seconds;
-	my $link = platform('GET', 'desktop/endpoints/6080?link=browser'
-	    . "&mode=$mode&expires=$expires")->{endpoint};
 
-	return $link . 'vnc.html?autoconnect=1&resize=scale'
+	return link_to('desktop', 6080, $mode, $seconds) . 'vnc.html?autoconnect=1&resize=scale'
 	    . ($mode eq 'uri' ? '&path=sandboxes/desktop/port/6080/websockify' : '');
 }
 
@@ -59,7 +43,7 @@ if (!@ARGV) {
 
 Open in a browser on this machine; the link ends in a day:
 
-  @{[link_to('host', 24 * 3600)]}
+  @{[desktop_link('host', 24 * 3600)]}
 
 What the desktop's /work holds is in $home.
 WORDS
@@ -68,15 +52,6 @@ WORDS
 my $b = Browser->new;
 my $pictures = root() . '/build/examples/desktop';
 run('mkdir', '-p', $pictures);
-
-# What a path answers to a client without link and cookie.
-sub stranger
-{
-	my ($url, @more) = @_;
-	my (undef, $out) = capture('curl', '-s', '-m', '5', '-o', '/dev/null', '-w',
-	    '%{http_code}', '--resolve', "*:$port:127.0.0.1", @more, $url);
-	return $out;
-}
 
 # The picture in the page: its size, how many colours it has, and their sum.
 sub seen
@@ -113,11 +88,11 @@ sub story
 	my $picture;
 
 	step("$mode mode, without a link: noVNC's page", qr/^401$/,
-	    sub { stranger("$base/vnc.html") });
-	step('  and its WebSocket', qr/^401$/, sub { stranger("$base/websockify", map {
+	    sub { stranger($port, "$base/vnc.html") });
+	step('  and its WebSocket', qr/^401$/, sub { stranger($port, "$base/websockify", map {
 		('-H', $_) } 'Connection: Upgrade', 'Upgrade: websocket',
 		'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==') });
-	$b->open_page(link_to($mode, 600));
+	$b->open_page(desktop_link($mode, 600));
 	step('  with one: noVNC opens', qr/^noVNC$/,
 	    sub { $b->script('return document.title.match(/noVNC/)?.[0]') });
 	step('  the desktop\'s picture', qr/^1000x620, ([5-9]|\d\d+) colours/, sub {

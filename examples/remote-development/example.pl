@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use FindBin;
 use File::Path qw(make_path);
-use JSON::PP qw(decode_json encode_json);
+use JSON::PP;
 use Example;
 use Harness;
 use World;
@@ -38,29 +38,8 @@ serve('code', 8080, { see => { '/opt/node' => node_dir(),
 	'node', '/opt/node_modules/code-server/out/node/entry.js', '--config', '/opt/code.yaml',
 	'/work/project');
 
-my $key = run('openssl', 'rand', '-base64', '32') =~ s/\s//gr;
-write_file(scratch() . '/keys.conf', "opensandbox_access_keys a=$key;\n");
-chmod 0600, scratch() . '/keys.conf';
+signing_key();
 my $port = gateway_here("$here/nginx.conf");
-
-# Asks the gateway's API, which is on the host alone: the decoded answer.
-sub platform
-{
-	my ($method, $path, $body) = @_;
-	my $out = run_in($w->{host}, 'curl', '-sf', '-X', $method,
-	    $body ? ('--data', encode_json($body)) : (),
-	    "http://127.0.0.1:8081/v1/sandboxes/$path");
-	return decode_json($out);
-}
-
-# The link that opens a sandbox's port in a browser for so many seconds.
-sub link_to
-{
-	my ($id, $at, $mode, $seconds) = @_;
-	my $expires = time + $seconds;
-	return platform('GET', "$id/endpoints/$at?link=browser&mode=$mode&expires=$expires")
-	    ->{endpoint};
-}
 
 # The records. Nobody needs to know the tokens: links are signed with the key.
 my %record = (
@@ -91,15 +70,6 @@ my $b = Browser->new;
 my $pictures = "$modules/pictures";
 mkdir $pictures;
 my ($ENTER, $CONTROL, $SHIFT) = ("\x{E007}", "\x{E009}", "\x{E008}");
-
-# What an address answers to a client without link and cookie.
-sub stranger
-{
-	my ($url) = @_;
-	my (undef, $out) = capture('curl', '-s', '-m', '5', '-o', '/dev/null', '-w',
-	    '%{http_code}', '--resolve', '*:' . $port . ':127.0.0.1', $url);
-	return $out;
-}
 
 # The text of an element once it has the pattern, or in the end.
 sub shows
@@ -149,7 +119,7 @@ sub jupyter_story
 	my $prefix = '/sandboxes/jupyter/port/8888';
 
 	step("Jupyter, $mode mode, without a link", qr/^401$/,
-	    sub { stranger("$base$prefix/tree") });
+	    sub { stranger($port, "$base$prefix/tree") });
 	# What comes behind a host's link is the page to go on to.
 	$b->open_page(link_to('jupyter', 8888, $mode, 600)
 	    . ($mode eq 'host' ? substr("$prefix/tree", 1) : ''));
@@ -182,7 +152,7 @@ sub code_story
 {
 	my ($mode, $base) = @_;
 
-	step("VS Code, $mode mode, without a link", qr/^401$/, sub { stranger("$base/") });
+	step("VS Code, $mode mode, without a link", qr/^401$/, sub { stranger($port, "$base/") });
 	$b->open_page(link_to('code', 8080, $mode, 600));
 	step('  with one: the project\'s files', qr/^hello\.py$/,
 	    sub { shows('.explorer-folders-view', qr/hello\.py/, 90) =~ /(hello\.py)/

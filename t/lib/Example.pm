@@ -12,6 +12,7 @@ use Fcntl qw(F_SETFD FD_CLOEXEC);
 use File::Copy qw(copy);
 use File::Path qw(make_path);
 use IO::Socket::INET;
+use JSON::PP qw(decode_json encode_json);
 use POSIX ();
 use Agent;
 use Harness;
@@ -19,7 +20,8 @@ use Ingress ();
 use World;
 
 our @EXPORT = qw(npm_install node_dir example_world sandbox home guard inside_cmd
-    serve gateway_here step steps_done stay copy_tree);
+    serve gateway_here signing_key platform link_to stranger step steps_done stay
+    copy_tree);
 
 # Node.js and npm of these versions come from npm, whatever Debian has.
 use constant { NODE => '24.21.0', NPM => '11.19.1' };
@@ -219,6 +221,44 @@ sub gateway_here
 	die 'nginx did not start: ', read_file("$dir/nginx.log"),
 	    read_file("$dir/error.log") if !alive($pid);
 	return $port;
+}
+
+# A key for signed links, in a file that the gateway's configuration includes.
+sub signing_key
+{
+	my $file = scratch() . '/keys.conf';
+	my $key = run('openssl', 'rand', '-base64', '32') =~ s/\s//gr;
+
+	write_file($file, "opensandbox_access_keys a=$key;\n");
+	chmod 0600, $file;
+}
+
+# Asks the gateway's API, which is on the host alone: the decoded answer.
+sub platform
+{
+	my ($method, $path, $body) = @_;
+	my $out = run_in($world->{host}, 'curl', '-sf', '-X', $method,
+	    $body ? ('--data', encode_json($body)) : (),
+	    "http://127.0.0.1:8081/v1/sandboxes/$path");
+	return decode_json($out);
+}
+
+# The link that opens a sandbox's port in a browser for so many seconds.
+sub link_to
+{
+	my ($id, $at, $mode, $seconds) = @_;
+	my $expires = time + $seconds;
+	return platform('GET', "$id/endpoints/$at?link=browser&mode=$mode&expires=$expires")
+	    ->{endpoint};
+}
+
+# What an address of the gateway answers to a client without link and cookie.
+sub stranger
+{
+	my ($port, $url, @more) = @_;
+	my (undef, $out) = capture('curl', '-s', '-m', '5', '-o', '/dev/null', '-w',
+	    '%{http_code}', '--resolve', "*:$port:127.0.0.1", @more, $url);
+	return $out;
 }
 
 # One step: what is tried, the pattern of what should come out, and the code

@@ -13,6 +13,7 @@ use File::Copy qw(copy);
 use File::Path qw(make_path);
 use Harness;
 use POSIX ();
+use Release;
 
 our @EXPORT = qw(debian entering inside ran install_debs debs older files);
 
@@ -146,14 +147,9 @@ sub older
 {
 	my ($deb, $version) = @_;
 	my $dir = scratch() . '/older.' . ($deb =~ s{.*/}{}r);
-	my ($now) = read_file(root() . '/common/version.h')
-	    =~ /^#define OPENSANDBOX_VERSION "(.*)"$/m;
-	die "$version is not as long as $now\n" if length $version != length $now;
 	run('dpkg-deb', '-R', $deb, $dir);
 	for my $file (glob("$dir/usr/sbin/*"), glob("$dir/usr/lib/nginx/modules/*")) {
-		my $bytes = read_file($file);
-		# The text alone, not numbers of the ELF file.
-		$bytes =~ s/(?<![0-9.])\Q$now\E(?![0-9.])/$version/g;
+		my $bytes = another_version(read_file($file), $version);
 		open my $f, '>:raw', $file or die "$file: $!\n";
 		print $f $bytes;
 		close $f;

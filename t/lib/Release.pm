@@ -9,7 +9,7 @@ use warnings;
 use Exporter 'import';
 use Harness;
 
-our @EXPORT = qw(release_old release_new VERSION_OLD VERSION_NEW);
+our @EXPORT = qw(release_old release_new another_version VERSION_OLD VERSION_NEW);
 
 my ($version) = read_file(root() . '/common/version.h') =~ /"([\d.]+)"/;
 use constant VERSION_NEW => '9.9.9';
@@ -34,15 +34,26 @@ sub release_old
 	return place("$folder/$name", read_file(build_dir() . "/$name"));
 }
 
-# The same, another version. Its text has the other's length.
+# The same, another version.
 sub release_new
 {
 	my ($name, $folder) = @_;
 	my $bytes = read_file("$folder/$name");
-	my $new = substr VERSION_NEW . '0' x 20, 0, length $version;
+	my $new = another_version($bytes, substr VERSION_NEW . '0' x 20, 0,
+	    length $version);
 
-	$bytes =~ s/\Q$version\E/$new/g or die "$name: no version in it";
-	return place("$folder/$name", $bytes);
+	die "$name: no version in it" if $new eq $bytes;
+	return place("$folder/$name", $new);
+}
+
+# A program's bytes, saying another version, of the same length. The text alone,
+# not numbers of the ELF file.
+sub another_version
+{
+	my ($bytes, $new) = @_;
+
+	die "$new is not as long as $version\n" if length $new != length $version;
+	return $bytes =~ s/(?<![0-9.])\Q$version\E(?![0-9.])/$new/gr;
 }
 
 1;
