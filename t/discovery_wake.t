@@ -57,7 +57,21 @@ sub answer
 
 sub visit  { return answer('GET', "/sandboxes/$_[0]/port/8000/name") }
 sub record { return json(answer('GET', "/v1/sandboxes/$_[0]")) }
-sub woken  { return scalar(() = read_file(scratch() . '/hook.log') =~ /$_[0]: 1 resumed/g) }
+
+# How often the hook says that it resumed it: it says so after it told the
+# gateway.
+sub woken
+{
+	my ($id, $times) = @_;
+	my $n;
+
+	wait_for(sub {
+		$n = () = read_file(scratch() . '/hook.log') =~ /$id: 1 resumed/g;
+		return $n >= $times;
+	});
+	return $n;
+}
+
 sub pause
 {
 	my ($name, $id) = @_;
@@ -79,7 +93,7 @@ my $a = visit('sb-web');
 is("$a->{status} $a->{body}", '200 web', 'a request for it is answered');
 is($engine->inspect('web')->{State}{Status}, 'running', 'as it was resumed');
 ok(wait_for(sub { !exists record('sb-web')->{state} }, 30), 'which its record says');
-is(woken('sb-web'), 1, 'by the hook');
+is(woken('sb-web', 1), 1, 'by the hook');
 
 # Many
 ok(pause('web', 'sb-web'), 'it is paused again');
@@ -90,7 +104,7 @@ my $out = in_netns($ns, sub {
 	return join ' ', map { my $a = read_answer($_); "$a->{status}$a->{body}" } @s;
 });
 is($out, join(' ', ('200web') x 20), 'twenty requests for it are answered');
-is(woken('sb-web'), 2, 'and the hook has resumed it once');
+is(woken('sb-web', 2), 2, 'and the hook has resumed it once');
 
 # What goes meanwhile
 $engine->run_container('job', { 'opensandbox.io/id' => 'sb-job' });
@@ -112,5 +126,5 @@ $engine->podman('pause', 'alone');
 is(answer('PUT', '/v1/sandboxes/sb-alone', { endpoint => $place, state => 'paused' })
     ->{status}, 201, 'a paused container that nobody watches');
 is(visit('sb-alone')->{status}, 200, 'is resumed, too');
-is(woken('sb-alone'), 1, 'by the hook');
+is(woken('sb-alone', 1), 1, 'by the hook');
 is($engine->inspect('alone')->{State}{Status}, 'running', 'and runs');

@@ -161,7 +161,7 @@ is(scalar(events('egress.denied', 'new.test')), 0, '  nor was denied');
 is(scalar(told('new.test')), 1, '  nor told of again');
 
 # A stub resolver repeats itself.
-options('timeout:1 attempts:5');
+options('timeout:2 attempts:5');
 my $getent = waits('getent', 'getent', 'ahostsv4', 'slow.test');
 my $queries = metric('egress_dns_queries_total');
 is(held('slow.test')->{askers}, 1, 'a stub resolver asks');
