@@ -18,7 +18,7 @@ use Agent;
 use Harness;
 
 use constant AT_ONCE => 5;
-my $cycles = $ENV{CHURN} // 100;
+my $cycles = $ENV{CHURN} // 40;
 
 my @ns = map { netns("churn$_") } 1 .. AT_ONCE;
 my @inside = map {
