@@ -39,7 +39,7 @@ $(MODULE): $(MODULE_DEPS) $(NGINX_TREE)/objs/Makefile
 FORCE:
 
 ROUTE_CFLAGS := $(filter-out -Iegress-sidecar -Icommon,$(ALL_CFLAGS)) -I$(MODULE_DIR) \
-    $(foreach dir,core event os/unix,-isystem $(NGINX_TREE)/src/$(dir)) \
+    $(foreach dir,core event event/quic os/unix,-isystem $(NGINX_TREE)/src/$(dir)) \
     -isystem $(NGINX_TREE)/objs
 
 $(B)/$(MODULE_DIR)/%.o: $(MODULE_DIR)/%.c | $(NGINX_TREE)/objs/Makefile

@@ -7,11 +7,11 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 17;
+use Test::More tests => 18;
 use Harness;
 
 my @targets = sort map { m{/(\w+)_fuzz\.c$} } glob root() . '/t/fuzz/*_fuzz.c';
-is(@targets, 16, 'there are sixteen');
+is(@targets, 17, 'there are seventeen');
 for my $name (@targets) {
 	my ($status, $out) = capture(root() . '/scripts/fuzz', 2, $name);
 	like($out, qr/^\| `$name` \| [\d,]+ \| [1-9]/m,

@@ -51,8 +51,8 @@ sub begin
 sub resolves
 {
 	my ($ns) = @_;
-	return (capture('ip', 'netns', 'exec', $ns, 'dig', '+short', '+time=3',
-	    '+tries=1', '@10.89.0.1', 'good.test', 'A'))[1] eq GOOD . "\n";
+	return (capture('ip', 'netns', 'exec', $ns, 'dig', '+short', '+time=15',
+	    '+tries=2', '@10.89.0.1', 'good.test', 'A'))[1] eq GOOD . "\n";
 }
 
 sub version

@@ -22,8 +22,8 @@ sub agent
 	my $pid = start(name => $name, netns => $ns, env => $env,
 	    cmd => [@under, build_dir() . '/egress-sidecar', '--agent',
 		'--agent-socket', agent_socket(), '--agent-state', agent_state()]);
-	wait_for(sub { (ask('GET', '/healthz'))[0] == 200 })
-	    or die read_file(scratch() . "/$name.log");
+	wait_for(sub { !alive($pid) || (ask('GET', '/healthz'))[0] == 200 }, 120)
+	    && alive($pid) or die read_file(scratch() . "/$name.log");
 	return $pid;
 }
 
