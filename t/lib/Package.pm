@@ -265,8 +265,9 @@ sub previous
 	my $folder = "$build/package/previous-$commit";
 	if (!-e $folder) {
 		my $new = "$folder.$$";
-		deb_build($commit, $new, "sed -i '1s/(.*)/($version)/' debian/changelog\n"
-		    . "sed -i 's/\\(OPENSANDBOX_VERSION \\)\".*\"/\\1\"$version\"/' common/version.h");
+		deb_build($commit, $new, "was=\$(sed -n 's/.*OPENSANDBOX_VERSION \"\\(.*\\)\"/\\1/p'"
+		    . " common/version.h)\nsed -i \"s/\\b\$was\\b/$version/\""
+		    . " common/version.h debian/changelog CHANGELOG.md");
 		rename $new, $folder or die "$folder: $!\n";
 	}
 	return { map { m{([^/_]+)_[^/]+$}; ($1 => $_) }
