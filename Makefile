@@ -213,6 +213,7 @@ install: all man completion
 	install -m 644 $(MODULE) $(DESTDIR)$(PREFIX)/lib/nginx/modules/
 	install -m 755 $(SIDECAR) $(DISCOVERY) $(DESTDIR)$(PREFIX)/sbin/
 	cp -r conf $(SHARE)/opensandbox/
+	chmod -R u=rwX,go=rX $(SHARE)/opensandbox/conf
 	for section in 5 7 8; do \
 	    install -m 644 $(B)/man/*.$$section \
 	        $(SHARE)/man/man$$section/; done

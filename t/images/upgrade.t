@@ -170,9 +170,11 @@ subtest 'the agent' => sub {
 	my $begin = sub {
 		$e->podman('run', '-d', '--name', 'agent-' . ++$n, confined(qw(NET_ADMIN NET_RAW
 		    SYS_ADMIN SYS_PTRACE DAC_OVERRIDE SETPCAP)), '--network', 'host', '--pid',
-		    'host', '--volume', "$dir/run:/run/opensandbox", '--env',
-		    'OPENSANDBOX_EGRESS_AGENT=true', '--env',
-		    'OPENSANDBOX_EGRESS_DNS_UPSTREAM=' . RESOLVER, image('egress'));
+		    'host', '--volume', "$dir/run:/run/opensandbox",
+		    # By a variable, and by an option, which its health check cannot see.
+		    ($n == 1 ? ('--env', 'OPENSANDBOX_EGRESS_AGENT=true') : ()), '--env',
+		    'OPENSANDBOX_EGRESS_DNS_UPSTREAM=' . RESOLVER, image('egress'),
+		    $n == 1 ? () : '--agent');
 		$e->healthy("agent-$n") or die 'the agent is not healthy';
 	};
 	$begin->();

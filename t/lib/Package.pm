@@ -3,7 +3,8 @@ package Package;
 
 # A Debian of its own for tests of packages: a root made by debootstrap, once,
 # unpacked anew for each test, with processes and mounts that go with the test
-# however it ends.
+# however it ends. debian() is a root without an init system, machine() one with
+# systemd.
 
 use strict;
 use warnings;
@@ -15,14 +16,15 @@ use Harness;
 use POSIX ();
 use Release;
 
-our @EXPORT = qw(debian entering inside ran install_debs debs older files);
+our @EXPORT = qw(debian machine entering inside ran install_debs debs deb_build
+    older previous files);
 
 my $build = root() . '/build';
-my ($root, $holder);
+my ($root, $holder, @cgroups);
 
 # What the tests want to be there besides our packages.
 my @there = qw(nginx curl iproute2 nftables man-db bash-completion zsh debsums
-    procps ca-certificates);
+    procps ca-certificates systemd-sysv dbus);
 
 # Our packages' files, by name.
 sub debs
@@ -65,29 +67,39 @@ SH
 	run('rm', '-rf', $new);
 }
 
-# Unpack the root, start what holds its namespaces, and move this process into a
-# network of its own, where there is loopback alone.
-sub debian
+# This process moves into a network of its own, where there is loopback alone.
+# unshare(2) has no wrapper in core Perl.
+sub isolate
+{
+	my %unshare = (x86_64 => 272, aarch64 => 97);
+	my $number = $unshare{ (POSIX::uname())[4] }
+	    or die "unshare: its number is not known here\n";
+	syscall($number, 0x40000000) == 0 or die "unshare: $!\n";
+	run('ip', 'link', 'set', 'lo', 'up');
+}
+
+sub unpack_root
 {
 	my $needs = join "\n", map { (capture('dpkg-deb', '-f', $_, 'Depends'))[1] }
 	    map { debs()->{$_} } sort keys %{ debs() };
 	my $tar = "$build/package/root-" . substr(md5_hex("@there $needs"), 0, 8) . '.tar';
 
 	make_base($tar) if !-e $tar;
-	# unshare(2) of the network has no wrapper in core Perl.
-	my %unshare = (x86_64 => 272, aarch64 => 97);
-	my $number = $unshare{ (POSIX::uname())[4] }
-	    or die "unshare: its number is not known here\n";
-	syscall($number, 0x40000000) == 0 or die "unshare: $!\n";
-	run('ip', 'link', 'set', 'lo', 'up');
 	$root = scratch() . '/root';
 	make_path($root);
 	run('tar', '-C', $root, '-xf', $tar);
 	# Without an init system invoke-rc.d does nothing unless it is allowed to.
 	write_file("$root/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n");
 	chmod 0755, "$root/usr/sbin/policy-rc.d";
-	start(name => 'debian', cmd => ['unshare', '--mount', '--pid', '--fork',
-		'--kill-child', '--propagation', 'private', 'sh', '-ec', <<"SH"]);
+}
+
+# Mounts and processes of its own, in a network where there is loopback alone.
+sub debian
+{
+	unpack_root();
+	isolate();
+	boot('unshare', '--mount', '--pid', '--fork', '--kill-child', 'sh', '-ec', <<"SH");
+mount --make-rprivate /
 mount --bind $root $root
 mount -t proc proc $root/proc
 mount -t sysfs sysfs $root/sys
@@ -96,21 +108,80 @@ mount -t tmpfs tmpfs $root/run
 mkdir -p $root/run/lock
 exec chroot $root sh -c 'echo ready >/run/ready; exec sleep infinity'
 SH
-	wait_for(sub {
-		for (split ' ', (capture('pgrep', '-f', '-x', 'sleep infinity'))[1]) {
-			next if (readlink("/proc/$_/root") // '') ne $root;
-			$holder = $_;
-		}
-		return $holder;
-	}) or die "the root did not start: " . read_file(scratch() . '/debian.log');
 	return $root;
+}
+
+# The same with systemd. machine(NETNS, NAME => OTHER...) is in this network, has
+# others as NAME, and leaves the test where it is.
+sub machine
+{
+	my ($netns, %namespaces) = @_;
+	my ($enter, $mount) = ('', '');
+
+	unpack_root();
+	isolate() if !$netns;
+	# Its branch of systemd's hierarchy of control groups and, where both are
+	# mounted, of the other one; of no controller of the first version.
+	for ('', '/unified', '/systemd') {
+		my $there = "/sys/fs/cgroup$_";
+		next if !-e "$there/cgroup.procs";
+		my $type = -e "$there/cgroup.controllers" ? 'cgroup2'
+		    : 'cgroup -o none,name=systemd';
+		push @cgroups, "$there/opensandbox-test-$$";
+		mkdir $cgroups[-1] or die "$cgroups[-1]: $!\n";
+		$enter .= "echo \$\$ >$cgroups[-1]/cgroup.procs\n";
+		$mount .= "mkdir -p $root$there\nmount -t $type cgroup $root$there\n";
+	}
+	my $names = join '', map { "touch $root/run/netns/$_\n"
+	    . "mount --bind /run/netns/$namespaces{$_} $root/run/netns/$_\n" } sort keys %namespaces;
+	write_file(scratch() . '/boot', <<"SH");
+mount --make-rprivate /
+mount --bind $root $root
+mount -t proc proc $root/proc
+mount -t sysfs -o ro sysfs $root/sys
+mount -t tmpfs tmpfs $root/sys/fs/cgroup
+$mount
+mount -t tmpfs -o mode=755 tmpfs $root/run
+mkdir $root/run/netns
+mount --bind $root/run/netns $root/run/netns
+$names
+mount -t tmpfs -o mode=755 tmpfs $root/dev
+for device in null zero full random urandom tty; do
+	touch $root/dev/\$device
+	mount --bind /dev/\$device $root/dev/\$device
+done
+mkdir $root/dev/pts $root/dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts $root/dev/pts
+ln -s pts/ptmx $root/dev/ptmx
+# As systemd has it where it is no container's: what the host mounts later, as a
+# network namespace's name, units see.
+mount --make-rshared $root
+exec chroot $root env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
+    /lib/systemd/systemd --log-target=console --show-status=no
+SH
+	boot($netns ? ('nsenter', "--net=/run/netns/$netns") : (), 'sh', '-ec', $enter . 'exec unshare --mount --pid --fork --kill-child'
+	    . ' --cgroup --uts --ipc sh -e ' . scratch() . '/boot');
+	wait_for(sub { (inside('systemctl', 'is-system-running'))[1] =~ /^(?:running|degraded)$/m }, 120)
+	    or die 'systemd did not start: ' . read_file(scratch() . '/debian.log');
+	return $root;
+}
+
+# Start what makes the root's namespaces; its child is their first process.
+sub boot
+{
+	my $pid = start(name => 'debian', cmd => [@_]);
+	wait_for(sub {
+		my ($child) = (capture('pgrep', '-P', $pid))[1] =~ /^(\d+)$/m or return;
+		$holder = $child if (readlink("/proc/$child/root") // '') eq $root;
+		return $holder;
+	}, 60) or die 'the root did not start: ' . read_file(scratch() . '/debian.log');
 }
 
 # A command line that runs what follows in there.
 sub entering
 {
-	return ('nsenter', '-t', $holder, '--mount', '--pid', '--root', '--wdns=/',
-	    'env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root',
+	return ('nsenter', '-t', $holder, '--mount', '--pid', '--cgroup', '--uts',
+	    '--ipc', '--net', '--root', '--wdns=/', 'env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root',
 	    'DEBIAN_FRONTEND=noninteractive', 'LC_ALL=C.UTF-8', 'TERM=dumb', @_);
 }
 
@@ -162,6 +233,47 @@ sub older
 	return $old;
 }
 
+# Packages built of a copy of SOURCE, a folder or a commit, in FOLDER; in another
+# place than make deb, at another hour, by a user with other habits. EDIT are
+# shell's lines on the copy.
+sub deb_build
+{
+	my ($source, $folder, $edit) = @_;
+	my $copy = "$folder/elsewhere/source";
+
+	make_path($copy);
+	run('sh', '-ec', ($source =~ m{/}
+	    ? 'tar -C "$0" -c --exclude=./build --exclude=./.git --exclude=node_modules .'
+	    : 'git -C ' . root() . ' archive "$0"') . ' | tar -x -C "$1"', $source, $copy);
+	my ($status, $out) = capture('env', '-C', $copy, 'TZ=Asia/Tokyo', 'LC_ALL=C.UTF-8',
+	    'DEB_BUILD_OPTIONS=nocheck', 'sh', '-ec', 'umask 027; ' . ($edit // '')
+	    . "\ndpkg-buildpackage -b -us -uc -j\"\$(nproc)\" 2>&1");
+	die "$source does not build: " . substr($out, -4000) if $status != 0;
+	run('sh', '-ec', 'mv "$0"/elsewhere/*.deb "$0"/; rm -rf "$0"/elsewhere', $folder);
+}
+
+# The files of these packages as they were when the first of them was made, under
+# a lower version; undef where the repository's history is not at hand. Built
+# once.
+sub previous
+{
+	my ($version) = '0.8.0';
+	my ($status, $out) = capture('git', '-C', root(), 'log', '--format=%H',
+	    '--diff-filter=A', '--', 'debian/control');
+	my ($commit) = $out =~ /^([0-9a-f]{40})$/m;
+	return if $status != 0 || !$commit;
+	my $folder = "$build/package/previous-$commit";
+	if (!-e $folder) {
+		my $new = "$folder.$$";
+		deb_build($commit, $new, "was=\$(sed -n 's/.*OPENSANDBOX_VERSION \"\\(.*\\)\"/\\1/p'"
+		    . " common/version.h)\nsed -i \"s/\\b\$was\\b/$version/\""
+		    . " common/version.h debian/changelog CHANGELOG.md");
+		rename $new, $folder or die "$folder: $!\n";
+	}
+	return { map { m{([^/_]+)_[^/]+$}; ($1 => $_) }
+	    grep { !/-dbgsym_/ } glob "$folder/*.deb" };
+}
+
 # Every path in there, what changes by itself left out.
 sub files
 {
@@ -172,6 +284,13 @@ sub files
 END {
 	my $status = $?;
 	kill 'KILL', $holder if $holder;
+	# Deepest first; a process that has ended leaves its group a moment later.
+	for my $cgroup (@cgroups) {
+		wait_for(sub {
+			capture('find', $cgroup, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';');
+			return !-e $cgroup;
+		});
+	}
 	$? = $status;
 }
 

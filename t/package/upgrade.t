@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: Apache-2.0
 #
-# Upgrades by package, under traffic: of the module, of nginx, of the egress
-# package. docs/upgrades.md says what this shows.
+# Upgrades of the module and of nginx by package, under traffic and systemd, from
+# the first packages there were. docs/upgrades.md says what this shows.
 
 use strict;
 use warnings;
@@ -19,10 +19,11 @@ my %debs = %{ debs() };
 my $module = $debs{'libnginx-mod-http-opensandbox'};
 my ($version) = read_file(root() . '/common/version.h')
     =~ /^#define OPENSANDBOX_VERSION "(.*)"$/m;
-# As many characters, and an older one.
-my $older = $version =~ s/[0-9]/0/gr;
-my $root = debian();
-my ($status, $out) = install_debs(older($module, $older));
+my $previous = previous() or plan skip_all => 'no history of the sources here';
+my $root = machine();
+$previous = $previous->{'libnginx-mod-http-opensandbox'};
+my ($older) = $previous =~ /_([^_]+)_/;
+my ($status, $out) = install_debs($previous);
 is($status, 0, "version $older of the module") or diag $out;
 
 write_file("$root/etc/nginx/nginx.conf", <<'EOT');
@@ -48,13 +49,15 @@ http {
     }
 }
 EOT
-ran('service nginx start');
+ran('mkdir -p /etc/systemd/system/nginx.service.d && cp /usr/share/doc/libnginx-mod-http-opensandbox/'
+    . 'examples/nginx-opensandbox.conf /etc/systemd/system/nginx.service.d/opensandbox.conf');
+ran('systemctl daemon-reload && systemctl restart nginx');
 my $g = { port => 80 };
 my $echo = echo('box');
 my $tunnel = backend(sub { websocket($_[0], Ingress::read_head($_[0])) });
 write_file("$root/etc/nginx/opensandbox.d/declared.conf",
     "opensandbox_sandbox declared { endpoint 127.0.0.1; }\n");
-ran('service nginx reload');
+ran('systemctl reload nginx');
 is(api($g, 'PUT', '/sb-1', { endpoint => '127.0.0.1', accessToken => 'hush' })->{status}, 201,
     'a record of the API');
 is(api($g, 'PUT', '/sb-2', { endpoint => '127.0.0.1' })->{status}, 201, '  and another');
@@ -140,12 +143,16 @@ sub upgraded
 	my ($n, $failed) = $stop->();
 	cmp_ok($n, '>', 20, "$name: requests all along");
 	is($failed, '', '  none fails');
+	is(ran('systemctl is-active nginx'), "active\n", '  systemd sees it run');
 	is(api($g, 'GET', '/sb-1')->{status}, 200, '  records of the API stay');
 	is(get(80, "/sandboxes/sb-1/port/$echo/")->{status}, 401, '  and so do their tokens');
 	is(get(80, "/sandboxes/declared/port/$echo/")->{status}, 200, '  and what is declared');
 	ok(talks($socket), '  a tunnel that was open is open');
 	is(api($g, 'DELETE', '/sb-2')->{status}, 204, '  a record can be deleted');
 	ok(wait_for(sub { !talks($socket) }), '  which ends its tunnel');
+	# The old master stays for the tunnel.
+	ok(wait_for(sub { ran('systemctl show -P MainPID nginx') eq ran('cat /run/nginx.pid') }, 30),
+	    '  and the old master, which systemd sees');
 	is(api($g, 'PUT', '/sb-2', { endpoint => '127.0.0.1' })->{status}, 201, '  and put again');
 }
 
