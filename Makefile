@@ -112,7 +112,8 @@ test: deps
 	@$(MAKE) --no-print-directory all unit
 	@$(MAKE) --no-print-directory system
 
-demo: deps
+demo:
+	@scripts/install-deps demo
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/demo
 

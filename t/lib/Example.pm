@@ -8,7 +8,7 @@ package Example;
 use strict;
 use warnings;
 use Exporter 'import';
-use Fcntl qw(F_SETFD FD_CLOEXEC);
+use Fcntl qw(:flock F_SETFD FD_CLOEXEC);
 use File::Copy qw(copy);
 use File::Path qw(make_path);
 use IO::Socket::INET;
@@ -56,6 +56,21 @@ sub node
 	    "$package\@" . NODE, 'npm@' . NPM);
 }
 
+# npm keeps compiled code below /tmp, if it is let.
+$ENV{NODE_DISABLE_COMPILE_CACHE} = 1;
+
+# The lock of examples/lib/run, until what is returned is gone.
+sub installing
+{
+	open my $lock, '>>', root() . '/build/examples.lock'
+	    or die "build/examples.lock: $!\n";
+	if (!flock $lock, LOCK_EX | LOCK_NB) {
+		say_line('another example installs or builds; waiting for it');
+		flock $lock, LOCK_EX or die "build/examples.lock: $!\n";
+	}
+	return $lock;
+}
+
 # What examples/NAME/package.json asks for, in build/examples/NAME, which it
 # returns: once, and again when that file or the lock beside it has changed.
 sub npm_install
@@ -65,6 +80,7 @@ sub npm_install
 	my $dir = root() . "/build/examples/$name";
 	my @files = grep { -e "$from/$_" } qw(package.json package-lock.json);
 	my $want = join '', NODE, map { read_file("$from/$_") } @files;
+	my $lock = installing();
 
 	node();
 	return $dir if read_file("$dir/installed") eq $want;
