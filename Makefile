@@ -114,7 +114,8 @@ test: deps
 
 demo:
 	@scripts/install-deps demo
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -q all 2>/dev/null || echo "building; it may take minutes"
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/demo
 
 unit: $(UNIT_TESTS)
