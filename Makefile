@@ -112,8 +112,10 @@ test: deps
 	@$(MAKE) --no-print-directory all unit
 	@$(MAKE) --no-print-directory system
 
-demo: deps
-	@$(MAKE) --no-print-directory all
+demo:
+	@scripts/install-deps demo
+	@$(MAKE) -q all 2>/dev/null || echo "building; it may take minutes"
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" all
 	@BUILD=$(abspath $(B)) NGINX=$(abspath $(NGINX)) scripts/demo
 
 unit: $(UNIT_TESTS)

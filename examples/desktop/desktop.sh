@@ -14,9 +14,9 @@ until [ -S /tmp/.X11-unix/X1 ]; do
 done
 export DISPLAY=:1
 xsetroot -solid '#2b3e50'
-openbox &
-xterm -fn 9x15 -geometry 80x24+40+50 -title sandbox &
-xclock -geometry 150x150+810+50 &
+# What asks to be shown while openbox starts is never shown, so it starts the others.
+openbox --startup 'sh -c "xterm -fn 9x15 -geometry 80x24+40+50 -title sandbox &
+	xclock -geometry 150x150+810+50 &"' &
 until xwininfo -name sandbox | grep -q IsViewable; do
 	sleep 0.1
 done

@@ -44,11 +44,14 @@ sub new
 sub call
 {
 	my ($self, $method, $path, $data) = @_;
+	# It is WebDriver that gives up on a page, and says why: after 300 s.
+	local $Ingress::patience = 330;
 	my $answer = request($self->{port}, $method, "$self->{path}$path",
 	    $data ? encode_json($data) : undef,
 	    "Host: 127.0.0.1:$self->{port}", 'Content-Type: application/json');
 	my $value = eval { decode_json($answer->{body})->{value} };
-	croak "$method $path: $answer->{body}" if $answer->{status} != 200;
+	croak "$method $path: ", $answer->{error} // $answer->{body}
+	    if $answer->{status} != 200;
 	return $value;
 }
 

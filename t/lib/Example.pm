@@ -8,9 +8,9 @@ package Example;
 use strict;
 use warnings;
 use Exporter 'import';
-use Fcntl qw(F_SETFD FD_CLOEXEC);
+use Fcntl qw(:flock F_SETFD FD_CLOEXEC);
 use File::Copy qw(copy);
-use File::Path qw(make_path);
+use File::Path qw(make_path remove_tree);
 use IO::Socket::INET;
 use JSON::PP qw(decode_json encode_json);
 use POSIX ();
@@ -56,6 +56,21 @@ sub node
 	    "$package\@" . NODE, 'npm@' . NPM);
 }
 
+# npm keeps compiled code below /tmp, if it is let.
+$ENV{NODE_DISABLE_COMPILE_CACHE} = 1;
+
+# The lock of examples/lib/run, until what is returned is gone.
+sub installing
+{
+	open my $lock, '>>', root() . '/build/examples.lock'
+	    or die "build/examples.lock: $!\n";
+	if (!flock $lock, LOCK_EX | LOCK_NB) {
+		say_line('another example installs or builds; waiting for it');
+		flock $lock, LOCK_EX or die "build/examples.lock: $!\n";
+	}
+	return $lock;
+}
+
 # What examples/NAME/package.json asks for, in build/examples/NAME, which it
 # returns: once, and again when that file or the lock beside it has changed.
 sub npm_install
@@ -64,16 +79,21 @@ sub npm_install
 	my $from = root() . "/examples/$name";
 	my $dir = root() . "/build/examples/$name";
 	my @files = grep { -e "$from/$_" } qw(package.json package-lock.json);
-	my $want = join '', NODE, map { read_file("$from/$_") } @files;
+	my $want = join '', NODE, ' ', NPM, map { read_file("$from/$_") } @files;
+	my $lock = installing();
 
 	node();
 	return $dir if read_file("$dir/installed") eq $want;
 	say_line("installing npm's packages into build/examples/$name"
 	    . ' (once; it may take minutes)');
+	# What was compiled for another Node.js does not run.
+	remove_tree("$dir/node_modules");
 	make_path($dir);
 	copy("$from/$_", "$dir/$_") for @files;
 	my $node = node_dir();
-	local $ENV{PATH} = "$node/bin:$ENV{PATH}";
+	# Packages that call npm must get this one: Debian's links what it compiles
+	# with the library of Debian's Node.js, and two of these in a process crash.
+	local $ENV{PATH} = "$node/bin:$node/../.bin:$ENV{PATH}";
 	# Headers of the same Node.js, for packages in C++.
 	local $ENV{npm_config_nodedir} = $node;
 	run("$node/bin/node", "$node/../npm/bin/npm-cli.js", 'install', '--prefix',

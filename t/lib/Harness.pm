@@ -228,8 +228,9 @@ sub netns
 {
 	my ($name) = @_;
 	my $full = "osb-$$-$name";
-	run('ip', 'netns', 'add', $full);
+	# First of all, so that an end in between takes it along.
 	push @namespaces, $full;
+	run('ip', 'netns', 'add', $full);
 	run('ip', '-n', $full, 'link', 'set', 'lo', 'up');
 	return $full;
 }

@@ -325,6 +325,9 @@ sub connect_to
 	return $socket;
 }
 
+# How many seconds an answer may take.
+our $patience = 20;
+
 # One answer from a socket: { status, headers => { lower => [..] }, body }.
 sub read_answer
 {
@@ -332,7 +335,7 @@ sub read_answer
 	my %a = (status => 0, headers => {}, body => '', head => '');
 	local $SIG{ALRM} = sub { die "timeout\n" };
 	eval {
-		alarm 20;
+		alarm $patience;
 		my $line = <$socket>;
 		if (defined $line) {
 			$a{head} = $line;

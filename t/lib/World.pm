@@ -131,7 +131,7 @@ sub world_web
 		my ($status) = capture('ip', 'netns', 'exec', $w->{$place}, 'curl',
 		    '-sf', '-m', '2', '-o', '/dev/null', "http://$host:$port/");
 		return $status == 0;
-	}, 20) or die "web server $name did not start\n";
+	}, 60) or die "web server $name did not start\n";
 	return $pid;
 }
 
