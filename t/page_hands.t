@@ -95,7 +95,7 @@ $b->console; # the browser tells of the 401
 # Every stop, in the order in which it is seen, and back
 my @stops = tab_to('more');
 @stops[1, 2] = sort @stops[1, 2]; # they came together
-is_deeply(\@stops, ['denied-title', 'Allow one.test in box-001', 'Allow two.test in box-001',
+is_deeply(\@stops, ['denied', 'Allow one.test in box-001', 'Allow two.test in box-001',
 	'q', 'sandboxes-title', 'back', 'more'],
     'Tab stops where something can be done, and nowhere else');
 my $seen = $b->script(<<'JS');
