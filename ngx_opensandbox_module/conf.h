@@ -101,6 +101,7 @@ typedef struct ngx_http_osb_loc_conf_s {
     ngx_array_t              *api_tokens; /* ngx_str_t */
     /* of a server: that of its management API, NULL without */
     struct ngx_http_osb_loc_conf_s *api;
+    ngx_array_t                     names; /* ngx_str_t, of a server */
 
     ngx_array_t *cors;    /* origins, see access/cors.c; or NULL */
     ngx_array_t *trusted; /* ngx_cidr_t, NULL without */
@@ -130,12 +131,6 @@ char *
 ngx_http_osb_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_osb_conf_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
-ngx_http_osb_conf_api_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
-ngx_http_osb_conf_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *
-ngx_http_osb_conf_sources(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *
 ngx_http_osb_conf_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 

@@ -105,7 +105,7 @@ static ngx_command_t ngx_http_osb_commands[] = {
     {ngx_string("opensandbox_sources"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_1MORE,
-     ngx_http_osb_conf_sources, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+     ngx_http_osb_api_conf_sources, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
 
     {ngx_string("opensandbox_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
      ngx_http_osb_conf_content, NGX_HTTP_LOC_CONF_OFFSET, 0,
@@ -113,13 +113,13 @@ static ngx_command_t ngx_http_osb_commands[] = {
 
     {ngx_string("opensandbox_api"),
      NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
-     ngx_http_osb_conf_api, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     ngx_http_osb_api_conf, NGX_HTTP_LOC_CONF_OFFSET, 0,
      ngx_http_osb_api_handler},
 
     {ngx_string("opensandbox_api_token"),
      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF |
          NGX_CONF_TAKE1,
-     ngx_http_osb_conf_api_token, NGX_HTTP_LOC_CONF_OFFSET,
+     ngx_http_osb_api_conf_token, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_osb_loc_conf_t, api_tokens), NULL},
 
     {ngx_string("opensandbox_renew_intent"),
@@ -212,6 +212,10 @@ ngx_http_osb_init(ngx_conf_t *cf)
     }
 
     if (ngx_http_osb_public_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_osb_browser_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -72,6 +72,35 @@ my ($local) = run('ip', '-n', $w->{sandbox}, '-6', 'addr', 'show', 'dev',
     'eth0', 'scope', 'link') =~ /inet6 (fe80\S+)\//;
 is(inside("[$local%25eth0]", '/policy'), '403', 'so is a link-local one');
 
+# A browser on the host asks for whatever page it shows.
+sub pages
+{
+	my ($how) = @_;
+	my $same = policy_of('good.test');
+	for my $case (
+		['a page of another origin', 403, 'Origin: http://evil.example'],
+		['one that says so', 403, 'Sec-Fetch-Site: cross-site'],
+		['a frame without an origin', 403, 'Origin: null'],
+		['a page under a rebound name', 403, 'Host: evil.example:18080',
+			'Origin: http://evil.example:18080'],
+		['one that hides its origin', 403, 'Host: 127.0.0.1.evil.example',
+			'Accept-Language: *'],
+		['a browser by address', 200, 'Accept-Language: en'],
+		['by localhost', 200, 'Host: localhost', 'Sec-Fetch-Site: none'],
+		['through a page of the same host', 200, 'Host: sidecar:18080',
+			'Origin: http://sidecar:18080', 'Accept-Language: en'],
+		['a program under any name', 200, 'Host: egress.example.com']) {
+		my ($name, $status, @headers) = @$case;
+		my @h = map { ('-H', $_) } @headers;
+		is(join(' ', map { (api($w, @$_, @h))[0] } ['GET', '/policy', undef],
+		    ['PUT', '/policy', $same], ['GET', '/status', undef]),
+		    "$status $status $status", "$how: $name");
+	}
+	is((api($w, 'GET', '/healthz', undef, '-H', 'Origin: http://evil.example'))[0], 200,
+	    "$how: how it is may be asked by all");
+}
+pages('sidecar');
+
 # Half a request holds nobody up.
 my $hang = start(name => 'hang', netns => $w->{sandbox}, cmd => [python(), '-c',
 	"import socket,time\n"
@@ -112,6 +141,7 @@ for my $address ('10.88.0.1', '[2001:db8:88::1]') {
 }
 is(inside('127.0.0.1', '/healthz'), '000', 'join: loopback holds no API');
 is((api($w, 'GET', '/policy'))[0], 200, 'join: the host is served');
+pages('join');
 is((sees($w, 'curl', '-s', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}',
     'http://good.test/'))[1], '200', 'join: an allowed name opens');
 
@@ -132,4 +162,4 @@ is((capture('ip', 'netns', 'exec', $w->{host}, 'curl', '-s', '-o', '/dev/null',
     'join: the host may ask at any of its addresses');
 is(stop($pid), 0, 'join: it ends well');
 
-done_testing(132);
+done_testing(152);

@@ -110,8 +110,39 @@ is($code, 3, 'nobody there');
 ($code, $out) = policy('get');
 is(decode_json($out)->{egress}[0]{target}, 'a.test', 'none of that has changed it');
 
+# One that follows a gateway's policy: what is changed by hand is said to be passing.
+write_file("$dir/gateway.py", <<'PY');
+import http.server, sys, time
+class Gateway(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.headers['If-None-Match']:
+            time.sleep(20)
+        self.send_response(304 if self.headers['If-None-Match'] else 200)
+        self.send_header('ETag', '"1"')
+        self.end_headers()
+        if not self.headers['If-None-Match']:
+            self.wfile.write(b'{"egress":[{"action":"allow","target":"good.test"}]}')
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Gateway).serve_forever()
+PY
+my @ns = map { netns($_) } qw(b c d);
+my ($gateway, $own) = (free_port(), free_port());
+start(name => 'gateway', netns => $w->{host}, cmd => [python(), "$dir/gateway.py", $gateway]);
+my $follower = start(name => 'follower', netns => $w->{host}, cmd => [$program, '--netns', $ns[2]],
+	env => { OPENSANDBOX_EGRESS_HTTP_ADDR => "127.0.0.1:$own",
+		OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER,
+		OPENSANDBOX_EGRESS_TOKEN_FILE => "$dir/token",
+		OPENSANDBOX_EGRESS_POLICY_URL => "http://127.0.0.1:$gateway/policy" });
+my @own = ('--url', "127.0.0.1:$own");
+ok(wait_for(sub { (policy('get', @own))[1] =~ /good\.test/ }, 20), 'the gateway\'s policy');
+is((policy('get', @own))[2], '', '  of which nothing is said');
+($code, $out, $said) = policy('allow', 'x.test', @own);
+is("$code $out", "0 + allow x.test\n", 'it can be changed by hand');
+is($said, "warning: --policy-url is followed: the next change of the policy there replaces this one\n",
+    '  until the next change there, which is said');
+is((policy('remove', 'unknown.test', @own))[2], '', '  nothing changed, nothing said');
+stop($follower);
+
 # The agent
-my @ns = map { netns($_) } qw(b c);
 agent($w->{host}, 'agent', { OPENSANDBOX_EGRESS_DNS_UPSTREAM => RESOLVER });
 my @agent = ('--socket', agent_socket());
 ask('PUT', '/v1/sandboxes/sb-b', { netns => $ns[0] });
@@ -121,12 +152,17 @@ ask('PUT', '/v1/sandboxes/sb-c', { netns => $ns[1] });
 ($code, undef, $said) = policy('allow', 'x.test', @agent);
 is($code, 2, 'one of two does');
 like($said, qr/guards 2 sandboxes; expected --sandbox ID/, 'which is said');
-($code, $out) = policy('deny', 'x.test', @agent, '--sandbox', 'sb-c');
-is("$code $out", "0 + deny x.test\n", 'with its id');
+($code, $out, $said) = policy('deny', 'x.test', @agent, '--sandbox', 'sb-c');
+is("$code $out $said", "0 + deny x.test\n ", 'with its id');
 my (undef, $record) = ask('GET', '/v1/sandboxes/sb-c');
 is($record->{policy}{egress}[0]{target}, 'x.test', 'it is that one\'s');
 (undef, $record) = ask('GET', '/v1/sandboxes/sb-b');
 is($record->{policy}{egress}[0]{target}, 'good.test', 'and not the other\'s');
+is((ask('PUT', '/v1/sandboxes/sb-d', { netns => $ns[2],
+    policyUrl => "http://127.0.0.1:$gateway/policy" }))[0], 201, 'one that follows a URL');
+($code, $out, $said) = policy('deny', 'x.test', @agent, '--sandbox', 'sb-d');
+is($code, 0, 'is changed');
+like($said, qr/^warning: policyUrl is followed: /m, '  which does not last, it says');
 is((policy('get', @agent, '--sandbox', 'sb-x'))[0], 1, 'none of that name');
 
 done_testing();

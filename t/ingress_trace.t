@@ -27,7 +27,10 @@ my $tunnel = backend(sub {
 	print $socket "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
 	    . "Connection: Upgrade\r\n\r\n$head";
 });
-my $h2 = free_port();
+my ($h2, $h2_grpc, $grpc) = map { free_port() } 1 .. 3;
+my $calls = root() . '/t/tools/grpc_calls.py';
+start(name => 'grpc', cmd => [python(), $calls, 'serve', $grpc]);
+wait_port($grpc, 20) or die 'no gRPC server';
 my $g = gateway(http => <<"EOT", server => <<"EOT");
 log_format trace '\$opensandbox_trace_id|\$opensandbox_parent_id|\$opensandbox_traceparent';
 opensandbox_trace on;
@@ -37,6 +40,11 @@ server {
     listen 127.0.0.1:$h2 http2;
     access_log $dir/trace.log trace;
     location / { opensandbox any; include %CONF%/opensandbox-proxy.conf; }
+}
+server {
+    listen 127.0.0.1:$h2_grpc http2;
+    access_log $dir/trace.log trace;
+    location / { opensandbox header; include %CONF%/opensandbox-grpc.conf; }
 }
 EOT
 access_log $dir/trace.log trace;
@@ -147,6 +155,26 @@ my (undef, $out) = capture('curl', '-s', '--http2-prior-knowledge',
     "http://127.0.0.1:$h2/sandboxes/sb/port/$box/", '-H', 'traceparent: bad');
 like($out, qr/^traceparent: $new\r$/m, 'HTTP/2 is no other');
 logged();
+
+# gRPC: four calls, each with a trace of its own where it brought none.
+for my $value ($good, 'bad', undef) {
+	(undef, $out) = capture(python(), $calls, 'call', "127.0.0.1:$h2_grpc",
+	    "opensandbox-ingress-to=sb-$grpc", $value ? ("traceparent=$value", 'tracestate=a=1') : ());
+	my @fields = split / /, $out =~ /^one (.*?)\|/m ? $1 : "nothing: $out";
+	my ($trace) = map { /^traceparent=(.*)/ } @fields;
+	my $name = 'gRPC, ' . ($value // 'none');
+	like($trace, ($value // '') eq $good ? qr/^$good$/ : qr/^$new$/, $name);
+	is(scalar(grep { /^tracestate/ } @fields), ($value // '') eq $good ? 1 : 0,
+	    '  with its state, or none');
+	my @log;
+	ok(wait_for(sub {
+		@log = split /\n/, read_file("$dir/trace.log");
+		return @log == $lines + 4;
+	}, 10), '  four lines in the log');
+	my @ids = map { (split /\|/)[2] } @log[$lines .. $#log];
+	is(scalar(grep { $_ eq $trace } @ids), ($value // '') eq $good ? 4 : 1, '  which tell it');
+	$lines += 4;
+}
 
 # Subrequests have the trace of their request.
 my ($got, undef, $twice) = traced('twice');

@@ -189,7 +189,7 @@ is(scalar(rows()), 1, '  and no other');
 fill('#q', 'SLEEP');
 shows('#rows', qr/^sleeping\s+not ready/, 'in any case, with its state');
 fill('#q', '<img src=x>');
-shows('#rows', qr/No id has "<img src=x>" in it/, 'what is searched for is text');
+shows('#rows-none', qr/No id has "<img src=x>" in it/, 'what is searched for is text');
 fill('#q', 'app');
 
 my $ws = connect_to($g->{port});
@@ -220,6 +220,16 @@ looks('sandboxes');
 request($g->{port}, 'POST', '/v1/events', encode_json(
     { hostname => '<b>x</b>', sandboxId => 'box-000003' }), @auth);
 shows('#denied', qr/<b>x<\/b>/, '  names are text');
+sees($w, 'dig', '+tries=1', '*.test.');
+request($g->{port}, 'POST', '/v1/events', encode_json([
+    map { { hostname => $_, sandboxId => 'sb-1' } } '*.test', '*', '10.0.0.0/8']), @auth);
+for my $name ('\\042.test', '*.test', '*', '10.0.0.0/8') {
+	ok(wait_for(sub { $b->script('return [...document.querySelectorAll("#denied li")].some('
+	    . '(e) => e.innerText.startsWith(args[0] + "\nin sb-1\n")'
+	    . '&& e.innerText.endsWith("No name that can be allowed here."))', $name) }, 20),
+	    "a sandbox that asks for $name is offered no rule of that meaning")
+	    or diag(text('#denied'));
+}
 click('[data-key="gone api.tracker.example"] button');
 shows('#said', qr/was not allowed: .*gone/, 'what cannot be allowed says why');
 $b->console; # the browser tells of the 404
@@ -254,6 +264,7 @@ shows('#total', qr/100,004/, '  and then');
 ok(!defined text('#main'), '  asked for again');
 
 # Where the API is elsewhere.
+shows('#shared', qr/server of its own/, 'pages of sandboxes are of the same origin: a warning');
 reload($g, server => 'location = /status { opensandbox_status; }',
     zone => 'opensandbox_zone sandboxes:64m;');
 $b->open_page("$gate/status");
@@ -268,6 +279,7 @@ $b->open_page("$gate/");
 shows('#main', qr/box-000001/, 'where the API has no token none is asked for');
 shows('#total', qr/^100,004$/, '  and the numbers are there');
 is($b->console, '', '  with nothing in the console');
+ok(!defined text('#shared'), '  nor a warning, where no sandbox has a page');
 
 $b->quit;
 stop($pid);

@@ -39,6 +39,7 @@ let next = '';
 let samples = []; // of the status, of a minute
 let seen = new Map(); // id to {requests, time}
 const allowed = new Set();
+let down = false; // the problem is the gateway's, and may end by itself
 
 function make(name, text, className) {
   const element = document.createElement(name);
@@ -47,10 +48,45 @@ function make(name, text, className) {
   return element;
 }
 
-function problem(text) {
-  const at = $('problem');
+function say(at, text) {
   if (at.textContent !== text) at.textContent = text;
-  at.hidden = !text;
+}
+
+function problem(text) {
+  say($('problem'), text);
+  $('problem').hidden = !text;
+}
+
+// A button that is off keeps the focus, which "disabled" takes away.
+function enable(button, can) {
+  button.setAttribute('aria-disabled', String(!can));
+}
+
+function press(button, action) {
+  button.addEventListener('click', () => {
+    if (button.getAttribute('aria-disabled') !== 'true') action();
+  });
+}
+
+// Rows that are there already keep their elements, and what is selected in
+// them. A cell is [text, class, name]; the first one heads its row.
+function fill(body, rows) {
+  const old = new Map([...body.children].map((row) => [row.dataset.key, row]));
+  const list = rows.map(({ key, cells }) => {
+    const row = old.get(key) || make('tr');
+    row.dataset.key = key;
+    cells.forEach(([text, className, name], i) => {
+      if (!row.children[i]) row.append(make(i ? 'td' : 'th'));
+      const at = row.children[i];
+      say(at, text);
+      at.className = className || '';
+      if (name) at.dataset.name = name;
+      if (!i) at.scope = 'row';
+    });
+    return row;
+  });
+  if (list.length !== body.children.length
+    || list.some((row, i) => row !== body.children[i])) body.replaceChildren(...list);
 }
 
 class Refused extends Error {
@@ -124,27 +160,18 @@ function showStatus(status) {
   $('zone-label').textContent = `Zone ${status.zone.name}`;
 
   const rows = Object.keys(kinds).filter((k) => k !== 'ok' && kinds[k] > 0)
-    .sort((a, b) => kinds[b] - kinds[a]).map((kind) => {
-      const row = make('tr');
-      const name = make('th', kind);
-      name.scope = 'row';
-      row.append(name, cell(number.format(kinds[kind]), 'n', 'in all'),
-        cell(number.format(kinds[kind] - (first.kinds[kind] || 0)), 'n', 'last minute'),
-        cell(ADVICE[kind] || '', 'all'));
-      return row;
-    });
-  $('kinds').replaceChildren(...rows);
+    .sort((a, b) => kinds[b] - kinds[a]).map((kind) => ({
+      key: kind,
+      cells: [[kind], [number.format(kinds[kind]), 'n', 'in all'],
+        [number.format(kinds[kind] - (first.kinds[kind] || 0)), 'n', 'last minute'],
+        [ADVICE[kind] || '', 'all']],
+    }));
+  fill($('kinds'), rows);
   $('kinds-table').hidden = rows.length === 0;
   $('kinds-none').hidden = rows.length > 0;
 }
 
 // The sandboxes.
-
-function cell(text, className, name) {
-  const td = make('td', text, className);
-  if (name) td.dataset.name = name;
-  return td;
-}
 
 function state(record) {
   if (record.expiresAt && Date.parse(record.expiresAt) <= Date.now())
@@ -160,22 +187,18 @@ function ports(record) {
 }
 
 function sandboxRow(record, time) {
-  const row = make('tr');
-  const id = make('th', record.id, 'id');
   const [word, kind] = state(record);
   const before = seen.get(record.id);
   const live = record.live;
   let each = '–';
   if (before && live.requests >= before.requests)
     each = rate((live.requests - before.requests) * 1000 / (time - before.time));
-  id.scope = 'row';
-  const first = cell('');
-  first.append(make('span', word, `state ${kind}`));
-  row.append(id, first, cell(record.source || '', '', 'from'),
-    cell(record.endpoint || '–', 'mono'), cell(ports(record), '', 'ports'),
-    cell(number.format(live.tunnels), 'n', 'tunnels'),
-    cell(each, 'n', 'requests/s'));
-  return row;
+  return {
+    key: record.id,
+    cells: [[record.id, 'id'], [word, `state ${kind}`], [record.source || '', '', 'from'],
+      [record.endpoint || '–', 'mono'], [ports(record), '', 'ports'],
+      [number.format(live.tunnels), 'n', 'tunnels'], [each, 'n', 'requests/s']],
+  };
 }
 
 async function showSandboxes() {
@@ -189,20 +212,17 @@ async function showSandboxes() {
   const time = performance.now();
   const rows = list.sandboxes.map((record) => sandboxRow(record, time));
   seen = new Map(list.sandboxes.map((r) => [r.id, { requests: r.live.requests, time }]));
-  if (rows.length === 0) {
-    const none = cell(q ? `No id has "${q}" in it.` : 'There is no sandbox yet.');
-    none.colSpan = 7;
-    rows.push(make('tr', undefined, 'empty'));
-    rows[0].append(none);
-  }
-  $('rows').replaceChildren(...rows);
+  fill($('rows'), rows);
+  say($('rows-none'), q ? `No id has "${q}" in it.` : 'There is no sandbox yet.');
+  $('rows-none').hidden = rows.length > 0;
+  $('rows-table').hidden = rows.length === 0;
   next = list.next || '';
-  $('more').disabled = !next;
-  $('back').disabled = trail.length === 0;
+  enable($('more'), next);
+  enable($('back'), trail.length > 0);
   const shown = list.sandboxes.length
     ? `${number.format(trail.length * PAGE + 1)} to `
       + `${number.format(trail.length * PAGE + list.sandboxes.length)}` : '';
-  if ($('shown').textContent !== shown) $('shown').textContent = shown;
+  say($('shown'), shown);
 }
 
 // What was denied, and the way to allow it.
@@ -229,6 +249,10 @@ async function allow(event) {
   throw new Error('the record keeps changing');
 }
 
+// A sandbox may ask for any name, "*.com" and "10.0.0.0/8" too, which in a rule
+// mean more than themselves.
+const PLAIN = /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:]+(?:\.[0-9]+)*)\.?$/i;
+
 function deniedItem(event) {
   const key = `${event.sandboxId} ${event.hostname}`;
   const item = make('li');
@@ -239,25 +263,28 @@ function deniedItem(event) {
     make('span', '', 'quiet count'));
   button.type = 'button';
   button.className = 'act';
-  button.setAttribute('aria-label', `Allow ${event.hostname} in ${event.sandboxId}`);
-  button.addEventListener('click', async () => {
-    button.disabled = true;
+  const done = (is) => {
+    enable(button, !is);
+    say(button, is ? 'Allowed' : 'Allow');
+    button.setAttribute('aria-label',
+      `${button.textContent} ${event.hostname} in ${event.sandboxId}`);
+  };
+  done(allowed.has(key));
+  press(button, async () => {
+    enable(button, false);
     try {
       await allow(event);
       allowed.add(key);
+      done(true);
       $('said').textContent = `${event.hostname} is allowed in ${event.sandboxId}. `
         + 'A sidecar that follows the gateway\u2019s policy opens it at once.';
-      button.textContent = 'Allowed';
     } catch (e) {
       $('said').textContent = `${event.hostname} was not allowed: ${e.message}`;
-      button.disabled = false;
+      enable(button, true);
     }
   });
-  if (allowed.has(key)) {
-    button.textContent = 'Allowed';
-    button.disabled = true;
-  }
-  if (event.sandboxId) item.append(button);
+  if (!PLAIN.test(event.hostname)) item.append(make('span', 'No name that can be allowed here.', 'quiet'));
+  else if (event.sandboxId) item.append(button);
   return item;
 }
 
@@ -275,10 +302,12 @@ async function showDenied() {
       + (event.pending ? ', waits for approval' : '');
     return item;
   });
-  // What has the focus stays where it is, or it would lose it.
-  const same = items.length === list.children.length
-    && items.every((item, i) => item === list.children[i]);
-  if (!same && !list.contains(document.activeElement)) list.replaceChildren(...items);
+  // Sandboxes choose when they ask, and so what comes first. Whatever is about
+  // to be pressed stays where it is, and what is new comes behind it.
+  if (list.matches(':hover') || list.contains(document.activeElement))
+    list.append(...items.filter((item) => item.parentNode !== list));
+  else if (items.length !== list.children.length
+    || items.some((item, i) => item !== list.children[i])) list.replaceChildren(...items);
   $('denied-none').hidden = events.length > 0;
   $('denied-all').hidden = events.length === 0;
 }
@@ -289,13 +318,13 @@ function askToken(why) {
   token = null;
   shownToken++;
   sessionStorage.removeItem(TOKEN);
+  for (const id of ['rows', 'denied', 'said']) $(id).replaceChildren();
+  allowed.clear();
+  down = false;
   $('main').hidden = true;
   $('forget').hidden = true;
   $('token-form').hidden = false;
-  if (why) {
-    problem(why);
-    $('token').focus();
-  }
+  problem(why);
 }
 
 $('token-form').addEventListener('submit', async (e) => {
@@ -309,7 +338,10 @@ $('token-form').addEventListener('submit', async (e) => {
   }
 });
 
-$('forget').addEventListener('click', () => askToken(''));
+$('forget').addEventListener('click', () => {
+  askToken('');
+  $('token').focus();
+});
 
 function turn(list) {
   shownToken++;
@@ -323,8 +355,8 @@ function turn(list) {
   guarded(showSandboxes);
 }
 
-$('more').addEventListener('click', () => turn('more'));
-$('back').addEventListener('click', () => turn('back'));
+press($('more'), () => turn('more'));
+press($('back'), () => turn('back'));
 $('search').addEventListener('submit', (e) => e.preventDefault());
 $('q').addEventListener('input', () => {
   shownToken++;
@@ -339,14 +371,18 @@ async function guarded(...shows) {
     for (const show of shows) await show();
     return true;
   } catch (e) {
-    if (e.status === 401)
+    if (e.status === 401) {
       askToken('The gateway does not know this token. It is the one of '
         + 'opensandbox_api_token.');
-    else if (e.status === 404 || e.status === 405)
+      $('token').focus();
+    } else if (e.status === 404 || e.status === 405) {
       askToken('There is no management API at this address. Sandboxes show '
         + 'where the same server has a location /v1/ with opensandbox_api.');
-    else
-      problem(`The gateway does not answer: ${e.message}`);
+    } else {
+      down = true;
+      problem(e.status === 403 ? `The gateway refuses: ${e.message}.`
+        : `The gateway does not answer: ${e.message}`);
+    }
     return false;
   }
 }
@@ -363,9 +399,15 @@ async function status() {
 
 async function refresh() {
   if (!await guarded(status)) return false;
-  if (token === null) return true;
+  if (token === null) {
+    if (down) problem('');
+    down = false;
+    return true;
+  }
   if (!await guarded(showSandboxes, showDenied)) return false;
+  if (token === null) return true; // forgotten meanwhile
   problem('');
+  down = false;
   $('token-form').hidden = true;
   $('main').hidden = false;
   $('forget').hidden = !token;
@@ -386,6 +428,7 @@ async function begin() {
   const answer = await fetch('?file=page.json', { cache: 'no-store' });
   const has = await answer.json();
 
+  $('shared').hidden = !has.api || !has.shared;
   token = has.token ? sessionStorage.getItem(TOKEN) : '';
   if (!has.api) {
     token = null;

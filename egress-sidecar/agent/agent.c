@@ -343,6 +343,18 @@ static int patch_one(struct registry_entry *g,
 	return err;
 }
 
+static void policy_of(const struct agent *agent, const struct registry_entry *g,
+		      const struct server_request *request, struct reply *reply)
+{
+	const struct policy_call call = {
+		.sandbox = g->sandbox,
+		.settings = agent->registry.shared->settings,
+		.follows = g->record.place.policy_url[0] ? "policyUrl" : NULL,
+	};
+
+	policy_api(&call, request->method, request->body, request->len, reply);
+}
+
 /* That of this id, the first of them: a pod that is set up anew may have two
  * namespaces for a moment. */
 static void patch(struct agent *agent, const char *id,
@@ -452,8 +464,7 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 	else if (flows)
 		flows_api(g->sandbox, request, reply);
 	else if (policy)
-		policy_api(g->sandbox, agent->registry.shared->settings,
-			   request->method, request->body, request->len, reply);
+		policy_of(agent, g, request, reply);
 	else if (pending)
 		pending_api(g->sandbox, request->method, reply);
 	else if (status)

@@ -94,15 +94,21 @@ uint64_t meter_value(const struct meter *meter, const void *counts);
 /* api/policy_api.c: what requests are answered, in the wire format of
  * OpenSandbox's egress sidecar. Knows no HTTP library. */
 
+/* Whose policy is asked for; borrowed. */
+struct policy_call {
+	struct sandbox *sandbox;
+	const struct settings *settings;
+	const char *follows; /* what its policy is pulled by, NULL: nothing */
+};
+
 /*
  * Act on one request for /policy: GET shows, POST and PUT replace, PATCH puts
  * rules before the others, DELETE takes targets away. 200 only after the kernel
  * has taken it; 400 and 413 for bodies, 405 for methods, 500 where the kernel
  * or the policy file refused.
  */
-void policy_api(struct sandbox *sandbox, const struct settings *settings,
-		const char *method, const char *body, size_t len,
-		struct reply *reply);
+void policy_api(const struct policy_call *call, const char *method,
+		const char *body, size_t len, struct reply *reply);
 
 /* flows_api.c: GET /flows?limit=N&after=ID, sandbox_flows(). 400 names a bad
  * parameter. */

@@ -186,6 +186,14 @@ static void answer(void *arg, const struct server_request *request,
 		   struct reply *reply)
 {
 	struct http *http = arg;
+	const struct policy_call call = {
+		.sandbox = http->list->at[0],
+		.settings = http->settings,
+		.follows =
+			http->settings->policy_url[0] ? "--policy-url" : NULL,
+	};
+	const char *foreign =
+		http->settings->token ? NULL : foreign_page(request);
 	bool entitled = authorized(http, request);
 	bool stranger = !entitled && untrusted(http, request->peer);
 	bool metrics = strcmp(request->path, "/metrics") == 0;
@@ -206,6 +214,8 @@ static void answer(void *arg, const struct server_request *request,
 		return;
 	else if (http->settings->token && !entitled)
 		reply_text(reply, 401, "unauthorized");
+	else if (foreign)
+		reply_text(reply, 403, "not from %s" SET_A_TOKEN, foreign);
 	else if (request->too_large)
 		reply_text(reply, 413, "body over %d bytes", POLICY_BODY_MAX);
 	else if (flows)
@@ -215,8 +225,8 @@ static void answer(void *arg, const struct server_request *request,
 	else if (status)
 		status_api(http->list->at[0], request->method, reply);
 	else
-		policy_api(http->list->at[0], http->settings, request->method,
-			   request->body, request->len, reply);
+		policy_api(&call, request->method, request->body, request->len,
+			   reply);
 }
 
 int http_open(struct http **out, int listen_fd, const struct sandbox_list *list,

@@ -17,6 +17,10 @@ char *metrics_text(const struct sandbox_list *list,
 		   const struct settings *settings,
 		   const struct outlets *outlets);
 
+/* browser.c: why a page that a browser shows may not ask while there is no
+ * token to tell who does; NULL: it may, or none asks. */
+const char *foreign_page(const struct server_request *request);
+
 /* peer.c */
 
 /*

@@ -10,23 +10,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* reason: a constant without quotation marks, or NULL. */
-static void reply_state(struct reply *reply, const struct sandbox *sandbox,
-			const struct settings *settings, const char *reason)
+/* The warnings of rules, to be freed; NULL: none. changed: is the answer one to
+ * a change? */
+static char *warnings_text(const struct policy_call *call,
+			   const struct rules *rules, bool changed)
 {
-	const struct rules *rules = policy_rules(sandbox_policy(sandbox));
-	char *policy = rules_to_text(rules, NULL), *body = NULL;
-	char *warnings = NULL;
+	json_t *list = json_deep_copy(rules->warnings);
+	char *text = NULL;
 
-	if (rules->warnings)
-		warnings = json_dumps(rules->warnings, JSON_COMPACT);
+	if (changed && call->follows) {
+		list = list ? list : json_array();
+		json_array_append_new(
+			list, json_sprintf("%s is followed: the next change of "
+					   "the policy there replaces this one",
+					   call->follows));
+	}
+	if (list)
+		text = json_dumps(list, JSON_COMPACT);
+	json_decref(list);
+	return text;
+}
+
+/* reason: a constant without quotation marks, or NULL. */
+static void reply_state(struct reply *reply, const struct policy_call *call,
+			const char *reason, bool changed)
+{
+	const struct rules *rules = policy_rules(sandbox_policy(call->sandbox));
+	char *policy = rules_to_text(rules, NULL), *body = NULL;
+	char *warnings = warnings_text(call, rules, changed);
 
 	if (policy &&
 	    asprintf(&body,
 		     "{\"status\":\"ok\",\"mode\":\"%s\","
 		     "\"enforcementMode\":\"%s\"%s%s%s%s%s,"
 		     "\"policy\":%s}",
-		     sandbox_mode(sandbox), settings->nft ? "dns+nft" : "dns",
+		     sandbox_mode(call->sandbox),
+		     call->settings->nft ? "dns+nft" : "dns",
 		     reason ? ",\"reason\":\"" : "", reason ? reason : "",
 		     reason ? "\"" : "", warnings ? ",\"warnings\":" : "",
 		     warnings ? warnings : "", policy) < 0)
@@ -60,31 +79,31 @@ static void reply_unread(struct reply *reply, const struct sandbox *sandbox,
 }
 
 /* Put rules (taken over) in force and answer. */
-static void put(struct sandbox *sandbox, const struct settings *settings,
-		struct rules *rules, const char *reason, struct reply *reply)
+static void put(const struct policy_call *call, struct rules *rules,
+		const char *reason, struct reply *reply)
 {
 	char message[256];
-	int err = sandbox_replace(sandbox, rules, message);
+	int err = sandbox_replace(call->sandbox, rules, message);
 
 	if (err)
 		reply_text(reply, 500, "policy not applied: %s", message);
 	else
-		reply_state(reply, sandbox, settings, reason);
+		reply_state(reply, call, reason, true);
 }
 
-static void replace(struct sandbox *sandbox, const struct settings *settings,
-		    const char *body, size_t len, struct reply *reply)
+static void replace(const struct policy_call *call, const char *body,
+		    size_t len, struct reply *reply)
 {
 	struct policy_error fault = {.index = -1};
 	struct rules *rules;
-	int err =
-		rules_from_text(&rules, body, len, settings->max_rules, &fault);
+	int err = rules_from_text(&rules, body, len, call->settings->max_rules,
+				  &fault);
 
 	if (err) {
-		reply_unread(reply, sandbox, "policy", err, &fault);
+		reply_unread(reply, call->sandbox, "policy", err, &fault);
 		return;
 	}
-	put(sandbox, settings, rules,
+	put(call, rules,
 	    rules->given ? NULL : "policy reset to default deny-all", reply);
 }
 
@@ -110,25 +129,25 @@ static int check_changes(const char *body, struct policy_error *fault)
 	return -EINVAL;
 }
 
-static void patch(struct sandbox *sandbox, const struct settings *settings,
-		  const char *body, size_t len, struct reply *reply)
+static void patch(const struct policy_call *call, const char *body, size_t len,
+		  struct reply *reply)
 {
 	struct policy_error fault = {.index = -1};
 	struct rules *rules;
 	int err = check_changes(body, &fault);
 
 	if (!err)
-		err = rules_patched(&rules,
-				    policy_rules(sandbox_policy(sandbox)), body,
-				    len, settings->max_rules, &fault);
+		err = rules_patched(
+			&rules, policy_rules(sandbox_policy(call->sandbox)),
+			body, len, call->settings->max_rules, &fault);
 	if (err)
-		reply_unread(reply, sandbox, "patch rules", err, &fault);
+		reply_unread(reply, call->sandbox, "patch rules", err, &fault);
 	else
-		put(sandbox, settings, rules, NULL, reply);
+		put(call, rules, NULL, reply);
 }
 
-static void take_away(struct sandbox *sandbox, const struct settings *settings,
-		      const char *body, size_t len, struct reply *reply)
+static void take_away(const struct policy_call *call, const char *body,
+		      size_t len, struct reply *reply)
 {
 	struct policy_error fault = {.index = -1};
 	struct rules *rules;
@@ -137,31 +156,30 @@ static void take_away(struct sandbox *sandbox, const struct settings *settings,
 
 	if (!err)
 		err = rules_without(&rules,
-				    policy_rules(sandbox_policy(sandbox)), body,
-				    len, &removed, &fault);
+				    policy_rules(sandbox_policy(call->sandbox)),
+				    body, len, &removed, &fault);
 	if (err) {
-		reply_unread(reply, sandbox, "delete targets", err, &fault);
+		reply_unread(reply, call->sandbox, "delete targets", err,
+			     &fault);
 	} else if (removed == 0) {
 		rules_free(rules);
-		reply_state(reply, sandbox, settings,
-			    "no matching targets found");
+		reply_state(reply, call, "no matching targets found", false);
 	} else {
-		put(sandbox, settings, rules, NULL, reply);
+		put(call, rules, NULL, reply);
 	}
 }
 
-void policy_api(struct sandbox *sandbox, const struct settings *settings,
-		const char *method, const char *body, size_t len,
-		struct reply *reply)
+void policy_api(const struct policy_call *call, const char *method,
+		const char *body, size_t len, struct reply *reply)
 {
 	if (method_reads(method)) {
-		reply_state(reply, sandbox, settings, NULL);
+		reply_state(reply, call, NULL, false);
 	} else if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
-		replace(sandbox, settings, body, len, reply);
+		replace(call, body, len, reply);
 	} else if (strcmp(method, "PATCH") == 0) {
-		patch(sandbox, settings, body, len, reply);
+		patch(call, body, len, reply);
 	} else if (strcmp(method, "DELETE") == 0) {
-		take_away(sandbox, settings, body, len, reply);
+		take_away(call, body, len, reply);
 	} else {
 		reply_method(reply, "GET, HEAD, POST, PUT, PATCH, DELETE");
 	}

@@ -210,9 +210,15 @@ ngx_http_osb_api_not_allowed(ngx_http_osb_call_t *call)
 
 
 ngx_int_t
-ngx_http_osb_api_refuse(ngx_http_request_t *r)
+ngx_http_osb_api_refuse(ngx_http_request_t *r, const char *foreign)
 {
     static ngx_str_t scheme = ngx_string("Bearer realm=\"opensandbox\"");
+
+    if (foreign) {
+        return ngx_http_osb_api_send(
+            r, NGX_HTTP_FORBIDDEN,
+            json_pack("{s:s,s:s}", "code", "foreign_page", "message", foreign));
+    }
 
     if (ngx_http_osb_header_add(r, "WWW-Authenticate", &scheme) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

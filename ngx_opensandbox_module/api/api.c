@@ -47,7 +47,11 @@ ngx_int_t
 ngx_http_osb_api_handler(ngx_http_request_t *r)
 {
     ngx_int_t                rc;
+    const char              *foreign;
     ngx_http_osb_loc_conf_t *olcf;
+
+    static ngx_str_t no_store = ngx_string("no-store");
+    static ngx_str_t nosniff = ngx_string("nosniff");
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
@@ -59,13 +63,22 @@ ngx_http_osb_api_handler(ngx_http_request_t *r)
         }
     }
 
-    if (ngx_http_osb_api_authorize(r, olcf) != NGX_OK) {
+    if (ngx_http_osb_header_add(r, "Cache-Control", &no_store) != NGX_OK ||
+        ngx_http_osb_header_add(r, "X-Content-Type-Options", &nosniff) !=
+            NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    foreign = ngx_http_osb_browser_foreign(r, olcf);
+
+    if (foreign || ngx_http_osb_api_authorize(r, olcf) != NGX_OK) {
         rc = ngx_http_discard_request_body(r);
         if (rc != NGX_OK) {
             return rc;
         }
 
-        return ngx_http_osb_api_refuse(r);
+        return ngx_http_osb_api_refuse(r, foreign);
     }
 
     /* conditions are judged here, not when the answer is sent */

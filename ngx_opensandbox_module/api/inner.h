@@ -204,6 +204,11 @@ ngx_int_t
 ngx_http_osb_api_sources_full(ngx_http_osb_call_t *call);
 
 
+/* api/browser.c: why a page that a browser shows may not ask; or NULL. */
+const char *
+ngx_http_osb_browser_foreign(ngx_http_request_t      *r,
+                             ngx_http_osb_loc_conf_t *olcf);
+
 /* Answers "/"; NGX_DECLINED where another URI or method is asked for. */
 ngx_int_t
 ngx_http_osb_api_page(ngx_http_request_t *r);
@@ -276,7 +281,7 @@ ngx_http_osb_api_unknown(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_not_allowed(ngx_http_osb_call_t *call);
 ngx_int_t
-ngx_http_osb_api_refuse(ngx_http_request_t *r);
+ngx_http_osb_api_refuse(ngx_http_request_t *r, const char *foreign);
 
 
 /*

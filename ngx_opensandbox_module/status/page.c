@@ -31,8 +31,8 @@ typedef struct {
 
 static ngx_http_osb_file_t *
 ngx_http_osb_page_find(ngx_http_request_t *r);
-static ngx_str_t *
-ngx_http_osb_page_access(ngx_http_request_t *r);
+static ngx_int_t
+ngx_http_osb_page_access(ngx_http_request_t *r, ngx_str_t *text);
 
 
 static ngx_http_osb_file_t ngx_http_osb_files[] = {
@@ -90,7 +90,12 @@ ngx_http_osb_page_answer(ngx_http_request_t *r)
 
     ngx_memzero(&body, sizeof(ngx_http_complex_value_t));
 
-    body.value = file->text.len ? file->text : *ngx_http_osb_page_access(r);
+    body.value = file->text;
+
+    if (file->text.len == 0 &&
+        ngx_http_osb_page_access(r, &body.value) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     return ngx_http_send_response(r, NGX_HTTP_OK, &file->type, &body);
 }
@@ -131,24 +136,51 @@ ngx_http_osb_page_find(ngx_http_request_t *r)
 }
 
 
-/* Whether the page's server has a management API, and that a token. */
+/*
+ * Whether the page's server has a management API, that a token, and the server
+ * a location in uri mode: then pages of sandboxes are of the page's own origin,
+ * and may do whatever it may.
+ */
 
-static ngx_str_t *
-ngx_http_osb_page_access(ngx_http_request_t *r)
+static ngx_int_t
+ngx_http_osb_page_access(ngx_http_request_t *r, ngx_str_t *text)
 {
+    ngx_uint_t                i, shared;
+    ngx_http_osb_gateway_t   *gateway;
     ngx_http_osb_loc_conf_t  *server;
     ngx_http_core_srv_conf_t *cscf;
+    ngx_http_osb_main_conf_t *omcf;
 
-    static ngx_str_t none = ngx_string("{\"api\":false,\"token\":false}\n");
-    static ngx_str_t open = ngx_string("{\"api\":true,\"token\":false}\n");
-    static ngx_str_t closed = ngx_string("{\"api\":true,\"token\":true}\n");
+    enum {
+        size = 64
+    };
 
+    omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
     server = cscf->ctx->loc_conf[ngx_http_opensandbox_module.ctx_index];
 
-    if (server->api == NULL) {
-        return &none;
+    gateway = omcf->gateways.elts;
+    shared = 0;
+
+    for (i = 0; i < omcf->gateways.nelts; i++) {
+        shared |= gateway[i].server == cscf &&
+                  (ngx_http_osb_mode_flags(gateway[i].location->mode) &
+                   NGX_HTTP_OSB_MODE_PREFIX);
     }
 
-    return server->api->api_tokens ? &closed : &open;
+    text->data = ngx_pnalloc(r->pool, size);
+    if (text->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len =
+        (size_t) (ngx_snprintf(text->data, size,
+                               "{\"api\":%s,\"token\":%s,\"shared\":%s}\n",
+                               server->api ? "true" : "false",
+                               server->api && server->api->api_tokens ? "true"
+                                                                      : "false",
+                               shared ? "true" : "false") -
+                  text->data);
+
+    return NGX_OK;
 }

@@ -75,7 +75,8 @@ static void check_shown(struct sandbox *s, const struct settings *settings)
 	struct rules *again;
 	json_t *json;
 
-	policy_api(s, settings, "GET", "", 0, &reply);
+	policy_api(&(struct policy_call){s, settings, NULL}, "GET", "", 0,
+		   &reply);
 	assert(reply.status == 200);
 	json = json_loads(reply.body, 0, NULL);
 	assert(rules_from_json(&again, json_object_get(json, "policy"),
@@ -107,7 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		unsigned before = s.changes;
 		struct reply reply = {0};
 
-		policy_api(&s, &settings, method, at, strlen(at), &reply);
+		policy_api(&(struct policy_call){&s, &settings, NULL}, method,
+			   at, strlen(at), &reply);
 		assert(reply.status == 200 || reply.status == 400 ||
 		       reply.status == 405 || reply.status == 413 ||
 		       reply.status == 500);

@@ -17,7 +17,8 @@ import grpc
 
 
 def one(request, context):
-    got = dict(context.invocation_metadata())
+    got = [name if name not in ("traceparent", "tracestate") else name + "=" + value
+           for name, value in context.invocation_metadata()]
     context.set_trailing_metadata((("x-trailer", "t-" + request.decode()),))
     return (" ".join(sorted(got)) + "|" + request.decode()).encode()
 
