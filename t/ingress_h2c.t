@@ -7,7 +7,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 30;
+use Test::More tests => 36;
 use Harness;
 use Ingress;
 
@@ -32,6 +32,16 @@ my $upgrades = backend(sub {
 	my ($to) = $head =~ /^Upgrade: ([^\r]+)/mi;
 	print $s "HTTP/1.1 101 Switching Protocols\r\nUpgrade: $to\r\n"
 	    . "Connection: Upgrade\r\n\r\n$head";
+});
+
+# As Apache does: every answer offers another protocol.
+my $offers = backend(sub {
+	my ($s) = @_;
+	while (my $head = Ingress::read_head($s)) {
+		my $status = $head =~ m{^GET /426} ? '426 Upgrade Required' : '200 OK';
+		print $s "HTTP/1.1 $status\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\n"
+		    . "Proxy-Connection: keep-alive\r\nContent-Length: 2\r\n\r\nok";
+	}
 });
 my $h2 = free_port();
 my ($calls, $served) = (free_port(), free_port());
@@ -99,6 +109,22 @@ for my $to ('websocket', 'h2c-14', 'docker, tcp', 'SPDY/3.1') {
 	    'Connection: Upgrade');
 	is("$a->{status} $a->{headers}{upgrade}[0]", "101 $to", "$to passes");
 }
+
+# A sandbox's offers are the connection's to the gateway, too: in HTTP/2 they
+# would spoil the answer.
+my $offer = "/sandboxes/sb/port/$offers";
+for (["http://127.0.0.1:$h2$offer/", 200], ["http://127.0.0.1:$h2$offer/426", 426]) {
+	my ($url, $status) = @$_;
+	is((capture('curl', '-s', '-m', '30', '--http2-prior-knowledge', '-w', ' %{http_code}', $url))[1],
+	    "ok $status", "a $status with an offer is read in HTTP/2");
+}
+my $answer = get($g->{port}, "$offer/");
+is($answer->{body}, 'ok', 'and in HTTP/1.1');
+is_deeply([@{ $answer->{headers} }{qw(upgrade proxy-connection)}], [undef, undef],
+    'without the offer');
+$answer = get($g->{port}, "$offer/426");
+is($answer->{status}, 426, 'a 426 says what it demands');
+is($answer->{headers}{upgrade}[0], 'h2,h2c', 'in HTTP/1.1');
 
 # The API's key
 unlike(head('OPEN-SANDBOX-API-KEY: k3y', 'Connection: OPEN-SANDBOX-API-KEY, close'),
