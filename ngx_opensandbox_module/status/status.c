@@ -17,8 +17,12 @@ ngx_http_osb_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t rc;
 
+    static ngx_str_t allow = ngx_string("GET, HEAD");
+
     if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
-        return NGX_HTTP_NOT_ALLOWED;
+        return ngx_http_osb_header_add(r, "Allow", &allow) == NGX_OK
+                   ? NGX_HTTP_NOT_ALLOWED
+                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     rc = ngx_http_discard_request_body(r);
