@@ -290,8 +290,8 @@ ngx_http_osb_event_stream(ngx_http_request_t *r)
 
 
 /*
- * Whether a sandbox's answer has no status line.  nginx would take it for
- * HTTP/0.9 and send it to the client as it is.
+ * Whether a sandbox's answer has no status.  Without a line for it, nginx would
+ * take the answer for HTTP/0.9, and send it to the client as it is.
  */
 
 static ngx_uint_t
@@ -309,8 +309,7 @@ ngx_http_osb_garbage(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return 1;
     }
 
-    return r->upstream->headers_in.status_n == 0 &&
-           r->http_version == NGX_HTTP_VERSION_9 &&
+    return r->upstream->headers_in.status_n < NGX_HTTP_CONTINUE &&
            ctx->http_version != NGX_HTTP_VERSION_9;
 }
 
