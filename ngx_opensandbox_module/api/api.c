@@ -49,6 +49,8 @@ ngx_http_osb_api_handler(ngx_http_request_t *r)
     ngx_int_t                rc;
     ngx_http_osb_loc_conf_t *olcf;
 
+    static ngx_str_t no_store = ngx_string("no-store");
+
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_opensandbox_module);
 
     if (!olcf->api_endpoints) {
@@ -57,6 +59,12 @@ ngx_http_osb_api_handler(ngx_http_request_t *r)
         if (rc != NGX_DECLINED) {
             return rc;
         }
+    }
+
+    /* tokens are in answers, and what is current now */
+
+    if (ngx_http_osb_header_add(r, "Cache-Control", &no_store) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ngx_http_osb_api_authorize(r, olcf) != NGX_OK) {
