@@ -7,7 +7,8 @@
 
 use strict;
 use warnings;
-use Test::More tests => 36;
+use IO::Select;
+use Test::More tests => 38;
 use Harness;
 use Ingress;
 
@@ -125,6 +126,25 @@ is_deeply([@{ $answer->{headers} }{qw(upgrade proxy-connection)}], [undef, undef
 $answer = get($g->{port}, "$offer/426");
 is($answer->{status}, 426, 'a 426 says what it demands');
 is($answer->{headers}{upgrade}[0], 'h2,h2c', 'in HTTP/1.1');
+
+# A stream of HTTP/2 changes no protocol, whatever its client says.
+sub stream
+{
+	my (@fields) = @_;
+	my $frame = sub { pack('xn C C N', length $_[2], @_[0, 1], $_[0] == 4 ? 0 : 1) . $_[2] };
+	my $block = join '', map { pack 'x C/a* C/a*', @$_ } @fields;
+	my $s = connect_to($h2);
+	print $s "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", $frame->(4, 0, ''), $frame->(1, 5, $block);
+	my $got = '';
+	while ($got !~ /\r\n\r\n$/ && IO::Select->new($s)->can_read(10)) {
+		sysread $s, $got, 65536, length $got or last;
+	}
+	return $got;
+}
+$answer = stream([':method', 'GET'], [':scheme', 'http'], [':authority', 'box.test'],
+    [':path', $path], ['connection', 'Upgrade'], ['upgrade', 'websocket']);
+like($answer, qr{GET / HTTP/1\.1\r\nHost: box\.test\r\n}, 'a stream of HTTP/2 is passed on');
+unlike($answer, qr/^(?:upgrade|connection):/mi, 'and asks for no other protocol');
 
 # The API's key
 unlike(head('OPEN-SANDBOX-API-KEY: k3y', 'Connection: OPEN-SANDBOX-API-KEY, close'),
