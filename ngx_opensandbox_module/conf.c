@@ -18,6 +18,9 @@ ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
 static ngx_int_t
 ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
                          ngx_str_t *value);
+static ngx_int_t
+ngx_http_osb_conf_domain(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                         ngx_str_t *value);
 static ssize_t
 ngx_http_osb_conf_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *name);
 static char *
@@ -104,6 +107,7 @@ ngx_http_osb_conf_create_loc(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     olcf->mode = 0;
+     *     olcf->content = 0;
      *     olcf->prefix = { 0, NULL };
      *     olcf->domain = { 0, NULL };
      *     olcf->host = NULL;
@@ -206,6 +210,10 @@ ngx_http_osb_conf_mode(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    if (olcf->content) {
+        return "has no place where the gateway itself answers";
+    }
+
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
     omcf->used = 1;
 
@@ -276,12 +284,12 @@ ngx_http_osb_conf_mode_parameters(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
         }
 
         if (ngx_strncmp(value[i].data, "domain=", 7) == 0 &&
-            (flags & NGX_HTTP_OSB_MODE_DOMAIN) && value[i].len > 7)
+            (flags & NGX_HTTP_OSB_MODE_DOMAIN))
         {
-            olcf->domain.data = value[i].data + 7;
-            olcf->domain.len = value[i].len - 7;
+            if (ngx_http_osb_conf_domain(cf, olcf, &value[i]) != NGX_OK) {
+                return NGX_ERROR;
+            }
 
-            ngx_strlow(olcf->domain.data, olcf->domain.data, olcf->domain.len);
             continue;
         }
 
@@ -322,6 +330,52 @@ ngx_http_osb_conf_prefix(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
     }
 
     olcf->prefix = prefix;
+
+    return NGX_OK;
+}
+
+
+/* The parameter "domain=NAME": "*.NAME" would be below no host. */
+
+static ngx_int_t
+ngx_http_osb_conf_domain(ngx_conf_t *cf, ngx_http_osb_loc_conf_t *olcf,
+                         ngx_str_t *value)
+{
+    u_char    *p, *last;
+    ngx_str_t  domain;
+    ngx_uint_t label;
+
+    domain.data = value->data + 7;
+    domain.len = value->len - 7;
+
+    last = domain.data + domain.len;
+    label = 0;
+
+    for (p = domain.data; p < last; p++) {
+
+        if (isalnum(*p) || (label && (*p == '-' || *p == '_'))) {
+            label = 1;
+            continue;
+        }
+
+        if (!label || *p != '.') {
+            label = 0;
+            break;
+        }
+
+        label = 0;
+    }
+
+    if (!label) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid domain \"%V\", it must be a host name",
+                           value);
+        return NGX_ERROR;
+    }
+
+    ngx_strlow(domain.data, domain.data, domain.len);
+
+    olcf->domain = domain;
 
     return NGX_OK;
 }
@@ -519,8 +573,16 @@ ngx_http_osb_conf_host(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 char *
 ngx_http_osb_conf_content(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_http_osb_loc_conf_t *olcf = conf;
+
     ngx_http_core_loc_conf_t *clcf;
     ngx_http_osb_main_conf_t *omcf;
+
+    if (olcf->mode || olcf->content) {
+        return "has no place where something else answers";
+    }
+
+    olcf->content = 1;
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_opensandbox_module);
     omcf->used = 1;

@@ -91,6 +91,7 @@ typedef struct {
 
 typedef struct ngx_http_osb_loc_conf_s {
     ngx_uint_t                mode;
+    ngx_uint_t                content; /* the module itself answers */
     ngx_str_t                 prefix;
     ngx_str_t                 domain;
     ngx_http_handler_pt       handler; /* the proxy's */

@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 76;
+use Test::More tests => 80;
 use Harness;
 use Ingress;
 
@@ -33,6 +33,8 @@ like($a->{body}, qr/^Host: app\.test\r/m, 'the host header is the record\'s');
 is(get($g->{port}, '/sandboxes/new.1/port/8999/')->{status}, 403,
     'a port outside of "expose" is refused');
 is(json(api($g, 'GET', '/NEW.1'))->{id}, 'new.1', 'a record can be read');
+is_deeply(api($g, 'GET', $_)->{headers}{'cache-control'}, ['no-store'], "no cache keeps \"$_\"")
+    for '', '/new.1', "/new.1/endpoints/$port", '/unknown';
 is(api($g, 'HEAD', '/new.1')->{status}, 200, 'and asked for');
 is(api($g, 'PUT', '/new.1', { endpoint => '127.0.0.1' })->{status}, 200,
     'a record can be replaced');

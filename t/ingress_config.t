@@ -5,7 +5,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 70;
+use Test::More tests => 83;
 use Harness;
 use Ingress;
 
@@ -76,6 +76,15 @@ like(config_error(zone => ''), qr/opensandbox_zone" is missing .* in \S+:\d+$/m,
     'no zone');
 like(config_error(server => 'location / { opensandbox up; }'), qr/invalid mode/,
     'an unknown mode');
+like(config_error(server => "location / { opensandbox host domain=$_; }"),
+    qr/invalid domain "domain=\Q$_\E", it must be a host name in \S+:\d+$/m, "domain=$_")
+    for '*.box.test', '.box.test', 'box.test.', 'box..test', '-box.test', 'box.test:80', '';
+is(config_error(server => "location / { opensandbox host domain=$_; }"), '', "domain=$_")
+    for 'Box-1.test', 'localhost';
+like(config_error(server => "location / { $_ }"),
+    qr/"opensandbox\w*" directive has no place .* in \S+:\d+$/m, $_)
+    for 'opensandbox any; opensandbox_api;', 'opensandbox_api; opensandbox any;',
+    'opensandbox_status; opensandbox uri;', 'opensandbox_api; opensandbox_status;';
 is(config_error(http => block("endpoint 1.1.1.1; expose 80 90-95;\n"
     . 'port_map 80 [::1]:81; ready off; access_token x;'
     . 'expires_at 2030-01-01T00:00:00+01:00; host_header a.test:80;')), '',

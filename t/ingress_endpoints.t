@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 42;
+use Test::More tests => 44;
 use Harness;
 use Ingress;
 
@@ -24,6 +24,7 @@ my $g = gateway(
 opensandbox_access_keys k=c2VjcmV0;
 opensandbox_sandbox safe { endpoint 127.0.0.1; expose $echo; access_token tok; }
 opensandbox_sandbox open.1 { endpoint 127.0.0.1; }
+opensandbox_sandbox open-2 { endpoint 127.0.0.1; }
 EOT
 	server => join("\n", 'location /v1/ { opensandbox_api; }',
 	    'location / { opensandbox any; include %CONF%/opensandbox-proxy.conf; }',
@@ -66,6 +67,11 @@ is(get($port, "$path/")->{status}, 200, 'and opens it too');
 $signed = address('host', 'safe', $echo, "?expires=$later");
 my $host = $signed->{endpoint};
 is(get($port, '/', "Host: $host")->{status}, 200, 'so does a signed host');
+is(address('uri', 'open.1', $echo, "?expires=$later")->{endpoint},
+    "localhost/sandboxes/open.1/port/$echo",
+    'an open sandbox would get a signature as a part of its path');
+like(address('host', 'open-2', $echo, "?expires=$later")->{endpoint},
+    qr{^open-2-$echo-[0-9a-z]+-[0-9a-f]{8}k\.box\.test$}, 'but not that of a host');
 
 # What a browser opens
 my %opens = (uri => "http://localhost/sandboxes/safe/port/$echo/E/S/",

@@ -8,7 +8,7 @@
 use strict;
 use warnings;
 use Socket qw(SOL_SOCKET SO_LINGER);
-use Test::More tests => 61;
+use Test::More tests => 63;
 use Harness;
 use Ingress;
 
@@ -28,6 +28,11 @@ my $garbage = backend(sub {
 	my ($s) = @_;
 	Ingress::read_head($s);
 	print $s "SSH-2.0-OpenSSH_9.2\r\n" . "x" x 100;
+});
+my $none = backend(sub {
+	my ($s) = @_;
+	Ingress::read_head($s);
+	print $s "HTTP/1.1 000 None\r\nContent-Length: 2\r\n\r\nok";
 });
 my $endless = backend(sub {
 	my ($s) = @_;
@@ -102,6 +107,7 @@ for (
 	    qr/the connection was reset/],
 	['sb', $partial, 502, 'dropped', 'one closed within a header'],
 	['sb', $garbage, 502, 'bad_answer', 'an answer that is not HTTP'],
+	['sb', $none, 502, 'bad_answer', 'an answer whose status is none'],
 	['sb', $endless, 502, 'bad_answer', 'headers without end'],
 	['nowhere', 80, 502, 'unresolved', 'a host that cannot be looked up',
 	    qr/the gateway has no resolver/],

@@ -7,7 +7,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 45;
+use Test::More tests => 48;
 use Harness;
 use Ingress;
 
@@ -69,6 +69,11 @@ like(request($port, 'POST', '/api', 'data', @from)->{body}, qr{^a \d+\nPOST /api
 $answer = get($port, '/about?x=%20', @from, 'Accept: text/html');
 is("$answer->{status} $answer->{headers}{location}[0]", "307 $page/about?x=%20",
     'a page is opened below the prefix');
+$answer = get($port, '/sw.js', @from, 'Service-Worker: script');
+is($answer->{status}, 400, 'but a service worker of the root gets nowhere');
+like(json($answer)->{message}, qr/pages of all sandboxes/, 'since it would have them all');
+is(get($port, "$page/sw.js", @from, 'Service-Worker: script')->{status}, 200,
+    'one below the prefix does');
 is(get($port, '/x', "OpenSandbox-Ingress-To: b-$b", @from)->{body} =~ /^b / ? 1 : 0, 1,
     'a routing header comes first');
 is(get($port, "/sandboxes/b/port/$b/x", @from)->{body} =~ /^b / ? 1 : 0, 1, 'and a route');

@@ -7,7 +7,8 @@
 
 use strict;
 use warnings;
-use Test::More tests => 30;
+use IO::Select;
+use Test::More tests => 38;
 use Harness;
 use Ingress;
 
@@ -32,6 +33,16 @@ my $upgrades = backend(sub {
 	my ($to) = $head =~ /^Upgrade: ([^\r]+)/mi;
 	print $s "HTTP/1.1 101 Switching Protocols\r\nUpgrade: $to\r\n"
 	    . "Connection: Upgrade\r\n\r\n$head";
+});
+
+# As Apache does: every answer offers another protocol.
+my $offers = backend(sub {
+	my ($s) = @_;
+	while (my $head = Ingress::read_head($s)) {
+		my $status = $head =~ m{^GET /426} ? '426 Upgrade Required' : '200 OK';
+		print $s "HTTP/1.1 $status\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\n"
+		    . "Proxy-Connection: keep-alive\r\nContent-Length: 2\r\n\r\nok";
+	}
 });
 my $h2 = free_port();
 my ($calls, $served) = (free_port(), free_port());
@@ -99,6 +110,41 @@ for my $to ('websocket', 'h2c-14', 'docker, tcp', 'SPDY/3.1') {
 	    'Connection: Upgrade');
 	is("$a->{status} $a->{headers}{upgrade}[0]", "101 $to", "$to passes");
 }
+
+# A sandbox's offers are the connection's to the gateway, too: in HTTP/2 they
+# would spoil the answer.
+my $offer = "/sandboxes/sb/port/$offers";
+for (["http://127.0.0.1:$h2$offer/", 200], ["http://127.0.0.1:$h2$offer/426", 426]) {
+	my ($url, $status) = @$_;
+	is((capture('curl', '-s', '-m', '30', '--http2-prior-knowledge', '-w', ' %{http_code}', $url))[1],
+	    "ok $status", "a $status with an offer is read in HTTP/2");
+}
+my $answer = get($g->{port}, "$offer/");
+is($answer->{body}, 'ok', 'and in HTTP/1.1');
+is_deeply([@{ $answer->{headers} }{qw(upgrade proxy-connection)}], [undef, undef],
+    'without the offer');
+$answer = get($g->{port}, "$offer/426");
+is($answer->{status}, 426, 'a 426 says what it demands');
+is($answer->{headers}{upgrade}[0], 'h2,h2c', 'in HTTP/1.1');
+
+# A stream of HTTP/2 changes no protocol, whatever its client says.
+sub stream
+{
+	my (@fields) = @_;
+	my $frame = sub { pack('xn C C N', length $_[2], @_[0, 1], $_[0] == 4 ? 0 : 1) . $_[2] };
+	my $block = join '', map { pack 'x C/a* C/a*', @$_ } @fields;
+	my $s = connect_to($h2);
+	print $s "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", $frame->(4, 0, ''), $frame->(1, 5, $block);
+	my $got = '';
+	while ($got !~ /\r\n\r\n$/ && IO::Select->new($s)->can_read(10)) {
+		sysread $s, $got, 65536, length $got or last;
+	}
+	return $got;
+}
+$answer = stream([':method', 'GET'], [':scheme', 'http'], [':authority', 'box.test'],
+    [':path', $path], ['connection', 'Upgrade'], ['upgrade', 'websocket']);
+like($answer, qr{GET / HTTP/1\.1\r\nHost: box\.test\r\n}, 'a stream of HTTP/2 is passed on');
+unlike($answer, qr/^(?:upgrade|connection):/mi, 'and asks for no other protocol');
 
 # The API's key
 unlike(head('OPEN-SANDBOX-API-KEY: k3y', 'Connection: OPEN-SANDBOX-API-KEY, close'),

@@ -9,7 +9,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 94;
+use Test::More tests => 99;
 use Harness;
 use Ingress;
 
@@ -235,5 +235,21 @@ like($seen, qr{^GET /y HTTP.*^Host: sb-80\.x\r$}ms,
     'Host: x'));
 like($seen, qr{^GET /\.\./\.\./other/80/ HTTP},
     'dot segments do not lead to another sandbox');
+
+# Round in circles: a sandbox at the address of the gateway itself
+for (
+	['by a host', $hosts, 'GET / HTTP/1.1', "Host: sb-$hosts.x"],
+	['by a path', $short, 'GET ' . "/sb/$short" x 300 . ' HTTP/1.1', 'Host: x'],
+) {
+	my ($what, $to, @head) = @$_;
+	my $s = connect_to($to);
+	print $s head(@head);
+	my $a = read_answer($s, '');
+	is($a->{status}, 502, "a request that goes round $what ends");
+	like($a->{body}, qr/more than 20 proxies/, 'and says why, before it has all connections');
+}
+($status, $seen) = try($hosts, head('GET / HTTP/1.1', 'Host: sb-80.x',
+    'X-Forwarded-For: ' . join(', ', ('1.2.3.4') x 19), 'X-Forwarded-For: 1.2.3.4'));
+is($status, 200, 'twenty proxies are no circle');
 unlike(read_file("$g->{prefix}/error.log"), qr/\[alert\]|\[emerg\]|signal/,
     'nothing alarms the gateway');

@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 45;
+use Test::More tests => 48;
 use Harness;
 use Ingress;
 
@@ -209,6 +209,11 @@ is("@strange", '', 'every line of it is a sample of a typed metric');
 is(metric('opensandbox_requests_total{mode="uri",status="ok"}'), 21,
     'with the same numbers');
 is(get($port, '/status?format=xml')->{status}, 400, 'other forms are none');
+is_deeply([@{ get($port, '/status')->{headers} }{qw(vary cache-control)}],
+    [['Accept'], ['no-store']], 'caches are told what it depends on, and not to keep it');
+$answer = request($port, 'POST', '/status');
+is($answer->{status}, 405, 'nothing can be posted');
+is($answer->{headers}{allow}[0], 'GET, HEAD', 'and the answer says what can be done');
 
 # Limits
 my @limited = map { get($limited, '/sandboxes/sb-1/port/80/')->{status} } 1, 2;

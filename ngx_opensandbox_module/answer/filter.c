@@ -22,6 +22,8 @@ static ngx_uint_t
 ngx_http_osb_answered(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_int_t
 ngx_http_osb_vet(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
+static void
+ngx_http_osb_vet_connection(ngx_http_request_t *r);
 static ngx_uint_t
 ngx_http_osb_event_stream(ngx_http_request_t *r);
 static ngx_uint_t
@@ -202,6 +204,7 @@ ngx_http_osb_answered(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 static ngx_int_t
 ngx_http_osb_vet(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
+    ngx_http_osb_vet_connection(r);
     ngx_http_osb_cookie_field_guard(r);
 
     if ((ctx->prefix.len || ngx_http_osb_forwarded_trusted(r)) &&
@@ -222,6 +225,43 @@ ngx_http_osb_vet(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Drops what is of the sandbox's own connection and nginx lets pass: an offer
+ * to upgrade ("Upgrade: h2c", as Apache makes it with any answer), which in
+ * HTTP/2 makes the whole answer malformed (RFC 9113, 8.2.2).
+ */
+
+static void
+ngx_http_osb_vet_connection(ngx_http_request_t *r)
+{
+    ngx_uint_t       i, upgrade;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    static ngx_str_t name = ngx_string("upgrade");
+    static ngx_str_t proxy = ngx_string("proxy-connection");
+
+    /* what is asked for, or what a 426 demands */
+
+    upgrade = r->http_version <= NGX_HTTP_VERSION_11 &&
+              (r->upstream->upgrade || r->headers_out.status == 426);
+
+    i = 0;
+    part = &r->headers_out.headers.part;
+
+    while ((h = ngx_http_osb_header_next(&part, &i)) != NULL) {
+
+        if ((h->key.len == name.len && !upgrade &&
+             ngx_strncasecmp(h->key.data, name.data, name.len) == 0) ||
+            (h->key.len == proxy.len &&
+             ngx_strncasecmp(h->key.data, proxy.data, proxy.len) == 0))
+        {
+            h->hash = 0;
+        }
+    }
 }
 
 
@@ -250,8 +290,8 @@ ngx_http_osb_event_stream(ngx_http_request_t *r)
 
 
 /*
- * Whether a sandbox's answer has no status line.  nginx would take it for
- * HTTP/0.9 and send it to the client as it is.
+ * Whether a sandbox's answer has no status.  Without a line for it, nginx would
+ * take the answer for HTTP/0.9, and send it to the client as it is.
  */
 
 static ngx_uint_t
@@ -269,8 +309,7 @@ ngx_http_osb_garbage(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return 1;
     }
 
-    return r->upstream->headers_in.status_n == 0 &&
-           r->http_version == NGX_HTTP_VERSION_9 &&
+    return r->upstream->headers_in.status_n < NGX_HTTP_CONTINUE &&
            ctx->http_version != NGX_HTTP_VERSION_9;
 }
 

@@ -21,12 +21,18 @@ ngx_http_osb_rewrite_refresh(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 static ngx_int_t
 ngx_http_osb_rewrite_cookie(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                             ngx_str_t *value);
+static ngx_uint_t
+ngx_http_osb_cookie_path(u_char *p, u_char *last, ngx_str_t *path);
 static ngx_int_t
 ngx_http_osb_rewrite_scope(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                            ngx_str_t *value, ngx_str_t *path);
 static ngx_uint_t
 ngx_http_osb_own_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                      ngx_str_t *host);
+                      ngx_str_t *host, ngx_str_t *port);
+static ngx_str_t
+ngx_http_osb_bare_host(ngx_str_t *host, ngx_str_t *port);
+static ngx_uint_t
+ngx_http_osb_of_origin(ngx_str_t *name);
 static ngx_uint_t
 ngx_http_osb_prefixed(ngx_str_t *path, ngx_str_t *prefix);
 static ngx_int_t
@@ -59,6 +65,11 @@ static ngx_int_t
 ngx_http_osb_rewrite_header(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                             ngx_table_elt_t *h)
 {
+    if (ctx->prefix.len && ngx_http_osb_of_origin(&h->key)) {
+        h->hash = 0;
+        return NGX_OK;
+    }
+
     switch (h->key.len) {
 
     case sizeof("Refresh") - 1:
@@ -94,20 +105,40 @@ ngx_http_osb_rewrite_header(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                              : ngx_http_osb_rewrite_url(r, ctx, &h->value, 0);
         }
         break;
-
-    case sizeof("Clear-Site-Data") - 1:
-
-        /* of the whole origin, which other sandboxes share */
-
-        if (ctx->prefix.len &&
-            ngx_strncasecmp(h->key.data, (u_char *) "Clear-Site-Data", 15) == 0)
-        {
-            h->hash = 0;
-        }
-        break;
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Whether a field is an order for the whole origin, which other sandboxes
+ * share: it would clear their data, have their addresses reported, or move
+ * their requests.
+ */
+
+static ngx_uint_t
+ngx_http_osb_of_origin(ngx_str_t *name)
+{
+    ngx_uint_t i;
+
+    static ngx_str_t fields[] = {
+        ngx_string("Alt-Svc"),
+        ngx_string("Clear-Site-Data"),
+        ngx_string("NEL"),
+        ngx_string("Report-To"),
+        ngx_string("Strict-Transport-Security"),
+    };
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (name->len == fields[i].len &&
+            ngx_strncasecmp(name->data, fields[i].data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -122,10 +153,11 @@ ngx_http_osb_rewrite_url(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 {
     u_char   *p, *last;
     size_t    scheme;
-    ngx_str_t path, authority;
+    ngx_str_t path, authority, port;
 
     p = value->data + skip;
     last = value->data + value->len;
+    ngx_str_null(&port);
 
     if (last - p >= 2 && p[0] == '/' && p[1] == '/') {
         scheme = 2;
@@ -133,10 +165,12 @@ ngx_http_osb_rewrite_url(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     } else if (last - p >= 7 &&
                ngx_strncasecmp(p, (u_char *) "http://", 7) == 0) {
         scheme = 7;
+        ngx_str_set(&port, ":80");
 
     } else if (last - p >= 8 &&
                ngx_strncasecmp(p, (u_char *) "https://", 8) == 0) {
         scheme = 8;
+        ngx_str_set(&port, ":443");
 
     } else if (p == last || p[0] != '/') {
         return NGX_OK;
@@ -158,7 +192,7 @@ ngx_http_osb_rewrite_url(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 
     authority.len = (size_t) (p - authority.data);
 
-    if (!ngx_http_osb_own_host(r, ctx, &authority)) {
+    if (!ngx_http_osb_own_host(r, ctx, &authority, &port)) {
         return NGX_OK;
     }
 
@@ -230,27 +264,66 @@ ngx_http_osb_rewrite_origin(ngx_http_request_t *r, ngx_str_t *value, size_t at,
 }
 
 
-/* "5; url=/path" */
+/* "5; url=/path", as browsers read it: without "url=", too */
 
 static ngx_int_t
 ngx_http_osb_rewrite_refresh(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                              ngx_str_t *value)
 {
-    u_char *p, *last;
+    u_char *p, *q, *last;
 
+    p = value->data;
     last = value->data + value->len;
 
-    for (p = value->data; last - p > 4; p++) {
+    while (p < last && ((*p >= '0' && *p <= '9') || *p == '.' || *p == ' ' ||
+                        *p == '\t' || *p == ';' || *p == ','))
+    {
+        p++;
+    }
 
-        if (ngx_strncasecmp(p, (u_char *) "url=", 4) == 0) {
-            p += 4;
+    if (last - p > 3 && ngx_strncasecmp(p, (u_char *) "url", 3) == 0) {
+        q = p + 3;
 
-            if (*p == '"' || *p == '\'') {
-                p++;
-            }
+        while (q < last && (*q == ' ' || *q == '\t')) {
+            q++;
+        }
 
-            return ngx_http_osb_rewrite_url(r, ctx, value,
-                                            (size_t) (p - value->data));
+        if (q < last && *q == '=') {
+            p = q + 1;
+        }
+
+        while (p < last && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+    }
+
+    if (p < last && (*p == '"' || *p == '\'')) {
+        p++;
+    }
+
+    return ngx_http_osb_rewrite_url(r, ctx, value, (size_t) (p - value->data));
+}
+
+
+/* Every path: of several, browsers take the last. */
+
+static ngx_int_t
+ngx_http_osb_rewrite_cookie(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
+                            ngx_str_t *value)
+{
+    size_t    i;
+    ngx_str_t path;
+
+    /* from the end: a splice moves what is behind it */
+
+    for (i = value->len; i-- > 0;) {
+
+        if (value->data[i] == ';' &&
+            ngx_http_osb_cookie_path(value->data + i + 1,
+                                     value->data + value->len, &path) &&
+            ngx_http_osb_rewrite_scope(r, ctx, value, &path) != NGX_OK)
+        {
+            return NGX_ERROR;
         }
     }
 
@@ -258,36 +331,37 @@ ngx_http_osb_rewrite_refresh(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_http_osb_rewrite_cookie(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                            ngx_str_t *value)
+/* Reads " Path = /x", behind the ";" of a cookie. */
+
+static ngx_uint_t
+ngx_http_osb_cookie_path(u_char *p, u_char *last, ngx_str_t *path)
 {
-    u_char   *p, *last;
-    ngx_str_t path;
-
-    last = value->data + value->len;
-
-    for (p = value->data; p < last; p++) {
-
-        if (*p != ';') {
-            continue;
-        }
-
-        while (last - p > 1 && (p[1] == ' ' || p[1] == '\t')) {
-            p++;
-        }
-
-        if (last - p > 6 &&
-            ngx_strncasecmp(p + 1, (u_char *) "path=", 5) == 0 && p[6] == '/')
-        {
-            path.data = p + 6;
-            path.len = (size_t) (last - path.data);
-
-            return ngx_http_osb_rewrite_scope(r, ctx, value, &path);
-        }
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
     }
 
-    return NGX_OK;
+    if (last - p < 4 || ngx_strncasecmp(p, (u_char *) "path", 4) != 0) {
+        return 0;
+    }
+
+    p += 4;
+
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    if (p == last || *p++ != '=') {
+        return 0;
+    }
+
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    path->data = p;
+    path->len = (size_t) (last - p);
+
+    return 1;
 }
 
 
@@ -315,14 +389,17 @@ ngx_http_osb_rewrite_scope(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 }
 
 
-/* Whether a host, maybe with a port, is one that the sandbox knows as its. */
+/*
+ * Whether a host, maybe with a port, is one that the sandbox knows as its.
+ * "port" is the one that need not be said.
+ */
 
 static ngx_uint_t
 ngx_http_osb_own_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
-                      ngx_str_t *host)
+                      ngx_str_t *host, ngx_str_t *port)
 {
+    ngx_str_t  own[3], bare, name;
     ngx_uint_t i;
-    ngx_str_t  own[3];
 
     own[0] = ctx->peer.name;
     own[1] = ngx_http_osb_forwarded_host(r);
@@ -331,15 +408,37 @@ ngx_http_osb_own_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
         return 0;
     }
 
+    bare = ngx_http_osb_bare_host(host, port);
+
     for (i = 0; i < 3; i++) {
-        if (own[i].len == host->len &&
-            ngx_strncasecmp(own[i].data, host->data, host->len) == 0)
+        name = ngx_http_osb_bare_host(&own[i], port);
+
+        if (name.len == bare.len &&
+            ngx_strncasecmp(name.data, bare.data, bare.len) == 0)
         {
             return 1;
         }
     }
 
     return 0;
+}
+
+
+static ngx_str_t
+ngx_http_osb_bare_host(ngx_str_t *host, ngx_str_t *port)
+{
+    ngx_str_t bare;
+
+    bare = *host;
+
+    if (port->len && bare.len > port->len &&
+        ngx_strncmp(bare.data + bare.len - port->len, port->data, port->len) ==
+            0)
+    {
+        bare.len -= port->len;
+    }
+
+    return bare;
 }
 
 

@@ -63,6 +63,8 @@ ngx_http_osb_api_handler(ngx_http_request_t *r)
         }
     }
 
+    /* tokens are in answers, and what is current now */
+
     if (ngx_http_osb_header_add(r, "Cache-Control", &no_store) != NGX_OK ||
         ngx_http_osb_header_add(r, "X-Content-Type-Options", &nosniff) !=
             NGX_OK)

@@ -119,9 +119,13 @@ ngx_http_osb_link_make(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link,
         return rc;
     }
 
-    if (link->address.browser && !secure) {
-
-        /* whoever has the address may enter: there is nothing to sign */
+    if (!secure && (link->address.browser ||
+                    (link->public.mode->flags & NGX_HTTP_OSB_MODE_PREFIX)))
+    {
+        /*
+         * whoever has the address may enter: there is nothing to sign, and
+         * in a path the sandbox would get the signature as a part of its own
+         */
 
         ngx_str_null(&link->address.expires);
         ngx_str_null(&link->address.signature);

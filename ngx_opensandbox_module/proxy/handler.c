@@ -13,12 +13,18 @@
  */
 
 
+/* that a request may have come by */
+#define NGX_HTTP_OSB_PROXIES_MAX 20
+
+
 static ngx_int_t
 ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_int_t
 ngx_http_osb_refuse(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx);
 static ngx_http_osb_ctx_t *
 ngx_http_osb_clone(ngx_http_request_t *r);
+static ngx_uint_t
+ngx_http_osb_loops(ngx_http_request_t *r);
 static ngx_uint_t
 ngx_http_osb_alive(ngx_http_request_t *r);
 static ngx_http_osb_status_e
@@ -92,6 +98,12 @@ ngx_http_osb_pass(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         ngx_http_osb_sleeper_hold(r, ctx) == NGX_AGAIN)
     {
         return NGX_AGAIN;
+    }
+
+    if (ctx->status == NGX_HTTP_OSB_OK && ngx_http_osb_loops(r)) {
+        ctx->status = NGX_HTTP_OSB_UNREACHABLE;
+        ctx->reason = "the request has come by more than 20 proxies, as it "
+                      "does where this port is the gateway's own";
     }
 
     /* whatever becomes of the request, nobody else is to see its cookie */
@@ -299,6 +311,37 @@ ngx_http_osb_clone(ngx_http_request_t *r)
     ctx->passed = 1;
 
     return ngx_http_osb_peer_set(r, ctx) == NGX_OK ? ctx : NULL;
+}
+
+
+/*
+ * Whether the request goes round in circles: a sandbox at the gateway's own
+ * address would have it take all connections.  Each round adds an address.
+ */
+
+static ngx_uint_t
+ngx_http_osb_loops(ngx_http_request_t *r)
+{
+    size_t           i;
+    ngx_uint_t       n, addresses;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    static ngx_str_t name = ngx_string("x-forwarded-for");
+
+    n = 0;
+    addresses = 0;
+    part = &r->headers_in.headers.part;
+
+    while ((h = ngx_http_osb_header_named(&part, &n, &name)) != NULL) {
+        addresses++;
+
+        for (i = 0; i < h->value.len; i++) {
+            addresses += (h->value.data[i] == ',');
+        }
+    }
+
+    return addresses > NGX_HTTP_OSB_PROXIES_MAX;
 }
 
 

@@ -39,6 +39,12 @@ ngx_http_osb_upgrade_wanted(ngx_http_request_t *r)
         return 0;
     }
 
+    /* a stream of HTTP/2 cannot change protocols */
+
+    if (r->http_version > NGX_HTTP_VERSION_11) {
+        return 0;
+    }
+
     /* there can be several; nginx keeps but one in headers_in */
 
     i = 0;

@@ -28,7 +28,10 @@ ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
                     ngx_http_osb_ctx_t *ctx)
 {
     ngx_str_t            uri;
+    ngx_uint_t           n;
     ngx_http_osb_route_t route;
+
+    static ngx_str_t worker = ngx_string("service-worker");
 
     if (ngx_http_osb_follow_referer(r, &route) != NGX_OK) {
 
@@ -40,6 +43,12 @@ ngx_http_osb_follow(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf,
 
     if (!olcf->follow_referer) {
         ctx->reason = ngx_http_osb_follow_advice(r, &route);
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_osb_header_find(r, &worker, &n)) {
+        ctx->reason = "a service worker of the root would have the pages of "
+                      "all sandboxes: it must be below the page's own path";
         return NGX_DECLINED;
     }
 

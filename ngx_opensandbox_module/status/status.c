@@ -17,8 +17,13 @@ ngx_http_osb_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t rc;
 
+    static ngx_str_t allow = ngx_string("GET, HEAD");
+    static ngx_str_t no_store = ngx_string("no-store");
+
     if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
-        return NGX_HTTP_NOT_ALLOWED;
+        return ngx_http_osb_header_add(r, "Allow", &allow) == NGX_OK
+                   ? NGX_HTTP_NOT_ALLOWED
+                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     rc = ngx_http_discard_request_body(r);
@@ -29,6 +34,10 @@ ngx_http_osb_status_handler(ngx_http_request_t *r)
     rc = ngx_http_osb_page_answer(r);
     if (rc != NGX_DECLINED) {
         return rc;
+    }
+
+    if (ngx_http_osb_header_add(r, "Cache-Control", &no_store) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return ngx_http_osb_status_send(r);
@@ -45,8 +54,14 @@ ngx_http_osb_status_send(ngx_http_request_t *r)
     ngx_http_osb_status_t     status;
     ngx_http_osb_main_conf_t *omcf;
 
+    static ngx_str_t accept = ngx_string("Accept");
+
     if (ngx_http_osb_status_format(r, &prometheus) != NGX_OK) {
         return NGX_HTTP_BAD_REQUEST;
+    }
+
+    if (ngx_http_osb_header_add(r, "Vary", &accept) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     omcf = ngx_http_get_module_main_conf(r, ngx_http_opensandbox_module);
