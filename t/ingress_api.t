@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 80;
+use Test::More tests => 94;
 use Harness;
 use Ingress;
 
@@ -167,3 +167,22 @@ is(api($g, 'GET', '/m29')->{status}, 200, 'and keeps the rest');
 is(api($g, 'DELETE', '/m29')->{status}, 204, 'a record can be deleted');
 is(get($g->{port}, '/sandboxes/m29/port/80/')->{status}, 404,
     'and is gone at once');
+
+# Pages that a browser shows there
+my @array = ('POST', '/v1/sandboxes', '[{"id":"page","endpoint":"127.0.0.1"}]', 'Content-Type: text/plain');
+for (['Origin: http://other.test'], ['Origin: null'], ['Sec-Fetch-Site: cross-site'],
+    ['Sec-Fetch-Site: same-site', 'Origin: http://localhost']) {
+	$a = request($g->{port}, @array, @$_);
+	is($a->{status}, 403, "a page of another origin changes nothing, @$_");
+	is(json($a)->{code}, 'forbidden', '  and is told so');
+}
+is(api($g, 'GET', '/page')->{status}, 404, 'nothing came of it');
+is(request($g->{port}, 'DELETE', '/v1/sandboxes/m28', undef, 'Origin: http://other.test')->{status},
+    403, 'whatever the method');
+is(request($g->{port}, @array, @$_)->{status}, 200, "the page's own requests do, @$_")
+    for ['Origin: http://localhost'], ['Sec-Fetch-Site: same-origin', 'Origin: https://front.test'];
+reload($g, %config, http => 'opensandbox_api_token t0p;');
+is(request($g->{port}, @array, 'Origin: http://other.test')->{status}, 401,
+    'where there is a token');
+is(request($g->{port}, @array, 'Origin: http://other.test', 'Authorization: Bearer t0p')->{status},
+    200, 'it alone decides');

@@ -107,6 +107,10 @@ ngx_http_osb_cors_error(ngx_http_request_t *r);
 ngx_uint_t
 ngx_http_osb_origin_navigation(ngx_http_request_t *r);
 
+/* Whether a page of another origin asks, as far as its browser tells. */
+ngx_uint_t
+ngx_http_osb_origin_other(ngx_http_request_t *r);
+
 /*
  * The route of a page in "uri" mode by its URL, whichever location of the
  * request's server serves it; NGX_DECLINED if it is no such page, or is not of

@@ -90,9 +90,8 @@ ngx_http_osb_origin_opens(ngx_http_request_t *r)
 const char *
 ngx_http_osb_origin_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
 {
-    ngx_str_t        path;
     ngx_uint_t       n;
-    ngx_table_elt_t *site, *origin, *referer;
+    ngx_table_elt_t *referer;
 
     /* SameSite has decided about links from elsewhere: they are but opened */
 
@@ -100,16 +99,7 @@ ngx_http_osb_origin_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
         return NULL;
     }
 
-    site = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n);
-    origin = ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n);
-
-    if (site) {
-        if (!ngx_http_osb_is(site, "same-origin") &&
-            !ngx_http_osb_is(site, "none")) {
-            return "the cookie does not admit pages of another origin";
-        }
-
-    } else if (origin && !ngx_http_osb_same_host(r, &origin->value, &path)) {
+    if (ngx_http_osb_origin_other(r)) {
         return "the cookie does not admit pages of another origin";
     }
 
@@ -122,6 +112,26 @@ ngx_http_osb_origin_foreign(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx)
     }
 
     return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_osb_origin_other(ngx_http_request_t *r)
+{
+    ngx_str_t        path;
+    ngx_uint_t       n;
+    ngx_table_elt_t *site, *origin;
+
+    site = ngx_http_osb_header_find(r, &ngx_http_osb_fetch_site, &n);
+
+    if (site) {
+        return !ngx_http_osb_is(site, "same-origin") &&
+               !ngx_http_osb_is(site, "none");
+    }
+
+    origin = ngx_http_osb_header_find(r, &ngx_http_osb_origin, &n);
+
+    return origin && !ngx_http_osb_same_host(r, &origin->value, &path);
 }
 
 

@@ -226,6 +226,17 @@ ngx_http_osb_api_refuse(ngx_http_request_t *r)
 
 
 ngx_int_t
+ngx_http_osb_api_forbid(ngx_http_request_t *r)
+{
+    return ngx_http_osb_api_send(
+        r, NGX_HTTP_FORBIDDEN,
+        json_pack("{s:s,s:s}", "code", "forbidden", "message",
+                  "a page of another origin may change nothing where the API "
+                  "has no token"));
+}
+
+
+ngx_int_t
 ngx_http_osb_api_not_taken(ngx_http_osb_call_t *call, ngx_int_t rc)
 {
     static ngx_str_t soon = ngx_string("1");

@@ -46,7 +46,7 @@ static ngx_str_t ngx_http_osb_api_status_path = ngx_string("/v1/status");
 ngx_int_t
 ngx_http_osb_api_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                rc;
+    ngx_int_t                rc, verdict;
     ngx_http_osb_loc_conf_t *olcf;
 
     static ngx_str_t no_store = ngx_string("no-store");
@@ -67,13 +67,16 @@ ngx_http_osb_api_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_osb_api_authorize(r, olcf) != NGX_OK) {
+    verdict = ngx_http_osb_api_authorize(r, olcf);
+
+    if (verdict != NGX_OK) {
         rc = ngx_http_discard_request_body(r);
         if (rc != NGX_OK) {
             return rc;
         }
 
-        return ngx_http_osb_api_refuse(r);
+        return verdict == NGX_DECLINED ? ngx_http_osb_api_refuse(r)
+                                       : ngx_http_osb_api_forbid(r);
     }
 
     /* conditions are judged here, not when the answer is sent */
@@ -91,7 +94,11 @@ ngx_http_osb_api_handler(ngx_http_request_t *r)
 }
 
 
-/* The token is a bearer's, or in the header that OpenSandbox's SDKs send. */
+/*
+ * The token is a bearer's, or in the header that OpenSandbox's SDKs send:
+ * NGX_DECLINED without it.  Where there is none, a browser would let any page
+ * change records (a form, a request that needs no preflight): NGX_ABORT.
+ */
 
 static ngx_int_t
 ngx_http_osb_api_authorize(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf)
@@ -103,7 +110,10 @@ ngx_http_osb_api_authorize(ngx_http_request_t *r, ngx_http_osb_loc_conf_t *olcf)
     static ngx_str_t key = ngx_string("open-sandbox-api-key");
 
     if (olcf->api_tokens == NULL) {
-        return NGX_OK;
+        return !(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) &&
+                       ngx_http_osb_origin_other(r)
+                   ? NGX_ABORT
+                   : NGX_OK;
     }
 
     h = ngx_http_osb_header_find(r, &key, &n);

@@ -277,6 +277,8 @@ ngx_int_t
 ngx_http_osb_api_not_allowed(ngx_http_osb_call_t *call);
 ngx_int_t
 ngx_http_osb_api_refuse(ngx_http_request_t *r);
+ngx_int_t
+ngx_http_osb_api_forbid(ngx_http_request_t *r);
 
 
 /*
