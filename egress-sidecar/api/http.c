@@ -141,7 +141,8 @@ static void reply_stranger(const struct http *http, struct reply *reply)
 		reply_text(reply, 403, "not from another host" SET_A_TOKEN);
 }
 
-/* What proxies add, which whoever asks through one cannot leave out. */
+/* What proxies add, which whoever asks through one cannot leave out, and
+ * browsers where a page changes something. */
 static const char *proxy_header(const struct server_request *request)
 {
 	static const char *const names[] = {
@@ -149,7 +150,7 @@ static const char *proxy_header(const struct server_request *request)
 		"X-Forwarded-For",    "X-Forwarded-Proto",
 		"X-Forwarded-Host",   "X-Forwarded-Port",
 		"X-Forwarded-Prefix", "X-Forwarded-Server",
-		"X-Real-IP",
+		"X-Real-IP",          "Origin",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -161,7 +162,8 @@ static const char *proxy_header(const struct server_request *request)
 /*
  * Beside the sandbox's namespace and without a token the API obeys this host's
  * administrator. A gateway, or another proxy, on this host asks for whoever
- * reaches it: it is a process of another user, or says that it is a proxy.
+ * reaches it: it is a process of another user, or says that it is a proxy. A
+ * browser asks for whoever wrote the page.
  */
 static bool by_proxy(const struct http *http,
 		     const struct server_request *request, struct reply *reply)
@@ -172,7 +174,8 @@ static bool by_proxy(const struct http *http,
 		return false;
 	header = proxy_header(request);
 	if (header)
-		reply_text(reply, 403, "not through a proxy (%s)" SET_A_TOKEN,
+		reply_text(reply, 403,
+			   "not through a proxy or a page (%s)" SET_A_TOKEN,
 			   header);
 	else if (!peer_is_ours(server_fd(request)))
 		reply_text(reply, 403,
