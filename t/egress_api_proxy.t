@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Test::More tests => 27;
+use Test::More tests => 30;
 use Harness;
 use Ingress;
 use World;
@@ -75,6 +75,13 @@ for my $header ('Forwarded: for=192.0.2.1', 'Via: 1.1 proxy',
 	is((curl('http://127.0.0.1:18080/policy', '-H', $header))[0], '403',
 	    "a request with $header");
 }
+# A page that a browser on this host shows, which needs no preflight to post.
+for my $page ('http://page.test', 'null') {
+	is((curl('http://127.0.0.1:18080/policy', '-H', "Origin: $page", '-H',
+		'Content-Type: text/plain', '--data', $open))[0], '403',
+	    "a page of $page");
+}
+ok(closed(), '  changes nothing');
 my @nobody = ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups');
 for my $host ('127.0.0.1', '[::1]', '10.88.0.1') {
 	(undef, $body) = capture('ip', 'netns', 'exec', $w->{host}, @nobody,

@@ -94,4 +94,13 @@ refused({ "${E}_HTTP_ADDR" => "127.0.0.1:$port" }, [],
 is(run_in($ns, 'nft', 'list', 'ruleset'), '',
     'none of them left a rule behind');
 
-done_testing(16 * 3 + 4);
+# Help is no mistake, however it is asked for.
+for my $of ([], ['check'], ['status'], ['top'], ['policy'], ['learn'],
+	['hook']) {
+	my ($status, $out) = capture($program, @$of, '-h');
+
+	is($status, 0, "@$of -h");
+	is($out, (capture($program, @$of, '--help'))[1], '  is --help');
+}
+
+done_testing(16 * 3 + 4 + 7 * 2);

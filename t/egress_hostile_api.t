@@ -89,7 +89,9 @@ sub pages
 		['by localhost', 200, 'Host: localhost', 'Sec-Fetch-Site: none'],
 		['through a page of the same host', 200, 'Host: sidecar:18080',
 			'Origin: http://sidecar:18080', 'Accept-Language: en'],
-		['a program under any name', 200, 'Host: egress.example.com']) {
+		['a program under any name', 200, 'Host: egress.example.com'],
+		['Node', 200, 'Host: egress.example.com', 'Accept-Language: *',
+			'Sec-Fetch-Mode: cors']) {
 		my ($name, $status, @headers) = @$case;
 		my @h = map { ('-H', $_) } @headers;
 		is(join(' ', map { (api($w, @$_, @h))[0] } ['GET', '/policy', undef],
@@ -162,4 +164,4 @@ is((capture('ip', 'netns', 'exec', $w->{host}, 'curl', '-s', '-o', '/dev/null',
     'join: the host may ask at any of its addresses');
 is(stop($pid), 0, 'join: it ends well');
 
-done_testing(152);
+done_testing(154);

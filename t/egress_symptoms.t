@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
-use Test::More tests => 40;
+use Test::More tests => 42;
 use Harness;
 use Hostile;
 use World;
@@ -120,6 +120,12 @@ my (undef, $second) = capture('timeout', '20', 'ip', 'netns', 'exec', $host,
     $program, '--netns', $inside, '--dns-upstream', RESOLVER);
 like($second, qr/HTTP_ADDR: :18080: Address already in use/,
     'a second sidecar on the port');
+($second) = (capture('timeout', '20', 'ip', 'netns', 'exec', $host, $program,
+	'--netns', $inside, '--dns-upstream', RESOLVER, '--http-addr', ':18081'))[1];
+like($second, qr/another process guards this sandbox/,
+    'a second sidecar of the sandbox');
+like(says($host, 'pgrep -a egress-sidecar'), qr/^$pid .*egress-sidecar/m,
+    '  finds the first, too');
 like(says($host, 'ss -ltnp'), qr/"egress-sidecar",pid=$pid\b/,
     '  finds the first');
 stop($pid);

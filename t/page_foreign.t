@@ -50,6 +50,8 @@ for my $case (
 		'Sec-Fetch-Site: same-origin', 'Sec-Fetch-Mode: cors'],
 	['typed into the browser', 1, $own, $language, 'Sec-Fetch-Site: none'],
 	['Node', 1, $own, 'Accept-Language: *', 'Sec-Fetch-Mode: cors'],
+	['Node, any host', 1, 'Host: gateway.example.com', 'Accept-Language: *',
+		'Sec-Fetch-Mode: cors'],
 	['another site', 0, $own, $language, 'Origin: http://evil.example',
 		'Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: no-cors'],
 	['a sandbox below a name of ours', 0, "Host: ops.test:$port", $language,

@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum {
@@ -43,7 +44,13 @@ struct server {
 struct incoming {
 	char *body;
 	size_t len, seen;
-	bool too_large, out_of_memory;
+	bool too_large, out_of_memory, unframed;
+};
+
+/* What a request says of its body's end. */
+struct framing {
+	unsigned lengths, codings;
+	bool unknown; /* a coding that is not chunked */
 };
 
 const char *server_header(const struct server_request *request,
@@ -156,6 +163,11 @@ static enum MHD_Result answer_request(const struct server *server,
 
 	if (in->out_of_memory)
 		reply_text(&reply, 500, "out of memory");
+	else if (in->unframed)
+		reply_text(&reply, 400,
+			   "the body's end is in doubt: expected "
+			   "one Content-Length, or \"chunked\" "
+			   "for Transfer-Encoding");
 	else
 		server->settings.answer(server->settings.arg, &request, &reply);
 	return send_reply(connection, &reply);
@@ -178,6 +190,32 @@ static bool spare_body(const struct server *server,
 					   MHD_HTTP_HEADER_EXPECT);
 }
 
+static enum MHD_Result count_framing(void *arg, enum MHD_ValueKind kind,
+				     const char *name, const char *value)
+{
+	struct framing *framing = arg;
+
+	(void)kind;
+	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+		framing->lengths++;
+	} else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+		framing->codings++;
+		framing->unknown |= !value || strcasecmp(value, "chunked") != 0;
+	}
+	return MHD_YES;
+}
+
+/* Would another reader, a proxy before us, see another end of the body (RFC
+ * 9112, 6.3)? */
+static bool is_unframed(struct MHD_Connection *connection)
+{
+	struct framing framing = {0};
+
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, count_framing,
+				  &framing);
+	return framing.unknown || framing.lengths + framing.codings > 1;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
 				  const char *url, const char *method,
 				  const char *version, const char *data,
@@ -192,9 +230,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
 		if (!in)
 			return MHD_NO;
 		in->too_large = spare_body(server, connection);
-		return in->too_large ? answer_request(server, connection, url,
-						      method, in)
-				     : MHD_YES;
+		in->unframed = is_unframed(connection);
+		return in->too_large || in->unframed
+			       ? answer_request(server, connection, url, method,
+						in)
+			       : MHD_YES;
 	}
 	if (*len > 0) {
 		bool more =

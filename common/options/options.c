@@ -15,8 +15,9 @@
 
 enum {
 	OPTIONS_MAX = 128,
-	OPTION_HELP = 1000,
-	OPTION_VERSION = 1001,
+	OPTION_HELP = 'h',
+	OPTION_VERSION = 1000,
+	PLACE_FIRST = 2000, /* of the rows */
 };
 
 /* What is called TOKEN is not to be seen. */
@@ -159,7 +160,7 @@ static void long_options(const struct options *options, struct option *out)
 						 row->argument && !row->optional
 							 ? required_argument
 							 : optional_argument,
-						 NULL, (int)n + 1};
+						 NULL, PLACE_FIRST + (int)n};
 		}
 	}
 	out[n] = (struct option){"help", no_argument, NULL, OPTION_HELP};
@@ -177,7 +178,7 @@ static int read_argument(const struct options *options, int place, int argc,
 	const char *value = optarg;
 	char where[64];
 
-	while (!row->name || --place > 0)
+	while (!row->name || place-- > PLACE_FIRST)
 		row = row->name ? row + 1 : (++table)->rows;
 	/* "-" is a value. */
 	if (!value && row->optional && optind < argc &&
@@ -195,7 +196,7 @@ int options_arguments(const struct options *options, int argc, char **argv)
 	long_options(options, all);
 	opterr = 0;
 	optind = 0; /* start anew, whoever has parsed options before */
-	while (!err && (c = getopt_long(argc, argv, ":", all, NULL)) > 0) {
+	while (!err && (c = getopt_long(argc, argv, ":h", all, NULL)) > 0) {
 		if (c == OPTION_HELP) {
 			options->help(options);
 			return 1;

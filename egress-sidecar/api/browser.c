@@ -57,6 +57,9 @@ const char *foreign_page(const struct server_request *request)
 			       : NULL;
 	if (origin && !(at && host && strcasecmp(at + 3, host) == 0))
 		return "a page of another origin";
+	/* Node.js's fetch() names a mode without a site, which no page can. */
+	if (server_header(request, "Sec-Fetch-Mode"))
+		return NULL;
 	if ((origin || server_header(request, "Accept-Language")) && host &&
 	    !own_host(host))
 		return "a page under this host's name";

@@ -151,7 +151,7 @@ const struct meter sandbox_meters[] = {
 		gate.refused[GATE_NO_NAME]),
 	COUNTER("egress.gate.refused.malformed",
 		"egress_gate_refused_malformed_total", "{connection}",
-		"Connections refused since they are neither TLS nor HTTP/1.",
+		"Connections refused since they are neither TLS nor HTTP.",
 		gate.refused[GATE_MALFORMED]),
 	COUNTER("egress.gate.dropped", "egress_gate_dropped_total",
 		"{connection}", "Connections that the gate had no room for.",

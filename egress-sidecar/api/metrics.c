@@ -16,28 +16,10 @@ struct sample {
 	struct sandbox_counts counts;
 };
 
-/* A label's name is [a-zA-Z_][a-zA-Z0-9_]*; other characters become '_'. */
-static void put_label_name(FILE *f, const char *name)
-{
-	bool first = true;
-
-	for (; *name; name++, first = false) {
-		bool letter = (*name >= 'a' && *name <= 'z') ||
-			      (*name >= 'A' && *name <= 'Z') || *name == '_';
-		bool digit = *name >= '0' && *name <= '9';
-
-		if (digit && first)
-			putc('_', f);
-		putc(letter || digit ? *name : '_', f);
-	}
-}
-
 static void put_label(FILE *f, const char *separator, const char *name,
 		      const char *value)
 {
-	fputs(separator, f);
-	put_label_name(f, name);
-	fputs("=\"", f);
+	fprintf(f, "%s%s=\"", separator, name);
 	for (; *value; value++) {
 		if (*value == '\n') {
 			fputs("\\n", f);
@@ -70,7 +52,7 @@ static char *labels(const char *outlet, const char *sandbox_id,
 		separator = ",";
 	}
 	for (size_t i = 0; i < settings->n_attrs; i++) {
-		put_label(f, separator, settings->attrs[i].key,
+		put_label(f, separator, settings->attrs[i].label,
 			  settings->attrs[i].value);
 		separator = ",";
 	}

@@ -213,7 +213,7 @@ int check_main(int argc, char **argv)
 		return STATUS_INVALID;
 	opterr = 0;
 	optind = 0; /* start anew, whoever has parsed options before */
-	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (option) {
 		case 'q':
 			check.query[check.n_queries++] = optarg;

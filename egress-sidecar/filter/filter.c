@@ -140,19 +140,28 @@ static int open_channels(struct filter *filter)
 	return 0;
 }
 
-/* What the kernel tells of itself: changes of the tables, refused packets. */
-static int open_reports(struct filter *filter)
+/* What the kernel tells of itself: changes of the tables, refused packets. It
+ * tells the latter to one process of a namespace alone. Two that write the
+ * rules of one sandbox would take turns for ever, so the second gives up. */
+static int open_reports(struct filter *filter, const char **why)
 {
 	struct filter_settings *s = &filter->settings;
 	int ret =
 		monitor_open(&filter->monitor, s->netns, filter->channel.port);
 
-	if (ret == 0 && s->log_group &&
-	    nflog_open(&filter->log, s->netns, s->log_group) < 0)
+	if (ret < 0)
+		return ret;
+	if (s->log_group)
+		ret = nflog_open(&filter->log, s->netns, s->log_group);
+	if (ret == -EPERM) {
+		*why = "another process guards this sandbox; end it first";
+		return -EBUSY;
+	}
+	if (ret < 0)
 		s->log_group = 0;
-	if (ret == 0 && !s->dns_only)
+	if (!s->dns_only)
 		flow_events_open(filter);
-	return ret;
+	return 0;
 }
 
 /* The parts of a filter, one after the other; *why as filter_open() has it. */
@@ -172,7 +181,7 @@ static int open_parts(struct filter *filter, const char **why)
 	if (ret < 0)
 		return ret;
 	*why = "notifications of the packet filter (nfnetlink)";
-	ret = open_reports(filter);
+	ret = open_reports(filter, why);
 	if (ret < 0)
 		return ret;
 	*why = "an epoll descriptor";

@@ -156,7 +156,7 @@ void connection_read(struct connection *c, const struct nlmsghdr *nlh);
  */
 
 /* Open a socket in the namespace that gets the group's packets. 0 or -errno;
- * -EBUSY where another process has the group. */
+ * -EPERM where another process has the group. */
 int nflog_open(struct channel *c, int netns, uint16_t group);
 int nflog_read(struct channel *c,
 	       void (*each)(void *arg, const struct refused_packet *p),

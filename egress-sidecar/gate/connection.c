@@ -70,6 +70,7 @@ static void connection_over(struct connection *c)
 	pipes_give(gate->pipes, &c->down);
 	buffer_free(c);
 	gate_names_free(&c->names);
+	stream_free(&c->stream);
 	c->over = true;
 	gate->counts.open--;
 	share_give_back(&gate->connections, 1);

@@ -2,9 +2,9 @@
 /*
  * The gate: TCP connections to addresses that names led to are redirected to
  * us by the packet filter, and go on only where the name that they give
- * themselves (TLS: server_name of RFC 6066; HTTP/1: Host of RFC 9112, in each
- * request) is one that led to the address. TCP ends here, TLS does not: the
- * bytes that were judged are the bytes that our own socket sends, which a
+ * themselves (TLS: server_name of RFC 6066; HTTP: Host, of HTTP/2 :authority,
+ * of each request) is one that led to the address. TCP ends here, TLS does not:
+ * the bytes that were judged are the bytes that our own socket sends, which a
  * packet queue could not promise.
  *
  * sandbox -> accept -> hello, http_head (pure) -> owner's verdict -> connect in
@@ -33,7 +33,7 @@ enum {
 enum gate_reason {
 	GATE_MISMATCH,  /* a name that did not lead here, or is not allowed */
 	GATE_NO_NAME,   /* none within GATE_NAME_BYTES and GATE_NAME_MS */
-	GATE_MALFORMED, /* neither TLS nor HTTP/1, or out of form */
+	GATE_MALFORMED, /* neither TLS nor HTTP, or out of form */
 	GATE_REASONS
 };
 

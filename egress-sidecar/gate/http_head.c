@@ -167,9 +167,8 @@ static bool is_address(struct http_text text)
 
 /* NAME, or NAME:PORT with the connection's port: another is that of another
  * server, to whoever believes it. */
-static enum http_head_result read_authority(struct http_text text,
-					    uint16_t port,
-					    struct domain_name *name)
+enum http_head_result http_authority_read(struct http_text text, uint16_t port,
+					  struct domain_name *name)
 {
 	struct http_text host;
 	uint64_t number;
@@ -208,11 +207,11 @@ static enum http_head_result finish(const struct http_head *head,
 	    head->h2c != !!(head->given & 1 << HTTP_HTTP2_SETTINGS) ||
 	    (head->given & 1 << HTTP_EXPECT && !body))
 		return HTTP_HEAD_MALFORMED;
-	result = read_authority(host, port, &read);
+	result = http_authority_read(host, port, &read);
 	if (result != HTTP_HEAD_WHOLE)
 		return result;
 	if (head->absolute &&
-	    (read_authority(target, port, &other) != HTTP_HEAD_WHOLE ||
+	    (http_authority_read(target, port, &other) != HTTP_HEAD_WHOLE ||
 	     !domain_name_equal(&read, &other)))
 		return HTTP_HEAD_MALFORMED;
 	*name = read;

@@ -119,7 +119,7 @@ enum http_head_result {
 	HTTP_HEAD_MORE,
 	HTTP_HEAD_WHOLE,    /* *name is filled */
 	HTTP_HEAD_NO_NAME,  /* no Host or an empty one, an address in it,
-			       HTTP/2's preface */
+			       HTTP/2's preface where it is not the first */
 	HTTP_HEAD_MALFORMED /* and what is not to be let on: CONNECT, two
 			       Hosts, both framings, obs-fold, ... */
 };
@@ -129,6 +129,47 @@ enum http_head_result {
 enum http_head_result http_head_read(struct http_head *head,
 				     const uint8_t *bytes, size_t n,
 				     uint16_t port, struct domain_name *name);
+
+/* NAME or NAME:PORT of a Host or an :authority; port is the one to be named.
+ * HTTP_HEAD_WHOLE, _NO_NAME (an address, or nothing) or _MALFORMED. */
+enum http_head_result http_authority_read(struct http_text text, uint16_t port,
+					  struct domain_name *name);
+
+/*
+ * http2.c: the frames of a client that speaks HTTP/2 from the first byte on
+ * (RFC 9113, 3.3), and the :authority of each request in them. Built without
+ * libnghttp2, which decodes fields, it reads none.
+ */
+
+enum {
+	HTTP2_PREFACE_BYTES = 24
+};
+
+enum http2_result {
+	HTTP2_MORE,
+	HTTP2_NAME, /* *name is filled, and is to be judged */
+	HTTP2_PASS, /* of no concern */
+	HTTP2_NO_NAME,
+	HTTP2_MALFORMED
+};
+
+struct http2;
+
+/* Are the bytes the preface, or where they are fewer its beginning? */
+bool http2_preface(const uint8_t *bytes, size_t n);
+
+/* 0, -ENOMEM or -EOPNOTSUPP. port: see struct stream. */
+int http2_open(struct http2 **out, uint16_t port);
+void http2_close(struct http2 *h);
+
+/* Read on; the bytes are those of the last call, and what came behind: at
+ * first from the preface on, afterwards from where http2_pass() came to. */
+enum http2_result http2_read(struct http2 *h, const uint8_t *bytes, size_t n,
+			     struct domain_name *name);
+
+/* After HTTP2_NAME, once judged, and after HTTP2_PASS: the bytes that go on,
+ * and *body: those of the frame behind them, which do without being read. */
+size_t http2_pass(struct http2 *h, const uint8_t *bytes, uint64_t *body);
 
 /* http_chunk.c: a chunked body (RFC 9112, 7.1), but for the chunks' data. */
 
@@ -147,7 +188,7 @@ int http_chunk_trailer(const uint8_t *bytes, size_t n, size_t *seen,
 
 /*
  * stream.c: what a client has said so far, and how much of it may go on. Pure:
- * hello.c and http_*.c are below it. One stream belongs to one connection and
+ * hello.c and http*.c are below it. One stream belongs to one connection and
  * is fed the client's bytes in order, each once consumed never again.
  *
  * TLS is opaque only once a server can take no further ClientHello in clear:
@@ -159,6 +200,7 @@ enum stream_kind {
 	STREAM_UNKNOWN, /* not one byte yet */
 	STREAM_TLS,
 	STREAM_HTTP,
+	STREAM_HTTP2,
 	STREAM_OPAQUE /* judged, and nothing that follows is */
 };
 
@@ -191,6 +233,7 @@ struct stream {
 	bool h2c;             /* the first one asked for it */
 	bool versions, early; /* of the first hello */
 	bool encrypted;       /* what follows may be */
+	struct http2 *http2;  /* owned; NULL: it is none */
 	union {
 		struct hello hello;
 		struct http_head head;
@@ -205,6 +248,9 @@ struct stream {
 };
 
 void stream_init(struct stream *stream, uint16_t port);
+
+/* Free what it holds; it is not used again. */
+void stream_free(struct stream *stream);
 
 /*
  * Look at the n bytes that the client has sent and that have not gone on.

@@ -6,6 +6,7 @@
  *                           [-> CHUNK -> BODY -> CHUNK_END -> CHUNK ...
  *                            -> TRAILER ...]
  *                           [-> ANSWER -> HEAD ... or REST]
+ * HTTP/2: FRAMES -> JUDGE -> GO -> FRAMES [-> BODY] ...
  */
 #include "inner.h"
 
@@ -25,6 +26,7 @@ enum state {
 	STATE_CHUNK_END,
 	STATE_TRAILER,
 	STATE_ANSWER,
+	STATE_FRAMES,
 	STATE_REST,
 	STATE_END /* stream->end was said */
 };
@@ -45,6 +47,12 @@ enum {
 void stream_init(struct stream *stream, uint16_t port)
 {
 	*stream = (struct stream){.port = port};
+}
+
+void stream_free(struct stream *stream)
+{
+	http2_close(stream->http2);
+	stream->http2 = NULL;
 }
 
 /* What follows n bytes of the present state's, of no concern. */
@@ -68,10 +76,18 @@ static enum stream_step opaque(struct stream *s)
 	return STREAM_REST;
 }
 
-/* What is not TLS is HTTP/1, or out of its form from the first byte on. */
-static enum stream_step look_start(struct stream *s, const uint8_t *bytes)
+/* What is not TLS is HTTP, or out of its form from the first byte on. */
+static enum stream_step look_start(struct stream *s, const uint8_t *bytes,
+				   size_t n)
 {
-	if (bytes[0] == RECORD_HANDSHAKE) {
+	if (http2_preface(bytes, n)) {
+		if (n < HTTP2_PREFACE_BYTES)
+			return STREAM_MORE;
+		if (http2_open(&s->http2, s->port))
+			return STREAM_NO_NAME;
+		s->kind = STREAM_HTTP2;
+		next(s, STATE_FRAMES);
+	} else if (bytes[0] == RECORD_HANDSHAKE) {
 		s->kind = STREAM_TLS;
 		next(s, STATE_HELLO);
 	} else {
@@ -121,13 +137,48 @@ static enum stream_step look_head(struct stream *s, const uint8_t *bytes,
 	return STREAM_MALFORMED;
 }
 
+/* The bytes that were read as frames go on. */
+static enum stream_step pass_frames(struct stream *s, const uint8_t *bytes,
+				    size_t *pass)
+{
+	uint64_t body;
+
+	*pass = http2_pass(s->http2, bytes, &body);
+	next(s, STATE_FRAMES);
+	if (body > 0)
+		body_follows(s, body, STATE_FRAMES);
+	return STREAM_PASS;
+}
+
+static enum stream_step look_frames(struct stream *s, const uint8_t *bytes,
+				    size_t n, size_t *pass)
+{
+	switch (http2_read(s->http2, bytes, n, &s->name)) {
+	case HTTP2_MORE:
+		return n < GATE_NAME_BYTES ? STREAM_MORE : STREAM_NO_NAME;
+	case HTTP2_NAME:
+		s->state = STATE_JUDGE;
+		return STREAM_JUDGE;
+	case HTTP2_PASS:
+		return pass_frames(s, bytes, pass);
+	case HTTP2_NO_NAME:
+		return STREAM_NO_NAME;
+	case HTTP2_MALFORMED:
+		break;
+	}
+	return STREAM_MALFORMED;
+}
+
 /* What was judged goes on, and what is behind it is to be read. */
-static enum stream_step go_on(struct stream *s, size_t *pass)
+static enum stream_step go_on(struct stream *s, const uint8_t *bytes,
+			      size_t *pass)
 {
 	const struct http_head head = s->in.head;
 	bool first = !s->later;
 
 	s->later = true;
+	if (s->kind == STREAM_HTTP2)
+		return pass_frames(s, bytes, pass);
 	if (s->kind == STREAM_TLS) {
 		*pass = s->in.hello.len;
 		s->versions |= s->in.hello.versions;
@@ -253,7 +304,7 @@ static enum stream_step look(struct stream *s, const uint8_t *bytes, size_t n,
 	case STATE_JUDGE:
 		return STREAM_JUDGE;
 	case STATE_GO:
-		return go_on(s, pass);
+		return go_on(s, bytes, pass);
 	case STATE_REST:
 		return STREAM_REST;
 	case STATE_END:
@@ -265,7 +316,7 @@ static enum stream_step look(struct stream *s, const uint8_t *bytes, size_t n,
 		return STREAM_MORE;
 	switch (state) {
 	case STATE_START:
-		return look_start(s, bytes);
+		return look_start(s, bytes, n);
 	case STATE_HELLO:
 		return look_hello(s, bytes, n);
 	case STATE_HEAD:
@@ -280,6 +331,8 @@ static enum stream_step look(struct stream *s, const uint8_t *bytes, size_t n,
 		return look_chunk_end(s, bytes, n, pass);
 	case STATE_TRAILER:
 		return look_trailer(s, bytes, n, pass);
+	case STATE_FRAMES:
+		return look_frames(s, bytes, n, pass);
 	default:
 		return STREAM_MALFORMED;
 	}
@@ -299,7 +352,8 @@ enum stream_step stream_look(struct stream *stream, const uint8_t *bytes,
 		/* The name is the last one's until what it let on is gone. */
 	} while (step == STREAM_PASS &&
 		 (at == 0 || (stream->state != STATE_HELLO &&
-			      stream->state != STATE_HEAD)));
+			      stream->state != STATE_HEAD &&
+			      stream->state != STATE_FRAMES)));
 	if (step == STREAM_NO_NAME || step == STREAM_MALFORMED) {
 		stream->end = step;
 		stream->state = STATE_END;

@@ -86,6 +86,7 @@ struct settings {
 	enum log_level log_level;
 	struct {
 		char key[64];
+		char label[65]; /* it, as metrics have it */
 		char value[256];
 	} attrs[SETTINGS_ATTRS_MAX];
 	size_t n_attrs;

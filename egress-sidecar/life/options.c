@@ -89,6 +89,41 @@ static int add_nat64(const struct option_to *to, const char *item, char *why)
 	return -EINVAL;
 }
 
+/* A label's name is [a-zA-Z_][a-zA-Z0-9_]*; other characters become '_'. */
+static void label_of(const char *key, char *out)
+{
+	if (*key >= '0' && *key <= '9')
+		*out++ = '_';
+	for (; *key; key++) {
+		bool letter = (*key >= 'a' && *key <= 'z') ||
+			      (*key >= 'A' && *key <= 'Z');
+
+		*out++ = '_';
+		if (letter || (*key >= '0' && *key <= '9'))
+			out[-1] = *key;
+	}
+	*out = '\0';
+}
+
+/* A label twice, or one of Prometheus's own, makes it refuse the whole page. */
+static bool attr_taken(const struct settings *s, const char *key,
+		       const char *label)
+{
+	static const char *const ours[] = {
+		"sandbox_id", "outlet", "le",    "version",
+		"time",       "level",  "event", "opensandbox.event",
+		"msg",
+	};
+
+	for (size_t i = 0; i < s->n_attrs; i++)
+		if (strcmp(s->attrs[i].label, label) == 0)
+			return true;
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+		if (strcmp(ours[i], key) == 0 || strcmp(ours[i], label) == 0)
+			return true;
+	return strncmp(label, "__", 2) == 0;
+}
+
 static int add_attr(const struct option_to *to, const char *item, char *why)
 {
 	struct settings *s = to->settings;
@@ -105,6 +140,11 @@ static int add_attr(const struct option_to *to, const char *item, char *why)
 				       "values under 256 bytes");
 	memcpy(s->attrs[s->n_attrs].key, item, len);
 	s->attrs[s->n_attrs].key[len] = '\0';
+	label_of(s->attrs[s->n_attrs].key, s->attrs[s->n_attrs].label);
+	if (attr_taken(s, s->attrs[s->n_attrs].key, s->attrs[s->n_attrs].label))
+		return option_expected(why,
+				       "each key once, and none of the log's "
+				       "and the metrics' own, like sandbox_id");
 	memcpy(s->attrs[s->n_attrs].value, eq + 1, strlen(eq + 1) + 1);
 	s->n_attrs++;
 	return 0;

@@ -86,8 +86,11 @@ ngx_http_osb_browser_foreign(ngx_http_request_t      *r,
 }
 
 
-/* Over TLS and at localhost browsers tell more, and nobody's DNS leads there:
- * the certificate is of another name. */
+/*
+ * Over TLS and at localhost browsers tell more, and nobody's DNS leads there:
+ * the certificate is of another name.  Node.js's fetch() names a mode without
+ * a site, which no page can.
+ */
 
 static ngx_uint_t
 ngx_http_osb_browser_asks(ngx_http_request_t *r)
@@ -95,10 +98,12 @@ ngx_http_osb_browser_asks(ngx_http_request_t *r)
     ngx_uint_t n;
 
     static ngx_str_t site = ngx_string("sec-fetch-site");
+    static ngx_str_t mode = ngx_string("sec-fetch-mode");
     static ngx_str_t origin = ngx_string("origin");
     static ngx_str_t language = ngx_string("accept-language");
 
     return ngx_http_osb_header_find(r, &site, &n) == NULL &&
+           ngx_http_osb_header_find(r, &mode, &n) == NULL &&
            (ngx_http_osb_header_find(r, &origin, &n) ||
             ngx_http_osb_header_find(r, &language, &n));
 }

@@ -86,6 +86,17 @@ def post(*fields):
 H2C = ("Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings",
        "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def h2(*fields, stream=1):
+    """A request of HTTP/2 in clear; fields behind GET http /."""
+    block = b"\x82\x86\x84" + b"".join(
+        b"\0" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in fields)
+    return struct.pack("!I", len(block))[1:] + b"\1\5" + \
+        struct.pack("!I", stream) + block
+
+
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade")
 FINE, WRONG = get("good.test"), get("other.test")
 
@@ -207,8 +218,16 @@ CLEAR = {
     "a method in lower case": [ON, get("good.test", method="get")],
     "HTTP/0.9": [ON, b"GET /\r\n"],
     "HTTP/2.0 in the line": [ON, get("good.test", version="2.0")],
-    "HTTP/2 at once": [ON, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0"
-                       b"\0"],
+    "HTTP/2 for another": [ON, PREFACE + SETTINGS +
+                           h2((b":authority", OTHER))],
+    "HTTP/2, a host of another": [ON, PREFACE + SETTINGS + h2(
+        (b"host", OTHER))],
+    "HTTP/2 without a name": [ON, PREFACE + SETTINGS + h2()],
+    "HTTP/2 for two": [ON, PREFACE + SETTINGS + h2(
+        (b":authority", GOOD), (b"host", OTHER))],
+    "HTTP/2, data at once": [ON, PREFACE + SETTINGS +
+                             b"\0\0\1\0\1\0\0\0\1x" + h2(
+                                 (b":authority", GOOD))],
     "an upgrade to h2c with a body": [ON, get("good.test", *H2C,
                                               "Content-Length: 3") + b"abc"],
     "an upgrade to h2c without settings": [ON, get("good.test", *H2C[:2])],

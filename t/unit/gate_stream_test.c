@@ -78,7 +78,7 @@ static void first_bytes(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		expect_cut(bad[i], "", "");
 	expect_cut("SSH-2.0-OpenSSH_9.2\r\n", "", "");
-	expect("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", STREAM_NO_NAME, 0);
+	expect("PRI * HTTP/2.0\r\n\r\nXM\r\n\r\n", "", STREAM_NO_NAME, 0);
 	expect("GET / HTTP/1.0\r\n\r\n", "", STREAM_NO_NAME, 0);
 	expect("GET / HTTP/1.1\r\nHost: a.te", "", STREAM_MORE, 0);
 }

@@ -151,13 +151,14 @@ static inline void listen_to(struct heard *heard, const uint8_t *text,
 			if (heard->end == STREAM_ANSWER &&
 			    stream_answered(&stream, (const uint8_t *)answer,
 					    strlen(answer)) != 1)
-				return;
+				break;
 		} else if (heard->end != STREAM_MORE) {
 			break;
 		}
 	}
 	if (heard->end == STREAM_REST)
 		heard->passed = len;
+	stream_free(&stream);
 }
 
 #endif

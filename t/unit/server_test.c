@@ -172,6 +172,42 @@ static void nothing_to_say(void **state)
 	assert_non_null(strstr(result, "HTTP/1.1 204 "));
 }
 
+static const char *framing;
+
+static void framed(void)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "PUT /a HTTP/1.1\r\nHost: x\r\n%s"
+		 "Connection: close\r\n\r\n",
+		 framing);
+	talk(text);
+}
+
+/* What one reader takes for the end of a body another may not. */
+static void doubtful_ends_of_a_body(void **state)
+{
+	static const char *const bad[] = {
+		"Content-Length: 2\r\nContent-Length: 3\r\n",
+		"Content-Length: 3\r\ncontent-length: 3\r\n",
+		"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+		"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n",
+		"Transfer-Encoding: gzip\r\n",
+		"Transfer-Encoding: identity\r\n",
+		"Transfer-Encoding: gzip, chunked\r\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct server_settings settings = {0};
+
+		framing = bad[i];
+		serve(&settings, framed);
+		assert_ptr_equal(strstr(result, "HTTP/1.1 400"), result);
+	}
+}
+
 static void large_body(void)
 {
 	static char text[2 * BODY_MAX];
@@ -314,6 +350,7 @@ int main(void)
 		cmocka_unit_test(request_comes_whole),
 		cmocka_unit_test(head_has_no_body),
 		cmocka_unit_test(nothing_to_say),
+		cmocka_unit_test(doubtful_ends_of_a_body),
 		cmocka_unit_test(too_large),
 		cmocka_unit_test(asked_first_is_told_at_once),
 		cmocka_unit_test(endless_body_is_cut_off),
