@@ -9,14 +9,7 @@ SIDECAR_SRC  := $(sort $(wildcard egress-sidecar/*.c egress-sidecar/*/*.c \
                   common/*/*.c))
 SIDECAR_OBJ  := $(SIDECAR_SRC:%.c=$(B)/obj/%.o)
 SIDECAR_LIBS := -lldns -ljansson -lmnl -lnftnl -luv -lmicrohttpd -lcurl \
-                -lcap-ng -lseccomp -lpsl
-
-# The gate reads HTTP/2 in clear where the library is there; else it refuses it.
-NGHTTP2      := $(shell pkg-config --exists libnghttp2 && echo yes)
-ifneq ($(NGHTTP2),)
-SIDECAR_LIBS += -lnghttp2
-ALL_CFLAGS   += -DWITH_NGHTTP2
-endif
+                -lcap-ng -lseccomp -lpsl -lnghttp2
 
 $(SIDECAR_OBJ): $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)

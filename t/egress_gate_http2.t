@@ -13,9 +13,6 @@ use GateWorld;
 use Harness;
 use World;
 
-plan skip_all => 'built without libnghttp2'
-    if system('pkg-config', '--exists', 'libnghttp2');
-
 my $w = gate_world();
 my $dir = scratch();
 my $asked = "$dir/h2.log";

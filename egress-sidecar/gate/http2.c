@@ -12,6 +12,7 @@
 #include "inner.h"
 
 #include <errno.h>
+#include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +21,6 @@ bool http2_preface(const uint8_t *bytes, size_t n)
 	return memcmp(bytes, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		      n < HTTP2_PREFACE_BYTES ? n : HTTP2_PREFACE_BYTES) == 0;
 }
-
-#ifdef WITH_NGHTTP2
-
-#include <nghttp2/nghttp2.h>
 
 enum {
 	FRAME_HEADER = 9,
@@ -311,38 +308,3 @@ size_t http2_pass(struct http2 *h, const uint8_t *bytes, uint64_t *body)
 		*body = frame_at(bytes).len;
 	return n;
 }
-
-#else
-
-/* Without a decoder no name can be read. */
-int http2_open(struct http2 **out, uint16_t port)
-{
-	(void)port;
-	*out = NULL;
-	return -EOPNOTSUPP;
-}
-
-void http2_close(struct http2 *h)
-{
-	(void)h;
-}
-
-enum http2_result http2_read(struct http2 *h, const uint8_t *bytes, size_t n,
-			     struct domain_name *name)
-{
-	(void)h;
-	(void)bytes;
-	(void)n;
-	(void)name;
-	return HTTP2_NO_NAME;
-}
-
-size_t http2_pass(struct http2 *h, const uint8_t *bytes, uint64_t *body)
-{
-	(void)h;
-	(void)bytes;
-	*body = 0;
-	return 0;
-}
-
-#endif

@@ -137,8 +137,8 @@ enum http_head_result http_authority_read(struct http_text text, uint16_t port,
 
 /*
  * http2.c: the frames of a client that speaks HTTP/2 from the first byte on
- * (RFC 9113, 3.3), and the :authority of each request in them. Built without
- * libnghttp2, which decodes fields, it reads none.
+ * (RFC 9113, 3.3), and the :authority of each request in them. libnghttp2
+ * decodes fields.
  */
 
 enum {
@@ -158,7 +158,7 @@ struct http2;
 /* Are the bytes the preface, or where they are fewer its beginning? */
 bool http2_preface(const uint8_t *bytes, size_t n);
 
-/* 0, -ENOMEM or -EOPNOTSUPP. port: see struct stream. */
+/* 0 or -ENOMEM. port: see struct stream. */
 int http2_open(struct http2 **out, uint16_t port);
 void http2_close(struct http2 *h);
 

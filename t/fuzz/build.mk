@@ -18,7 +18,7 @@ FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=all \
               -fprofile-instr-generate -fcoverage-mapping
 FUZZ_FLAGS := -Wall -Werror -D_GNU_SOURCE -O1 -g -fPIC -Iegress-sidecar \
               -Idiscovery -Icommon -It -MMD -MP -fno-omit-frame-pointer \
-              $(FUZZ_SAN) $(if $(NGHTTP2),-DWITH_NGHTTP2)
+              $(FUZZ_SAN)
 FUZZ_B     := $(B)/fuzz
 FUZZ_LIB   := $(FUZZ_B)/libegress.a
 FUZZ_DISCOVERY_LIB := $(FUZZ_B)/libdiscovery.a
