@@ -60,7 +60,9 @@ static void buffer_free(struct connection *c)
 	c->said = (struct gate_buffer){0};
 }
 
-/* What is common to all ends; the sockets are closed. */
+/* What is common to all ends. Sockets that are open yet, both sides of which
+ * have been told that nothing more comes, are closed when all is done that
+ * somebody waits for: connection_free(). */
 static void connection_over(struct connection *c)
 {
 	struct gate *gate = c->gate;
@@ -78,19 +80,19 @@ static void connection_over(struct connection *c)
 	TAILQ_INSERT_TAIL(&gate->over, c, in_queue);
 }
 
+void connection_free(struct connection *c)
+{
+	if (c->client.fd >= 0)
+		close(c->client.fd);
+	if (c->server.fd >= 0)
+		close(c->server.fd);
+	free(c);
+}
+
 void connection_reset(struct connection *c)
 {
 	side_reset(&c->client);
 	side_reset(&c->server);
-	connection_over(c);
-}
-
-/* Both sides have been told that nothing more comes. */
-static void connection_end(struct connection *c)
-{
-	close(c->client.fd);
-	close(c->server.fd);
-	c->client.fd = c->server.fd = -1;
 	connection_over(c);
 }
 
@@ -115,6 +117,7 @@ static int watch(struct side *side, int how)
 /* More can be done at once, after what else is at hand: an edge of our own. */
 static void yield_turn(struct side *side)
 {
+	side->of->gate->yielded = true;
 	if (watch(side, EPOLL_CTL_MOD))
 		drop(side->of);
 }
@@ -469,7 +472,7 @@ static void connection_run(struct connection *c)
 	pass_end(&c->client, &c->server, up);
 	pass_end(&c->server, &c->client, down);
 	if (c->client.shut && c->server.shut)
-		connection_end(c);
+		connection_over(c);
 }
 
 void connection_event(struct side *side, uint32_t events)
@@ -531,6 +534,11 @@ void connection_open(struct gate *gate, int fd, const struct address *source,
 	TAILQ_INSERT_TAIL(&gate->all, c, in_all);
 	gate->counts.open++;
 	queue_join(c, QUEUE_WAITING);
-	if (watch(&c->client, EPOLL_CTL_ADD))
+	if (watch(&c->client, EPOLL_CTL_ADD)) {
 		drop(c);
+		return;
+	}
+	/* Who speaks first often has by now. */
+	c->client.readable = true;
+	connection_run(c);
 }

@@ -75,6 +75,7 @@ struct connection {
 struct ways {
 	int fd[WAYS_KEPT];
 	size_t n;
+	bool taken; /* one, since ways_keep() */
 };
 
 struct gate {
@@ -84,6 +85,7 @@ struct gate {
 	int epoll;
 	unsigned handles; /* of libuv, not closed yet */
 	bool deaf;        /* not accepting for want of descriptors */
+	bool yielded;     /* a connection that has more to do at once */
 	size_t waiting_max;
 	struct gate_settings settings;
 	struct gate_owner owner;
@@ -134,6 +136,9 @@ void side_reset(struct side *side);
 int way_open(struct gate *gate, const struct address *source,
 	     const struct address *to, uint16_t port);
 
+/* Make some, where the last was taken. */
+void ways_keep(struct gate *gate);
+
 /* Close those that nobody needed. */
 void ways_close(struct gate *gate);
 
@@ -155,5 +160,8 @@ void connection_late(struct connection *c);
 
 /* Reset both sides. Freed later. */
 void connection_reset(struct connection *c);
+
+/* One that is over. */
+void connection_free(struct connection *c);
 
 #endif

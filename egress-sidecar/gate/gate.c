@@ -18,6 +18,7 @@
 
 enum {
 	EVENTS = 64,
+	TURNS = 4,    /* before what is over is closed */
 	ACCEPTS = 64, /* before connections have their turn */
 	DEAF_MS = 100,
 	FDS_EACH = 4, /* two sockets, and a pipe in each direction */
@@ -230,7 +231,7 @@ static uint64_t first_end(const struct connections *queue, uint64_t than)
 
 static void on_timer(uv_timer_t *timer);
 
-/* After anything happened: free what is over, see to the timer. */
+/* After anything happened: what nobody waits for. */
 static void settle(struct gate *gate)
 {
 	uint64_t now = uv_now(gate->loop), end = UINT64_MAX, left;
@@ -238,8 +239,9 @@ static void settle(struct gate *gate)
 
 	while ((c = TAILQ_FIRST(&gate->over))) {
 		TAILQ_REMOVE(&gate->over, c, in_queue);
-		free(c);
+		connection_free(c);
 	}
+	ways_keep(gate);
 	if (gate->deaf)
 		end = now + DEAF_MS;
 	end = first_end(&gate->waiting, end);
@@ -268,15 +270,12 @@ static void on_timer(uv_timer_t *timer)
 	settle(gate);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+/* What there is to be done now. Was there? */
+static bool take_turn(struct gate *gate)
 {
-	struct gate *gate = poll->data;
 	struct epoll_event event[EVENTS];
-	int n;
+	int n = epoll_wait(gate->epoll, event, EVENTS, 0);
 
-	(void)status;
-	(void)events;
-	n = epoll_wait(gate->epoll, event, EVENTS, 0);
 	for (int i = 0; i < n; i++) {
 		void *data = event[i].data.ptr;
 
@@ -285,6 +284,20 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 			listener_ready(gate, *(int *)data);
 		else
 			connection_event(data, event[i].events);
+	}
+	return n > 0;
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct gate *gate = poll->data;
+
+	(void)status;
+	(void)events;
+	gate->yielded = false;
+	for (int turn = 0; turn < TURNS && !gate->yielded; turn++) {
+		if (!take_turn(gate))
+			break;
 	}
 	settle(gate);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The way on: sockets of the sandbox's namespace. To go there and back costs
- * more than the socket, so that several are made at a time.
+ * more than the socket, so that several are made at a time, when nobody waits.
  */
 #include "connection.h"
 
@@ -46,10 +46,40 @@ static void bind_source(int fd, const struct address *source)
 	(void)bind(fd, (struct sockaddr *)&self, len);
 }
 
+/* What does not depend on where it leads. 0 or -errno. */
+static int way_prepare(int fd)
+{
+	const int off = 0;
+	int err = side_keep(fd);
+
+	/* What was judged follows at once, and acknowledges for itself. */
+	if (!err)
+		(void)setsockopt(fd, SOL_TCP, TCP_QUICKACK, &off, sizeof(off));
+	return err;
+}
+
 struct ways_wish {
 	struct ways *ways;
 	int family;
+	uint32_t mark;
 };
+
+static int way_make(const struct ways_wish *wish)
+{
+	int fd = socket(wish->family,
+			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = setsockopt(fd, SOL_SOCKET, SO_MARK, &wish->mark,
+			 sizeof(wish->mark)) < 0
+		      ? -errno
+		      : way_prepare(fd);
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
 
 /* As many as there is room for; one will do. */
 static int ways_make(void *arg)
@@ -58,32 +88,44 @@ static int ways_make(void *arg)
 	struct ways *w = wish->ways;
 
 	while (w->n < WAYS_KEPT) {
-		int fd = socket(wish->family,
-				SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		int fd = way_make(wish);
 
 		if (fd < 0)
-			return w->n > 0 ? 0 : -errno;
+			return w->n > 0 ? 0 : fd;
 		w->fd[w->n++] = fd;
 	}
 	return 0;
 }
 
+static int ways_fill(struct gate *gate, struct ways *w, int family)
+{
+	struct ways_wish wish = {w, family, gate->settings.mark};
+
+	return netns_run(gate->settings.netns, ways_make, &wish);
+}
+
 static int way_take(struct gate *gate, int family)
 {
 	struct ways *w = family == AF_INET6 ? &gate->ways6 : &gate->ways4;
-	const uint32_t *mark = &gate->settings.mark;
-	struct ways_wish wish = {w, family};
-	int fd, err;
+	int err = w->n > 0 ? 0 : ways_fill(gate, w, family);
 
-	err = w->n > 0 ? 0 : netns_run(gate->settings.netns, ways_make, &wish);
 	if (err)
 		return err;
-	fd = w->fd[--w->n];
-	if (setsockopt(fd, SOL_SOCKET, SO_MARK, mark, sizeof(*mark)) == 0)
-		return fd;
-	err = -errno;
-	close(fd);
-	return err;
+	w->taken = true;
+	return w->fd[--w->n];
+}
+
+static void keep_some(struct gate *gate, struct ways *w, int family)
+{
+	if (w->taken && w->n == 0)
+		(void)ways_fill(gate, w, family);
+	w->taken = false;
+}
+
+void ways_keep(struct gate *gate)
+{
+	keep_some(gate, &gate->ways4, AF_INET);
+	keep_some(gate, &gate->ways6, AF_INET6);
 }
 
 int way_open(struct gate *gate, const struct address *source,
@@ -91,10 +133,10 @@ int way_open(struct gate *gate, const struct address *source,
 {
 	struct sockaddr_storage peer;
 	socklen_t len = socket_address(&peer, to, port);
-	const int off = 0;
+	bool ours = gate->settings.netns < 0;
 	int fd, err;
 
-	if (gate->settings.netns < 0)
+	if (ours)
 		fd = outward_socket(gate->settings.mark,
 				    (struct sockaddr *)&peer,
 				    SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -102,11 +144,11 @@ int way_open(struct gate *gate, const struct address *source,
 		fd = way_take(gate, to->family);
 	if (fd < 0)
 		return fd;
-	err = fd < gate->settings.pools->fd_max ? side_keep(fd) : -EMFILE;
+	err = fd < gate->settings.pools->fd_max ? 0 : -EMFILE;
+	if (!err && ours)
+		err = way_prepare(fd);
 	if (err)
 		goto failed;
-	/* What was judged follows at once, and acknowledges for itself. */
-	(void)setsockopt(fd, SOL_TCP, TCP_QUICKACK, &off, sizeof(off));
 	bind_source(fd, source);
 	if (connect(fd, (struct sockaddr *)&peer, len) == 0 ||
 	    errno == EINPROGRESS)
