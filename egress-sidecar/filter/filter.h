@@ -63,6 +63,10 @@ struct filter_kernel {
 	bool known;
 	bool has_log, has_fib, has_egress;
 	bool limits_known, has_connlimit, has_quota;
+	/* For a list of connections it walks the table of all namespaces: the
+	 * iteration of the caller's loop with the last, and who waits since. */
+	uint64_t listed_in;
+	unsigned waiting;
 };
 
 struct filter_settings {
@@ -431,11 +435,12 @@ const char *filter_unable(struct filter *filter, const struct policy *policy);
 /*
  * Let the leases of addresses that open connections use go on, before they end:
  * to be called every FILTER_RENEW_MS and when filter_log_fd() is readable. Each
- * call does a bounded part of the work. 0; 1: there is more to do, call again
- * in a moment; -errno.
+ * call does a bounded part of the work, and of all filters that share a
+ * filter_kernel one begins a list in an iteration of the caller's loop. 0; call
+ * again in so many milliseconds, there is more to do; -errno.
  */
 int filter_renew(struct filter *filter, struct lease_table *leases,
-		 uint64_t now_ms);
+		 uint64_t now_ms, uint64_t iteration);
 
 /* revoke.c */
 

@@ -24,6 +24,10 @@ struct renewal {
 	size_t at[2];      /* in the tables: ours, that inherited */
 };
 
+/* May a list begin? 0, and it does; else in how many milliseconds to ask again,
+ * others before it. iteration is not 0. */
+unsigned renewal_wait(struct filter_kernel *kernel, uint64_t iteration);
+
 /* Connections that begin and end. */
 struct flow_events {
 	struct channel events; /* fd -1: none are told of */

@@ -138,11 +138,23 @@ static int pass_over(void *arg, const struct nlmsghdr *nlh)
 	return 0;
 }
 
-/* Begin a list where a lease is about to end. */
-static int begin(struct filter *filter, const struct lease_table *leases,
-		 uint64_t now_ms)
+unsigned renewal_wait(struct filter_kernel *kernel, uint64_t iteration)
 {
+	if (kernel->listed_in == iteration)
+		return ++kernel->waiting;
+	kernel->listed_in = iteration;
+	kernel->waiting = 0;
+	return 0;
+}
+
+/* Begin a list where a lease is about to end. 0; milliseconds until it may;
+ * -errno. */
+static int begin(struct filter *filter, const struct lease_table *leases,
+		 uint64_t now_ms, uint64_t iteration)
+{
+	struct filter_kernel *kernel = filter->settings.kernel;
 	struct renewal *r = &filter->renewal;
+	unsigned wait_ms;
 	int ret;
 
 	/* What is left of a list that failed would be readable for ever. */
@@ -150,6 +162,10 @@ static int begin(struct filter *filter, const struct lease_table *leases,
 				NULL);
 	if (!filter->applied || !is_due(filter, leases, now_ms))
 		return 0;
+	wait_ms = kernel ? renewal_wait(kernel, iteration) : 0;
+	if (wait_ms)
+		return wait_ms < FILTER_RENEW_MS ? (int)wait_ms
+						 : FILTER_RENEW_MS;
 	r->since_ms = now_ms;
 	r->next_ms = now_ms + PAUSE_MS;
 	ret = list_connections(&filter->conntrack);
@@ -176,7 +192,7 @@ static int read_list(struct filter *filter, struct lease_table *leases,
 }
 
 int filter_renew(struct filter *filter, struct lease_table *leases,
-		 uint64_t now_ms)
+		 uint64_t now_ms, uint64_t iteration)
 {
 	const struct renewal *r = &filter->renewal;
 	int ret = 0;
@@ -188,7 +204,7 @@ int filter_renew(struct filter *filter, struct lease_table *leases,
 	if (filter->conntrack.fd < 0)
 		return 0;
 	if (r->stage == RENEWAL_IDLE)
-		ret = begin(filter, leases, now_ms);
+		ret = begin(filter, leases, now_ms, iteration);
 	if (r->stage == RENEWAL_LIST)
 		ret = read_list(filter, leases, now_ms);
 	if (r->stage == RENEWAL_LEASES)

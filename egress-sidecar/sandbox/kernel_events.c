@@ -40,13 +40,16 @@ static void end_spent(struct sandbox *s)
 static void on_renew(uv_timer_t *timer)
 {
 	struct sandbox *s = timer->data;
-	int ret = filter_renew(s->filter, s->leases, now_ms());
+	/* The loop's time is the same in all of an iteration. */
+	int ret = filter_renew(s->filter, s->leases, now_ms(),
+			       uv_now(s->shared->loop) + 1);
 
 	if (ret < 0 && !filter_is_applied(s->filter))
 		(void)sandbox_lost(s);
 	if (filter_spent(s->filter))
 		end_spent(s);
-	uv_timer_start(timer, on_renew, ret > 0 ? 1 : FILTER_RENEW_MS, 0);
+	uv_timer_start(timer, on_renew,
+		       ret > 0 ? (uint64_t)ret : FILTER_RENEW_MS, 0);
 }
 
 int renew_open(struct sandbox *s)

@@ -224,10 +224,10 @@ static void leads(char *line)
 static int renew(void)
 {
 	struct pollfd fd = {filter_log_fd(filter), POLLIN, 0};
-	int ret = filter_renew(filter, leases, now_ms());
+	int ret = filter_renew(filter, leases, now_ms(), 1);
 
 	while (ret == 1 || (ret == 0 && poll(&fd, 1, 200) > 0))
-		ret = filter_renew(filter, leases, now_ms());
+		ret = filter_renew(filter, leases, now_ms(), 1);
 	return ret;
 }
 

@@ -8,6 +8,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <limits.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <setjmp.h>
@@ -260,12 +261,42 @@ static void test_onward(void **state)
 	free(filter);
 }
 
+/* However many want a list at once, the loop comes to its sockets between two.
+ */
+static void test_lists_wait(void **state)
+{
+	enum {
+		FILTERS = 200
+	};
+	struct filter_kernel kernel = {.known = true};
+	unsigned due[FILTERS] = {0}, now = 0, lists = 0;
+
+	(void)state;
+	for (; now < 10 * FILTERS; now++) {
+		unsigned begun = 0;
+
+		for (int i = 0; i < FILTERS; i++) {
+			unsigned wait;
+
+			if (due[i] > now)
+				continue;
+			wait = renewal_wait(&kernel, now + 1);
+			due[i] = wait ? now + wait : UINT_MAX;
+			begun += wait == 0;
+		}
+		assert_in_range(begun, 0, 1);
+		lists += begun;
+	}
+	assert_int_equal(lists, FILTERS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_connection),
 		cmocka_unit_test(test_onward),
+		cmocka_unit_test(test_lists_wait),
 		cmocka_unit_test(test_ranges_merge),
 		cmocka_unit_test(test_interval_ends),
 		cmocka_unit_test(test_unique_keeps_longest),
