@@ -2,14 +2,15 @@
 #
 # The drawing of the tree in docs/architecture.md has the folders that there
 # are, in the places where they are, each with a word on what it holds; and the
-# files that the page names are there.
+# files that the page names are there. And what nginx's headers have to come first
+# for does.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Basename;
-use Test::More tests => 4;
+use Test::More tests => 5;
 use Harness;
 
 my $root = root();
@@ -47,3 +48,8 @@ my @lost = grep {
 	    'discovery/', 'common/';
 } $page =~ m{(?:`|^\+\+\+ b/)([\w/.-]+\.(?:[ch]|t|pm))(?:`|$)}mg;
 is("@lost", '', 'every file that the page names is there');
+
+# nginx's headers ask the C library for all it has, which later ones cannot.
+is(join(' ', grep { read_file("$root/$_") =~ /\A[^#]*#include </ } split /\n/,
+	(capture('sh', '-c', "cd $root && find ngx_opensandbox_module -name '*.c'"))[1]), '',
+    'no file of the module has another header before those of nginx');

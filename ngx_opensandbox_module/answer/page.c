@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <openssl/sha.h>
-
 #include "inner.h"
+
+#include <openssl/sha.h>
 
 
 /*
