@@ -14,7 +14,8 @@ static int drop_capabilities(const unsigned *capabilities, size_t n)
 	uint64_t held = 0;
 	bool bounding;
 
-	capng_get_caps_process();
+	if (capng_get_caps_process() < 0)
+		return -EPERM;
 	bounding = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	for (size_t i = 0; i < n; i++)
 		if (capng_have_capability(CAPNG_PERMITTED, capabilities[i]))

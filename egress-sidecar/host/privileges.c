@@ -8,8 +8,8 @@
 
 const char *privileges_missing(const struct settings *settings)
 {
-	capng_get_caps_process();
-	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN))
+	if (capng_get_caps_process() < 0 ||
+	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN))
 		return "CAP_NET_ADMIN";
 	if (settings->run != RUN_SIDECAR &&
 	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN))

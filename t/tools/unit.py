@@ -5,7 +5,8 @@
 
 Capabilities, limits, address families and the other directives that a process
 notices are applied by the calls that systemd makes (systemd.exec(5)), so that
-a test needs no systemd. What only gives the process other mounts is left out.
+a test needs no systemd. What only gives the process other mounts, or needs
+systemd's lists of calls, is left out: t/package/systemd.t has systemd itself.
 A directive that is in neither list ends the test: it must be put into one.
 """
 import ctypes
@@ -18,10 +19,13 @@ import sys
 
 LEFT_OUT = {
     "Type", "Environment", "EnvironmentFile", "ExecStart", "Restart",
-    "RestartSec", "KillMode", "RuntimeDirectory", "RuntimeDirectoryMode",
+    "RestartSec", "RestartPreventExitStatus", "KillMode", "RuntimeDirectory", "RuntimeDirectoryMode",
     "RuntimeDirectoryPreserve", "StateDirectory", "StateDirectoryMode",
     "ProtectHome", "ProtectSystem", "PrivateTmp", "ProtectClock",
-    "ProtectHostname",
+    "ProtectHostname", "ProtectControlGroups", "ProtectKernelLogs",
+    "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc",
+    "ReadWritePaths", "PrivateDevices", "SystemCallErrorNumber",
+    "SystemCallFilter",
 }
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID "
@@ -32,6 +36,9 @@ CAPABILITIES = (
     "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 ).split()
 FAMILIES = {"AF_XDP": 44}
+NAMESPACES = {"cgroup": 0x02000000, "uts": 0x04000000, "ipc": 0x08000000,
+              "user": 0x10000000, "pid": 0x20000000, "net": 0x40000000,
+              "mnt": 0x00020000}
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 SCMP_ACT_ALLOW, SCMP_ACT_ERRNO = 0x7FFF0000, 0x00050000
 EQ, GT, MASKED_EQ = 4, 6, 7
@@ -105,6 +112,19 @@ def filter_calls(unit):
         for policy in (1, 2, 6):
             deny(context, "sched_setscheduler", errno.EPERM,
                  (1, EQ, policy, 0))
+    if "RestrictNamespaces" in unit:
+        kept = unit["RestrictNamespaces"].split()
+        for name, flag in NAMESPACES.items():
+            if name not in kept:
+                deny(context, "unshare", errno.EPERM, (0, MASKED_EQ, flag, flag))
+                deny(context, "clone", errno.EPERM, (0, MASKED_EQ, flag, flag))
+                deny(context, "setns", errno.EPERM, (1, MASKED_EQ, flag, flag))
+        deny(context, "setns", errno.EPERM, (1, EQ, 0, 0))
+    if unit.get("RestrictSUIDSGID") == "yes":
+        for bit in (0o4000, 0o2000):
+            for call, argument in (("chmod", 1), ("fchmod", 1), ("fchmodat", 2)):
+                deny(context, call, errno.EPERM,
+                     (argument, MASKED_EQ, bit, bit))
     # Calls of other architectures end the process: SystemCallArchitectures.
     if seccomp.seccomp_load(context) < 0:
         sys.exit("unit.py: seccomp")
@@ -115,7 +135,8 @@ def main():
     applied = {"CapabilityBoundingSet", "LimitNOFILE", "LimitMEMLOCK",
                "NoNewPrivileges", "RestrictAddressFamilies",
                "MemoryDenyWriteExecute", "LockPersonality",
-               "RestrictRealtime", "SystemCallArchitectures"}
+               "RestrictRealtime", "RestrictNamespaces", "RestrictSUIDSGID",
+               "SystemCallArchitectures", "UMask"}
     unknown = set(unit) - applied - LEFT_OUT
     if unknown:
         sys.exit("unit.py: not known: " + " ".join(sorted(unknown)))
@@ -124,6 +145,8 @@ def main():
     limit(resource.RLIMIT_MEMLOCK, unit.get("LimitMEMLOCK"), "8388608")
     if "CapabilityBoundingSet" in unit:
         drop_capabilities(unit["CapabilityBoundingSet"])
+    if "UMask" in unit:
+        os.umask(int(unit["UMask"], 8))
     if unit.get("NoNewPrivileges") == "yes":
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     filter_calls(unit)
