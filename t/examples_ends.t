@@ -44,7 +44,7 @@ sub said
 
 	wait_for(sub {
 		1 while sysread $t->{out}, $t->{said}, 4096, length $t->{said};
-		$t->{said} =~ /$pattern|^is /m }, 600);
+		$t->{said} =~ /$pattern|^is /m }, 1800);
 	return $t->{said} =~ $pattern;
 }
 
