@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <openssl/sha.h>
-
 #include "inner.h"
+#include <openssl/sha.h>
 
 
 /*

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <openssl/rand.h>
-
 #include "trace.h"
 #include "parent.h"
 #include "request/request.h"
+#include <openssl/rand.h>
 
 
 /*
