@@ -105,9 +105,13 @@ int sandboxes_read(struct client *c, json_t **list);
 
 /* screen.c: a terminal, while it is ours. */
 
+enum {
+	SCREEN_SIGNALS = 5
+};
+
 struct screen {
 	uv_loop_t *loop;
-	uv_signal_t signals[4];
+	uv_signal_t signals[SCREEN_SIGNALS];
 	uv_poll_t keys;
 	uv_timer_t timer;
 	bool quit, due, changed;
