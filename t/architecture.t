@@ -9,7 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Basename;
-use Test::More tests => 4;
+use Test::More tests => 5;
 use Harness;
 
 my $root = root();
