@@ -57,6 +57,9 @@ const char *cli_printable(const char *text, char *out, size_t size);
 const char *cli_string(const json_t *value, char *out, size_t size);
 /* A line of JSON on standard output, ASCII alone. */
 void cli_print_json(const json_t *value);
+/* The exit status ret, once all is written; CLI_REFUSED, and said, where it
+ * cannot be for another reason than that nobody reads any more. */
+int cli_flush(int ret);
 
 /* client.c: one request at a time. */
 

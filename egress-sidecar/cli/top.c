@@ -70,7 +70,7 @@ static int print_looks(struct client *c)
 			return ret;
 		worked = true;
 		if (fflush(stdout) || o->once)
-			return ret;
+			return cli_flush(ret);
 		(void)sleep(o->interval_s);
 	}
 }
