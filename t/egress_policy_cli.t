@@ -85,6 +85,11 @@ is("$code $answer->{status} $answer->{mode} $answer->{policy}{egress}[0]{target}
     '0 ok enforcing a.test', '--json: the API\'s answer');
 
 # What it cannot do
+for (['policy', 'get'], ['policy', 'get', '--json'], ['status'], ['top', '--once']) {
+	(undef, $said) = capture('sh', '-c', 'ip netns exec "$@" >/dev/full; echo "exit $?" >&2',
+	    'sh', $w->{host}, 'env', @env, $program, @$_);
+	like($said, qr/: standard output: No space left on device\nexit 1\n/, "@$_ that cannot be written");
+}
 write_file("$dir/bad.json", '{"egress":[{"action":"allow","target":"a_b c"}]}');
 ($code, $out, $said) = policy('set', "$dir/bad.json");
 is("$code $out", '1 ', 'an invalid policy is refused');

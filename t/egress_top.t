@@ -84,8 +84,36 @@ for my $signal (qw(INT TERM HUP)) {
 	ok($ran->{same} && $text =~ /\e\[\?1049l\z/ && $ran->{status} == 0,
 	    "SIG$signal gives the terminal back");
 }
-($ran, $text) = terminal(['wait:sb-b', "send:\x03", 'end'], @agent);
-ok($ran->{same} && $text =~ /\e\[\?1049l/, 'so does Ctrl-C');
+for (['Ctrl-C', "\x03"], ['Ctrl-\\', "\x1c"], ['Ctrl-Z, which does nothing, then q', "\x1aq"]) {
+	($ran, $text) = terminal(['wait:sb-b', "send:$_->[1]", 'end'], @agent);
+	ok($ran->{same} && $text =~ /\e\[\?1049l/ && ($ran->{status} // '') eq '0',
+	    "so does $_->[0]");
+}
+
+# Narrow: what tells that something is wrong; as high as there is room.
+sees($w, 'dig', '+short', '+tries=1', 'narrow.test');
+for my $size ([80, 24, 'HEALTH   OPEN DENIED'], [40, 5, 'HEALTH   OPEN DENIED'],
+    [12, 3, "2 guarded; d\e[K"], [100, 2, "backwards\e[K\e[J"],
+    [1, 1, "2\e[K\e[J"]) {
+	my ($width, $height, $until) = @$size;
+	($ran, $text) = terminal(['wait:sb-b', "size:${width}x$height", "wait:$until", 'send:q',
+	    'end'], @agent);
+	my @lines = map { s/\e\[.*//sr } split /\r\n/, (split /\e\[H/, $text)[-1];
+	cmp_ok(scalar @lines, '<=', $height, "$width by $height: no more lines");
+	is(scalar(grep { length > $width } @lines), 0, '  nor columns');
+	like("@lines", qr/narrow\.test|2 guarded.*DENIED.*sb-b  +ok +0 +[1-9]/, '  with what was denied')
+	    if $height > 3;
+	is("$ran->{same} $ran->{status}", '1 0', '  and the terminal is given back');
+}
+{
+	local $ENV{TERM} = 'dumb';
+	($ran, $text) = terminal(['wait:id=sb-b', 'kill:TERM', 'end'], @agent);
+	unlike($text, qr/\e/, 'a terminal that has no screen gets lines');
+	local @ENV{qw(TERM LC_ALL LANG)} = ('xterm', 'POSIX', 'tr_TR.ISO-8859-9');
+	($ran, $text) = terminal(['wait:sb-b', 'send:q', 'end'], @agent);
+	is("$ran->{same} $ran->{status}", '1 0', 'any locale will do');
+	unlike($text, qr/[^\r\n\x1b\x20-\x7e]/, '  for all is ASCII');
+}
 ($ran, $text) = terminal(['end'], '--socket', "$dir/none.sock");
 is($ran->{status}, 3, 'nobody there: it ends');
 like($text, qr/\e\[\?1049l.*none\.sock/s, 'and says so on the first screen');

@@ -57,6 +57,9 @@ const char *cli_printable(const char *text, char *out, size_t size);
 const char *cli_string(const json_t *value, char *out, size_t size);
 /* A line of JSON on standard output, ASCII alone. */
 void cli_print_json(const json_t *value);
+/* The exit status ret, once all is written; CLI_REFUSED, and said, where it
+ * cannot be for another reason than that nobody reads any more. */
+int cli_flush(int ret);
 
 /* client.c: one request at a time. */
 
@@ -105,9 +108,13 @@ int sandboxes_read(struct client *c, json_t **list);
 
 /* screen.c: a terminal, while it is ours. */
 
+enum {
+	SCREEN_SIGNALS = 5
+};
+
 struct screen {
 	uv_loop_t *loop;
-	uv_signal_t signals[4];
+	uv_signal_t signals[SCREEN_SIGNALS];
 	uv_poll_t keys;
 	uv_timer_t timer;
 	bool quit, due, changed;

@@ -253,5 +253,5 @@ int policy_main(int argc, char **argv)
 		ret = run(&o, verb, &body);
 	free(body.text);
 	cli_options_free(&o);
-	return ret;
+	return cli_flush(ret);
 }

@@ -21,9 +21,13 @@
 #define KEYS                                                             \
 	"q quit  sort by: i id  d denied  l leases  o open  s queries  " \
 	"r backwards"
-#define COLUMNS "%-24.24s %-9.9s %-6.6s %6s %6s %6s %8s %7s %7s %s"
 
-static const int told[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
+enum {
+	WIDE = 100 /* for all columns */
+};
+
+static const int told[SCREEN_SIGNALS] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP,
+					 SIGWINCH};
 
 /* As it was; of the process, for there is one terminal. */
 static struct termios as_it_was;
@@ -176,24 +180,51 @@ line(FILE *out, const struct screen *s, bool last, const char *format, ...)
 		last ? "" : "\r\n");
 }
 
+/* What a line of the table says. */
+struct cells {
+	const char *id, *mode, *health, *rules, *leases, *open, *queries,
+		*denied, *refused, *last;
+};
+
+/* A narrow screen has what tells that something is wrong. */
+static void cells_line(FILE *out, const struct screen *s, const struct cells *c,
+		       bool last)
+{
+	int id = s->width / 3 < 24 ? (int)s->width / 3 : 24;
+
+	if (s->width >= WIDE)
+		line(out, s, last,
+		     "%-24.24s %-9.9s %-6.6s %6s %6s %6s %8s %7s %7s %s", c->id,
+		     c->mode, c->health, c->rules, c->leases, c->open,
+		     c->queries, c->denied, c->refused, c->last);
+	else
+		line(out, s, last, "%-*.*s %-6.6s %6s %6s %s", id, id, c->id,
+		     c->health, c->open, c->denied, c->last);
+}
+
 static void row_line(FILE *out, const struct screen *s,
 		     const struct sandbox_row *r, bool last)
 {
-	char n[6][24], gate[2][24];
+	char n[6][24];
 
 	snprintf(n[0], sizeof(n[0]), "%lld", (long long)r->rules);
 	snprintf(n[1], sizeof(n[1]), "%lld", (long long)r->leases);
 	snprintf(n[2], sizeof(n[2]), "%lld", (long long)r->open);
 	snprintf(n[3], sizeof(n[3]), "%lld", (long long)r->queries);
 	snprintf(n[4], sizeof(n[4]), "%lld", (long long)r->denied);
-	snprintf(gate[0], sizeof(gate[0]), "%lld", (long long)r->gate_refused);
-	line(out, s, last, COLUMNS, r->id, r->mode, r->health, n[0], n[1], n[2],
-	     n[3], n[4], r->gate ? gate[0] : "off", r->last);
+	snprintf(n[5], sizeof(n[5]), "%lld", (long long)r->gate_refused);
+	cells_line(out, s,
+		   &(struct cells){r->id, r->mode, r->health, n[0], n[1], n[2],
+				   n[3], n[4], r->gate ? n[5] : "off", r->last},
+		   last);
 }
 
 void screen_draw(const struct screen *s, const char *where, const char *wrong,
 		 struct sandbox_row *rows, size_t n)
 {
+	static const struct cells heads = {
+		"ID",   "POLICY",  "HEALTH", "RULES",   "LEASES",
+		"OPEN", "QUERIES", "DENIED", "REFUSED", "LAST DENIED"};
 	char *text = NULL;
 	size_t len = 0, shown = n;
 	FILE *out = open_memstream(&text, &len);
@@ -204,15 +235,13 @@ void screen_draw(const struct screen *s, const char *where, const char *wrong,
 		qsort_r(rows, n, sizeof(*rows), compare, (void *)s);
 	fputs(HOME, out);
 	line(out, s, s->height < 2,
-	     "%s: %zu guarded; denied: in the last minute%s%s", where, n,
-	     wrong[0] ? "; " : "", wrong);
+	     "%zu guarded%s%s; denied: in the last minute; %s", n,
+	     wrong[0] ? "; " : "", wrong, where);
 	if (s->height > 1)
 		line(out, s, s->height < 3, KEYS);
 	if (s->height > 2)
-		line(out, s, s->height < 4 || n == 0, COLUMNS, "ID", "POLICY",
-		     "HEALTH", "RULES", "LEASES", "OPEN", "QUERIES", "DENIED",
-		     "REFUSED", "LAST DENIED");
-	if (shown > s->height - 3)
+		cells_line(out, s, &heads, s->height < 4 || n == 0);
+	if (shown + 3 > s->height)
 		shown = s->height > 3 ? s->height - 3 : 0;
 	for (size_t i = 0; i < shown; i++)
 		row_line(out, s, &rows[i], i + 1 == shown);

@@ -204,5 +204,5 @@ int status_main(int argc, char **argv)
 		client_close(&client);
 	}
 	cli_options_free(&o);
-	return ret;
+	return cli_flush(ret);
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
+#include "log/log.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *cli_printable(const char *text, char *out, size_t size)
 {
@@ -33,6 +37,14 @@ const char *cli_string(const json_t *value, char *out, size_t size)
 	const char *text = json_string_value(value);
 
 	return cli_printable(text ? text : "", out, size);
+}
+
+int cli_flush(int ret)
+{
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
+		return ret;
+	log_fatal("standard output: %s", strerror(errno));
+	return ret ? ret : CLI_REFUSED;
 }
 
 void cli_print_json(const json_t *value)

@@ -70,7 +70,7 @@ static int print_looks(struct client *c)
 			return ret;
 		worked = true;
 		if (fflush(stdout) || o->once)
-			return ret;
+			return cli_flush(ret);
 		(void)sleep(o->interval_s);
 	}
 }
@@ -140,6 +140,14 @@ static int live(struct client *c)
 	return ret;
 }
 
+static bool has_screen(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
+	       !(term && strcmp(term, "dumb") == 0);
+}
+
 int top_main(int argc, char **argv)
 {
 	struct cli_options o;
@@ -159,10 +167,8 @@ int top_main(int argc, char **argv)
 						  : strerror(ENOMEM));
 		ret = CLI_USAGE;
 	} else {
-		ret = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
-				      !o.once && !o.json
-			      ? live(&client)
-			      : print_looks(&client);
+		ret = has_screen() && !o.once && !o.json ? live(&client)
+							 : print_looks(&client);
 		client_close(&client);
 	}
 	cli_options_free(&o);

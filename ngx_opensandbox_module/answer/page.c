@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "inner.h"
+#include <openssl/sha.h>
 
 #include <openssl/sha.h>
 

@@ -3,6 +3,7 @@
 #include "trace.h"
 #include "parent.h"
 #include "request/request.h"
+#include <openssl/rand.h>
 
 #include <openssl/rand.h>
 
