@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 44;
+use Test::More tests => 46;
 use Harness;
 use Ingress;
 
@@ -106,6 +106,8 @@ is(endpoint('uri', 'safe', $echo, '?expires=1')->{status}, 400,
     'an expiry in the past is refused');
 is(endpoint('uri', 'safe', $echo, '?expires=soon')->{status}, 400,
     'and one that is no number');
+is(json(endpoint('uri', 'safe', $echo, "?expires=$later&signature=$_"))->{field}, 'signature',
+    "a signature \"$_\" is refused") for 'longer', '';
 is(endpoint('uri', 'none', 80)->{status}, 404, 'an unknown sandbox is a 404');
 is(endpoint('uri', 'safe', 1)->{status}, 403, 'a port not exposed is a 403');
 is(endpoint('host', 'open.1', 80)->{status}, 400,

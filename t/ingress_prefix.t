@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 38;
+use Test::More tests => 39;
 use Harness;
 use Ingress;
 
@@ -70,6 +70,10 @@ is($a->{headers}{location}[0], '/login', 'a routing header has no prefix');
 # The port that a scheme has anyway
 $a = get($g->{port}, "$base/?Location%3a%20https://box.test:443/login", 'Host: box.test');
 is($a->{headers}{location}[0], "http://box.test$base/login", 'the usual port is no other host');
+
+$a = exchange($g->{port}, "GET $base/?Location%3a%20http://127.0.0.1:$box/login HTTP/1.0\r\n\r\n");
+is($a->{headers}{location}[0], "http://127.0.0.1:$g->{port}$base/login",
+    'a client that has named no host gets the address that it has asked');
 
 # Orders for the whole origin, which sandboxes share below their prefixes
 for (['Clear-Site-Data', '"cookies"'], ['NEL', '{"report_to":"x","max_age":99}'],

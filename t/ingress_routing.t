@@ -6,7 +6,7 @@
 
 use strict;
 use warnings;
-use Test::More tests => 61;
+use Test::More tests => 62;
 use Harness;
 use Ingress;
 
@@ -89,6 +89,10 @@ $a = exchange($port, "GET http://other.test/sandboxes/a.b/port/80/x HTTP/1.1\r\n
 like($a->{body}, qr{^two \d+\nGET /x HTTP}, 'an absolute URI is a route too');
 like($a->{body}, qr/^Host: other\.test\r/m,
     'and its authority is the host that the sandbox sees');
+
+like(exchange($port, "GET /sandboxes/a.b/port/80/x HTTP/1.0\r\n\r\n")->{body},
+    qr{^two \d+\nGET /x HTTP/1\.1\r.*^Host: 127\.0\.0\.1:$two\r}ms,
+    'a client of HTTP/1.0 has no host, but its sandbox sees one');
 
 # Headers
 $a = get($headers, '/a%2Fb//c?', 'OpenSandbox-Ingress-To: a.b-80');

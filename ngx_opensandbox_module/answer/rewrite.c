@@ -248,6 +248,13 @@ ngx_http_osb_rewrite_origin(ngx_http_request_t *r, ngx_str_t *value, size_t at,
 
     client = ngx_http_osb_forwarded_host(r);
 
+    if (client.len == 0) {
+
+        /* of HTTP/1.0: nginx says the address of its own */
+
+        return ngx_http_osb_splice(r, value, at, scheme + host, &client);
+    }
+
     p = ngx_pnalloc(r->pool, client.len + sizeof("https://"));
     if (p == NULL) {
         return NGX_ERROR;

@@ -226,6 +226,12 @@ ngx_http_osb_variables_host(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 
     *host = ngx_http_osb_forwarded_host(r);
 
+    /* HTTP/1.0: the request to the sandbox, in 1.1, must have one */
+
+    if (host->len == 0 && ctx && ctx->endpoint) {
+        return ngx_http_osb_endpoint_host(r, ctx, host);
+    }
+
     return NGX_OK;
 }
 

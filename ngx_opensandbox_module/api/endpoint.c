@@ -277,13 +277,18 @@ ngx_http_osb_link_sign(ngx_http_osb_call_t *call, ngx_http_osb_link_t *link)
             "the gateway has no keys to sign with");
     }
 
-    form = NGX_HTTP_OSB_SHORT;
+    form = link->address.browser ? NGX_HTTP_OSB_LONG : NGX_HTTP_OSB_SHORT;
 
-    if (link->address.browser ||
-        (ngx_http_osb_api_arg(call->request, "signature", &value) == NGX_OK &&
-         value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0))
-    {
-        form = NGX_HTTP_OSB_LONG;
+    if (ngx_http_osb_api_arg(call->request, "signature", &value) == NGX_OK) {
+
+        if (value.len == 4 && ngx_strncmp(value.data, "long", 4) == 0) {
+            form = NGX_HTTP_OSB_LONG;
+
+        } else if (value.len != 5 || ngx_strncmp(value.data, "short", 5) != 0) {
+            return ngx_http_osb_link_refuse(
+                call, link, NGX_HTTP_BAD_REQUEST, "bad_argument", "signature",
+                "\"signature\" may be \"short\" or \"long\"");
+        }
     }
 
     p = ngx_http_osb_base36(link->space, (uint64_t) expires);
