@@ -12,7 +12,7 @@ SIDECAR_LIBS := -lldns -ljansson -lmnl -lnftnl -luv -lmicrohttpd -lcurl \
                 -lcap-ng -lseccomp -lpsl
 
 # The gate reads HTTP/2 in clear where the library is there; else it refuses it.
-NGHTTP2      := $(shell pkg-config --exists libnghttp2 && echo yes)
+NGHTTP2      := $(shell pkg-config --exists libnghttp2 2>/dev/null && echo yes)
 ifneq ($(NGHTTP2),)
 SIDECAR_LIBS += -lnghttp2
 ALL_CFLAGS   += -DWITH_NGHTTP2
