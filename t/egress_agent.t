@@ -124,8 +124,11 @@ for my $case (
 	    "  in JSON: " . (ref $body ? $body->{message} : $body));
 	is(ref $body ? $body->{field} : 'no JSON', $field, '  names the field');
 }
-is((ask('POST', '/v1/sandboxes', '[]'))[0], 405, 'POST of the list: 405');
-is((ask('POST', '/v1/sandboxes/sb-1', '{}'))[0], 405, 'POST to one: 405');
+for my $path ('/v1/sandboxes', '/v1/sandboxes/sb-1') {
+	($status, $body) = ask('POST', $path, '{}');
+	is($status, 405, "POST to $path: 405");
+	is(ref $body && $body->{code}, 'method_not_allowed', '  in JSON');
+}
 ok(opens('good.test') && !opens(EVIL), 'none of them changed anything');
 is(scalar @{ (ask('GET', '/v1/sandboxes'))[1]{sandboxes} }, 4,
     '  nor made a sandbox');

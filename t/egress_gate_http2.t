@@ -118,6 +118,24 @@ for my $mode (qw(join sidecar)) {
 	is(several('good.test|other.test'), "reset\n", '  so does one of two');
 	unlike(read_file($asked), qr/other\.test/, '  it is asked of nobody');
 
+	# Each takes memory; those who speak HTTP/1 or TLS are served beside.
+	my $many = start(name => "many-$mode", netns => $w->{sandbox}, cmd =>
+		[python(), '-c', 'import socket,time' . "\n"
+		. "preface = b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n'\n"
+		. "head = b'\\0\\0\\x0e\\1\\5\\0\\0\\0\\1\\x82\\x86\\x84A\\x09good.test'\n"
+		. "held = []\nfor i in range(300):\n"
+		. " s = socket.create_connection(('" . GOOD . "', $port)); held.append(s)\n"
+		. " s.sendall(preface + head)\nprint('open', flush=True)\n"
+		. "time.sleep(300)\n"]);
+	wait_for(sub { read_file("$dir/many-$mode.log") =~ /open/ }, 60);
+	ok(wait_for(sub { gate_metrics($w)->{dropped_total} >= 300 - 256 }, 30),
+	    "$mode: 300 at once: those over 256 are dropped");
+	is(fetch($w, 'http://good.test/'), 'HTTP good.test', '  others are served');
+	stop($many);
+	ok(wait_for(sub { gate_metrics($w)->{connections} == 0 }, 30),
+	    '  their room comes back');
+	is(h2('good.test'), 'good.test h2c', '  and is used again');
+
 	# Taken back while it is open.
 	my $held = start(name => "held-$mode", netns => $w->{sandbox}, cmd =>
 		['curl', '-sSN', @h2, '-T', '-', '-H', 'Expect:',

@@ -104,6 +104,9 @@ int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
 		void *arg, struct fetch **out);
 void fetch_cancel(struct fetch *fetch);
 
+/* url.c: is the text a URL of http or https, with a host? */
+bool url_is_web(const char *text);
+
 /* back_off.c */
 
 /*

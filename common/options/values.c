@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "http/http.h"
 #include "log/log.h"
 #include "options.h"
 
@@ -71,8 +72,7 @@ int option_heap_text(const struct option_to *to, const char *value, char *why)
 
 int option_url(const struct option_to *to, const char *value, char *why)
 {
-	if (value[0] && strncmp(value, "http://", 7) != 0 &&
-	    strncmp(value, "https://", 8) != 0)
+	if (value[0] && !url_is_web(value))
 		return option_expected(why, "an http:// or https:// URL");
 	return option_text(to, value, why);
 }

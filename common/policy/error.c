@@ -34,6 +34,8 @@ const char *policy_json_shown(const json_t *json)
 
 	if (!json)
 		return "nothing";
-	return json_is_string(json) ? json_string_value(json)
-				    : types[json_typeof(json)];
+	if (!json_is_string(json))
+		return types[json_typeof(json)];
+	return json_string_length(json) ? json_string_value(json)
+					: "an empty string";
 }

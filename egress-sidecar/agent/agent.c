@@ -48,6 +48,14 @@ reply_fault(struct reply *reply, unsigned status, const char *code,
 	reply_json(reply, status, json);
 }
 
+/* allow: a constant. */
+static void reply_not_allowed(struct reply *reply, const char *allow)
+{
+	reply_fault(reply, 405, "method_not_allowed", NULL, "expected %s",
+		    allow);
+	reply->allow = allow;
+}
+
 static json_t *counts_json(struct sandbox *sandbox)
 {
 	struct sandbox_counts counts;
@@ -458,7 +466,7 @@ static void answer_one(struct agent *agent, const char *id, const char *below,
 		put(agent, id, request, reply);
 	else if (whole && !method_reads(request->method) && !patches &&
 		 strcmp(request->method, "DELETE") != 0)
-		reply_method(reply, "GET, HEAD, PUT, PATCH, DELETE");
+		reply_not_allowed(reply, "GET, HEAD, PUT, PATCH, DELETE");
 	else if (!g)
 		reply_fault(reply, 404, "not_found", NULL, "no sandbox %s", id);
 	else if (flows)
@@ -513,7 +521,7 @@ static void answer(void *arg, const struct server_request *request,
 		if (method_reads(request->method))
 			list(agent, request, reply);
 		else
-			reply_method(reply, "GET, HEAD");
+			reply_not_allowed(reply, "GET, HEAD");
 		return;
 	}
 	if (strncmp(path, COLLECTION "/", sizeof(COLLECTION)) != 0) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inner.h"
 
+#include "http/http.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -55,8 +57,7 @@ static int url_read(struct agent_place *place, const json_t *value,
 	const char *text = json_string_value(value);
 
 	if (!text || strlen(text) >= sizeof(place->policy_url) ||
-	    strlen(text) != json_string_length(value) ||
-	    (strncmp(text, "http://", 7) && strncmp(text, "https://", 8)))
+	    strlen(text) != json_string_length(value) || !url_is_web(text))
 		return bad(fault, "policyUrl",
 			   "expected an http:// or https:// URL of less than "
 			   "%d bytes",

@@ -60,6 +60,37 @@ static void buffer_free(struct connection *c)
 	c->said = (struct gate_buffer){0};
 }
 
+static bool take_bytes(struct gate *gate, size_t n)
+{
+	return gate->buffered.used + n <= GATE_BUFFERS_MAX &&
+	       share_take(&gate->buffered, n);
+}
+
+/* What HTTP/2 is decoded with takes room, too. */
+static bool decoder_room(struct connection *c)
+{
+	struct gate *gate = c->gate;
+
+	if (!c->stream.http2 || c->decoding)
+		return true;
+	c->decoding = gate->n_decoding < GATE_HTTP2_MAX &&
+		      take_bytes(gate, GATE_HTTP2_BYTES);
+	gate->n_decoding += c->decoding;
+	return c->decoding;
+}
+
+static void decoder_free(struct connection *c)
+{
+	struct gate *gate = c->gate;
+
+	stream_free(&c->stream);
+	if (!c->decoding)
+		return;
+	gate->n_decoding--;
+	share_give_back(&gate->buffered, GATE_HTTP2_BYTES);
+	c->decoding = false;
+}
+
 /* What is common to all ends. Sockets that are open yet, both sides of which
  * have been told that nothing more comes, are closed when all is done that
  * somebody waits for: connection_free(). */
@@ -72,7 +103,7 @@ static void connection_over(struct connection *c)
 	pipes_give(gate->pipes, &c->down);
 	buffer_free(c);
 	gate_names_free(&c->names);
-	stream_free(&c->stream);
+	decoder_free(c);
 	c->over = true;
 	gate->counts.open--;
 	share_give_back(&gate->connections, 1);
@@ -218,12 +249,6 @@ static void judge(struct connection *c)
 
 /* From the client to the server. */
 
-static bool take_bytes(struct gate *gate, size_t n)
-{
-	return gate->buffered.used + n <= GATE_BUFFERS_MAX &&
-	       share_take(&gate->buffered, n);
-}
-
 /* Make room for at least a byte. What all connections keep is bounded: the
  * first to go is the one that has been owing a name for longest. */
 static int buffer_room(struct connection *c)
@@ -298,6 +323,10 @@ static bool look(struct connection *c)
 	enum stream_step step;
 
 	step = stream_look(&c->stream, b->bytes + b->at, n, &pass);
+	if (!decoder_room(c)) {
+		drop(c);
+		return false;
+	}
 	switch (step) {
 	case STREAM_MORE:
 		c->hungry = true;

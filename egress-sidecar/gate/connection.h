@@ -17,6 +17,9 @@ enum {
 	GATE_WAITING_MAX = 4096, /* without a name */
 	GATE_BUFFERS_MAX =
 		16 * 1024 * 1024, /* bytes, of a gate's connections */
+	/* Who speak HTTP/2, and what each one's table of fields takes. */
+	GATE_HTTP2_MAX = 256,
+	GATE_HTTP2_BYTES = 32 * 1024,
 	WAYS_KEPT = 8
 };
 
@@ -67,6 +70,7 @@ struct connection {
 	uint8_t queue;                  /* enum connection_queue */
 	bool hungry;                    /* what was said is too little */
 	bool answering;                 /* the server's answer decides */
+	bool decoding;                  /* HTTP/2; it has room for that */
 	bool over;
 	struct stream stream;
 };
@@ -93,7 +97,7 @@ struct gate {
 	struct pipes *pipes;
 	struct ways ways4, ways6;
 	struct share connections, buffered;
-	size_t n_waiting;
+	size_t n_waiting, n_decoding;
 	struct connections all, waiting, connecting;
 	struct connections over; /* by in_queue; to be freed when no event of
 				    theirs can be at hand */

@@ -628,6 +628,7 @@ static void faults_outside_rules_have_no_index(void **state)
 		{"[]", "not a JSON object: an array"},
 		{"7", "not a JSON object: a number"},
 		{"\"deny\"", "not a JSON object: deny"},
+		{"\"\"", "not a JSON object: an empty string"},
 		{"{\"egress\":{}}", "egress: not an array: an object"},
 		{"{\"egres\":[]}",
 		 "unknown key \"egres\"; did you mean \"egress\"?"},
