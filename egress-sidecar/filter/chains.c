@@ -58,10 +58,13 @@
  *     goto judge
  *   }
  *   chain postrouting { type filter hook postrouting priority last - 1; ...
- *     meta mark MARK ct mark OURS ct direction original meta mark set 0
- *     meta mark MARK ip daddr . udp dport @resolvers4 meta mark set 0
+ *     meta mark != 0 jump unmark                      # few packets have one
  *     ct mark REDIRECTED oif != "lo" counter name "refused" drop
  *       # without egress hooks
+ *   }
+ *   chain unmark {
+ *     meta mark MARK ct mark OURS ct direction original meta mark set 0
+ *     meta mark MARK ip daddr . udp dport @resolvers4 meta mark set 0
  *   }
  *   chain input { type filter hook input priority filter; policy drop;
  *     @nh,0,8 != 0x45 jump options

@@ -288,7 +288,5 @@ void chains_write_dns(struct batch *b, const struct ruleset *r)
 	write_raw(b, s);
 	write_expected(b);
 	write_redirection(b, s);
-	if (!s->n_resolvers && !s->n_gated)
-		return;
 	hole_write_unmark(b, s);
 }

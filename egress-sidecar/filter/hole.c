@@ -64,8 +64,15 @@ bool hole_is_watched(const struct filter_settings *s)
 	return s->mark && !s->audit;
 }
 
+static bool any_hole(const struct filter_settings *s)
+{
+	return s->n_resolvers || s->n_gated;
+}
+
 void hole_add_base(struct batch *b, const struct filter_settings *s)
 {
+	if (any_hole(s))
+		batch_add_chain(b, "unmark", NULL, -1, 0, false, NULL);
 	if (!hole_is_watched(s))
 		return;
 	batch_add_counter(b, RULESET_GUESSED);
@@ -213,7 +220,7 @@ void hole_write_socket(struct batch *b, const struct filter_settings *s)
 
 static void is_ours(struct batch *b, const struct filter_settings *s)
 {
-	rule_begin(b, "postrouting");
+	rule_begin(b, "unmark");
 	rule_meta_is(b, NFT_META_MARK, s->mark);
 }
 
@@ -263,6 +270,11 @@ static void unmark_tracked(struct batch *b, const struct filter_settings *s)
  */
 void hole_write_unmark(struct batch *b, const struct filter_settings *s)
 {
+	if (!any_hole(s))
+		return;
+	rule_begin(b, "postrouting");
+	rule_meta_is_not(b, NFT_META_MARK, 0);
+	rule_jump(b, "unmark");
 	if (!hole_is_watched(s) || s->dns_only) {
 		is_ours(b, s);
 		unmark(b);
