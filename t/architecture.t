@@ -40,11 +40,6 @@ for my $top (map { basename($_) } grep { -d } glob "$root/*") {
 is_deeply([sort @drawn], [sort @there],
     'the folders in the drawing are those of the tree');
 
-# What nginx's headers define for the system's, they define only before them.
-my @late = grep { read_file($_) =~ /^#include <.*?^#include "/ms }
-    glob "$root/ngx_opensandbox_module/*.c $root/ngx_opensandbox_module/*/*.c";
-is("@late", '', 'the module includes nginx before the system');
-
 # `folder/file.c`, with the program's folder or below one of them; and the files
 # of worked examples
 my @lost = grep {
