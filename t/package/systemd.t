@@ -163,7 +163,7 @@ for (['opensandbox-egress-agent', $w], ['opensandbox-egress@other', $other], ['o
 	my $before = counted($w, 'evil');
 	for my $n (1 .. 7) {
 		my $pid = unit($name, 'MainPID');
-		ran("kill -KILL $pid");
+		ran("systemctl kill --kill-who=main --signal=KILL $name");
 		fetched($at, EVIL) if $at;
 		last if !ok(wait_for(sub { unit($name, 'SubState') eq 'running'
 			&& unit($name, 'MainPID') ne $pid }, 30), "$name comes back, $n") ;
