@@ -17,12 +17,14 @@ struct agent;
 struct sandbox_list;
 struct sandbox_shared;
 
-/* agent/agent.c */
+/* agent/listen.c */
 
 /* A listening unix socket, mode 0600, in a folder that is made if need be; a
  * stale socket is replaced, one that is served by another process is
  * -EADDRINUSE. A descriptor, or -errno. */
 int agent_listen(const char *path);
+
+/* agent/agent.c */
 
 /*
  * Guard again what the state folder holds, then serve on listen_fd, and
