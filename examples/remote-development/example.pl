@@ -76,7 +76,7 @@ sub shows
 {
 	my ($selector, $pattern, $seconds) = @_;
 	my $text;
-	wait_for(sub { ($text = $b->text($selector) // '') =~ $pattern }, $seconds // 30);
+	wait_for(sub { ($text = $b->text($selector) // '') =~ $pattern }, $seconds // 60);
 	return $text;
 }
 
@@ -132,7 +132,7 @@ sub jupyter_story
 		    '{"type":"notebook"}') . ').path');
 		$b->open_page("$base$prefix/notebooks/$path");
 		wait_for(sub { $b->script('return window.Jupyter?.notebook?.kernel'
-		    . '?.is_connected()') }, 30) or return 'no kernel';
+		    . '?.is_connected()') }, 120) or return 'no kernel';
 		$b->type('.input .CodeMirror', '1+1');
 		$b->chord($SHIFT, $ENTER);
 		shows('.output_result pre', qr/\d/);
