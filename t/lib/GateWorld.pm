@@ -140,9 +140,17 @@ sub gate_log
 }
 
 # What the servers have been asked for: "PORT SNI HOST", a line each.
+# $last: once that is the last of it, since they log a request after its answer.
 sub served
 {
-	return read_file(scratch() . '/cdn.log');
+	my ($last) = @_;
+	my $log;
+
+	wait_for(sub {
+		$log = read_file(scratch() . '/cdn.log');
+		return !defined $last || $log =~ /^\Q$last\E\z/m;
+	});
+	return $log;
 }
 
 # curl from the sandbox: what came, or how it ended: "reset", "refused", ...
