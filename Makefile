@@ -53,7 +53,7 @@ DESTDIR  ?=
 PREFIX   ?= /usr
 
 # How many system tests run side by side; most of them wait most of the time.
-JOBS     ?= $(shell expr $$(nproc) + 1)
+JOBS     ?= $(shell nproc)
 TESTS    ?= $(filter-out $(wildcard t/examples*.t),$(wildcard t/*.t))
 
 ifneq ($(NGINX),)

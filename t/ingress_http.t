@@ -269,7 +269,8 @@ for (
 }
 $s = connect_to($waiting);
 print $s "GET /sandboxes/sb/port/$late/ HTTP/1.1\r\nHost: x\r\n\r\n";
-sleep 0.3;
+wait_for(sub { read_file("$g->{prefix}/error.log")
+	=~ /waiting for sandbox "sb", port $late\b/ }) or die 'it does not wait';
 close $s;
 $late = backend(sub { write_file("$dir/late", 'asked') },
     listen => Ingress::listen_on($late));
