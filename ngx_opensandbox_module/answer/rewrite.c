@@ -23,6 +23,8 @@ ngx_http_osb_rewrite_cookie(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                             ngx_str_t *value);
 static ngx_uint_t
 ngx_http_osb_cookie_path(u_char *p, u_char *last, ngx_str_t *path);
+static u_char *
+ngx_http_osb_blanks(u_char *p, u_char *last);
 static ngx_int_t
 ngx_http_osb_rewrite_scope(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
                            ngx_str_t *value, ngx_str_t *path);
@@ -289,19 +291,13 @@ ngx_http_osb_rewrite_refresh(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
     }
 
     if (last - p > 3 && ngx_strncasecmp(p, (u_char *) "url", 3) == 0) {
-        q = p + 3;
-
-        while (q < last && (*q == ' ' || *q == '\t')) {
-            q++;
-        }
+        q = ngx_http_osb_blanks(p + 3, last);
 
         if (q < last && *q == '=') {
             p = q + 1;
         }
 
-        while (p < last && (*p == ' ' || *p == '\t')) {
-            p++;
-        }
+        p = ngx_http_osb_blanks(p, last);
     }
 
     if (p < last && (*p == '"' || *p == '\'')) {
@@ -343,32 +339,37 @@ ngx_http_osb_rewrite_cookie(ngx_http_request_t *r, ngx_http_osb_ctx_t *ctx,
 static ngx_uint_t
 ngx_http_osb_cookie_path(u_char *p, u_char *last, ngx_str_t *path)
 {
-    while (p < last && (*p == ' ' || *p == '\t')) {
-        p++;
-    }
+    p = ngx_http_osb_blanks(p, last);
 
     if (last - p < 4 || ngx_strncasecmp(p, (u_char *) "path", 4) != 0) {
         return 0;
     }
 
-    p += 4;
-
-    while (p < last && (*p == ' ' || *p == '\t')) {
-        p++;
-    }
+    p = ngx_http_osb_blanks(p + 4, last);
 
     if (p == last || *p++ != '=') {
         return 0;
     }
 
-    while (p < last && (*p == ' ' || *p == '\t')) {
-        p++;
-    }
+    p = ngx_http_osb_blanks(p, last);
 
     path->data = p;
     path->len = (size_t) (last - p);
 
     return 1;
+}
+
+
+/* Where the blanks at "p" end. */
+
+static u_char *
+ngx_http_osb_blanks(u_char *p, u_char *last)
+{
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    return p;
 }
 
 
